@@ -1,0 +1,26 @@
+/**
+ * Every error code that Countersign can answer, with its HTTP status and what it means.
+ * `docs/errors.md` is held against this table. Keep the keys sorted.
+ */
+export const problems = {
+  'csr-malformed': {
+    status: 400,
+    meaning: 'The certificate signing request is not a valid PKCS#10 structure, or its self-signature does not verify.',
+  },
+  'database-unsafe': {
+    status: 500,
+    meaning: 'The database runs with settings that would lose a commit in a power failure; the server refuses to start on them.',
+  },
+  'der-malformed': { status: 400, meaning: 'The input is not strict DER, or is cut, nested too deep or too large.' },
+  forbidden: { status: 403, meaning: 'The caller is known, but its role or environment does not cover this.' },
+  'identity-malformed': { status: 400, meaning: 'A name is not a valid DNS name, IP address, SPIFFE ID or trust domain.' },
+  'input-invalid': { status: 400, meaning: 'The request does not have the documented form.' },
+  internal: { status: 500, meaning: 'Something failed inside. The log has the reason, the answer has not.' },
+  'issuance-refused': { status: 403, meaning: 'The issuance policy refuses this certificate; the reasons are listed.' },
+  'not-found': { status: 404, meaning: 'There is no such thing, or the caller may not see it.' },
+  'state-conflict': { status: 409, meaning: 'The thing is in a state that does not allow this.' },
+  'token-refused': { status: 401, meaning: 'The token is unknown, used, expired or for something else.' },
+  unauthenticated: { status: 401, meaning: 'The request carries no valid credential.' },
+} as const satisfies Record<string, { readonly status: number; readonly meaning: string }>;
+
+export type ProblemCode = keyof typeof problems;

@@ -1,0 +1,32 @@
+/**
+ * Why a connection or call is, or would be, refused (receiver), or failed (caller).
+ * A closed set: it is the word on the wire, in telemetry, plans, drills and the log.
+ */
+export const refusalReasons = {
+  plaintext: 'no TLS where TLS is demanded',
+  'tls-version': 'no TLS version that the policy allows',
+  'tls-malformed': 'the handshake broke: not TLS, or cut, or no common parameters',
+  'no-certificate': 'TLS without a client certificate',
+  'unknown-authority': 'the certificate does not chain to an authority of the trust bundle',
+  'chain-invalid': 'the chain breaks a rule of RFC 5280 section 6 (constraint, critical extension, signature)',
+  expired: 'a certificate of the chain is past its notAfter',
+  'not-yet-valid': 'a certificate of the chain is before its notBefore',
+  revoked: 'the certificate is in the revoked set',
+  suspended: 'the identity is suspended',
+  'wrong-usage': 'the certificate may not be used for this side of TLS',
+  'wrong-identity': 'the proved identity is not an allowed caller, or not the expected server',
+  'unverified-resumption': 'a resumed session whose full handshake was never judged here',
+  'host-mismatch': 'the name in SNI and the name in the request differ',
+  'request-malformed': 'the request is not acceptable HTTP/1.1',
+  'upstream-unreachable': 'the next hop did not accept a connection',
+  'upstream-broken': 'the next hop broke the connection before it answered',
+  timeout: 'a named time limit passed',
+  'limit-exceeded': 'a named size or count limit was passed',
+} as const;
+
+export type RefusalReason = keyof typeof refusalReasons;
+
+/** True if the word is one of the closed set. */
+export function isRefusalReason(word: string): word is RefusalReason {
+  return Object.hasOwn(refusalReasons, word);
+}

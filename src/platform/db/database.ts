@@ -1,0 +1,29 @@
+import type { Kysely } from 'kysely';
+
+/** A query builder without tables; each `store.ts` adds its own by `queries.withTables<…>()`. */
+export type Queries = Kysely<Record<never, never>>;
+
+/** One use case's part of a group commit: all of it is kept, or none. */
+export type UnitOfWork<Staged> = {
+  readonly queries: Queries;
+  /** Hands something to the sealer, which sees it after all units of this commit ran, in order, if this unit succeeds. */
+  stage(item: Staged): void;
+};
+
+/** Runs once in every group commit that staged something, last, in the same transaction. */
+export type Seal<Staged> = (queries: Queries, staged: readonly Staged[]) => Promise<void>;
+
+/**
+ * The one database port. Two implementations: `sqlite-database.ts`, `postgres-database.ts`.
+ * Durability: when `commit` resolves, its unit is on disk (SQLite: WAL with synchronous=FULL; PostgreSQL: synchronous_commit=on).
+ * Ordering: units of one process run one after another; concurrent calls share one transaction and one flush.
+ * Retries: none; a unit that throws is rolled back alone (savepoint) and its error goes to its caller.
+ * Inside a unit only the database may be awaited.
+ */
+export type Database<Staged = never> = {
+  readonly kind: 'sqlite' | 'postgres';
+  /** Committed state only; not for use inside a unit. */
+  readonly queries: Queries;
+  commit<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>): Promise<T>;
+  [Symbol.asyncDispose](): Promise<void>;
+};
