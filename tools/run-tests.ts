@@ -1,0 +1,81 @@
+/**
+ * `npm test [-- PATTERN …]`: unit tests in one process, then integration tests one process each.
+ * With CI=true peers are installed first and a missing one fails; elsewhere the exams left out are named at the end.
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '..');
+const inCi = process.env['CI'] === 'true';
+const scratch = mkdtempSync(join(tmpdir(), 'countersign-tests-'));
+const skippedFiles: string[] = [];
+
+function runNode(args: readonly string[]): boolean {
+  return spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], { cwd: root, stdio: 'inherit' }).status === 0;
+}
+
+function runSuite(name: string, files: readonly string[], options: readonly string[]): boolean {
+  if (files.length === 0) return true;
+  const skipped = join(scratch, `${name}.skipped`);
+  skippedFiles.push(skipped);
+  console.log(`\n${name}: ${files.length} files`);
+  return runNode([
+    '--test',
+    `--test-reporter=${process.stdout.isTTY ? 'spec' : 'dot'}`,
+    '--test-reporter-destination=stdout',
+    '--test-reporter=tap',
+    `--test-reporter-destination=${join(scratch, `${name}.tap`)}`,
+    `--test-reporter=${join(root, 'tools/skipped-reporter.ts')}`,
+    `--test-reporter-destination=${skipped}`,
+    ...options,
+    ...files,
+  ]);
+}
+
+/** The counts that node:test closes its TAP report with, over all suites. */
+function readCounts(name: string): number {
+  return globSync(join(scratch, '*.tap'))
+    .map((file) => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(readFileSync(file, 'utf8'))?.[1] ?? 0))
+    .reduce((sum, count) => sum + count, 0);
+}
+
+const chosen = process.argv.slice(2);
+const all = globSync(['src/**/*.test.ts', 'test/**/*.test.ts', 'demo/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'], {
+  cwd: root,
+})
+  .filter((file) => chosen.length === 0 || chosen.some((pattern) => file.includes(pattern)))
+  .toSorted();
+const isIntegration = (file: string): boolean => file.endsWith('.integration.test.ts');
+const isJourney = (file: string): boolean => file.endsWith('.journey.test.ts');
+const startedAt = performance.now();
+
+let green = !inCi || runNode([join(root, 'tools/install-peers.ts')]);
+const unit = all.filter((file) => !isIntegration(file) && !isJourney(file));
+green = runSuite('unit', unit, ['--test-isolation=none', '--test-timeout=120000']) && green;
+green = runSuite('integration', all.filter(isIntegration), ['--test-concurrency=2', '--test-timeout=300000']) && green;
+// A journey loads the whole machine, so journeys run one after another and alone.
+green = runSuite('journeys', all.filter(isJourney), ['--test-concurrency=1', '--test-timeout=600000']) && green;
+
+const skipped = skippedFiles.flatMap((file) => readFileSync(file, 'utf8').split('\n').filter(Boolean));
+if (!green) for (const file of globSync(join(scratch, '*.tap'))) process.stdout.write(failuresOf(readFileSync(file, 'utf8')));
+console.log(`\n${skipped.length === 0 ? 'no exam left out' : `left out: ${skipped.length} exams`}`);
+for (const name of skipped) console.log(`  - ${name}`);
+if (inCi && skipped.length > 0) {
+  console.error('with CI=true nothing may be left out');
+  green = false;
+}
+console.log(`seconds: ${Math.round((performance.now() - startedAt) / 1000)}`);
+console.log(
+  `${readCounts('pass')} passed, ${readCounts('fail') + (green || readCounts('fail') > 0 ? 0 : 1)} failed, ${skipped.length} skipped`,
+);
+rmSync(scratch, { recursive: true, force: true });
+process.exitCode = green ? 0 : 1;
+
+/** The parts of a TAP report that tell of failures, for a reader who sees only dots. */
+function failuresOf(tap: string): string {
+  const lines = tap.split('\n');
+  const shown = lines.flatMap((line, at) => (/^\s*not ok /.test(line) ? lines.slice(at, at + 25) : []));
+  return `${shown.join('\n')}\n`;
+}
