@@ -21,13 +21,17 @@ const peers: readonly Peer[] = [
   { name: 'strace', present: onPath('strace'), apt: ['strace'], for: 'the order of fdatasync and answer' },
 ];
 
+/** Runs apt-get without questions; true if it went well. */
+function apt(...args: string[]): boolean {
+  const { status } = spawnSync('apt-get', ['-o', 'DPkg::Lock::Timeout=300', ...args], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
+  });
+  return status === 0;
+}
+
 const missing = peers.filter((peer) => !peer.present());
 if (missing.length > 0) {
-  const apt = (...args: string[]): boolean =>
-    spawnSync('apt-get', ['-o', 'DPkg::Lock::Timeout=300', ...args], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
-    }).status === 0;
   apt('update');
   for (const peer of missing) {
     console.log(`peers: installing ${peer.name} (${peer.for})`);

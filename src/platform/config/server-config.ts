@@ -1,0 +1,150 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { parseTrustDomain, type TrustDomain } from '../../core/identity/trust-domain.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import { type HostPort, parseHostPort } from '../network/host-port.ts';
+import { type AddressPolicy, parseAddressPolicy } from '../network/address-policy.ts';
+
+/** The control plane's configuration, parsed once; docs/configuration.md is held against `serverConfigKeys`. */
+export type ServerConfig = {
+  readonly dataDirectory: string;
+  readonly key: { readonly kind: 'file'; readonly path: string } | { readonly kind: 'passphrase-file'; readonly path: string };
+  readonly trustDomain: TrustDomain;
+  readonly environment: string;
+  readonly region: string;
+  /** `sqlite:PATH` or `postgres://…`. */
+  readonly database: string;
+  readonly listen: { readonly admin: HostPort; readonly dataPlane: HostPort; readonly public: HostPort };
+  readonly network: AddressPolicy;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+};
+
+/** Every key, with its default and what it means. A key that is not here is an error. */
+export const serverConfigKeys = {
+  dataDirectory: { default: null, meaning: 'Directory of everything the server writes; made with mode 0700.' },
+  keyFile: {
+    default: null,
+    meaning: 'File of 32 random octets (mode 0600) that encrypts all keys at rest. Made at first start. Not inside dataDirectory.',
+  },
+  passphraseFile: { default: null, meaning: 'File that holds a passphrase instead of keyFile. Not inside dataDirectory.' },
+  trustDomain: { default: null, meaning: 'SPIFFE trust domain of all identities.' },
+  environment: { default: 'production', meaning: 'Environment of the control plane and default of declarations.' },
+  region: { default: 'local', meaning: 'Region of the control plane and default of declarations.' },
+  database: {
+    default: 'sqlite:countersign.sqlite in dataDirectory',
+    meaning: 'sqlite:PATH or postgres://USER@HOST/NAME; the password comes by PGPASSFILE.',
+  },
+  'listen.admin': { default: '127.0.0.1:8443', meaning: 'HTTPS address of the REST API.' },
+  'listen.dataPlane': { default: '127.0.0.1:8444', meaning: 'Address of enrolment, ADS and telemetry (gRPC over TLS 1.3).' },
+  'listen.public': { default: '127.0.0.1:8080', meaning: 'Plain HTTP address of CRLs and the log checkpoint.' },
+  'network.allow': { default: '127.0.0.0/8', meaning: 'Ranges that discovery, scans and drills may connect to (CIDR).' },
+  logLevel: { default: 'info', meaning: 'debug, info, warn or error.' },
+} as const;
+
+/** @throws input-invalid naming the key, what it holds and what was expected */
+export function readServerConfig(file: string): ServerConfig {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new Problem('input-invalid', `Cannot read configuration: ${file}, expected a readable YAML file`, { cause });
+  }
+  return parseServerConfig(text, dirname(resolve(file)));
+}
+
+/** Relative paths are taken from `base`. @throws input-invalid */
+export function parseServerConfig(text: string, base: string): ServerConfig {
+  const values = flatten(parseYaml(text));
+  for (const key of values.keys()) {
+    if (!Object.hasOwn(serverConfigKeys, key)) throw new Problem('input-invalid', `Cannot read configuration: unknown key ${key}`);
+  }
+  const text1 = (key: keyof typeof serverConfigKeys): string | undefined => {
+    const value = values.get(key);
+    if (value === undefined) return undefined;
+    if (typeof value !== 'string') throw new Problem('input-invalid', `Cannot read configuration: ${key} is not text`);
+    return value;
+  };
+  const needed = (key: keyof typeof serverConfigKeys): string => {
+    const value = text1(key);
+    if (value === undefined) throw new Problem('input-invalid', `Cannot read configuration: ${key} is missing`);
+    return value;
+  };
+  const dataDirectory = resolve(base, needed('dataDirectory'));
+  return {
+    dataDirectory,
+    key: readKeySource(text1('keyFile'), text1('passphraseFile'), base),
+    trustDomain: parseTrustDomain(needed('trustDomain')),
+    environment: readLabel('environment', text1('environment') ?? serverConfigKeys.environment.default),
+    region: readLabel('region', text1('region') ?? serverConfigKeys.region.default),
+    database: readDatabase(text1('database'), dataDirectory, base),
+    listen: {
+      admin: parseHostPort(text1('listen.admin') ?? serverConfigKeys['listen.admin'].default),
+      dataPlane: parseHostPort(text1('listen.dataPlane') ?? serverConfigKeys['listen.dataPlane'].default),
+      public: parseHostPort(text1('listen.public') ?? serverConfigKeys['listen.public'].default),
+    },
+    network: parseAddressPolicy(readRanges(values.get('network.allow'))),
+    logLevel: readLogLevel(text1('logLevel') ?? serverConfigKeys.logLevel.default),
+  };
+}
+
+function parseYaml(text: string): unknown {
+  if (text.length > MAXIMUM_CHARACTERS)
+    throw new Problem('input-invalid', `Cannot read configuration: ${text.length} characters, expected at most ${MAXIMUM_CHARACTERS}`);
+  try {
+    return parse(text, { maxAliasCount: 0, strict: true, uniqueKeys: true });
+  } catch (cause) {
+    throw new Problem('input-invalid', `Cannot read configuration: ${(cause as Error).message.split('\n')[0]}`, { cause });
+  }
+}
+
+/** Two levels of keys as `a.b`; a list stays a value. */
+function flatten(value: unknown): Map<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Problem('input-invalid', 'Cannot read configuration: expected keys at the top level');
+  const flat = new Map<string, unknown>();
+  for (const [key, inner] of Object.entries(value)) {
+    if (typeof inner === 'object' && inner !== null && !Array.isArray(inner)) {
+      for (const [name, leaf] of Object.entries(inner)) flat.set(`${key}.${name}`, leaf);
+    } else {
+      flat.set(key, inner);
+    }
+  }
+  return flat;
+}
+
+function readKeySource(keyFile: string | undefined, passphraseFile: string | undefined, base: string): ServerConfig['key'] {
+  if (keyFile !== undefined && passphraseFile === undefined) return { kind: 'file', path: resolve(base, keyFile) };
+  if (passphraseFile !== undefined && keyFile === undefined) return { kind: 'passphrase-file', path: resolve(base, passphraseFile) };
+  throw new Problem('input-invalid', 'Cannot read configuration: expected exactly one of keyFile and passphraseFile');
+}
+
+function readDatabase(url: string | undefined, dataDirectory: string, base: string): string {
+  if (url === undefined) return `sqlite:${resolve(dataDirectory, 'countersign.sqlite')}`;
+  if (url.startsWith('sqlite:')) return `sqlite:${resolve(base, url.slice('sqlite:'.length))}`;
+  if (/^postgres(ql)?:\/\//.test(url)) return url;
+  throw new Problem('input-invalid', 'Cannot read configuration: database is neither sqlite:PATH nor postgres://…');
+}
+
+function readLabel(key: string, value: string): string {
+  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(value))
+    throw new Problem('input-invalid', `Cannot read configuration: ${key} is ${JSON.stringify(value)}, expected [a-z0-9-], at most 63`);
+  return value;
+}
+
+function readRanges(value: unknown): readonly string[] {
+  if (value === undefined) return [serverConfigKeys['network.allow'].default];
+  if (!Array.isArray(value) || value.some((range) => typeof range !== 'string'))
+    throw new Problem('input-invalid', 'Cannot read configuration: network.allow is not a list of CIDR ranges');
+  return value as string[];
+}
+
+function readLogLevel(value: string): ServerConfig['logLevel'] {
+  if (value === 'debug' || value === 'info' || value === 'warn' || value === 'error') return value;
+  throw new Problem(
+    'input-invalid',
+    `Cannot read configuration: logLevel is ${JSON.stringify(value)}, expected debug, info, warn or error`,
+  );
+}
+
+const MAXIMUM_CHARACTERS = 1_000_000;
