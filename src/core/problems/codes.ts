@@ -3,6 +3,11 @@
  * `docs/errors.md` is held against this table. Keep the keys sorted.
  */
 export const problems = {
+  'control-plane-unreachable': { status: 503, meaning: 'No connection to the control plane could be made, or it broke.' },
+  'control-plane-unverified': {
+    status: 502,
+    meaning: 'The server did not prove that it is the control plane; nothing was sent to it.',
+  },
   'csr-malformed': {
     status: 400,
     meaning: 'The certificate signing request is not a valid PKCS#10 structure, or its self-signature does not verify.',
@@ -17,8 +22,18 @@ export const problems = {
   'input-invalid': { status: 400, meaning: 'The request does not have the documented form.' },
   internal: { status: 500, meaning: 'Something failed inside. The log has the reason, the answer has not.' },
   'issuance-refused': { status: 403, meaning: 'The issuance policy refuses this certificate; the reasons are listed.' },
+  'key-file-unsafe': {
+    status: 500,
+    meaning: 'The key file or passphrase that protects the private keys is missing, too weak, readable by others or lies beside the data.',
+  },
+  'key-locked': { status: 500, meaning: 'A stored private key does not open with the key file or passphrase given, or was altered.' },
   'not-found': { status: 404, meaning: 'There is no such thing, or the caller may not see it.' },
   'state-conflict': { status: 409, meaning: 'The thing is in a state that does not allow this.' },
+  'state-corrupt': { status: 500, meaning: 'A file of the state directory is cut, changed or of an unknown form; it is not used.' },
+  'state-permissions': {
+    status: 500,
+    meaning: 'The state directory or a file in it belongs to someone else or is open to others; it is not used.',
+  },
   'token-refused': { status: 401, meaning: 'The token is unknown, used, expired or for something else.' },
   unauthenticated: { status: 401, meaning: 'The request carries no valid credential.' },
 } as const satisfies Record<string, { readonly status: number; readonly meaning: string }>;
