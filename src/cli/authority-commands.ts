@@ -1,0 +1,163 @@
+import type { Command, OptionLine } from './command.ts';
+
+const config: OptionLine = ['--config <file>', 'configuration of the control plane (docs/reference/configuration.md)'];
+const reason: OptionLine = ['--reason <text>', 'why; stands in the audit log'];
+const environment: OptionLine = ['--environment <name>', "only this environment (default: all that the token's scope covers)"];
+const out: OptionLine = ['--out <file>', 'write the secret to this file (mode 0600) instead of stdout'];
+/** Authorities, certificates, identities, tokens and the log. */
+export const authorityCommands: readonly Command[] = [
+  {
+    words: 'ca init',
+    summary: 'Make the root and the issuing authority; `server` does it by itself at first start.',
+    options: [config, ['--key-type <type>', 'ecdsa-p256, ecdsa-p384, ed25519 or rsa-3072 (default: ecdsa-p256)']],
+    client: false,
+    example: 'countersign ca init --config countersign.yaml',
+    load: () => import('./ca-init.ts'),
+  },
+  {
+    words: 'ca rewrap',
+    summary: 'Encrypt all keys at rest under another key file or passphrase, without making new keys.',
+    options: [
+      config,
+      ['--new-key-file <file>', 'key file to change to; made if absent'],
+      ['--new-passphrase-file <file>', 'file with the passphrase to change to'],
+    ],
+    client: false,
+    example: 'countersign ca rewrap --config countersign.yaml --new-key-file new.kek',
+    load: () => import('./ca-rewrap.ts'),
+  },
+  {
+    words: 'ca show',
+    summary: 'Show the authorities, or write the root as PEM.',
+    options: [['--out <file>', 'write the roots as PEM to this file']],
+    client: true,
+    example: 'countersign ca show --out root.pem',
+    load: () => import('./ca-show.ts'),
+  },
+  {
+    words: 'token exchange',
+    summary: 'Exchange the bootstrap token of the first start, once, for a named admin token.',
+    options: [['--bootstrap-file <file>', 'the file that the first start wrote'], ['--name <name>', 'whose token it is'], out],
+    client: true,
+    example: 'countersign token exchange --bootstrap-file countersign/bootstrap.token --name ada --out ada.token',
+    load: () => import('./token-exchange.ts'),
+  },
+  {
+    words: 'token create',
+    summary: 'Make a token for a person or a pipeline.',
+    options: [
+      ['--name <name>', 'whose token it is'],
+      ['--role <role>', 'admin, operator, auditor, partner-manager, ci or viewer'],
+      ['--environments <names>', 'comma-separated environments, or all (default: all)'],
+      out,
+    ],
+    client: true,
+    example: 'countersign token create --name audit-2027 --role auditor --out auditor.token',
+    load: () => import('./token-create.ts'),
+  },
+  {
+    words: 'token join',
+    summary: 'Make the single-use token with which one declared proxy joins.',
+    options: [['--proxy <name>', 'name of the declared proxy'], ['--ttl <minutes>', 'life of the token (default: 60)'], out],
+    client: true,
+    example: 'countersign token join --proxy orders-1 --out orders-1.token',
+    load: () => import('./token-join.ts'),
+  },
+  {
+    words: 'cert issue',
+    summary: 'Ask for a certificate with a CSR.',
+    options: [
+      ['--csr <file>', 'PKCS#10, PEM or DER'],
+      ['--profile <name>', 'profile of the certificate'],
+      ['--out <file>', 'write the chain as PEM to this file'],
+    ],
+    client: true,
+    example: 'countersign cert issue --csr api.csr --profile server --out api.pem',
+    load: () => import('./cert-issue.ts'),
+  },
+  {
+    words: 'cert list',
+    summary: 'List what was issued.',
+    options: [
+      environment,
+      ['--identity <spiffe id>', 'only this identity'],
+      ['--status <status>', 'issued, revoked, …'],
+      ['--limit <number>', 'at most this many (default: 100)'],
+    ],
+    client: true,
+    example: 'countersign cert list --identity spiffe://acme.example/production/orders',
+    load: () => import('./cert-list.ts'),
+  },
+  {
+    words: 'cert revoke',
+    summary: 'Revoke a certificate.',
+    arguments: [['<serial>', 'serial number, hex']],
+    options: [
+      ['--issuer <id>', 'id of the issuing authority, where a serial is known by two'],
+      ['--reason <code>', 'reason of RFC 5280 section 5.3.1 (default: unspecified)'],
+    ],
+    client: true,
+    example: 'countersign cert revoke 01ab… --reason keyCompromise',
+    load: () => import('./cert-revoke.ts'),
+  },
+  {
+    words: 'cert rotate',
+    summary: 'Have every proxy of a scope renew its certificate now, and wait until the new ones are served.',
+    options: [['--all', 'every proxy'], ['--service <name>', 'the proxies of one service'], ['--proxy <name>', 'one proxy'], reason],
+    client: true,
+    example: 'countersign cert rotate --service orders --reason "key ceremony"',
+    load: () => import('./cert-rotate.ts'),
+  },
+  {
+    words: 'identity suspend',
+    summary: 'Refuse an identity everywhere: calls, renewal, joining and its stream.',
+    arguments: [['<spiffe id>', 'the identity']],
+    options: [reason],
+    client: true,
+    example: 'countersign identity suspend spiffe://acme.example/production/reports --reason "key leaked"',
+    load: () => import('./identity-suspend.ts'),
+  },
+  {
+    words: 'identity resume',
+    summary: 'Lift a suspension.',
+    arguments: [['<spiffe id>', 'the identity']],
+    options: [reason],
+    client: true,
+    example: 'countersign identity resume spiffe://acme.example/production/reports --reason "re-keyed"',
+    load: () => import('./identity-resume.ts'),
+  },
+  {
+    words: 'audit search',
+    summary: 'Search the audit log (auditor).',
+    options: [
+      environment,
+      ['--type <type>', 'type of entry, such as certificate.issued'],
+      ['--contains <text>', 'text in the data of the entry'],
+      ['--limit <number>', 'at most this many (default: 100)'],
+    ],
+    client: true,
+    example: 'countersign audit search --type certificate.issued --limit 20',
+    load: () => import('./audit-search.ts'),
+  },
+  {
+    words: 'audit export',
+    summary: 'Write the log as tiles and checkpoint into a directory (auditor).',
+    arguments: [['<directory>', 'a new or empty directory']],
+    options: [],
+    client: true,
+    example: 'countersign audit export ./log-2026-11',
+    load: () => import('./audit-export.ts'),
+  },
+  {
+    words: 'audit verify',
+    summary: 'Verify an exported log offline: signature, every leaf, every tile, earlier checkpoints.',
+    arguments: [['<directory>', 'what audit export wrote']],
+    options: [
+      ['--key <file>', 'the verifier key as obtained from elsewhere (default: the one in the export)'],
+      ['--checkpoints <directory>', 'earlier checkpoints that the log must extend'],
+    ],
+    client: false,
+    example: 'countersign audit verify ./log-2026-11',
+    load: () => import('./audit-verify.ts'),
+  },
+];

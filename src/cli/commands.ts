@@ -1,0 +1,18 @@
+import { authorityCommands } from './authority-commands.ts';
+import type { Command } from './command.ts';
+import { fleetCommands } from './fleet-commands.ts';
+import { programCommands } from './program-commands.ts';
+
+/** Every command of `countersign`. Help, dispatch and docs/reference/commands.md come from this table. */
+export const commands: readonly Command[] = [...programCommands, ...fleetCommands, ...authorityCommands];
+
+/** What the groups of commands are for. */
+export const groups: { readonly [word: string]: string } = {
+  audit: 'The audit log: search, export, verify offline.',
+  ca: 'Authorities and their keys.',
+  cert: 'Certificates.',
+  drill: 'Handshakes that must fail.',
+  identity: 'Suspension of identities.',
+  rollout: 'The way from plaintext to enforced mutual TLS.',
+  token: 'Tokens of people, pipelines and joining proxies.',
+};

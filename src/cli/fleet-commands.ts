@@ -1,0 +1,98 @@
+import type { Command, OptionLine } from './command.ts';
+
+const reason: OptionLine = ['--reason <text>', 'why; stands in the audit log'];
+const environment: OptionLine = ['--environment <name>', "only this environment (default: all that the token's scope covers)"];
+/** Inventory, rollout and proof. */
+export const fleetCommands: readonly Command[] = [
+  {
+    words: 'discover',
+    summary: 'Probe addresses by real handshakes and record what answers.',
+    arguments: [['<range...>', 'IP:PORT or IP:FIRST-LAST']],
+    options: [
+      [
+        '--allow <cidr>',
+        "ranges that may be probed, comma-separated (default: 127.0.0.0/8; the server's network.allow is checked as well)",
+      ],
+      ['--per-second <number>', 'addresses begun per second (default: 200)'],
+      ['--dry-run', 'print only, record nothing (needs no server)'],
+    ],
+    client: true,
+    example: 'countersign discover 127.0.0.1:8000-8100',
+    load: () => import('./discover.ts'),
+  },
+  {
+    words: 'apply',
+    summary: 'Declare services, endpoints, proxies, policies, exceptions and targets; shows the difference first.',
+    options: [
+      ['-f, --file <file>', 'YAML documents (docs/reference/declarations.md)'],
+      ['--yes', 'apply without asking'],
+      ['--dry-run', 'show the difference only'],
+    ],
+    client: true,
+    example: 'countersign apply -f fleet.yaml',
+    load: () => import('./apply.ts'),
+  },
+  {
+    words: 'list',
+    summary: 'List what the inventory knows.',
+    arguments: [['<kind>', 'services, endpoints, paths, proxies, exceptions or discovered']],
+    options: [environment],
+    client: true,
+    example: 'countersign list paths',
+    load: () => import('./list.ts'),
+  },
+  {
+    words: 'coverage',
+    summary: 'Say which part of paths, endpoints and calls is mutual TLS.',
+    options: [environment],
+    client: true,
+    example: 'countersign coverage',
+    load: () => import('./coverage.ts'),
+  },
+  {
+    words: 'rollout plan',
+    summary: 'Say, per path, who would be refused by enforcement, and why.',
+    options: [environment],
+    client: true,
+    example: 'countersign rollout plan',
+    load: () => import('./rollout-plan.ts'),
+  },
+  {
+    words: 'rollout status',
+    summary: 'Show the waves, what holds them and what was rolled back.',
+    options: [environment],
+    client: true,
+    example: 'countersign rollout status',
+    load: () => import('./rollout-status.ts'),
+  },
+  ...(['start', 'pause', 'retry'] as const).map((verb): Command => ({
+    words: `rollout ${verb}`,
+    summary: {
+      start: 'Start or resume the waves of a target.',
+      pause: 'Hold the waves of a target where they are.',
+      retry: 'Try rolled-back paths again.',
+    }[verb],
+    arguments: [['<target>', 'name of the target']],
+    options: [reason],
+    client: true,
+    example: `countersign rollout ${verb} all`,
+    load: () => import('./rollout-verb.ts').then(({ rolloutVerb }) => ({ run: rolloutVerb(verb) })),
+  })),
+  {
+    words: 'rollout weaken',
+    summary: 'Weaken a proven path until a date; audited, and undone by itself.',
+    arguments: [['<path>', 'id of the path']],
+    options: [['--mode <mode>', 'permissive or observe'], ['--until <date>', 'ISO date and time at which it ends'], reason],
+    client: true,
+    example: 'countersign rollout weaken path_01… --mode permissive --until 2027-01-31T00:00:00Z --reason "vendor upgrade"',
+    load: () => import('./rollout-weaken.ts'),
+  },
+  {
+    words: 'drill run',
+    summary: 'Fire every drill at enforced endpoints now and wait for the verdicts.',
+    options: [['--endpoint <name>', 'only this endpoint (default: all that are enforced)']],
+    client: true,
+    example: 'countersign drill run --endpoint payments-api',
+    load: () => import('./drill-run.ts'),
+  },
+];

@@ -1,0 +1,47 @@
+import type { Command, OptionLine } from './command.ts';
+
+const config: OptionLine = ['--config <file>', 'configuration of the control plane (docs/reference/configuration.md)'];
+const joining: readonly OptionLine[] = [
+  ['--control <address>', "IP:PORT of the control plane's data-plane listener"],
+  ['--state <directory>', 'directory for key, certificate and last good settings (mode 0700)'],
+  ['--join-token-file <file>', 'file with the join token, or - for stdin; needed only until the first certificate'],
+];
+
+/** The programs themselves. */
+export const programCommands: readonly Command[] = [
+  {
+    words: 'up',
+    summary: 'Run a control plane and a gateway on this machine as two supervised processes.',
+    options: [['--directory <directory>', 'where everything lives; made at first start (default: ./countersign)']],
+    client: false,
+    example: 'countersign up --directory ./countersign',
+    load: () => import('./up.ts'),
+  },
+  {
+    words: 'server',
+    summary: 'Run the control plane.',
+    options: [config],
+    client: false,
+    example: 'countersign server --config countersign.yaml',
+    load: () => import('./server.ts'),
+  },
+  {
+    words: 'proxy',
+    summary: 'Run a gateway, sidecar or bridge; its settings come from the control plane.',
+    options: [
+      ...joining,
+      ['--upstream-trust-file <file>', 'PEM of the anchors that servers must chain to, instead of the delivered bundle'],
+    ],
+    client: false,
+    example: 'countersign proxy --control 127.0.0.1:8444 --state ./orders-1 --join-token-file orders-1.token',
+    load: () => import('./proxy.ts'),
+  },
+  {
+    words: 'scanner',
+    summary: 'Run the prober that fires drills at enforced endpoints.',
+    options: joining,
+    client: false,
+    example: 'countersign scanner --control 127.0.0.1:8444 --state ./scanner --join-token-file scanner.token',
+    load: () => import('./scanner.ts'),
+  },
+];

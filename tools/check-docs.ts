@@ -1,0 +1,134 @@
+/**
+ * Holds the documents against the tables in the code: reference pages are made from them (`--write` renews them), and no page
+ * may name a command, error code or metric that does not exist. Exits 1 and names each difference.
+ */
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { commands, groups } from '../src/cli/commands.ts';
+import { exitCodes } from '../src/cli/exit-codes.ts';
+import { problems } from '../src/core/problems/codes.ts';
+import { refusalReasons } from '../src/core/tls/refusal-reason.ts';
+import { serverConfigKeys } from '../src/platform/config/server-config.ts';
+import { metricTable } from '../src/platform/telemetry/metric-table.ts';
+
+const root = join(import.meta.dirname, '..');
+const made = '<!-- Made from the code by `npm run docs -- --write`. -->';
+
+function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(heading), line(heading.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+const pages: { readonly [file: string]: string } = {
+  'docs/reference/commands.md': [
+    '# Commands',
+    'A command that talks to a server takes `--server URL`, `--root FILE` and `--token-file FILE`, or COUNTERSIGN_SERVER, COUNTERSIGN_ROOT and COUNTERSIGN_TOKEN_FILE. Every command takes `--json`: one document on stdout, errors as JSON on stderr.',
+    table(
+      ['exit code', 'meaning'],
+      Object.values(exitCodes).map(({ code, meaning }) => [String(code), meaning]),
+    ),
+    ...commands.map(({ words, summary, options, arguments: given = [], example }) =>
+      [
+        `## \`countersign ${words}\``,
+        summary,
+        ...([...given, ...options].length === 0
+          ? []
+          : [
+              table(
+                ['argument or option', 'meaning'],
+                [...given, ...options].map(([flags, meaning]) => [`\`${flags}\``, meaning]),
+              ),
+            ]),
+        `\`\`\`sh\n${example}\n\`\`\``,
+      ].join('\n\n'),
+    ),
+  ].join('\n\n'),
+  'docs/reference/configuration.md': [
+    '# Configuration of the control plane',
+    "One YAML file, given by `--config`. An unknown key is an error. Relative paths are taken from the file's own directory.",
+    table(
+      ['key', 'default', 'meaning'],
+      Object.entries(serverConfigKeys).map(([key, { default: value, meaning }]) => [`\`${key}\``, value ?? 'needed', meaning]),
+    ),
+  ].join('\n\n'),
+  'docs/reference/errors.md': [
+    '# Error codes',
+    'The REST API answers errors as `application/problem+json` (RFC 9457) with a `code` of this table; the CLI prints it in brackets.',
+    table(
+      ['code', 'HTTP status', 'meaning'],
+      Object.entries(problems).map(([code, { status, meaning }]) => [`\`${code}\``, String(status), meaning]),
+    ),
+    '## Reasons of refused connections',
+    "The word in telemetry, plans, drills and the proxies' log. The peer itself sees only a closed connection.",
+    table(
+      ['reason', 'meaning'],
+      Object.entries(refusalReasons).map(([reason, meaning]) => [`\`${reason}\``, meaning]),
+    ),
+  ].join('\n\n'),
+  'docs/reference/metrics.md': [
+    '# Metrics',
+    'OpenMetrics text at `/metrics` of the REST address, for tokens of the role viewer.',
+    table(
+      ['metric', 'kind', 'labels', 'meaning'],
+      Object.entries(metricTable).map(([name, { kind, labels, help }]) => [`\`${name}\``, kind, labels.join(', '), help]),
+    ),
+  ].join('\n\n'),
+};
+
+function checkPages(write: boolean): string[] {
+  const faults: string[] = [];
+  for (const [file, body] of Object.entries(pages)) {
+    const path = join(root, file);
+    const text = `${made}\n\n${body}\n`;
+    if (write) {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text);
+    } else if (!existsSync(path) || readFileSync(path, 'utf8') !== text) {
+      faults.push(`${file} differs from the code (npm run docs -- --write)`);
+    }
+  }
+  return faults;
+}
+
+/** Every `countersign …` in a code span or block must begin with a command or a group; every metric must exist. */
+function checkMentions(): string[] {
+  const words = new Set([...commands.map((command) => command.words), ...Object.keys(groups), 'help']);
+  const known = (text: string): boolean => {
+    const given = text.split(' ');
+    return [1, 2].some((length) => words.has(given.slice(0, length).join(' ')));
+  };
+  const faults: string[] = [];
+  for (const file of globSync(['*.md', 'docs/**/*.md'], { cwd: root })) {
+    const text = readFileSync(join(root, file), 'utf8');
+    for (const [, rest] of text.matchAll(/(?:^|`|\$ |npx )countersign ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)/gm)) {
+      if (!known(rest!)) faults.push(`${file}: countersign ${rest} is no command`);
+    }
+    for (const [name] of text.matchAll(/\bcountersign_[a-z_]+/g))
+      if (!Object.hasOwn(metricTable, name)) faults.push(`${file}: ${name} is no metric`);
+    for (const [, code] of text.matchAll(/\[([a-z]+(?:-[a-z]+)+)\](?!\()/g))
+      if (!Object.hasOwn(problems, code!)) faults.push(`${file}: [${code}] is no error code`);
+    for (const [, link] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
+      if (!existsSync(join(root, dirname(file), link!))) faults.push(`${file}: link to ${link}, which does not exist`);
+    }
+  }
+  return faults;
+}
+
+/** A metric or an error code that nothing in src uses is a promise without a maker. */
+function checkUse(): string[] {
+  const sources = globSync('src/**/*.ts', { cwd: root })
+    .filter((file) => !/(?:metric-table|problems\/codes|\.test)\.ts$/.test(file))
+    .map((file) => readFileSync(join(root, file), 'utf8'))
+    .join('\n');
+  const unused = [...Object.keys(metricTable), ...Object.keys(problems)].filter((name) => !sources.includes(`'${name}'`));
+  const modules = commands.filter(
+    ({ load }) => !existsSync(join(root, 'src/cli', /import\('\.\/([^']+)'\)/.exec(load.toString())?.[1] ?? 'none')),
+  );
+  return [...unused.map((name) => `nothing in src uses ${name}`), ...modules.map(({ words }) => `countersign ${words} has no module`)];
+}
+
+const write = process.argv.includes('--write');
+const faults = [...checkPages(write), ...(write ? [] : [...checkMentions(), ...checkUse()])];
+for (const fault of faults) console.error(fault);
+console.log(faults.length === 0 ? 'documents: clean' : `documents: ${faults.length} differences`);
+process.exitCode = faults.length === 0 ? 0 : 1;
