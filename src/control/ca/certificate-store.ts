@@ -1,0 +1,181 @@
+import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { Queries } from '../../platform/db/database.ts';
+import type { RevocationReason } from './revocation-reason.ts';
+
+/** By which way a request came in. */
+export type Door = 'rest' | 'join' | 'renewal' | 'drill' | 'control-plane';
+
+/** A certificate's identity: the key that signed it and the content octets of its serial number. Never a row id. */
+export type CertificateKey = {
+  /** SHA-256 of the issuer's SubjectPublicKeyInfo, lower case hex. */
+  readonly issuerKeySha256: string;
+  readonly serial: Uint8Array;
+};
+
+/**
+ * `reserved`: the serial is taken, it may be signed at any moment. `issued`: signed and recorded. `withheld`: signed, but the identity
+ * or the predecessor fell meanwhile, so it was given to nobody. `abandoned`: reserved by a process that ended; it may have been signed, but was given to nobody.
+ */
+export type CertificateStatus = 'reserved' | 'issued' | 'withheld' | 'abandoned';
+
+export type CertificateNames = { readonly dns: readonly string[]; readonly ip: readonly string[] };
+
+export type CertificateRecord = CertificateKey & {
+  readonly issuerId: EntityId<'authority'>;
+  readonly profile: string;
+  readonly door: Door;
+  readonly spiffeId: SpiffeId | null;
+  readonly names: CertificateNames;
+  readonly proxyId: EntityId<'proxy'> | null;
+  readonly environment: string;
+  readonly region: string;
+  /** SHA-256 of its own SubjectPublicKeyInfo, lower case hex. */
+  readonly spkiSha256: string;
+  readonly notBefore: Instant;
+  readonly notAfter: Instant;
+  readonly status: CertificateStatus;
+  readonly reservedAt: Instant;
+  /** DER; null while and if it was never recorded as signed. */
+  readonly der: Uint8Array | null;
+  readonly revokedAt: Instant | null;
+  readonly revocationReason: RevocationReason | null;
+  readonly crlShard: number;
+};
+
+export type Reservation = Omit<CertificateRecord, 'status' | 'der' | 'revokedAt' | 'revocationReason'>;
+
+/** Takes the serial. The unique index on (issuer, serial) refuses a second one. */
+export async function insertReservation(queries: Queries, reservation: Reservation): Promise<void> {
+  await tables(queries)
+    .insertInto('certificates')
+    .values({
+      issuer_id: reservation.issuerId,
+      issuer_key_sha256: reservation.issuerKeySha256,
+      serial: reservation.serial,
+      profile: reservation.profile,
+      door: reservation.door,
+      spiffe_id: reservation.spiffeId,
+      names: JSON.stringify(reservation.names),
+      proxy_id: reservation.proxyId,
+      environment: reservation.environment,
+      region: reservation.region,
+      spki_sha256: reservation.spkiSha256,
+      not_before: reservation.notBefore,
+      not_after: reservation.notAfter,
+      status: 'reserved',
+      reserved_at: reservation.reservedAt,
+      der: null,
+      revoked_at: null,
+      revocation_reason: null,
+      in_revoked_set: 0,
+      on_crl: 0,
+      crl_shard: reservation.crlShard,
+    })
+    .execute();
+}
+
+/** From `reserved` to what came of it. False, and nothing done, if it is not reserved any more. */
+export async function settleReservation(
+  queries: Queries,
+  key: { readonly issuerId: EntityId<'authority'>; readonly serial: Uint8Array },
+  outcome: { readonly status: 'issued' | 'withheld'; readonly der: Uint8Array } | { readonly status: 'abandoned'; readonly der: null },
+): Promise<boolean> {
+  const result = await tables(queries)
+    .updateTable('certificates')
+    .set({ status: outcome.status, der: outcome.der })
+    .where('issuer_id', '=', key.issuerId)
+    .where('serial', '=', key.serial)
+    .where('status', '=', 'reserved')
+    .executeTakeFirst();
+  return result.numUpdatedRows > 0n;
+}
+
+/** Reservations made before `before` that came to nothing, oldest first, at most `limit`. */
+export async function listStaleReservations(queries: Queries, before: Instant, limit: number): Promise<CertificateRecord[]> {
+  const rows = await tables(queries)
+    .selectFrom('certificates')
+    .selectAll()
+    .where('status', '=', 'reserved')
+    .where('reserved_at', '<', before)
+    .orderBy('reserved_at')
+    .limit(limit)
+    .execute();
+  return rows.map(toCertificate);
+}
+
+/** The certificate that this issuer key gave this serial to, in whatever status; null if there is none. */
+export async function findCertificate(queries: Queries, issuerKeySha256: string, serial: Uint8Array): Promise<CertificateRecord | null> {
+  const row = await tables(queries)
+    .selectFrom('certificates')
+    .selectAll()
+    .where('issuer_id', 'in', (inner) => inner.selectFrom('authorities').select('id').where('spki_sha256', '=', issuerKeySha256))
+    .where('serial', '=', serial)
+    .executeTakeFirst();
+  return row === undefined ? null : toCertificate(row);
+}
+
+/** The issued certificates of one data plane, newest first. */
+export async function listProxyCertificates(queries: Queries, proxyId: EntityId<'proxy'>, limit: number): Promise<CertificateRecord[]> {
+  const rows = await tables(queries)
+    .selectFrom('certificates')
+    .selectAll()
+    .where('proxy_id', '=', proxyId)
+    .where('status', '=', 'issued')
+    .orderBy('reserved_at', 'desc')
+    .limit(limit)
+    .execute();
+  return rows.map(toCertificate);
+}
+
+export type CertificateRow = {
+  issuer_id: string;
+  issuer_key_sha256: string;
+  serial: Uint8Array;
+  profile: string;
+  door: string;
+  spiffe_id: string | null;
+  names: string;
+  proxy_id: string | null;
+  environment: string;
+  region: string;
+  spki_sha256: string;
+  not_before: number;
+  not_after: number;
+  status: string;
+  reserved_at: number;
+  der: Uint8Array | null;
+  revoked_at: number | null;
+  revocation_reason: string | null;
+  in_revoked_set: number;
+  on_crl: number;
+  crl_shard: number;
+};
+
+const tables = (queries: Queries) =>
+  queries.withTables<{ certificates: CertificateRow; authorities: { id: string; spki_sha256: string } }>();
+
+function toCertificate(row: CertificateRow): CertificateRecord {
+  return {
+    issuerId: row.issuer_id as EntityId<'authority'>,
+    issuerKeySha256: row.issuer_key_sha256,
+    serial: row.serial,
+    profile: row.profile,
+    door: row.door as Door,
+    spiffeId: row.spiffe_id as SpiffeId | null,
+    names: JSON.parse(row.names) as CertificateNames,
+    proxyId: row.proxy_id as EntityId<'proxy'> | null,
+    environment: row.environment,
+    region: row.region,
+    spkiSha256: row.spki_sha256,
+    notBefore: row.not_before,
+    notAfter: row.not_after,
+    status: row.status as CertificateStatus,
+    reservedAt: row.reserved_at,
+    der: row.der,
+    revokedAt: row.revoked_at,
+    revocationReason: row.revocation_reason as RevocationReason | null,
+    crlShard: row.crl_shard,
+  };
+}

@@ -1,0 +1,66 @@
+import { Problem } from '../../core/problems/problem.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { Signal } from '../../platform/clock/signal.ts';
+import type { Actor, AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
+import { recordEntry } from '../audit/record-entry.ts';
+import { advanceSequence } from './authority-store.ts';
+import { type CertificateKey, type CertificateRecord, findCertificate } from './certificate-store.ts';
+import type { RevocationReason } from './revocation-reason.ts';
+import { changeRevocationReason, markRevoked, touchCrl } from './revocation-store.ts';
+
+export type Revocation = CertificateKey & { readonly reason: RevocationReason };
+
+/**
+ * Revokes a certificate: it is in the revoked set, whose sequence is returned, when this resolves, and in the next CRL.
+ * @throws not-found; state-conflict if it is revoked already (but `keyCompromise` may still be learnt), expired or not issued
+ */
+export async function revokeCertificate(
+  deps: { readonly database: AuditedDatabase; readonly changed: Signal },
+  revocation: Revocation,
+  actor: Actor,
+  now: Instant,
+): Promise<{ readonly revokedSequence: number }> {
+  const revokedSequence = await deps.database.commit((unit) => revoke(unit, revocation, actor, now));
+  deps.changed.notify();
+  return { revokedSequence };
+}
+
+async function revoke(unit: AuditedUnit, revocation: Revocation, actor: Actor, now: Instant): Promise<number> {
+  const { issuerKeySha256, reason } = revocation;
+  const serial = Buffer.from(revocation.serial).toString('hex');
+  const certificate = await findCertificate(unit.queries, issuerKeySha256, revocation.serial);
+  if (certificate === null) throw new Problem('not-found', `Cannot revoke certificate: no certificate ${serial} of this issuer`);
+  const learnt = certificate.revokedAt !== null && reason === 'keyCompromise' && certificate.revocationReason !== 'keyCompromise';
+  if (learnt) await changeRevocationReason(unit.queries, certificate, reason);
+  else await revokeFresh(unit, certificate, reason, now);
+  await touchCrl(unit.queries, certificate.issuerId, certificate.crlShard);
+  recordEntry(unit, {
+    type: learnt ? 'certificate.revocation-amended' : 'certificate.revoked',
+    at: now,
+    environment: certificate.environment,
+    region: certificate.region,
+    actor,
+    data: {
+      issuerId: certificate.issuerId,
+      issuerKeySha256,
+      serial,
+      reason,
+      spiffeId: certificate.spiffeId,
+      proxyId: certificate.proxyId,
+      drill: certificate.door === 'drill',
+    },
+  });
+  return advanceSequence(unit.queries, 'revoked-set');
+}
+
+async function revokeFresh(unit: AuditedUnit, certificate: CertificateRecord, reason: RevocationReason, now: Instant): Promise<void> {
+  const serial = Buffer.from(certificate.serial).toString('hex');
+  if (certificate.status === 'reserved') {
+    throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is being issued, expected an issued certificate`);
+  }
+  if (certificate.notAfter < now)
+    throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is expired, expected a current certificate`);
+  if (!(await markRevoked(unit.queries, certificate, { at: now, reason }))) {
+    throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is revoked already`);
+  }
+}

@@ -1,0 +1,20 @@
+import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { Queries } from '../../platform/db/database.ts';
+import { readSequence } from './authority-store.ts';
+import type { CertificateKey } from './certificate-store.ts';
+import { listRevokedSet, listSuspensions } from './revocation-store.ts';
+
+/** What no proxy may accept any more. The sequence rises with every change and never falls. */
+export type RevokedSet = {
+  readonly sequence: number;
+  readonly certificates: readonly CertificateKey[];
+  readonly suspended: readonly SpiffeId[];
+};
+
+/** The set as committed. The number is read first: a change in between is delivered early and again, never missed. */
+export async function readRevokedSet(queries: Queries): Promise<RevokedSet> {
+  const sequence = await readSequence(queries, 'revoked-set');
+  const certificates = await listRevokedSet(queries);
+  const suspensions = await listSuspensions(queries);
+  return { sequence, certificates, suspended: suspensions.map((suspension) => suspension.spiffeId) };
+}
