@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto';
+import { isEntityId } from '../../core/ids/entity-id.ts';
+import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
+import { findCrl } from '../../control/ca/revocation-store.ts';
+import type { Queries } from '../../platform/db/database.ts';
+
+/** What is asked for: the parts of the HTTP request that matter, undecoded. */
+export type CrlRequest = {
+  readonly method: string;
+  /** The path without the query. */
+  readonly path: string;
+  readonly ifNoneMatch: string | null;
+  readonly ifModifiedSince: string | null;
+};
+
+export type CrlAnswer = {
+  readonly status: 200 | 304 | 404 | 405;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | null;
+};
+
+/** True if the path is one of ours: `/crl/<authority>.crl`. */
+export function isCrlPath(path: string): boolean {
+  return path.startsWith(PREFIX);
+}
+
+/** The path of an authority's list; its certificates name it in their distribution point. */
+export function crlPath(authorityId: string): string {
+  return `${PREFIX}${authorityId}${SUFFIX}`;
+}
+
+/** The current list of one authority (RFC 5280 section 5, served as RFC 5280 section 4.2.1.13 says and cached as RFC 9111 allows). */
+export async function answerCertificateList(deps: { readonly queries: Queries }, request: CrlRequest, now: Instant): Promise<CrlAnswer> {
+  if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, headers: { allow: 'GET, HEAD' }, body: null };
+  const id = request.path.endsWith(SUFFIX) ? request.path.slice(PREFIX.length, -SUFFIX.length) : '';
+  const list = isCrlPath(request.path) && isEntityId('authority', id) ? await findCrl(deps.queries, id, FULL_LIST) : null;
+  if (list?.built == null) return { status: 404, headers: { 'cache-control': 'no-store' }, body: null };
+  const { der, thisUpdate, nextUpdate } = list.built;
+  const etag = `"${createHash('sha256').update(der).digest('base64url')}"`;
+  const headers = {
+    etag,
+    'last-modified': new Date(thisUpdate).toUTCString(),
+    'cache-control': `public, max-age=${maxAgeSeconds(nextUpdate, now)}, must-revalidate`,
+  };
+  if (isFresh(request, etag, thisUpdate)) return { status: 304, headers, body: null };
+  return {
+    status: 200,
+    headers: { ...headers, 'content-type': 'application/pkix-crl', 'content-length': String(der.length) },
+    body: request.method === 'HEAD' ? null : der,
+  };
+}
+
+/** A revocation makes a new list at once, so a cache asks again soon; never past nextUpdate. */
+function maxAgeSeconds(nextUpdate: Instant, now: Instant): number {
+  return Math.floor(Math.max(0, Math.min(MAXIMUM_AGE_MS, nextUpdate - now)) / SECOND_MS);
+}
+
+/** RFC 9110 section 13.2.2: If-Modified-Since counts only where If-None-Match is absent. */
+function isFresh(request: CrlRequest, etag: string, lastModified: Instant): boolean {
+  if (request.ifNoneMatch !== null) {
+    const tags = request.ifNoneMatch
+      .slice(0, MAXIMUM_HEADER)
+      .split(',')
+      .map((tag) => tag.trim().replace(/^W\//, ''));
+    return tags.includes('*') || tags.includes(etag);
+  }
+  if (request.ifModifiedSince === null) return false;
+  const since = Date.parse(request.ifModifiedSince.slice(0, MAXIMUM_HEADER));
+  return Number.isFinite(since) && lastModified <= since;
+}
+
+const PREFIX = '/crl/';
+const SUFFIX = '.crl';
+const FULL_LIST = 0;
+const MAXIMUM_AGE_MS = 60 * SECOND_MS;
+const MAXIMUM_HEADER = 4096;
