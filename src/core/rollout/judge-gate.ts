@@ -1,0 +1,187 @@
+import type { RefusalReason } from '../tls/refusal-reason.ts';
+import type { Instant } from '../time/instant.ts';
+import { judgeCallers, judgeReceivers } from './judge-proxies.ts';
+import { isEnforced, isEarlierStage, type PathState } from './path-state.ts';
+import type { Reason } from './reason.ts';
+import type { RolloutConfig } from './rollout-config.ts';
+import {
+  type EndpointFacts,
+  endpointCountsOf,
+  type PathFacts,
+  pathCountsOf,
+  type RolloutFacts,
+  type Tally,
+  type TelemetryWindow,
+} from './rollout-facts.ts';
+
+/** An endpoint with its paths, each as decided and as measured. */
+export type EndpointView = {
+  readonly endpoint: EndpointFacts;
+  readonly paths: readonly { readonly state: PathState; readonly facts: PathFacts }[];
+};
+
+/**
+ * Why the endpoint may not be enforced yet; empty is green. An endpoint is enforced as a whole: what an anonymous peer meets
+ * is the weakest mode over all its paths, so one path that is not ready holds all of them, and is named.
+ */
+export function judgeGate(now: Instant, view: EndpointView, config: RolloutConfig, facts: RolloutFacts): readonly Reason[] {
+  const { endpoint, paths } = view;
+  const ofPaths = paths.flatMap(({ state, facts: path }) => {
+    const standing = judgeStanding(now, state, path, config);
+    // What a path that has not switched sends is expected; its standing says enough.
+    if (standing.length > 0 && standing[0]!.code !== 'soaking') return standing;
+    return [...standing, ...judgeCallers(now, path, config), ...judgeTraffic(path, endpoint, config, facts.soak)];
+  });
+  return [
+    ...judgeReceivers(now, endpoint, config),
+    ...ofPaths,
+    ...judgeStrangers(endpoint, config, facts.soak),
+    ...judgeUnattributed(view, config, facts.soak),
+  ];
+}
+
+/** What the path's own story says. */
+function judgeStanding(now: Instant, state: PathState, path: PathFacts, config: RolloutConfig): Reason[] {
+  const { pathId, endpointId, caller } = path;
+  if (path.exception !== null && path.exception.until > now) {
+    return [{ code: 'exception-open', pathId, endpointId, caller, until: path.exception.until, detail: `owner ${path.exception.owner}` }];
+  }
+  if (state.setback !== null) return [{ code: 'path-rolled-back', pathId, endpointId, caller, firstSeenAt: state.setback.at }];
+  if (state.weakening !== null) return [{ code: 'path-weakened', pathId, endpointId, caller, until: state.weakening.until }];
+  if (isEarlierStage(state.stage, 'originate')) return [{ code: 'path-not-ready', pathId, endpointId, caller, detail: state.stage }];
+  if (isEnforced(state.stage)) return [];
+  if (state.settledAt === null) return [{ code: 'path-not-ready', pathId, endpointId, caller, detail: 'its wave is being judged' }];
+  const until = state.since + config.soakMs + config.lagMs;
+  return now < until ? [{ code: 'soaking', pathId, endpointId, caller, until }] : [];
+}
+
+/** What both ends counted of the path over the window. Of a suspended caller nothing is expected but to be refused. */
+function judgeTraffic(path: PathFacts, endpoint: EndpointFacts, config: RolloutConfig, window: TelemetryWindow): Reason[] {
+  if (path.callerSuspended) return [];
+  return [...judgeCallerWindow(path, endpoint, config, window), ...judgeVerified(path, endpoint, window)];
+}
+
+/** What the caller's own proxies sent over the window. */
+function judgeCallerWindow(path: PathFacts, endpoint: EndpointFacts, config: RolloutConfig, window: TelemetryWindow): Reason[] {
+  const { pathId, endpointId, caller } = path;
+  const { caller: counts } = pathCountsOf(window, pathId);
+  const reasons: Reason[] = [];
+  const plaintext = countPlaintext(path, window);
+  if (plaintext.count > 0) reasons.push({ code: 'plaintext-seen', pathId, endpointId, caller, ...plaintext });
+  if (path.openPlaintext > 0) reasons.push({ code: 'plaintext-open', pathId, endpointId, caller, count: path.openPlaintext });
+  const { sent, failed } = counts[endpoint.unit];
+  if (sent.mtls < config.minCalls) {
+    reasons.push({ code: 'too-few-calls', pathId, endpointId, caller, count: sent.mtls, total: config.minCalls });
+  }
+  const failures = sumTallies(failed);
+  const total = sent.plaintext + sent.tls + sent.mtls + failures;
+  if (failures >= config.minFailures && failures > total * config.maxFailureRate) {
+    reasons.push({ code: 'caller-failures', pathId, endpointId, caller, count: failures, total });
+  }
+  return reasons;
+}
+
+/** What the receivers made of this caller: all that it sent must have been verified with the trust that will be enforced. */
+function judgeVerified(path: PathFacts, endpoint: EndpointFacts, window: TelemetryWindow): Reason[] {
+  const { pathId, endpointId, caller } = path;
+  const { caller: sender, receiver } = pathCountsOf(window, pathId);
+  const reasons = sumByReason(receiver.wouldRefuse.filter(({ reason }) => !intendedRefusals.has(reason))).map((tally): Reason => ({
+    code: 'would-refuse',
+    pathId,
+    endpointId,
+    caller,
+    refusal: tally.reason,
+    count: tally.count,
+    lastSeenAt: tally.lastSeenAt,
+  }));
+  if (reasons.length > 0) return reasons;
+  const sent = sender[endpoint.unit].sent.mtls;
+  const unverified = sent - receiver.verified[endpoint.unit];
+  if (unverified > Math.max(UNVERIFIED_CALLS, sent * UNVERIFIED_SHARE)) {
+    reasons.push({ code: 'calls-unverified', pathId, endpointId, caller, count: unverified, total: sent });
+  }
+  return reasons;
+}
+
+function judgeStrangers(endpoint: EndpointFacts, config: RolloutConfig, window: TelemetryWindow): Reason[] {
+  return endpointCountsOf(window, endpoint.endpointId)
+    .strangers.filter(({ caller, reason }) => !intendedRefusals.has(reason) && !isUnwanted(config, endpoint, caller))
+    .map(({ caller, reason, count, lastSeenAt }): Reason => ({
+      code: 'stranger',
+      endpointId: endpoint.endpointId,
+      caller,
+      refusal: reason,
+      count,
+      lastSeenAt,
+    }));
+}
+
+/**
+ * Anonymous traffic holds the gate, as it must, while a declared caller may have sent it. Once every caller's own proxies show
+ * that they sent none, nobody declared did, and an impostor would hold the gate for ever: then the rollout's `unattributed` decides.
+ */
+function judgeUnattributed(view: EndpointView, config: RolloutConfig, window: TelemetryWindow): Reason[] {
+  const anonymous = anonymousOf(view, window);
+  if (anonymous.count === 0 || anonymous.attributable || config.unattributed === 'refuse') return [];
+  const { endpointId } = view.endpoint;
+  const when = anonymous.lastSeenAt === null ? {} : { lastSeenAt: anonymous.lastSeenAt };
+  return [{ code: 'unattributed-anonymous', endpointId, count: anonymous.count, ...when }];
+}
+
+/** The anonymous traffic of an endpoint in the window, and whether a declared caller may have sent it. */
+export function anonymousOf(
+  { endpoint, paths }: EndpointView,
+  window: TelemetryWindow,
+): { readonly count: number; readonly lastSeenAt: Instant | null; readonly attributable: boolean } {
+  const { anonymous } = endpointCountsOf(window, endpoint.endpointId);
+  const seen = anonymous.filter(({ reason }) => !intendedRefusals.has(reason));
+  return {
+    count: Math.max(sumUnit(seen, 'call'), sumUnit(seen, 'connection'), endpoint.openAnonymous),
+    lastSeenAt: latest(seen),
+    attributable: paths.some(({ facts: path }) => path.openPlaintext > 0 || countPlaintext(path, window).count > 0),
+  };
+}
+
+/** Plaintext and one-way TLS that the caller's own proxies sent on this path. */
+export function countPlaintext(path: PathFacts, window: TelemetryWindow): { readonly count: number; readonly lastSeenAt?: Instant } {
+  const { call, connection } = pathCountsOf(window, path.pathId).caller;
+  const count = Math.max(call.sent.plaintext + call.sent.tls, connection.sent.plaintext + connection.sent.tls);
+  const lastSeenAt = Math.max(call.lastPlaintextAt ?? 0, connection.lastPlaintextAt ?? 0);
+  return lastSeenAt === 0 ? { count } : { count, lastSeenAt };
+}
+
+/** True if a person said that this identity may be refused at this endpoint. */
+export function isUnwanted(config: RolloutConfig, endpoint: EndpointFacts, caller: string): boolean {
+  return config.unwanted.some((item) => item.endpointId === endpoint.endpointId && item.caller === caller);
+}
+
+export function sumTallies(tallies: readonly Tally[]): number {
+  return tallies.reduce((sum, { count }) => sum + count, 0);
+}
+
+function sumUnit(tallies: readonly Tally[], unit: Tally['unit']): number {
+  return sumTallies(tallies.filter((tally) => tally.unit === unit));
+}
+
+function latest(tallies: readonly Tally[]): Instant | null {
+  return tallies.length === 0 ? null : Math.max(...tallies.map(({ lastSeenAt }) => lastSeenAt));
+}
+
+/** One tally per reason; calls and connections of one reason tell of the same thing, so the larger counts. */
+export function sumByReason(tallies: readonly Tally[]): readonly Tally[] {
+  const byReason = new Map<RefusalReason, Tally[]>();
+  for (const tally of tallies) byReason.set(tally.reason, [...(byReason.get(tally.reason) ?? []), tally]);
+  return [...byReason.values()].map((same) => ({
+    ...same[0]!,
+    count: Math.max(sumUnit(same, 'call'), sumUnit(same, 'connection')),
+    firstSeenAt: Math.min(...same.map(({ firstSeenAt }) => firstSeenAt)),
+    lastSeenAt: Math.max(...same.map(({ lastSeenAt }) => lastSeenAt)),
+  }));
+}
+
+/** What is refused because somebody revoked or suspended it: that enforcement will do so is the purpose, not a surprise. */
+export const intendedRefusals: ReadonlySet<RefusalReason> = new Set(['revoked', 'suspended']);
+
+/** The two ends count in their own seconds: a call at the edge of the window may be in one count only. */
+const UNVERIFIED_CALLS = 2;
+const UNVERIFIED_SHARE = 0.01;

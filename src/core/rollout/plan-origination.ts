@@ -1,0 +1,135 @@
+import type { Instant } from '../time/instant.ts';
+import { judgeCallers, judgeReceivers } from './judge-proxies.ts';
+import { judgeWave } from './judge-wave.ts';
+import { isEarlierStage, type PathMove } from './path-state.ts';
+import type { LaneResult } from './planned-step.ts';
+import type { Reason } from './reason.ts';
+import { isLatched, isStaged, type PathView, type RolloutView } from './rollout-view.ts';
+
+/** The lane in which callers switch to mutual TLS: receivers permissive first, then one wave at a time. */
+export function planOrigination(now: Instant, view: RolloutView): LaneResult {
+  const flying = view.paths.filter(
+    ({ state }) => state.stage === 'originate' && state.settledAt === null && state.weakening === null && state.latchedAt === null,
+  );
+  const flight = flying.length > 0 ? judgeFlight(now, view, flying) : null;
+  if (flight?.kind === 'step' && flight.step.kind === 'roll-back') return flight;
+  return planSettledRollback(now, view) ?? flight ?? startWave(now, view);
+}
+
+function judgeFlight(now: Instant, view: RolloutView, flying: readonly PathView[]): LaneResult {
+  const wave = flying[0]!.state.wave;
+  const windows = view.facts.originating;
+  if (windows === null) return { kind: 'wait', reasons: [{ code: 'settling' }] };
+  const moved = new Set(flying.map(({ state }) => state.pathId));
+  const endpoints = new Set(flying.map(({ state }) => state.endpointId));
+  const verdict = judgeWave(
+    now,
+    { moved: 'originate', since: Math.max(...flying.map(({ state }) => state.since)), paths: flying.map(({ facts }) => facts) },
+    {
+      config: view.config,
+      windows,
+      control: view.paths.filter(({ state }) => !moved.has(state.pathId) && state.stage !== 'enforce').map(({ state }) => state.pathId),
+      unready: [
+        ...view.endpoints
+          .filter(({ endpoint }) => endpoints.has(endpoint.endpointId))
+          .flatMap(({ endpoint }) => judgeReceivers(now, endpoint, view.config)),
+        ...flying.flatMap(({ facts }) => judgeCallers(now, facts, view.config)),
+      ],
+    },
+  );
+  switch (verdict.verdict) {
+    case 'roll-back':
+      return { kind: 'step', step: { kind: 'roll-back', wave, moves: flying.map(setBack(verdict.reasons)), reasons: verdict.reasons } };
+    case 'hold':
+      return { kind: 'wait', reasons: verdict.reasons };
+    case 'advance': {
+      const moves = flying.map(({ state }): PathMove => ({
+        kind: 'settle',
+        pathId: state.pathId,
+        stage: 'originate',
+        reasons: [{ code: 'wave-good' }],
+      }));
+      return { kind: 'step', step: { kind: 'settle', wave, moves, reasons: [{ code: 'wave-good', count: moves.length }] } };
+    }
+    default:
+      throw new TypeError(`Cannot plan on verdict: ${String(verdict satisfies never)}`);
+  }
+}
+
+/** A path that was quiet while its wave was judged may fail later; then it alone goes back. */
+function planSettledRollback(now: Instant, view: RolloutView): LaneResult | null {
+  const settled = view.paths.filter(
+    ({ state }) => state.stage === 'originate' && state.settledAt !== null && state.weakening === null && state.setback === null,
+  );
+  const latched = new Set(view.endpoints.filter(isLatched).map(({ endpoint }) => endpoint.endpointId));
+  const bad = settled
+    .filter(({ state }) => !latched.has(state.endpointId))
+    .flatMap((path) => {
+      const verdict = judgeWave(
+        now,
+        { moved: 'settled', since: path.state.since, paths: [path.facts] },
+        {
+          config: view.config,
+          windows: { flight: view.facts.recent, baseline: { ...view.facts.recent, paths: new Map(), endpoints: new Map() } },
+          control: view.paths.filter(({ state }) => state.pathId !== path.state.pathId).map(({ state }) => state.pathId),
+          unready: [],
+        },
+      );
+      return verdict.verdict === 'roll-back' ? [{ path, reasons: verdict.reasons }] : [];
+    });
+  if (bad.length === 0) return null;
+  const reasons = bad.flatMap((item) => item.reasons);
+  const moves = bad.map((item) => setBack(item.reasons)(item.path));
+  return { kind: 'step', step: { kind: 'roll-back', wave: bad[0]!.path.state.wave, moves, reasons } };
+}
+
+function setBack(reasons: readonly Reason[]): (path: PathView) => PathMove {
+  return ({ state }) => ({ kind: 'set-back', pathId: state.pathId, from: state.stage, to: 'permissive', reasons });
+}
+
+/** The next wave that can start: its receivers permissive and acknowledged, its callers present and reporting. */
+function startWave(now: Instant, view: RolloutView): LaneResult {
+  const waiting = view.paths.filter(
+    (path) => isStaged(path) && path.state.wave !== null && path.state.weakening === null && isEarlierStage(path.state.stage, 'originate'),
+  );
+  if (waiting.length === 0) return { kind: 'wait', reasons: [] };
+  const setbacks = waiting.filter(({ state }) => state.setback !== null);
+  if (setbacks.length > 0) return { kind: 'wait', reasons: setbacks.map(describeSetback) };
+  const endpoints = new Map(view.endpoints.map((item) => [item.endpoint.endpointId, item]));
+  const receiversOf = ({ state }: PathView): boolean => endpoints.get(state.endpointId)!.endpoint.receivers.length > 0;
+  // Without a proxy at both ends a path cannot move at all; it is named, and does not hold up those that can.
+  const equipped = waiting.filter((path) => receiversOf(path) && path.facts.callerProxies.length > 0);
+  const missing = waiting.flatMap((path): Reason[] => [
+    ...(receiversOf(path) ? [] : judgeReceivers(now, endpoints.get(path.state.endpointId)!.endpoint, view.config)),
+    ...(path.facts.callerProxies.length > 0 ? [] : judgeCallers(now, path.facts, view.config)),
+  ]);
+  if (equipped.length === 0) return { kind: 'wait', reasons: missing };
+  const index = Math.min(...equipped.map(({ state }) => state.wave!));
+  const wave = equipped.filter(({ state }) => state.wave === index);
+  const served = [...new Set(wave.map(({ state }) => state.endpointId))].map((endpointId) => endpoints.get(endpointId)!);
+  const observing = served.flatMap(({ paths }) => paths.filter((path) => path.state.stage === 'observe' && path.state.weakening === null));
+  if (observing.length > 0) {
+    const reasons: Reason[] = [{ code: 'receivers-first' }];
+    const moves = observing.map(({ state }): PathMove => ({
+      kind: 'advance',
+      pathId: state.pathId,
+      from: 'observe',
+      to: 'permissive',
+      reasons,
+    }));
+    return { kind: 'step', step: { kind: 'permit', wave: index, moves, reasons } };
+  }
+  const unready = [
+    ...served.flatMap(({ endpoint }) => judgeReceivers(now, endpoint, view.config)),
+    ...wave.flatMap(({ facts }) => judgeCallers(now, facts, view.config)),
+  ];
+  if (unready.length > 0) return { kind: 'wait', reasons: [...unready, ...missing] };
+  const reasons: Reason[] = [{ code: 'receivers-ready', count: wave.length }];
+  const moves = wave.map(({ state }): PathMove => ({ kind: 'advance', pathId: state.pathId, from: state.stage, to: 'originate', reasons }));
+  return { kind: 'step', step: { kind: 'originate', wave: index, moves, reasons } };
+}
+
+function describeSetback({ state }: PathView): Reason {
+  const { pathId, endpointId, caller, setback } = state;
+  return { code: 'path-rolled-back', pathId, endpointId, caller, ...(setback === null ? {} : { firstSeenAt: setback.at }) };
+}
