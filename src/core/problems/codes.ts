@@ -34,6 +34,10 @@ export const problems = {
     status: 500,
     meaning: 'The state directory or a file in it belongs to someone else or is open to others; it is not used.',
   },
+  'telemetry-refused': {
+    status: 403,
+    meaning: 'The report names an endpoint that the data plane neither serves nor calls, or holds what only another kind of node may send.',
+  },
   'token-refused': { status: 401, meaning: 'The token is unknown, used, expired or for something else.' },
   unauthenticated: { status: 401, meaning: 'The request carries no valid credential.' },
 } as const satisfies Record<string, { readonly status: number; readonly meaning: string }>;

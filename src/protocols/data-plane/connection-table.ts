@@ -1,0 +1,116 @@
+import type { TLSSocket } from 'node:tls';
+import { Problem } from '../../core/problems/problem.ts';
+import type { Log } from '../../platform/log/logger.ts';
+import type { Node, Peer, ViolationReason } from './peer.ts';
+import type { CallContext, RpcMethod } from './rpc-method.ts';
+import type { AnyCall, CallGate } from './serve-method.ts';
+import { Violation } from './violation.ts';
+
+type Connection = {
+  readonly socket: TLSSocket;
+  readonly remote: string;
+  peer: Peer;
+  readonly streams: Set<(reason: unknown) => void>;
+};
+
+export type ConnectionTableOptions = {
+  readonly dismissal: (node: Node) => ViolationReason | null;
+  readonly log: Log;
+};
+
+/** The live connections of the listener, each with who stands behind it; the gate that every call passes. */
+export class ConnectionTable implements CallGate {
+  readonly #connections = new Map<string, Connection>();
+  readonly #options: ConnectionTableOptions;
+  readonly refusals = new Map<string, number>();
+  #anonymous = 0;
+
+  constructor(options: ConnectionTableOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** False if the connection was closed instead: it is gone already, or too many without a certificate are open. */
+  add(socket: TLSSocket, peer: Peer): boolean {
+    const remote = `${socket.remoteAddress}:${socket.remotePort}`;
+    if (socket.destroyed || socket.remotePort === undefined) return false;
+    if (peer.kind !== 'node') {
+      if (this.#anonymous >= MAXIMUM_ANONYMOUS) {
+        this.#options.log('warn', 'data-plane.too-many-anonymous', { remote, limit: MAXIMUM_ANONYMOUS });
+        socket.destroy();
+        return false;
+      }
+      this.#anonymous += 1;
+      const timer = setTimeout(() => socket.destroy(), ANONYMOUS_LIFETIME_MS).unref();
+      socket.once('close', () => {
+        this.#anonymous -= 1;
+        clearTimeout(timer);
+      });
+    }
+    const connection: Connection = { socket, remote, peer, streams: new Set() };
+    this.#connections.set(remote, connection);
+    socket.once('close', () => {
+      if (this.#connections.get(remote) === connection) this.#connections.delete(remote);
+    });
+    return true;
+  }
+
+  admit(call: AnyCall, { access }: RpcMethod): CallContext {
+    const connection = this.#connections.get(call.getPeer());
+    if (connection === undefined) throw new Violation('certificate-required');
+    const { peer, remote } = connection;
+    if (peer.kind === 'refused') throw new Violation(peer.reason, peer.detail);
+    if (access === 'anyone') return { remote };
+    if (peer.kind === 'anonymous') throw new Violation('certificate-required');
+    const dismissed = this.#options.dismissal(peer.node);
+    if (dismissed !== null) throw new Violation(dismissed);
+    if (access === 'probe' && !peer.node.isProbe) throw new Violation('probe-only');
+    return { remote, node: peer.node };
+  }
+
+  refused(call: AnyCall, { method }: RpcMethod, error: unknown): void {
+    const peer = this.#connections.get(call.getPeer())?.peer;
+    const node = peer?.kind === 'node' ? { proxyId: peer.node.proxyId, spiffeId: peer.node.spiffeId } : {};
+    const reason = error instanceof Violation ? error.reason : error instanceof Problem ? error.code : 'internal';
+    this.refusals.set(reason, (this.refusals.get(reason) ?? 0) + 1);
+    const fields = { method: `${method.parent.typeName}/${method.name}`, reason, remote: call.getPeer(), ...node };
+    if (reason === 'internal') this.#options.log('error', 'data-plane.call-failed', { ...fields, error });
+    else this.#options.log('warn', 'data-plane.call-refused', { ...fields, detail: (error as Error).message });
+  }
+
+  track(call: AnyCall, close: (reason: unknown) => void): () => void {
+    const streams = this.#connections.get(call.getPeer())?.streams;
+    streams?.add(close);
+    return () => streams?.delete(close);
+  }
+
+  recheck(): void {
+    for (const connection of this.#connections.values()) {
+      if (connection.peer.kind !== 'node') continue;
+      const reason = this.#options.dismissal(connection.peer.node);
+      if (reason !== null) this.#dismiss(connection, connection.peer.node, reason);
+    }
+  }
+
+  destroyAll(): void {
+    for (const { socket } of this.#connections.values()) socket.destroy();
+  }
+
+  /** The streams learn the reason; what is still open shortly after is cut. */
+  #dismiss(connection: Connection, node: Node, reason: ViolationReason): void {
+    connection.peer = { kind: 'refused', reason, detail: '' };
+    this.#options.log('warn', 'data-plane.connection-dismissed', { reason, proxyId: node.proxyId, spiffeId: node.spiffeId });
+    for (const close of connection.streams) close(new Violation(reason));
+    setTimeout(() => connection.socket.destroy(), DISMISSAL_GRACE_MS).unref();
+  }
+}
+
+/** Connections without an admitted certificate at a time; a join takes well under a second. */
+const MAXIMUM_ANONYMOUS = 256;
+/** Long enough for a join whose issuance waits for a slow disk. */
+const ANONYMOUS_LIFETIME_MS = 30_000;
+/** Long enough for the status of a closed stream to leave. */
+const DISMISSAL_GRACE_MS = 250;

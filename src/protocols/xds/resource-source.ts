@@ -1,0 +1,26 @@
+import type { Node, ViolationReason } from '../data-plane/peer.ts';
+import type { EncodedResource } from './encoded-resource.ts';
+
+/**
+ * Where the resources of one type come from. Reads give committed state; a resource that the node may not have is not there for it.
+ * A listener is told after the commit, of the names that changed, or null for any of them; calls may be merged.
+ */
+export type ResourceSource = {
+  readonly typeUrl: string;
+  /** Resources in one response. One where a refusal must name its resource: a refusal answers the whole response. */
+  readonly maximumPerResponse: number;
+  /** Why this node may not even ask for this name (`*` for all), or null. */
+  forbids(node: Node, name: string): ViolationReason | null;
+  /** The resources by these names that exist, or all that the node may have for null. */
+  read(node: Node, names: readonly string[] | null): Promise<readonly EncodedResource[]>;
+  subscribe(listener: (names: readonly string[] | null) => void): Disposable;
+};
+
+/** What a data plane said about a resource. With `refusal` it kept what it had before. */
+export type Acknowledged = {
+  readonly proxyId: Node['proxyId'];
+  readonly typeUrl: string;
+  readonly name: string;
+  readonly version: string;
+  readonly refusal?: string;
+};

@@ -1,0 +1,154 @@
+import type { DeltaDiscoveryRequest } from '../../core/messages/generated/envoy/service/discovery/v3/discovery_pb.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import type { EncodedResource } from './encoded-resource.ts';
+
+/** What one stream wants of one type, and what it has. Changed by the functions below only. */
+export type TypeState = {
+  wildcard: boolean;
+  readonly named: Set<string>;
+  /** Version by name that the client has or is being sent; null if it was told that there is none. */
+  readonly known: Map<string, string | null>;
+  /** Names that were just asked for: answered whatever the client is believed to have. */
+  readonly owed: Set<string>;
+  /** A first subscription to everything is answered even if there is nothing. */
+  answerOwed: boolean;
+  /** What the client claimed to have when the stream began, until it was compared. */
+  claimed: ReadonlyMap<string, string>;
+  /** The version by name that the client refused: not sent again. */
+  readonly refused: Map<string, string>;
+  outstanding: Push | null;
+  /** Rises with each change of what is wanted. */
+  revision: number;
+};
+
+/** One response that waits for its acknowledgement. */
+export type Push = {
+  readonly nonce: string;
+  readonly resources: readonly EncodedResource[];
+  readonly removed: readonly string[];
+  /** What the client had before, to be restored if it refuses. */
+  readonly before: ReadonlyMap<string, string | null | undefined>;
+};
+
+export type PushPlan = { readonly resources: readonly EncodedResource[]; readonly removed: readonly string[] };
+
+/** The state after the first request of a type. A first request that names nothing asks for everything (xDS, "wildcard subscriptions"). */
+export function firstState(request: DeltaDiscoveryRequest): TypeState {
+  const claimed = new Map(Object.entries(request.initialResourceVersions));
+  const wildcard = request.resourceNamesSubscribe.length === 0;
+  const state: TypeState = {
+    wildcard,
+    named: new Set(),
+    known: new Map(claimed),
+    owed: new Set(),
+    answerOwed: wildcard,
+    claimed,
+    refused: new Map(),
+    outstanding: null,
+    revision: 0,
+  };
+  applySubscriptions(state, request);
+  // What a reconnecting client says that it has is compared, not sent again.
+  for (const name of claimed.keys()) state.owed.delete(name);
+  return state;
+}
+
+/** Applies subscribe and unsubscribe, which count whatever the nonce is. @throws input-invalid past the limits */
+export function applySubscriptions(state: TypeState, request: DeltaDiscoveryRequest): void {
+  if (request.resourceNamesSubscribe.length + request.resourceNamesUnsubscribe.length > 0) state.revision += 1;
+  for (const name of request.resourceNamesSubscribe) {
+    if (name.length > MAXIMUM_NAME)
+      throw new Problem('input-invalid', `Cannot subscribe: a name of ${name.length} characters, expected at most ${MAXIMUM_NAME}`);
+    if (name === '*') {
+      state.answerOwed ||= !state.wildcard;
+      state.wildcard = true;
+    } else {
+      state.named.add(name);
+      state.owed.add(name);
+    }
+  }
+  for (const name of request.resourceNamesUnsubscribe) {
+    if (name === '*') {
+      state.wildcard = false;
+      for (const known of state.known.keys()) if (!state.named.has(known)) state.known.delete(known);
+    } else {
+      state.named.delete(name);
+      state.known.delete(name);
+      state.refused.delete(name);
+      state.owed.delete(name);
+      // Who wants everything is told again what became of a name that it gave up by itself.
+      if (state.wildcard) state.owed.add(name);
+    }
+  }
+  if (state.named.size > MAXIMUM_NAMES || state.known.size > MAXIMUM_NAMES) {
+    throw new Problem(
+      'input-invalid',
+      `Cannot subscribe: ${Math.max(state.named.size, state.known.size)} names, expected at most ${MAXIMUM_NAMES}`,
+    );
+  }
+}
+
+/** What is to be sent now, given the resources as they are; null if the client has it all. Content that it refused is never sent again. */
+export function planPush(state: TypeState, current: readonly EncodedResource[], maximumPerResponse: number): PushPlan | null {
+  const resources: EncodedResource[] = [];
+  const existing = new Set<string>();
+  let octets = 0;
+  for (const resource of current) {
+    existing.add(resource.name);
+    if (state.refused.get(resource.name) === resource.version) continue;
+    if (state.known.get(resource.name) === resource.version && !state.owed.has(resource.name)) continue;
+    if (resources.length > 0 && (resources.length >= maximumPerResponse || octets + resource.octets.length > MAXIMUM_RESPONSE)) continue;
+    resources.push(resource);
+    octets += resource.octets.length;
+  }
+  const absent = new Set(
+    [...state.named].filter((name) => !existing.has(name) && (state.known.get(name) !== null || state.owed.has(name))),
+  );
+  for (const [name, version] of state.known) if (version !== null && !existing.has(name)) absent.add(name);
+  for (const name of state.owed) if (!existing.has(name)) absent.add(name);
+  if (resources.length === 0 && absent.size === 0 && !state.answerOwed) return null;
+  return { resources, removed: [...absent] };
+}
+
+/** Notes that the plan was sent under this nonce. */
+export function beginPush(state: TypeState, plan: PushPlan, nonce: string): void {
+  const before = new Map<string, string | null | undefined>();
+  for (const { name, version } of plan.resources) {
+    before.set(name, state.known.get(name));
+    state.known.set(name, version);
+    state.owed.delete(name);
+  }
+  for (const name of plan.removed) {
+    state.owed.delete(name);
+    if (state.named.has(name)) state.known.set(name, null);
+    else state.known.delete(name);
+  }
+  state.answerOwed = false;
+  state.outstanding = { nonce, ...plan, before };
+}
+
+/** Ends the outstanding push if the nonce is its own; a stale nonce acknowledges nothing. */
+export function endPush(state: TypeState, nonce: string, refused: boolean): Push | null {
+  const push = state.outstanding;
+  if (push === null || nonce === '' || push.nonce !== nonce) return null;
+  state.outstanding = null;
+  for (const { name, version } of push.resources) {
+    if (!refused) {
+      state.refused.delete(name);
+      continue;
+    }
+    // Unsubscribed meanwhile: nothing to restore.
+    if (!state.known.has(name)) continue;
+    state.refused.set(name, version);
+    const before = push.before.get(name);
+    if (before === undefined) state.known.delete(name);
+    else state.known.set(name, before);
+  }
+  return push;
+}
+
+/** Names per type and stream; a native proxy asks for one, an Envoy for some hundreds. */
+const MAXIMUM_NAMES = 5_000;
+const MAXIMUM_NAME = 1_024;
+/** Leaves room below the 16 MiB that a data plane takes. */
+const MAXIMUM_RESPONSE = 8 * 1024 * 1024;
