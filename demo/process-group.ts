@@ -40,12 +40,17 @@ export class ProcessGroup implements AsyncDisposable {
     return [...this.#running.values()];
   }
 
+  /** What every process of the demo gets of this one's environment. */
+  get environment(): { readonly [name: string]: string } {
+    return { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...this.#baseEnv };
+  }
+
   /** Starts Node with `args`. stdout and stderr go to `<name>.log`; stdout can be waited for. */
   start(name: string, options: StartOptions): RunningProcess {
     const log = openSync(join(this.#logs, `${name}.log`), 'a', 0o600);
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...options.args], {
       cwd: options.cwd ?? process.cwd(),
-      env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...this.#baseEnv, ...options.env },
+      env: { ...this.environment, ...options.env },
       stdio: ['ignore', 'pipe', log, ...(options.descriptors ?? [])],
     });
     closeSync(log);

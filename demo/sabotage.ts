@@ -1,4 +1,5 @@
 /** Safeties of the product that a run can switch off, by changing a copy of its source. The product itself knows no such switch. */
+import type { ClaimName } from './claims.ts';
 
 export type SabotageName =
   | 'no-revocation-push'
@@ -11,16 +12,16 @@ export type SabotageName =
 export type Sabotage = {
   readonly name: SabotageName;
   /** The claim that must fail. */
-  readonly claim: string;
-  /** Which source file of the product is changed, and how: `find` stands in it exactly once. Null until that file exists. */
-  readonly mutation: { readonly file: string; readonly find: string; readonly replace: string } | null;
+  readonly claim: ClaimName;
+  /** Which source files of the product are changed, and how: `find` stands in its file exactly once. */
+  readonly mutations: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
 };
 
 export const sabotages: readonly Sabotage[] = [
-  { name: 'no-revocation-push', claim: 'revocation-in-time', mutation: null },
-  { name: 'no-drain', claim: 'tap-silent-after-drain', mutation: null },
-  { name: 'no-rollback', claim: 'rollback-in-time', mutation: null },
-  { name: 'drop-audit-entry', claim: 'log-complete', mutation: null },
-  { name: 'accept-any-client', claim: 'drills-refused', mutation: null },
-  { name: 'stale-served-certificate', claim: 'rotation-served', mutation: null },
+  { name: 'no-revocation-push', claim: 'revocation-in-time', mutations: [] },
+  { name: 'no-drain', claim: 'tap-silent-after-drain', mutations: [] },
+  { name: 'no-rollback', claim: 'rollback-in-time', mutations: [] },
+  { name: 'drop-audit-entry', claim: 'log-complete', mutations: [] },
+  { name: 'accept-any-client', claim: 'drills-refused', mutations: [] },
+  { name: 'stale-served-certificate', claim: 'rotation-served', mutations: [] },
 ];
