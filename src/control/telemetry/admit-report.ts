@@ -1,0 +1,53 @@
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { ParsedReport, Side } from './report.ts';
+
+/** Who sent the report, as its certificate says. */
+export type ReportSender = { readonly proxyId: EntityId<'proxy'>; readonly spiffeId: SpiffeId; readonly environment: string };
+
+/** The endpoints that a proxy receives for and calls. */
+export type ProxyScope = {
+  readonly region: string;
+  readonly serves: ReadonlySet<EntityId<'endpoint'>>;
+  readonly calls: ReadonlySet<EntityId<'endpoint'>>;
+};
+
+/** A part of a report about what is not the sender's. */
+export type ForeignPart = {
+  readonly endpointId: EntityId<'endpoint'>;
+  readonly part: 'counts' | 'open' | 'refusals' | 'served' | 'drills';
+};
+
+/**
+ * Leaves of a report what its sender may tell: receiver's counts of endpoints that it serves, caller's counts of endpoints that
+ * it calls (and these always under its own identity, whatever it wrote), drills only from the prober. The rest is named.
+ */
+export function admitReport(
+  sender: SpiffeId,
+  senderIsReserved: boolean,
+  report: ParsedReport,
+  scope: ProxyScope | null,
+): { readonly report: ParsedReport; readonly region: string; readonly refused: readonly ForeignPart[] } {
+  const refused: ForeignPart[] = [];
+  const keep = (endpointId: EntityId<'endpoint'>, part: ForeignPart['part'], may: boolean): boolean => {
+    if (!may) refused.push({ endpointId, part });
+    return may;
+  };
+  const isOwn = (side: Side, endpointId: EntityId<'endpoint'>): boolean =>
+    (side === 'receiver' ? scope?.serves : scope?.calls)?.has(endpointId) ?? false;
+  const sign = <Item extends { readonly side: Side; readonly caller: string }>(item: Item): Item =>
+    item.side === 'caller' ? { ...item, caller: sender } : item;
+  const serves = (endpointId: EntityId<'endpoint'>): boolean => scope?.serves.has(endpointId) ?? false;
+  return {
+    report: {
+      ...report,
+      counts: report.counts.filter(({ side, endpointId }) => keep(endpointId, 'counts', isOwn(side, endpointId))).map(sign),
+      open: report.open.filter(({ side, endpointId }) => keep(endpointId, 'open', isOwn(side, endpointId))).map(sign),
+      refusals: report.refusals.filter(({ endpointId }) => keep(endpointId, 'refusals', serves(endpointId))),
+      served: report.served.filter(({ endpointId }) => keep(endpointId, 'served', serves(endpointId))),
+      drills: report.drills.filter(({ endpointId }) => keep(endpointId, 'drills', senderIsReserved)),
+    },
+    region: scope?.region ?? '',
+    refused,
+  };
+}
