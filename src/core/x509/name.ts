@@ -1,0 +1,155 @@
+import { DerReader, equalOctets, malformed, tags } from './der.ts';
+import { constructed, type DerNode, encodeDer, oid, primitive, sequence, utf8String } from './der-writer.ts';
+import { oids, readOid } from './oid.ts';
+
+/** A distinguished name: its DER, its text (RFC 4514, for people and logs only), and its attributes in order. */
+export type Name = {
+  readonly der: Uint8Array;
+  readonly text: string;
+  readonly rdns: readonly (readonly NameAttribute[])[];
+};
+
+export type NameAttribute = {
+  readonly type: string;
+  readonly tag: number;
+  /** The text of a known string type, else null. */
+  readonly value: string | null;
+  readonly octets: Uint8Array;
+};
+
+/** Reads `Name ::= SEQUENCE OF SET OF SEQUENCE { type, value }` (RFC 5280 section 4.1.2.4). @throws der-malformed */
+export function readName(reader: DerReader): Name {
+  const start = reader.rest();
+  const list = reader.enter(tags.sequence);
+  const der = start.subarray(0, start.length - reader.rest().length);
+  const rdns: NameAttribute[][] = [];
+  while (!list.done) {
+    const set = list.enter(tags.set);
+    const attributes: NameAttribute[] = [];
+    while (!set.done) attributes.push(readAttribute(set));
+    if (attributes.length === 0) throw malformed('a name part without attributes');
+    rdns.push(attributes);
+  }
+  if (rdns.length > MAX_RDNS) throw malformed(`a name of ${rdns.length} parts, expected at most ${MAX_RDNS}`);
+  return {
+    der,
+    rdns,
+    get text() {
+      return textOf(rdns);
+    },
+  };
+}
+
+/** Reads a Name that stands alone. @throws der-malformed */
+export function parseName(der: Uint8Array): Name {
+  const reader = DerReader.over(der);
+  const name = readName(reader);
+  reader.finish();
+  return name;
+}
+
+function readAttribute(set: DerReader): NameAttribute {
+  const pair = set.enter(tags.sequence);
+  const type = readOid(pair);
+  const tag = pair.nextTag;
+  const element = tag < 0 ? new Uint8Array() : pair.content(tag);
+  if (tag < 0) throw malformed('a name attribute without value');
+  pair.finish();
+  return { type, tag, value: decodeText(tag, element), octets: element };
+}
+
+function decodeText(tag: number, octets: Uint8Array): string | null {
+  switch (tag) {
+    case tags.utf8String:
+      try {
+        return utf8.decode(octets);
+      } catch {
+        throw malformed('a UTF8String that is not UTF-8');
+      }
+    case tags.printableString:
+    case tags.ia5String:
+      if (octets.some((octet) => octet > 0x7f)) throw malformed('a string with octets above 7f');
+      return latin1(octets);
+    case tags.teletexString:
+      return latin1(octets);
+    case tags.bmpString:
+      if (octets.length % 2 !== 0) throw malformed('a BMPString of odd length');
+      return utf16.decode(octets);
+    default:
+      return null;
+  }
+}
+
+/** Makes a name of UTF8String parts, one attribute each, in the order given. No part at all makes the empty name. */
+export function buildName(parts: readonly (readonly [type: string, value: string])[]): Name {
+  return parseName(encodeDer(nameNode(parts)));
+}
+
+export function nameNode(parts: readonly (readonly [type: string, value: string])[]): DerNode {
+  return sequence(
+    ...parts.map(([type, value]) => {
+      // PrintableString for countries (RFC 5280 appendix A.1: X520countryName), IA5String for domain components.
+      const text =
+        type === oids.country
+          ? primitive(tags.printableString, value)
+          : type === oids.domainComponent
+            ? primitive(tags.ia5String, value)
+            : utf8String(value);
+      return constructed(tags.set, [sequence(oid(type), text)]);
+    }),
+  );
+}
+
+export function isEmptyName(name: Name): boolean {
+  return name.rdns.length === 0;
+}
+
+/**
+ * RFC 5280 section 7.1: the same attributes in the same order; strings compare without regard to case, form of string and width of
+ * white space, everything else octet by octet.
+ */
+export function sameName(a: Name, b: Name): boolean {
+  return equalOctets(a.der, b.der) || comparableText(a.rdns) === comparableText(b.rdns);
+}
+
+/** True if `name` starts with all the parts of `base` (directoryName constraints, RFC 5280 section 4.2.1.10). */
+export function isWithinName(name: Name, base: Name): boolean {
+  return name.rdns.length >= base.rdns.length && comparableText(name.rdns.slice(0, base.rdns.length)) === comparableText(base.rdns);
+}
+
+function comparableText(rdns: Name['rdns']): string {
+  return JSON.stringify(rdns.map((rdn) => rdn.map(comparableAttribute).toSorted()));
+}
+
+function comparableAttribute({ type, tag, value, octets }: NameAttribute): string {
+  if (value === null) return `${type} ${tag} ${Buffer.from(octets).toString('hex')}`;
+  return `${type}=${value.normalize('NFKC').toLowerCase().replaceAll(/\s+/g, ' ').trim()}`;
+}
+
+function textOf(rdns: Name['rdns']): string {
+  return rdns.map((rdn) => rdn.map(attributeText).join('+')).join(',');
+}
+
+function attributeText({ type, value, octets }: NameAttribute): string {
+  const shown = value === null ? `#${Buffer.from(octets).toString('hex')}` : value.replaceAll(/[,+"\\<>;=]|^[ #]| $/g, String.raw`\$&`);
+  return `${shortNames.get(type) ?? type}=${shown}`;
+}
+
+function latin1(octets: Uint8Array): string {
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('latin1');
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const utf16 = new TextDecoder('utf-16be');
+const MAX_RDNS = 64;
+const shortNames = new Map<string, string>([
+  [oids.commonName, 'CN'],
+  [oids.country, 'C'],
+  [oids.locality, 'L'],
+  [oids.state, 'ST'],
+  [oids.street, 'STREET'],
+  [oids.organization, 'O'],
+  [oids.organizationalUnit, 'OU'],
+  [oids.domainComponent, 'DC'],
+  [oids.userId, 'UID'],
+]);

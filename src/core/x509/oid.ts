@@ -1,0 +1,116 @@
+import { malformed, type DerReader, tags } from './der.ts';
+
+/** The object identifiers that this house knows by name. */
+export const oids = {
+  // RFC 5280 section 4.2: extensions
+  subjectKeyIdentifier: '2.5.29.14',
+  keyUsage: '2.5.29.15',
+  subjectAltName: '2.5.29.17',
+  issuerAltName: '2.5.29.18',
+  basicConstraints: '2.5.29.19',
+  crlNumber: '2.5.29.20',
+  reasonCode: '2.5.29.21',
+  invalidityDate: '2.5.29.24',
+  deltaCrlIndicator: '2.5.29.27',
+  issuingDistributionPoint: '2.5.29.28',
+  certificateIssuer: '2.5.29.29',
+  nameConstraints: '2.5.29.30',
+  crlDistributionPoints: '2.5.29.31',
+  certificatePolicies: '2.5.29.32',
+  anyPolicy: '2.5.29.32.0',
+  policyMappings: '2.5.29.33',
+  authorityKeyIdentifier: '2.5.29.35',
+  policyConstraints: '2.5.29.36',
+  extendedKeyUsage: '2.5.29.37',
+  anyExtendedKeyUsage: '2.5.29.37.0',
+  freshestCrl: '2.5.29.46',
+  inhibitAnyPolicy: '2.5.29.54',
+  noRevAvail: '2.5.29.56',
+  authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
+  subjectInfoAccess: '1.3.6.1.5.5.7.1.11',
+  // RFC 5280 section 4.2.1.12: purposes
+  serverAuth: '1.3.6.1.5.5.7.3.1',
+  clientAuth: '1.3.6.1.5.5.7.3.2',
+  codeSigning: '1.3.6.1.5.5.7.3.3',
+  emailProtection: '1.3.6.1.5.5.7.3.4',
+  timeStamping: '1.3.6.1.5.5.7.3.8',
+  ocspSigning: '1.3.6.1.5.5.7.3.9',
+  // names
+  commonName: '2.5.4.3',
+  serialNumber: '2.5.4.5',
+  country: '2.5.4.6',
+  locality: '2.5.4.7',
+  state: '2.5.4.8',
+  street: '2.5.4.9',
+  organization: '2.5.4.10',
+  organizationalUnit: '2.5.4.11',
+  domainComponent: '0.9.2342.19200300.100.1.25',
+  userId: '0.9.2342.19200300.100.1.1',
+  emailAddress: '1.2.840.113549.1.9.1',
+  // PKCS#9 (RFC 2985)
+  extensionRequest: '1.2.840.113549.1.9.14',
+  // keys and signatures (RFC 3279, 4055, 5480, 5758, 8410)
+  rsaEncryption: '1.2.840.113549.1.1.1',
+  rsaPss: '1.2.840.113549.1.1.10',
+  mgf1: '1.2.840.113549.1.1.8',
+  sha256WithRsa: '1.2.840.113549.1.1.11',
+  sha384WithRsa: '1.2.840.113549.1.1.12',
+  sha512WithRsa: '1.2.840.113549.1.1.13',
+  ecPublicKey: '1.2.840.10045.2.1',
+  p256: '1.2.840.10045.3.1.7',
+  p384: '1.3.132.0.34',
+  p521: '1.3.132.0.35',
+  ecdsaWithSha256: '1.2.840.10045.4.3.2',
+  ecdsaWithSha384: '1.2.840.10045.4.3.3',
+  ecdsaWithSha512: '1.2.840.10045.4.3.4',
+  ed25519: '1.3.101.112',
+  ed448: '1.3.101.113',
+  sha256: '2.16.840.1.101.3.4.2.1',
+  sha384: '2.16.840.1.101.3.4.2.2',
+  sha512: '2.16.840.1.101.3.4.2.3',
+} as const;
+
+/** Reads an OBJECT IDENTIFIER as dotted text. @throws der-malformed */
+export function readOid(reader: DerReader, tag: number = tags.oid): string {
+  return oidText(reader.content(tag));
+}
+
+/** The dotted text of content octets; each arc minimal and below 2^53 (X.690 section 8.19). @throws der-malformed */
+export function oidText(content: Uint8Array): string {
+  if (content.length === 0 || content.length > MAX_OID_OCTETS) throw malformed(`object identifier of ${content.length} octets`);
+  let text = '';
+  let arc = 0;
+  let fresh = true;
+  for (const octet of content) {
+    if (fresh && octet === 0x80) throw malformed('object identifier not minimal');
+    arc = arc * 128 + (octet & 0x7f);
+    if (arc > Number.MAX_SAFE_INTEGER) throw malformed('object identifier arc too large');
+    fresh = octet < 0x80;
+    if (!fresh) continue;
+    if (text === '') text = arc < 80 ? `${Math.floor(arc / 40)}.${arc % 40}` : `2.${arc - 80}`;
+    else text += `.${arc}`;
+    arc = 0;
+  }
+  if (!fresh) throw malformed('object identifier cut');
+  return text;
+}
+
+/** The whole DER element of a dotted identifier, kept once for all; `dotted` comes from this program, not from outside. */
+export function encodeOid(dotted: string): Uint8Array {
+  const kept = encodings.get(dotted);
+  if (kept) return kept;
+  const [first = 0, second = 0, ...others] = dotted.split('.').map(Number);
+  const content: number[] = [];
+  for (const arc of [first * 40 + second, ...others]) {
+    const groups = [arc % 128];
+    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128)) groups.unshift(0x80 | (left % 128));
+    content.push(...groups);
+  }
+  const encoding = Uint8Array.of(tags.oid, content.length, ...content);
+  if (encodings.size < MAX_KEPT) encodings.set(dotted, encoding);
+  return encoding;
+}
+
+const encodings = new Map<string, Uint8Array>();
+const MAX_KEPT = 512;
+const MAX_OID_OCTETS = 64;
