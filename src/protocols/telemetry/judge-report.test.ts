@@ -65,7 +65,7 @@ for (const [what, init] of Object.entries<MessageInitShape<typeof TelemetryRepor
 for (const [what, init] of Object.entries<MessageInitShape<typeof TelemetryReportSchema>>({
   'a long boot id': { bootId: 'x'.repeat(65) },
   'too many counts': { counts: Array.from({ length: 10_001 }, () => good) },
-  'too many open connections': { open: Array.from({ length: 10_001 }, () => good) },
+  'too many open connections': { open: Array.from({ length: 10_001 }, () => ({ side: Side.RECEIVER, endpointId: 'endpoint_orders' })) },
   'too many refusals': { refusals: Array.from({ length: 1_001 }, () => ({ endpointId: 'endpoint_orders' })) },
   'too many served certificates': { served: Array.from({ length: 10_001 }, () => ({ endpointId: 'endpoint_orders' })) },
   'too many drill results': { drills: Array.from({ length: 1_001 }, () => ({})) },
