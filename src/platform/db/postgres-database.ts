@@ -1,0 +1,66 @@
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import pg from 'pg';
+import { Problem } from '../../core/problems/problem.ts';
+import type { Database, Queries, Seal } from './database.ts';
+import { GroupCommit, type WriterTransaction } from './group-commit.ts';
+
+/** Opens a PostgreSQL database. @throws database-unsafe when the server's settings could lose a commit */
+export async function openPostgresDatabase<Staged>(
+  url: string,
+  seal: Seal<Staged> | null,
+): Promise<{ readonly database: Database<Staged>; readonly migrate: Queries }> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: MAXIMUM_CONNECTIONS,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    types: { getTypeParser },
+  });
+  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+  pool.on('error', () => undefined);
+  const queries: Queries = new Kysely({ dialect: new PostgresDialect({ pool }) });
+  try {
+    await checkDurability(queries);
+  } catch (error) {
+    await queries.destroy();
+    throw error;
+  }
+  const commits = new GroupCommit<Staged>(() => beginTransaction(queries), seal);
+  const database: Database<Staged> = {
+    kind: 'postgres',
+    queries,
+    commit: (unit) => commits.commit(unit),
+    async [Symbol.asyncDispose]() {
+      await commits.idle();
+      await queries.destroy();
+    },
+  };
+  return { database, migrate: queries };
+}
+
+async function beginTransaction(queries: Queries): Promise<WriterTransaction> {
+  const transaction = await queries.startTransaction().execute();
+  return {
+    queries: transaction,
+    run: async (text) => void (await sql.raw(text).execute(transaction)),
+    commit: async () => transaction.commit().execute(),
+    rollback: async () => transaction.rollback().execute(),
+  };
+}
+
+/** `synchronous_commit` off loses the last commits in a crash; `fsync` or `full_page_writes` off may lose the database. */
+async function checkDurability(queries: Queries): Promise<void> {
+  const { rows } = await sql<{ name: string; setting: string }>`
+    select name, setting from pg_settings where name in ('fsync', 'full_page_writes', 'synchronous_commit')`.execute(queries);
+  for (const { name, setting } of rows) {
+    if (setting === 'off') throw new Problem('database-unsafe', `Cannot use PostgreSQL: ${name} is off, expected on`);
+  }
+}
+
+/** Instants and counts are int8; they stay below 2^53 and come as numbers. */
+function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: never) => unknown {
+  if (oid === pg.types.builtins.INT8 && format !== 'binary') return Number;
+  return pg.types.getTypeParser(oid, format as 'text') as (value: never) => unknown;
+}
+
+const MAXIMUM_CONNECTIONS = 10;
+const CONNECT_TIMEOUT_MS = 10_000;

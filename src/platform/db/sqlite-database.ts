@@ -1,0 +1,55 @@
+import { DatabaseSync } from 'node:sqlite';
+import { Kysely } from 'kysely';
+import { Problem } from '../../core/problems/problem.ts';
+import type { Database, Queries, Seal } from './database.ts';
+import { GroupCommit } from './group-commit.ts';
+import { SqliteDialect } from './sqlite-dialect.ts';
+
+/** Opens a SQLite file with a writer and a reader connection. @throws database-unsafe when its settings could lose a commit */
+export function openSqliteDatabase<Staged>(
+  path: string,
+  seal: Seal<Staged> | null,
+): { readonly database: Database<Staged>; readonly migrate: Queries } {
+  const writerFile = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+  writerFile.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000');
+  checkDurability(writerFile);
+  const readerFile = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+  readerFile.exec('PRAGMA query_only = ON');
+  const writer: Queries = new Kysely({ dialect: new SqliteDialect(writerFile) });
+  const reader: Queries = new Kysely({ dialect: new SqliteDialect(readerFile) });
+  const commits = new GroupCommit<Staged>(async () => {
+    writerFile.exec('BEGIN IMMEDIATE');
+    return {
+      queries: writer,
+      run: async (sql) => writerFile.exec(sql),
+      commit: async () => writerFile.exec('COMMIT'),
+      rollback: async () => writerFile.exec('ROLLBACK'),
+    };
+  }, seal);
+  const database: Database<Staged> = {
+    kind: 'sqlite',
+    queries: reader,
+    commit: (unit) => commits.commit(unit),
+    async [Symbol.asyncDispose]() {
+      await commits.idle();
+      await reader.destroy();
+      await writer.destroy();
+    },
+  };
+  return { database, migrate: writer };
+}
+
+/** WAL with synchronous=FULL flushes at every commit; anything weaker may answer before the disk has it. */
+export function checkDurability(file: DatabaseSync): void {
+  const journal = file.prepare('PRAGMA journal_mode').get()?.['journal_mode'];
+  const synchronous = file.prepare('PRAGMA synchronous').get()?.['synchronous'];
+  if (journal !== 'wal' || synchronous !== FULL) {
+    throw new Problem(
+      'database-unsafe',
+      `Cannot use SQLite: journal_mode ${String(journal)}, synchronous ${String(synchronous)}, expected wal and ${FULL}`,
+    );
+  }
+}
+
+const FULL = 2;
+const BUSY_TIMEOUT_MS = 10_000;

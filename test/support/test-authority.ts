@@ -1,0 +1,97 @@
+import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { parseIpAddress } from '../../src/core/identity/ip-address.ts';
+import { DAY_MS, HOUR_MS, type Instant } from '../../src/core/time/instant.ts';
+import { assembleCertificate, buildTbsCertificate } from '../../src/core/x509/build-certificate.ts';
+import { type Certificate, parseCertificate } from '../../src/core/x509/certificate.ts';
+import { buildName } from '../../src/core/x509/name.ts';
+import { oids } from '../../src/core/x509/oid.ts';
+import { keyIdentifierOf, parseSubjectPublicKey } from '../../src/core/x509/public-key.ts';
+import { signatureAlgorithmFor, signatureParameters } from '../../src/core/x509/signature-algorithm.ts';
+
+/** A key with its certificate, and what a server or client sends of it. */
+export type TestCredential = {
+  readonly key: KeyObject;
+  readonly certificate: Certificate;
+  /** DER, leaf first, without the root. */
+  readonly chain: readonly Uint8Array[];
+  /** The same with the root last, as the control plane's listener sends it. */
+  readonly fullChain: readonly Uint8Array[];
+};
+
+export type TestLeaf = {
+  /** SPIFFE ID or other URIs. */
+  readonly uris?: readonly string[];
+  readonly ips?: readonly string[];
+  readonly usages?: readonly ('client' | 'server')[];
+  readonly notBefore?: Instant;
+  readonly notAfter?: Instant;
+  /** Whose public key is certified; a fresh pair if absent. */
+  readonly publicKey?: KeyObject;
+};
+
+/** A real CA for tests: a P-256 root and an issuing CA below it. Its certificates are as good as the product's own. */
+export type TestAuthority = {
+  readonly root: Certificate;
+  readonly issuing: Certificate;
+  issue(leaf: TestLeaf): TestCredential;
+};
+
+/** Makes a CA whose certificates are valid around `now`. */
+export function makeTestAuthority(now: Instant, name = 'Test'): TestAuthority {
+  const rootKey = newKey();
+  const validity = { notBefore: now - DAY_MS, notAfter: now + 365 * DAY_MS };
+  const root = certify({ name: `${name} Root`, publicKey: createPublicKey(rootKey), ca: 1, ...validity }, null, rootKey);
+  const issuingKey = newKey();
+  const issuing = certify({ name: `${name} Issuing`, publicKey: createPublicKey(issuingKey), ca: 0, ...validity }, root, rootKey);
+  return {
+    root,
+    issuing,
+    issue(leaf) {
+      const key = newKey();
+      const certificate = certify(
+        { notBefore: now - HOUR_MS, notAfter: now + DAY_MS, ...leaf, publicKey: leaf.publicKey ?? createPublicKey(key), ca: null },
+        issuing,
+        issuingKey,
+      );
+      return { key, certificate, chain: [certificate.der, issuing.der], fullChain: [certificate.der, issuing.der, root.der] };
+    },
+  };
+}
+
+type Certified = TestLeaf & {
+  readonly name?: string;
+  readonly publicKey: KeyObject;
+  readonly notBefore: Instant;
+  readonly notAfter: Instant;
+  /** Path length of a CA, null for a leaf. */
+  readonly ca: number | null;
+};
+
+function certify(fields: Certified, issuer: Certificate | null, issuerKey: KeyObject): Certificate {
+  const { ca, uris = [], ips = [], usages = ['client', 'server'] } = fields;
+  const subject = buildName(fields.name === undefined ? [] : [[oids.commonName, fields.name]]);
+  const signatureAlgorithm = signatureAlgorithmFor(issuerKey);
+  const spki = fields.publicKey.export({ format: 'der', type: 'spki' });
+  const tbs = buildTbsCertificate({
+    serial: Buffer.concat([Buffer.from([0x40]), randomBytes(15)]),
+    signatureAlgorithm,
+    issuer: issuer?.subject ?? subject,
+    subject,
+    // X.509 times have whole seconds.
+    notBefore: Math.floor(fields.notBefore / 1000) * 1000,
+    notAfter: Math.floor(fields.notAfter / 1000) * 1000,
+    spki,
+    basicConstraints: ca === null ? { ca: false, pathLength: null } : { ca: true, pathLength: ca },
+    keyUsage: ca === null ? ['digitalSignature'] : ['keyCertSign', 'cRLSign'],
+    extendedKeyUsage: ca === null ? usages.map((usage) => (usage === 'client' ? oids.clientAuth : oids.serverAuth)) : [],
+    ...(ca === null ? { subjectAltNames: { uri: uris, ip: ips.map(parseIpAddress) } } : {}),
+    subjectKeyId: keyIdentifierOf(parseSubjectPublicKey(spki)),
+    ...(issuer === null ? {} : { authorityKeyId: keyIdentifierOf(parseSubjectPublicKey(issuer.spki)) }),
+  });
+  const { hash, options } = signatureParameters(signatureAlgorithm);
+  return parseCertificate(new Uint8Array(assembleCertificate(tbs, signatureAlgorithm, sign(hash, tbs, { key: issuerKey, ...options }))));
+}
+
+function newKey(): KeyObject {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+}
