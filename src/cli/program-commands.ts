@@ -39,7 +39,7 @@ export const programCommands: readonly Command[] = [
   {
     words: 'scanner',
     summary: 'Run the prober that fires drills at enforced endpoints.',
-    options: joining,
+    options: [...joining, ['--allow <cidr>', 'ranges that drills may connect to, comma-separated (default: 127.0.0.0/8)']],
     client: false,
     example: 'countersign scanner --control 127.0.0.1:8444 --state ./scanner --join-token-file scanner.token',
     load: () => import('./scanner.ts'),
