@@ -109,12 +109,21 @@ export function isEmptyName(name: Name): boolean {
  * white space, everything else octet by octet.
  */
 export function sameName(a: Name, b: Name): boolean {
-  return equalOctets(a.der, b.der) || comparableText(a.rdns) === comparableText(b.rdns);
+  return equalOctets(a.der, b.der) || comparableName(a) === comparableName(b);
 }
 
 /** True if `name` starts with all the parts of `base` (directoryName constraints, RFC 5280 section 4.2.1.10). */
 export function isWithinName(name: Name, base: Name): boolean {
   return name.rdns.length >= base.rdns.length && comparableText(name.rdns.slice(0, base.rdns.length)) === comparableText(base.rdns);
+}
+
+/** Kept per name: trust bundles are searched by name at each handshake. */
+function comparableName(name: Name): string {
+  const kept = comparable.get(name);
+  if (kept !== undefined) return kept;
+  const text = comparableText(name.rdns);
+  comparable.set(name, text);
+  return text;
 }
 
 function comparableText(rdns: Name['rdns']): string {
@@ -139,6 +148,7 @@ function latin1(octets: Uint8Array): string {
   return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('latin1');
 }
 
+const comparable = new WeakMap<Name, string>();
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const utf16 = new TextDecoder('utf-16be');
 const MAX_RDNS = 64;
