@@ -1,0 +1,93 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import {
+  BundleAuthority_Role,
+  DrillJobSchema,
+  ProxySettingsSchema,
+  type ProxySettings,
+  RevokedSetSchema,
+  type RevokedSet,
+  type TrustBundle,
+  TrustBundleSchema,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { DRILL_JOB_TYPE, REVOKED_SET_TYPE, SETTINGS_TYPE, TRUST_BUNDLE_TYPE } from '../../core/messages/type-urls.ts';
+import { environmentOf, probeSpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
+import type { StateDirectory } from '../../platform/keystore/state-directory.ts';
+import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
+import type { Acknowledgement, LinkHandlers } from './link-handlers.ts';
+import type { Subscription } from './subscription.ts';
+
+export type SubscriptionDeps = {
+  readonly identity: StoredIdentity;
+  readonly state: StateDirectory;
+  readonly handlers: LinkHandlers;
+  /** What the link itself keeps of what was accepted. */
+  readonly accepted: {
+    readonly trustBundle: (bundle: TrustBundle) => void;
+    readonly revokedSet: (set: RevokedSet) => void;
+    readonly settings: (settings: ProxySettings) => Promise<void>;
+  };
+};
+
+/** What this data plane asks for, in the order in which it must be in force: whom to trust, whom not, what to do, what to probe. */
+export function subscriptionsOf({ identity, state, handlers, accepted }: SubscriptionDeps): Subscription[] {
+  const trustDomain = trustDomainOf(identity.spiffeId);
+  const isProbe = identity.spiffeId === probeSpiffeId(trustDomain, environmentOf(identity.spiffeId));
+  const { onDrillJob } = handlers;
+  return [
+    {
+      typeUrl: TRUST_BUNDLE_TYPE,
+      names: [trustDomain],
+      async apply(_name, octets) {
+        const bundle = fromBinary(TrustBundleSchema, octets);
+        if (bundle.trustDomain !== trustDomain) return refuse(`the bundle is for ${JSON.stringify(bundle.trustDomain)}`);
+        if (!bundle.authorities.some(({ role }) => role === BundleAuthority_Role.ROOT)) return refuse('the bundle has no root');
+        return keep(await handlers.onTrustBundle(bundle), async () => {
+          await state.writeTrustBundle(bundle);
+          accepted.trustBundle(bundle);
+        });
+      },
+    },
+    {
+      typeUrl: REVOKED_SET_TYPE,
+      names: [trustDomain],
+      async apply(_name, octets) {
+        const set = fromBinary(RevokedSetSchema, octets);
+        return keep(await handlers.onRevokedSet(set), async () => {
+          await state.writeRevokedSet(set);
+          accepted.revokedSet(set);
+        });
+      },
+    },
+    {
+      typeUrl: SETTINGS_TYPE,
+      names: [identity.proxyId],
+      async apply(_name, octets) {
+        const settings = fromBinary(ProxySettingsSchema, octets);
+        if (settings.proxyId !== identity.proxyId || settings.spiffeId !== identity.spiffeId)
+          return refuse('the settings are for another proxy');
+        return keep(await handlers.onSettings(settings), async () => {
+          await state.writeSettings(settings);
+          await accepted.settings(settings);
+        });
+      },
+    },
+    ...(isProbe && onDrillJob !== undefined
+      ? [
+          {
+            typeUrl: DRILL_JOB_TYPE,
+            names: ['*'],
+            apply: (_name: string, octets: Uint8Array) => onDrillJob(fromBinary(DrillJobSchema, octets)),
+          },
+        ]
+      : []),
+  ];
+}
+
+async function keep(answer: Acknowledgement, save: () => Promise<void>): Promise<Acknowledgement> {
+  if (answer.kind === 'accepted') await save();
+  return answer;
+}
+
+function refuse(reason: string): Acknowledgement {
+  return { kind: 'refused', reason };
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import {
+  Channel,
+  Outcome,
+  type PathCount,
+  PathCountSchema,
+  RefusalSchema,
+  Side,
+  Unit,
+} from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
+import { TelemetryBuffer } from './telemetry-buffer.ts';
+
+const counted = (caller: string, count: bigint): PathCount =>
+  create(PathCountSchema, {
+    side: Side.RECEIVER,
+    endpointId: 'endpoint_a',
+    caller,
+    channel: Channel.MTLS,
+    unit: Unit.CALL,
+    outcome: Outcome.ACCEPTED,
+    count,
+  });
+const sumOf = (counts: readonly PathCount[]): bigint => counts.reduce((sum, { count }) => sum + count, 0n);
+
+test('reports are numbered from 1 without gaps and stay until they are acknowledged', () => {
+  const buffer = new TelemetryBuffer('boot');
+  for (let i = 0; i < 3; i++) buffer.add({ counts: [counted('a', 1n)] });
+  assert.equal(buffer.after(0n)?.sequence, 1n);
+  assert.equal(buffer.after(1n)?.sequence, 2n);
+  buffer.acknowledge(2n);
+  assert.equal(buffer.size, 1);
+  assert.equal(buffer.after(0n)?.sequence, 3n);
+  assert.equal(buffer.after(3n), null);
+});
+
+test('a full buffer grows its last report and loses no count', () => {
+  const buffer = new TelemetryBuffer('boot', 3);
+  for (let i = 0; i < 50; i++) buffer.add({ windowStartMs: BigInt(i + 1), windowEndMs: BigInt(i + 2), counts: [counted(`c${i % 2}`, 1n)] });
+  assert.equal(buffer.size, 3);
+  let total = 0n;
+  let last = 0n;
+  for (let report = buffer.after(0n); report !== null; report = buffer.after(last)) {
+    assert.equal(report.sequence, last + 1n);
+    last = report.sequence;
+    total += sumOf(report.counts);
+  }
+  assert.equal(total, 50n);
+  const third = buffer.after(2n)!;
+  assert.equal(third.windowStartMs, 3n);
+  assert.equal(third.windowEndMs, 51n);
+});
+
+test('a report that was handed out never changes', () => {
+  const buffer = new TelemetryBuffer('boot', 2);
+  buffer.add({ counts: [counted('a', 1n)] });
+  buffer.add({ counts: [counted('a', 1n)] });
+  const second = buffer.after(1n)!;
+  buffer.add({ counts: [counted('a', 5n)] });
+  assert.equal(sumOf(second.counts), 1n);
+  assert.equal(sumOf(buffer.after(2n)!.counts), 5n);
+});
+
+test('what the caller keeps is not changed by merging', () => {
+  const buffer = new TelemetryBuffer('boot', 2);
+  const mine = counted('a', 1n);
+  for (let i = 0; i < 4; i++) buffer.add({ counts: [mine] });
+  assert.equal(mine.count, 1n);
+});
+
+test('refusals past the room are counted as dropped', () => {
+  const buffer = new TelemetryBuffer('boot', 2);
+  const refusals = Array.from({ length: 700 }, () => create(RefusalSchema, { endpointId: 'endpoint_a', reason: 'plaintext' }));
+  buffer.add({});
+  buffer.add({ refusals });
+  buffer.add({ refusals, refusalsDropped: 3n });
+  const report = buffer.after(1n)!;
+  assert.equal(report.refusals.length, 1_000);
+  assert.equal(report.refusalsDropped, 403n);
+});
+
+test('too many combinations fold into one without a caller; the totals stay true', () => {
+  const buffer = new TelemetryBuffer('boot');
+  buffer.add({ counts: Array.from({ length: 9_000 }, (_, i) => counted(`spiffe://example.test/prod/c${i}`, 2n)) });
+  const report = buffer.after(0n)!;
+  assert.ok(report.counts.length <= 8_001);
+  assert.equal(sumOf(report.counts), 18_000n);
+});
+
+test('a report that the other side refuses can be given up', () => {
+  const buffer = new TelemetryBuffer('boot');
+  assert.equal(buffer.dropOldest(), null);
+  buffer.add({});
+  buffer.add({});
+  assert.equal(buffer.dropOldest(), 1n);
+  assert.equal(buffer.after(0n)?.sequence, 2n);
+});

@@ -1,0 +1,79 @@
+import { parseSpiffeId, probeSpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
+import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+import { verifyPath } from '../../core/x509/verify-path.ts';
+import type { Clock } from '../../platform/clock/clock.ts';
+import type { Node, Peer, ViolationReason } from './peer.ts';
+import type { RevokedIndex } from './revoked-index.ts';
+
+/** What the store knows of a certificate that it issued. */
+export type CertificateOwner = {
+  readonly proxyId: EntityId<'proxy'> | null;
+  readonly spiffeId: SpiffeId | null;
+  readonly environment: string;
+  readonly region: string;
+  /** True if it was given out to serve: not a drill's, not withheld. */
+  readonly isInService: boolean;
+};
+
+export type AuthenticateDeps = {
+  /** The authorities of now; read again on each connection. */
+  readonly trust: () => { readonly anchors: readonly Certificate[]; readonly intermediates: readonly Certificate[] };
+  readonly findCertificate: (issuerKeySha256: string, serialHex: string) => Promise<CertificateOwner | null>;
+  readonly revoked: RevokedIndex;
+  readonly clock: Clock;
+};
+
+/**
+ * Who stands at the other end, by the certificate of the connection alone: an RFC 5280 path to an authority of ours, not revoked,
+ * not suspended, and on record as a data plane's. What the peer says about itself (xDS `Node`) is not looked at.
+ */
+export async function authenticateNode(deps: AuthenticateDeps, chain: readonly Uint8Array[]): Promise<Peer> {
+  if (chain.length === 0) return { kind: 'anonymous' };
+  const now = deps.clock.now();
+  const proved = provePath(now, deps, chain);
+  if (proved.kind === 'refused') return proved;
+  const { leaf, issuerKeySha256 } = proved;
+  const owner = await deps.findCertificate(issuerKeySha256, leaf.serialHex);
+  if (owner === null || owner.proxyId === null || !owner.isInService) return refused('certificate-unknown', leaf.serialHex);
+  const uris = leaf.subjectAltNames.uri;
+  if (uris.length !== 1 || uris[0] !== owner.spiffeId) return refused('certificate-unknown', 'the name on record is another');
+  const spiffeId = parseSpiffeId(uris[0]);
+  const node: Node = {
+    proxyId: owner.proxyId,
+    spiffeId,
+    environment: owner.environment,
+    region: owner.region,
+    isProbe: spiffeId === probeSpiffeId(trustDomainOf(spiffeId), owner.environment),
+    issuerKeySha256,
+    serialHex: leaf.serialHex,
+    notAfter: leaf.notAfter,
+  };
+  const reason = deps.revoked.judge(node);
+  return reason === null ? { kind: 'node', node } : refused(reason, '');
+}
+
+/** Why a node that was admitted may not stay, or null. */
+export function dismissalOf(now: Instant, revoked: RevokedIndex, node: Node): ViolationReason | null {
+  return now > node.notAfter ? 'certificate-expired' : revoked.judge(node);
+}
+
+type Proved = { readonly kind: 'proved'; readonly leaf: Certificate; readonly issuerKeySha256: string };
+
+function provePath(now: Instant, { trust }: AuthenticateDeps, chain: readonly Uint8Array[]): Proved | Extract<Peer, { kind: 'refused' }> {
+  try {
+    const [leaf, ...presented] = chain.map((der) => parseCertificate(der));
+    const { anchors, intermediates } = trust();
+    const verdict = verifyPath({ leaf: leaf!, intermediates: [...presented, ...intermediates], anchors, usage: 'client', now });
+    if (verdict.kind === 'invalid') return refused('certificate-invalid', verdict.reason);
+    return { kind: 'proved', leaf: leaf!, issuerKeySha256: verdict.path[1]!.spkiSha256 };
+  } catch {
+    return refused('certificate-invalid', 'it cannot be parsed');
+  }
+}
+
+function refused(reason: ViolationReason, detail: string): Extract<Peer, { kind: 'refused' }> {
+  return { kind: 'refused', reason, detail };
+}

@@ -1,0 +1,29 @@
+import { create } from '@bufbuild/protobuf';
+import { EnrollmentService, RenewResponseSchema } from '../../core/messages/generated/countersign/v1/enrollment_pb.ts';
+import { type UnaryMethod, unaryMethod } from '../data-plane/rpc-method.ts';
+import type { EnrollmentDeps } from './enrollment-deps.ts';
+import { readRequestFor } from './read-request.ts';
+
+/** A new certificate for the identity of the connection, whoever the request says it is. Both commits check that the old one still stands. */
+export function renewMethod({ issue, clock }: Pick<EnrollmentDeps, 'issue' | 'clock'>): UnaryMethod {
+  return unaryMethod(EnrollmentService.method.renew, 'node', async (request, { node }) => {
+    const { spiffeId, proxyId, environment, region, issuerKeySha256, serialHex } = node;
+    const issued = await issue(
+      {
+        door: 'renewal',
+        profile: 'workload',
+        csr: readRequestFor(spiffeId, request.csr),
+        spiffeId,
+        names: { dns: [], ip: [] },
+        proxyId,
+        environment,
+        region,
+        actor: { kind: 'machine', name: spiffeId },
+        predecessor: { issuerKeySha256, serial: Buffer.from(serialHex, 'hex') },
+        note: { renewalEpoch: request.renewalEpoch.toString() },
+      },
+      clock.now(),
+    );
+    return create(RenewResponseSchema, { chain: [...issued.chain] });
+  });
+}
