@@ -73,6 +73,9 @@ const refused = (reason: string) => (error: Error & { code?: unknown; details?: 
   return true;
 };
 
+const dial = (options: ConnectionOptions): TLSSocket =>
+  connect({ ...plane.control, rejectUnauthorized: false, ALPNProtocols: ['h2'], ...options });
+
 describe('who may call', () => {
   test('without a certificate: nothing but Join', async () => {
     const connection = await connectWith(null);
@@ -246,9 +249,6 @@ describe('what ends a connection', () => {
 });
 
 describe('the TLS port', () => {
-  const dial = (options: ConnectionOptions): TLSSocket =>
-    connect({ ...plane.control, rejectUnauthorized: false, ALPNProtocols: ['h2'], ...options });
-
   test('speaks no TLS 1.2', async () => {
     const socket = dial({ maxVersion: 'TLSv1.2' });
     const [error] = await once(socket, 'error');
