@@ -67,7 +67,14 @@ export async function startTestControlPlane(
   const acknowledged: Acknowledged[] = [];
   const reports: TelemetryReport[] = [];
   const scope = { serves: new Set<string>(), calls: new Set<string>() };
-  const index = await openRevokedIndex(async () => revoked);
+  const index = await openRevokedIndex(async () => ({
+    sequence: Number(revoked.sequence),
+    certificates: revoked.certificates.map(({ issuerKeySha256, serial }) => ({
+      issuerKeySha256: Buffer.from(issuerKeySha256).toString('hex'),
+      serial,
+    })),
+    suspended: revoked.suspendedSpiffeIds.map(parseSpiffeId),
+  }));
 
   const enrol = (spiffeId: SpiffeId, proxyId: EntityId<'proxy'>, leaf: TestLeaf = {}) => {
     const credential = authority.issue({ uris: [spiffeId], ...leaf });

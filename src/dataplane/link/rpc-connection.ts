@@ -26,6 +26,7 @@ export type ConnectionOptions = {
   readonly certificate: ClientCertificate | null;
   /** Judges what the server presented, leaf first. @throws control-plane-unverified */
   readonly judge: (chain: readonly Uint8Array[]) => void;
+  /** Ends the attempt, or the connection at any later time. */
   readonly signal?: AbortSignal;
 };
 
@@ -48,6 +49,7 @@ export async function openRpcConnection(options: ConnectionOptions): Promise<Rpc
   const client = new Client(targetOf(options.control), credentials, CHANNEL_OPTIONS);
   const abort = (): void => credentials.destroy();
   options.signal?.addEventListener('abort', abort, { once: true });
+  void credentials.closed.then(() => options.signal?.removeEventListener('abort', abort));
   try {
     await becomeReady(client, credentials);
     options.signal?.throwIfAborted();
@@ -55,8 +57,6 @@ export async function openRpcConnection(options: ConnectionOptions): Promise<Rpc
     credentials.destroy();
     client.close();
     throw error;
-  } finally {
-    options.signal?.removeEventListener('abort', abort);
   }
   const destroy = (): void => {
     credentials.destroy();

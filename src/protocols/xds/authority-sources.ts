@@ -1,0 +1,50 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import type { RevokedSet } from '../../control/ca/revoked-set.ts';
+import type { TrustBundle } from '../../control/ca/trust-bundle.ts';
+import { BundleAuthority_Role, RevokedSetSchema, TrustBundleSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { REVOKED_SET_TYPE, TRUST_BUNDLE_TYPE } from '../../core/messages/type-urls.ts';
+import type { TrustDomain } from '../../core/identity/trust-domain.ts';
+import type { ResourceSource } from './resource-source.ts';
+import { type Changes, sharedSource } from './sources.ts';
+
+/** Whom to trust, for every data plane. `read` is `readTrustBundle` of control/ca. */
+export function trustBundleSource(deps: { readonly read: () => Promise<TrustBundle | null>; readonly changes: Changes }): ResourceSource {
+  return sharedSource({
+    typeUrl: TRUST_BUNDLE_TYPE,
+    changes: deps.changes,
+    async read() {
+      const bundle = await deps.read();
+      if (bundle === null) return null;
+      const authorities = bundle.authorities.map(({ role, certificate }) => ({
+        role: role === 'root' ? BundleAuthority_Role.ROOT : BundleAuthority_Role.ISSUING,
+        certificate,
+      }));
+      const { trustDomain, sequence } = bundle;
+      return {
+        name: trustDomain,
+        octets: toBinary(TrustBundleSchema, create(TrustBundleSchema, { trustDomain, sequence: BigInt(sequence), authorities })),
+      };
+    },
+  });
+}
+
+/** Whom not to trust any more, for every data plane. `read` is `readRevokedSet` of control/ca. */
+export function revokedSetSource(deps: {
+  readonly trustDomain: TrustDomain;
+  readonly read: () => Promise<RevokedSet>;
+  readonly changes: Changes;
+}): ResourceSource {
+  return sharedSource({
+    typeUrl: REVOKED_SET_TYPE,
+    changes: deps.changes,
+    async read() {
+      const { sequence, certificates, suspended } = await deps.read();
+      const message = create(RevokedSetSchema, {
+        sequence: BigInt(sequence),
+        certificates: certificates.map(({ issuerKeySha256, serial }) => ({ issuerKeySha256: Buffer.from(issuerKeySha256, 'hex'), serial })),
+        suspendedSpiffeIds: [...suspended],
+      });
+      return { name: deps.trustDomain, octets: toBinary(RevokedSetSchema, message) };
+    },
+  });
+}
