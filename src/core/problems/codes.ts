@@ -27,6 +27,7 @@ export const problems = {
     meaning: 'The key file or passphrase that protects the private keys is missing, too weak, readable by others or lies beside the data.',
   },
   'key-locked': { status: 500, meaning: 'A stored private key does not open with the key file or passphrase given, or was altered.' },
+  'log-invalid': { status: 400, meaning: 'A checkpoint, tile or entry of the audit log is cut, changed or not signed by the expected key.' },
   'not-found': { status: 404, meaning: 'There is no such thing, or the caller may not see it.' },
   'state-conflict': { status: 409, meaning: 'The thing is in a state that does not allow this.' },
   'state-corrupt': { status: 500, meaning: 'A file of the state directory is cut, changed or of an unknown form; it is not used.' },

@@ -1,11 +1,21 @@
 import type { Migration } from 'kysely/migration';
+import * as audit from './0001-audit.ts';
 import * as access from './0002-access.ts';
+import * as policies from './0003-policies.ts';
+import * as inventory from './0004-inventory.ts';
 import * as ca from './0005-ca.ts';
+import * as fleet from './0006-fleet.ts';
 import * as telemetry from './0007-telemetry.ts';
+import * as rollouts from './0008-rollouts.ts';
 
 /** Append-only: a migration that was ever released is never changed, and its name never reused. */
 export const migrations: Record<string, Migration> = {
+  '0001-audit': audit,
   '0002-access': access,
+  '0003-policies': policies,
+  '0004-inventory': inventory,
   '0005-ca': ca,
+  '0006-fleet': fleet,
   '0007-telemetry': telemetry,
+  '0008-rollouts': rollouts,
 };

@@ -1,0 +1,42 @@
+import { Problem } from '../problems/problem.ts';
+
+/** A value that JSON can hold. */
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [name: string]: JsonValue };
+
+/**
+ * The one spelling of a JSON value (RFC 8785): keys by UTF-16 code units, numbers and strings as ECMAScript writes them.
+ * @throws input-invalid on NaN, infinities, lone surrogates, anything that is no JSON value, and depth over 64
+ */
+export function canonicalJson(value: JsonValue): string {
+  return write(value, 0);
+}
+
+function write(value: JsonValue, depth: number): string {
+  if (depth > MAXIMUM_DEPTH) throw invalid(`deeper than ${MAXIMUM_DEPTH}`);
+  if (value === null || typeof value === 'boolean') return String(value);
+  if (typeof value === 'number') {
+    if (!Number.isFinite(value)) throw invalid(`number ${value}`);
+    // RFC 8785 section 3.2.2.3 is ECMAScript's own number formatting; minus zero is written 0.
+    return JSON.stringify(value);
+  }
+  if (typeof value === 'string') return writeString(value);
+  if (Array.isArray(value)) return `[${value.map((item: JsonValue) => write(item, depth + 1)).join(',')}]`;
+  if (typeof value !== 'object') throw invalid(`a ${typeof value}`);
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) throw invalid('an object with a class');
+  const members = Object.entries(value as { readonly [name: string]: JsonValue })
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, member]) => `${writeString(name)}:${write(member, depth + 1)}`);
+  return `{${members.join(',')}}`;
+}
+
+function writeString(text: string): string {
+  if (!text.isWellFormed()) throw invalid('a string with a lone surrogate');
+  return JSON.stringify(text);
+}
+
+function invalid(found: string): Problem {
+  return new Problem('input-invalid', `Cannot write canonical JSON: ${found}`);
+}
+
+const MAXIMUM_DEPTH = 64;
