@@ -7,6 +7,9 @@ import { oids } from './oid.ts';
 /** How many comparisons of a name with a base are left; shared over a whole path, so that a hostile chain costs bounded time. */
 export type ComparisonBudget = { left: number };
 
+/** All of a certificate that constraints look at. */
+export type NamedCertificate = Pick<TbsCertificate, 'subject' | 'subjectAltNames'>;
+
 /** A name that constraints look at, in the form that they compare. */
 type PresentedName =
   | { readonly kind: 'dns'; readonly name: string; readonly wildcard: boolean }
@@ -22,7 +25,11 @@ type PresentedName =
  * Why the certificate's names break the constraints, or null (RFC 5280 section 6.1.3 (b), (c) and 4.2.1.10).
  * A name that cannot be read, and a constraint of a kind that is not supported, refuse the name instead of letting it pass.
  */
-export function breaksNameConstraints(certificate: TbsCertificate, constraints: NameConstraints, budget: ComparisonBudget): string | null {
+export function breaksNameConstraints(
+  certificate: NamedCertificate,
+  constraints: NameConstraints,
+  budget: ComparisonBudget,
+): string | null {
   const { permitted, excluded } = constraints;
   for (const base of [...permitted, ...excluded]) if (!isUsableBase(base)) return `a malformed ${base.kind} constraint`;
   const kinds = new Set([...permitted, ...excluded].map(kindOfBase));
@@ -63,7 +70,7 @@ function isUsableBase(base: NameBase): boolean {
   }
 }
 
-function* presentedNames(certificate: TbsCertificate): Generator<PresentedName> {
+function* presentedNames(certificate: NamedCertificate): Generator<PresentedName> {
   const { subject, subjectAltNames: names } = certificate;
   if (!isEmptyName(subject)) yield { kind: 'directory', name: subject };
   for (const name of names.directory) yield { kind: 'directory', name };

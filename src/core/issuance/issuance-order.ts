@@ -1,0 +1,78 @@
+import type { SpiffeId } from '../identity/spiffe-id.ts';
+import type { TrustDomain } from '../identity/trust-domain.ts';
+import type { TbsFields } from '../x509/build-certificate.ts';
+import type { Certificate } from '../x509/certificate.ts';
+import type { CertificateRequest } from '../x509/certificate-request.ts';
+import type { LintException } from '../x509/lint-rule.ts';
+import type { Name } from '../x509/name.ts';
+import type { AskerRole, Door, DrillFlaw, ProfileName } from './profile.ts';
+
+/** Who asks, as the door proved it. */
+export type Asker = {
+  readonly role: AskerRole;
+  /** Environments that the credential covers. */
+  readonly scope: '*' | readonly string[];
+  /** The identity that a data plane joins or renews as; null for everybody else. */
+  readonly spiffeId: SpiffeId | null;
+};
+
+/** The key to certify, and what its CSR asks for besides; of a CSR whose self-signature was verified. */
+export type RequestedKey = Pick<CertificateRequest, 'spki' | 'spkiSha256' | 'publicKeyKind' | 'subject' | 'subjectAltNames'>;
+
+/** What is asked for. Names are texts as they came in. */
+export type IssuanceOrder = {
+  readonly door: Door;
+  readonly asker: Asker;
+  readonly environment: string;
+  readonly key: RequestedKey;
+  readonly spiffeId: SpiffeId | null;
+  readonly dnsNames: readonly string[];
+  readonly ipAddresses: readonly string[];
+  /** Distinguished name of an authority; null for everything else, whose subject is empty. */
+  readonly authorityName: Name | null;
+  /** Absent: the profile's usual lifetime, cut at the end of the issuer's. */
+  readonly lifetimeMs?: number;
+  /** Absent: no flaw. */
+  readonly flaw?: DrillFlaw;
+};
+
+/** What is so, as read before the decision. */
+export type IssuanceFacts = {
+  readonly trustDomain: TrustDomain;
+  /** Null: the key signs itself (roots). */
+  readonly issuer: Certificate | null;
+  /** The environment that the issuing authority serves; `*` serves all. */
+  readonly issuerEnvironment: string;
+  /** http URI of the list on which the certificate would be revoked; null: the authority publishes none. */
+  readonly crlUri: string | null;
+  readonly identitySuspended: boolean;
+  /** The key was reported compromised, or is otherwise barred. */
+  readonly keyBlocked: boolean;
+};
+
+/** All of the certificate but serial number and signature algorithm, and which lint rules it may break. */
+export type CertificateTemplate = {
+  readonly profile: ProfileName;
+  readonly fields: Omit<TbsFields, 'serial' | 'signatureAlgorithm'>;
+  readonly exceptions: readonly LintException[];
+};
+
+/** One rule that the order breaks: a stable word, and a sentence for the asker. */
+export type IssuanceReason = { readonly rule: IssuanceRule; readonly message: string };
+
+/** The rules of the evaluator, each with what it demands. */
+export const issuanceRules = {
+  asker: 'The profile names who may ask, by which door.',
+  environment: 'The asker, the authority and the name belong to the environment of the order.',
+  identity: 'The SPIFFE ID is one that the profile and the asker may have.',
+  'reserved-name': 'Names under /countersign/ belong to the control plane, the probe and its drills.',
+  names: 'DNS names and addresses are well formed and such as the profile allows.',
+  'csr-names': 'The CSR asks for no name that the order does not have.',
+  constraints: 'The name constraints of the issuing authority permit every name.',
+  key: "The key is of a kind and size that the profile allows, not blocked, and not the authority's own.",
+  lifetime: 'The lifetime lies within the bounds of the profile and of the issuing authority.',
+  issuer: 'The issuing authority can sign this kind of certificate now.',
+  suspended: 'A suspended identity gets no certificate.',
+  flaw: 'Only the drill profile issues flawed credentials, of the kinds that it names.',
+} as const;
+export type IssuanceRule = keyof typeof issuanceRules;

@@ -1,0 +1,149 @@
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../time/instant.ts';
+import type { BasicConstraints, KeyUsageBit } from '../x509/extensions.ts';
+import type { LintException } from '../x509/lint-rule.ts';
+import { oids } from '../x509/oid.ts';
+import type { PublicKeyKind } from '../x509/public-key.ts';
+
+/** By which way a request comes in. */
+export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane'] as const;
+export type Door = (typeof doors)[number];
+
+/** Who asks, as the door has proved: the role of a token's holder, or what a machine is. */
+export type AskerRole =
+  | 'admin'
+  | 'operator'
+  | 'auditor'
+  | 'partner-manager'
+  | 'ci'
+  | 'viewer'
+  /** A proxy, by its join token or its current certificate. */
+  | 'data-plane'
+  /** The scanner, by the same, with the probe identity. */
+  | 'scanner'
+  /** The control plane itself. */
+  | 'control-plane';
+
+/** A flaw that a drill's credential has on purpose. */
+export const drillFlaws = ['expired', 'not-yet-valid', 'wrong-usage'] as const;
+export type DrillFlaw = (typeof drillFlaws)[number];
+
+/**
+ * Which names a certificate may carry. `workload`: one SPIFFE ID of a service, with DNS names and addresses beside it if it wants.
+ * `server`: DNS names and addresses alone. The others: the reserved identities. `authority`: a distinguished name alone.
+ */
+export type NameRule = 'workload' | 'server' | 'control-plane' | 'probe' | 'drill' | 'authority';
+
+export type KeyRule = {
+  readonly curves: readonly Extract<PublicKeyKind, { kind: 'ec' }>['curve'][];
+  readonly ed25519: boolean;
+  /** Null: no RSA. */
+  readonly rsaBits: { readonly min: number; readonly max: number } | null;
+};
+
+/** What a certificate may be, and who may ask for it by which door. */
+export type Profile = {
+  readonly name: ProfileName;
+  readonly askers: { readonly [D in Door]?: readonly AskerRole[] };
+  readonly names: NameRule;
+  readonly keys: KeyRule;
+  readonly keyUsage: readonly KeyUsageBit[];
+  /** Purposes as dotted identifiers. */
+  readonly extendedKeyUsage: readonly string[];
+  readonly basicConstraints: BasicConstraints;
+  /** From the moment of issuance to the end of the validity. */
+  readonly lifetimeMs: { readonly min: number; readonly usual: number; readonly max: number };
+  /** How far notBefore lies back for clocks that are slow, at most; never more than a tenth of the lifetime. */
+  readonly backdateMs: number;
+  readonly revocation: 'distribution-point' | 'none';
+  /** Flaws that may be asked for, each with the lint rules that it then may break. */
+  readonly flaws: { readonly [F in DrillFlaw]?: readonly LintException[] };
+};
+
+export type ProfileName = 'root' | 'issuing' | 'workload' | 'server' | 'control-plane' | 'probe' | 'drill';
+
+const YEAR_MS = 365 * DAY_MS;
+const allKeys: KeyRule = { curves: ['P-256', 'P-384', 'P-521'], ed25519: true, rsaBits: { min: 2_048, max: 4_096 } };
+/** An authority's key outlives its leaves': RSA below 3072 is good until 2030 only (NIST SP 800-57). */
+const authorityKeys: KeyRule = { ...allKeys, rsaBits: { min: 3_072, max: 4_096 } };
+const noFlaws = {};
+const MAX_BACKDATE_MS = 5 * MINUTE_MS;
+
+const workload: Profile = {
+  name: 'workload',
+  askers: { join: ['data-plane'], renewal: ['data-plane'], rest: ['admin', 'operator', 'ci'] },
+  names: 'workload',
+  keys: allKeys,
+  keyUsage: ['digitalSignature'],
+  extendedKeyUsage: [oids.serverAuth, oids.clientAuth],
+  basicConstraints: { ca: false, pathLength: null },
+  lifetimeMs: { min: SECOND_MS, usual: 24 * HOUR_MS, max: 30 * DAY_MS },
+  backdateMs: MAX_BACKDATE_MS,
+  revocation: 'distribution-point',
+  flaws: noFlaws,
+};
+
+/** The profiles that come with the product. */
+export const profiles: { readonly [N in ProfileName]: Profile } = {
+  root: {
+    ...workload,
+    name: 'root',
+    askers: { 'control-plane': ['admin', 'control-plane'] },
+    names: 'authority',
+    keys: authorityKeys,
+    keyUsage: ['keyCertSign', 'cRLSign'],
+    extendedKeyUsage: [],
+    basicConstraints: { ca: true, pathLength: null },
+    // CA/B BR 7.1.2.1.1: 8 to 25 years where the public trusts it.
+    lifetimeMs: { min: HOUR_MS, usual: 15 * YEAR_MS, max: 25 * YEAR_MS },
+    revocation: 'none',
+  },
+  issuing: {
+    ...workload,
+    name: 'issuing',
+    askers: { 'control-plane': ['admin', 'control-plane'] },
+    names: 'authority',
+    keys: authorityKeys,
+    keyUsage: ['keyCertSign', 'cRLSign'],
+    basicConstraints: { ca: true, pathLength: 0 },
+    lifetimeMs: { min: HOUR_MS, usual: 5 * YEAR_MS, max: 10 * YEAR_MS },
+  },
+  workload,
+  server: {
+    ...workload,
+    name: 'server',
+    askers: { rest: ['admin', 'operator', 'ci'] },
+    names: 'server',
+    extendedKeyUsage: [oids.serverAuth],
+    lifetimeMs: { min: SECOND_MS, usual: 90 * DAY_MS, max: 199 * DAY_MS },
+  },
+  'control-plane': {
+    ...workload,
+    name: 'control-plane',
+    askers: { 'control-plane': ['control-plane'] },
+    names: 'control-plane',
+    lifetimeMs: { min: SECOND_MS, usual: 7 * DAY_MS, max: 30 * DAY_MS },
+  },
+  probe: {
+    ...workload,
+    name: 'probe',
+    askers: { join: ['scanner'], renewal: ['scanner'] },
+    names: 'probe',
+  },
+  drill: {
+    ...workload,
+    name: 'drill',
+    askers: { drill: ['scanner'] },
+    names: 'drill',
+    lifetimeMs: { min: SECOND_MS, usual: HOUR_MS, max: 24 * HOUR_MS },
+    flaws: {
+      expired: ['validity-ended'],
+      'not-yet-valid': ['validity-not-begun'],
+      'wrong-usage': ['svid-purposes'],
+    },
+  },
+};
+
+/** The profile by which a data plane of this identity joins and renews: the probe has its own. */
+export function profileForJoin(role: Extract<AskerRole, 'data-plane' | 'scanner'>): 'workload' | 'probe' {
+  return role === 'scanner' ? 'probe' : 'workload';
+}
