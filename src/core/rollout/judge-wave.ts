@@ -67,10 +67,14 @@ type Rate = {
   readonly lastSeenAt: Instant | null;
 };
 
-/** What failed of what the caller tried. Paths that switched long ago are judged by failures of TLS alone, not by a service that is down. */
+/**
+ * What failed of what the caller tried. Paths that switched long ago are judged by failures of TLS alone, not by a service that is
+ * down, and only by what failed since they switched: their window may reach back to a try before.
+ */
 function callerRate(counts: CallerCounts, wave: Wave): Rate {
   const tallies = counts.failed.filter(
-    ({ reason }) => !intendedRefusals.has(reason) && (wave.moved !== 'settled' || tlsFailures.has(reason)),
+    ({ reason, firstSeenAt }) =>
+      !intendedRefusals.has(reason) && (wave.moved !== 'settled' || (tlsFailures.has(reason) && firstSeenAt >= wave.since)),
   );
   const failed = sumTallies(tallies);
   const most = tallies.toSorted((a, b) => b.count - a.count)[0];

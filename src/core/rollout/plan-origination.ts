@@ -13,7 +13,26 @@ export function planOrigination(now: Instant, view: RolloutView): LaneResult {
   );
   const flight = flying.length > 0 ? judgeFlight(now, view, flying) : null;
   if (flight?.kind === 'step' && flight.step.kind === 'roll-back') return flight;
-  return planSettledRollback(now, view) ?? flight ?? startWave(now, view);
+  const next = planSettledRollback(now, view) ?? flight ?? startWave(now, view);
+  return next.kind === 'step' ? next : { kind: 'wait', reasons: [...next.reasons, ...findUnequipped(now, view)] };
+}
+
+/** Without a proxy at both ends a path cannot move at all; it is named, and does not hold up those that can. */
+function findUnequipped(now: Instant, view: RolloutView): readonly Reason[] {
+  const waiting = new Set(view.paths.filter(isWaiting).map(({ state }) => state.pathId));
+  return view.endpoints.flatMap(({ endpoint, paths }): readonly Reason[] => {
+    const ofEndpoint = paths.filter(({ state }) => waiting.has(state.pathId));
+    if (ofEndpoint.length === 0) return [];
+    return [
+      ...(endpoint.receivers.length > 0 ? [] : judgeReceivers(now, endpoint, view.config)),
+      ...ofEndpoint.flatMap(({ facts }) => (facts.callerProxies.length > 0 ? [] : judgeCallers(now, facts, view.config))),
+    ];
+  });
+}
+
+/** Enrolled, and its callers have not switched. */
+function isWaiting(path: PathView): boolean {
+  return isStaged(path) && path.state.wave !== null && path.state.weakening === null && isEarlierStage(path.state.stage, 'originate');
 }
 
 function judgeFlight(now: Instant, view: RolloutView, flying: readonly PathView[]): LaneResult {
@@ -89,21 +108,16 @@ function setBack(reasons: readonly Reason[]): (path: PathView) => PathMove {
 
 /** The next wave that can start: its receivers permissive and acknowledged, its callers present and reporting. */
 function startWave(now: Instant, view: RolloutView): LaneResult {
-  const waiting = view.paths.filter(
-    (path) => isStaged(path) && path.state.wave !== null && path.state.weakening === null && isEarlierStage(path.state.stage, 'originate'),
-  );
+  const waiting = view.paths.filter(isWaiting);
   if (waiting.length === 0) return { kind: 'wait', reasons: [] };
   const setbacks = waiting.filter(({ state }) => state.setback !== null);
   if (setbacks.length > 0) return { kind: 'wait', reasons: setbacks.map(describeSetback) };
   const endpoints = new Map(view.endpoints.map((item) => [item.endpoint.endpointId, item]));
-  const receiversOf = ({ state }: PathView): boolean => endpoints.get(state.endpointId)!.endpoint.receivers.length > 0;
-  // Without a proxy at both ends a path cannot move at all; it is named, and does not hold up those that can.
-  const equipped = waiting.filter((path) => receiversOf(path) && path.facts.callerProxies.length > 0);
-  const missing = waiting.flatMap((path): Reason[] => [
-    ...(receiversOf(path) ? [] : judgeReceivers(now, endpoints.get(path.state.endpointId)!.endpoint, view.config)),
-    ...(path.facts.callerProxies.length > 0 ? [] : judgeCallers(now, path.facts, view.config)),
-  ]);
-  if (equipped.length === 0) return { kind: 'wait', reasons: missing };
+  const equipped = waiting.filter(
+    ({ state, facts }) =>
+      endpoints.get(state.endpointId)!.endpoint.receivers.length > 0 && (facts.callerProxies.length > 0 || facts.callerSuspended),
+  );
+  if (equipped.length === 0) return { kind: 'wait', reasons: [] };
   const index = Math.min(...equipped.map(({ state }) => state.wave!));
   const wave = equipped.filter(({ state }) => state.wave === index);
   const served = [...new Set(wave.map(({ state }) => state.endpointId))].map((endpointId) => endpoints.get(endpointId)!);
@@ -123,7 +137,7 @@ function startWave(now: Instant, view: RolloutView): LaneResult {
     ...served.flatMap(({ endpoint }) => judgeReceivers(now, endpoint, view.config)),
     ...wave.flatMap(({ facts }) => judgeCallers(now, facts, view.config)),
   ];
-  if (unready.length > 0) return { kind: 'wait', reasons: [...unready, ...missing] };
+  if (unready.length > 0) return { kind: 'wait', reasons: unready };
   const reasons: Reason[] = [{ code: 'receivers-ready', count: wave.length }];
   const moves = wave.map(({ state }): PathMove => ({ kind: 'advance', pathId: state.pathId, from: state.stage, to: 'originate', reasons }));
   return { kind: 'step', step: { kind: 'originate', wave: index, moves, reasons } };
