@@ -1,0 +1,126 @@
+import { findExtension, type TbsCertificate } from './certificate.ts';
+import type { KeyUsageBit } from './extensions.ts';
+import { unless } from './lint-certificate-rules.ts';
+import type { LintRule } from './lint-rule.ts';
+import { isEmptyName } from './name.ts';
+import { oids } from './oid.ts';
+
+/** Rules of the extensions other than names. */
+export const extensionRules: readonly LintRule[] = [
+  {
+    id: 'basic-constraints',
+    clause: 'RFC 5280 section 4.2.1.9',
+    find: ({ tbs }) => {
+      if (!isCritical(tbs, oids.basicConstraints)) return 'basic constraints are absent or not critical';
+      return unless(isAuthority(tbs) || tbs.basicConstraints?.pathLength === null, 'path length without cA');
+    },
+  },
+  {
+    id: 'key-usage',
+    clause: 'RFC 5280 section 4.2.1.3',
+    find: ({ tbs }) => {
+      if (!isCritical(tbs, oids.keyUsage)) return 'key usage is absent or not critical';
+      return judgeKeyUsage(tbs, tbs.keyUsage ?? new Set());
+    },
+  },
+  {
+    id: 'extended-key-usage',
+    clause: 'RFC 5280 section 4.2.1.12, CA/B BR 7.1.2.7.10',
+    find: ({ tbs, issuer }) => {
+      const purposes = tbs.extendedKeyUsage;
+      if (purposes === null) return unless(issuer === null, 'extended key usage is absent');
+      if (purposes.includes(oids.anyExtendedKeyUsage)) return 'anyExtendedKeyUsage';
+      return unless(new Set(purposes).size === purposes.length, 'a purpose twice');
+    },
+  },
+  {
+    id: 'purposes-within-issuer',
+    clause: 'CA/B BR 7.1.2.2',
+    find: ({ tbs, issuer }) => {
+      const allowed = issuer?.extendedKeyUsage ?? null;
+      const beyond = allowed === null ? undefined : (tbs.extendedKeyUsage ?? []).find((purpose) => !allowed.includes(purpose));
+      return unless(beyond === undefined, `purpose ${beyond} is not among the issuer's`);
+    },
+  },
+  {
+    id: 'authority-key-identifier',
+    clause: 'RFC 5280 section 4.2.1.1',
+    find: ({ tbs, issuer }) => {
+      if (isCritical(tbs, oids.authorityKeyIdentifier)) return 'authority key identifier is critical';
+      if (!issuer)
+        return unless(
+          tbs.authorityKeyId === null || tbs.authorityKeyId === tbs.subjectKeyId,
+          "authority key identifier is not the root's own",
+        );
+      return unless(
+        tbs.authorityKeyId !== null && tbs.authorityKeyId === issuer.subjectKeyId,
+        "authority key identifier is not the issuer's",
+      );
+    },
+  },
+  {
+    id: 'subject-key-identifier',
+    clause: 'RFC 5280 section 4.2.1.2',
+    find: ({ tbs }) => {
+      if (isCritical(tbs, oids.subjectKeyIdentifier)) return 'subject key identifier is critical';
+      return unless(!isAuthority(tbs) || tbs.subjectKeyId !== null, 'an authority without subject key identifier');
+    },
+  },
+  {
+    id: 'name-constraints',
+    clause: 'RFC 5280 section 4.2.1.10',
+    find: ({ tbs }) => {
+      if (!findExtension(tbs, oids.nameConstraints)) return null;
+      return unless(isAuthority(tbs) && isCritical(tbs, oids.nameConstraints), 'name constraints outside an authority, or not critical');
+    },
+  },
+  {
+    id: 'crl-distribution-point',
+    clause: 'RFC 5280 section 4.2.1.13',
+    find: ({ tbs }) => {
+      if (!findExtension(tbs, oids.crlDistributionPoints)) return null;
+      if (isCritical(tbs, oids.crlDistributionPoints)) return 'CRL distribution points are critical';
+      const [uri, ...others] = tbs.crlDistributionPoints;
+      return unless(
+        others.length === 0 && uri !== undefined && /^http:\/\/[!-~]+$/.test(uri),
+        'expected one distribution point with one http URI',
+      );
+    },
+  },
+  {
+    id: 'no-revocation-available',
+    clause: 'RFC 9608 section 4',
+    find: ({ tbs }) => {
+      if (!findExtension(tbs, oids.noRevAvail)) return null;
+      const both = findExtension(tbs, oids.crlDistributionPoints) ?? findExtension(tbs, oids.freshestCrl);
+      return unless(!both && !isAuthority(tbs) && !isCritical(tbs, oids.noRevAvail), 'noRevAvail with a CRL, in an authority, or critical');
+    },
+  },
+  {
+    id: 'critical-known',
+    clause: 'RFC 5280 section 4.2',
+    find: ({ tbs: { unknownCritical } }) =>
+      unless(unknownCritical.length === 0, `critical extension ${unknownCritical[0]} that relying parties need not know`),
+  },
+  {
+    id: 'authority-subject',
+    clause: 'RFC 5280 section 4.1.2.6',
+    find: ({ tbs }) => unless(!isAuthority(tbs) || !isEmptyName(tbs.subject), 'an authority with an empty subject'),
+  },
+];
+
+function judgeKeyUsage(tbs: TbsCertificate, usage: ReadonlySet<KeyUsageBit>): string | null {
+  if (isAuthority(tbs)) return unless(usage.has('keyCertSign'), 'an authority without keyCertSign');
+  const allowed: readonly KeyUsageBit[] = tbs.publicKey.kind === 'rsa' ? ['digitalSignature', 'keyEncipherment'] : ['digitalSignature'];
+  if (!usage.has('digitalSignature')) return 'a leaf without digitalSignature';
+  const beyond = [...usage].find((bit) => !allowed.includes(bit));
+  return unless(beyond === undefined, `${beyond} in a leaf`);
+}
+
+function isAuthority(tbs: TbsCertificate): boolean {
+  return tbs.basicConstraints?.ca === true;
+}
+
+function isCritical(tbs: TbsCertificate, oid: string): boolean {
+  return findExtension(tbs, oid)?.critical === true;
+}
