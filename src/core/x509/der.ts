@@ -142,16 +142,16 @@ export function contextPrimitive(number: number): number {
 }
 
 /** @throws der-malformed unless 00 or ff (X.690 section 11.1) */
-export function readBoolean(reader: DerReader): boolean {
-  const octets = reader.content(tags.boolean);
+export function readBoolean(reader: DerReader, tag: number = tags.boolean): boolean {
+  const octets = reader.content(tag);
   if (octets.length !== 1 || (octets[0] !== 0 && octets[0] !== 0xff)) throw malformed('boolean is neither 00 nor ff');
   return octets[0] === 0xff;
 }
 
 /** `BOOLEAN DEFAULT FALSE`: DER never writes the default (X.690 section 11.5). @throws der-malformed */
-export function readDefaultFalse(reader: DerReader): boolean {
-  if (reader.nextTag !== tags.boolean) return false;
-  if (!readBoolean(reader)) throw malformed('default FALSE is written out');
+export function readDefaultFalse(reader: DerReader, tag: number = tags.boolean): boolean {
+  if (reader.nextTag !== tag) return false;
+  if (!readBoolean(reader, tag)) throw malformed('default FALSE is written out');
   return true;
 }
 

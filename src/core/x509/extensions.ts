@@ -161,17 +161,25 @@ function readDistributionPoints(reader: DerReader): readonly string[] {
   while (!list.done) {
     const point = list.enter(tags.sequence);
     const name = point.enterOptional(contextConstructed(0));
-    if (name) {
-      if (name.nextTag === contextConstructed(0)) uris.push(...readGeneralNames(name.enter(contextConstructed(0))).uri);
-      else name.element(contextConstructed(1));
-      name.finish();
-    }
+    if (name) uris.push(...readPointUris(name));
     if (point.nextTag === contextPrimitive(1)) readNamedBits(point, contextPrimitive(1));
     const crlIssuer = point.enterOptional(contextConstructed(2));
     if (crlIssuer) readGeneralNames(crlIssuer);
     point.finish();
   }
   return uris;
+}
+
+/** The URIs of a DistributionPointName; a name relative to the issuer has none. @throws der-malformed */
+export function readPointUris(name: DerReader): readonly string[] {
+  if (name.nextTag !== contextConstructed(0)) {
+    name.element(contextConstructed(1));
+    name.finish();
+    return [];
+  }
+  const { uri } = readGeneralNames(name.enter(contextConstructed(0)));
+  name.finish();
+  return uri;
 }
 
 /** The caIssuers URIs of an authority information access extension (RFC 5280 section 4.2.2.1). @throws der-malformed */

@@ -1,0 +1,208 @@
+import type { Instant } from '../time/instant.ts';
+import { type Certificate, certificateKey } from './certificate.ts';
+import {
+  certificateListLimits,
+  contextConstructed,
+  contextPrimitive,
+  type DerLimits,
+  DerReader,
+  equalOctets,
+  hexOf,
+  malformed,
+  readDefaultFalse,
+  readInteger,
+  readOctetAlignedBits,
+  readSmallInteger,
+  tags,
+} from './der.ts';
+import { type Extension, readExtensions, readPointUris } from './extensions.ts';
+import { type Name, readName, sameName } from './name.ts';
+import { oids } from './oid.ts';
+import { readAlgorithmIdentifier, type SignatureAlgorithm, verifySignature } from './signature-algorithm.ts';
+import { readTime } from './x509-time.ts';
+
+/** Reasons of RFC 5280 section 5.3.1 by number; 7 is not used. */
+export const crlReasons = {
+  unspecified: 0,
+  keyCompromise: 1,
+  cACompromise: 2,
+  affiliationChanged: 3,
+  superseded: 4,
+  cessationOfOperation: 5,
+  certificateHold: 6,
+  removeFromCRL: 8,
+  privilegeWithdrawn: 9,
+  aACompromise: 10,
+} as const;
+export type CrlReason = keyof typeof crlReasons;
+
+export type ListedCertificate = {
+  /** Content octets of the serial INTEGER, the same as in the certificate, lower case hex. */
+  readonly serialHex: string;
+  readonly revokedAt: Instant;
+  /** Absent in the list means unspecified. */
+  readonly reason: CrlReason;
+};
+
+/** Issuing distribution point (RFC 5280 section 5.2.5). */
+export type ListScope = {
+  readonly uris: readonly string[];
+  readonly onlyUserCertificates: boolean;
+  readonly onlyAuthorityCertificates: boolean;
+  readonly onlyAttributeCertificates: boolean;
+  readonly onlySomeReasons: boolean;
+  readonly indirect: boolean;
+};
+
+/** The signed part of a certificate list (RFC 5280 section 5.1.2). */
+export type TbsCertificateList = {
+  readonly tbs: Uint8Array;
+  readonly issuer: Name;
+  readonly thisUpdate: Instant;
+  /** Null where the issuer left it out, which RFC 5280 forbids. */
+  readonly nextUpdate: Instant | null;
+  readonly revoked: readonly ListedCertificate[];
+  readonly authorityKeyId: string | null;
+  /** Content octets of the number, lower case hex. */
+  readonly crlNumber: string | null;
+  readonly scope: ListScope | null;
+  /** Base number of a delta list, lower case hex; null for a complete one. */
+  readonly deltaBase: string | null;
+  readonly signatureAlgorithmDer: Uint8Array;
+  readonly signatureAlgorithm: SignatureAlgorithm | null;
+  readonly extensions: readonly Extension[];
+  /** Identifiers of critical extensions, of the list or of an entry, that are not processed here; such a list proves nothing. */
+  readonly unknownCritical: readonly string[];
+};
+
+export type CertificateList = TbsCertificateList & { readonly der: Uint8Array; readonly signature: Uint8Array };
+
+/** Parses a DER certificate list of version 2 strictly. @throws der-malformed */
+export function parseCertificateList(der: Uint8Array, limits: DerLimits = certificateListLimits): CertificateList {
+  const reader = DerReader.over(der, limits);
+  const outer = reader.rest();
+  const body = reader.enter(tags.sequence);
+  reader.finish();
+  const fields = readTbsList(body);
+  const algorithm = body.element(tags.sequence);
+  const signature = readOctetAlignedBits(body);
+  body.finish();
+  if (!equalOctets(algorithm, fields.signatureAlgorithmDer)) throw malformed('signature algorithm inside and outside differ');
+  return { ...fields, der: outer, signature };
+}
+
+/** Parses a TBSCertList that stands alone, as before signing. @throws der-malformed */
+export function parseTbsCertificateList(tbs: Uint8Array, limits: DerLimits = certificateListLimits): TbsCertificateList {
+  const reader = DerReader.over(tbs, limits);
+  const fields = readTbsList(reader);
+  reader.finish();
+  return fields;
+}
+
+/** True if the authority signed the list, under its own name and with a key that may sign lists (RFC 5280 section 6.3.3 (f), (g)). */
+export function isListSignedBy(list: CertificateList, issuer: Certificate): boolean {
+  if (!sameName(list.issuer, issuer.subject) || issuer.keyUsage?.has('cRLSign') === false || list.signatureAlgorithm === null) return false;
+  return verifySignature(list.signatureAlgorithm, certificateKey(issuer), list.tbs, list.signature);
+}
+
+function readTbsList(parent: DerReader): TbsCertificateList {
+  const start = parent.rest();
+  const body = parent.enter(tags.sequence);
+  const tbs = start.subarray(0, start.length - parent.rest().length);
+  if (readSmallInteger(body) !== 1) throw malformed('version of the list is not 2');
+  const signatureAlgorithmDer = body.element(tags.sequence);
+  const issuer = readName(body);
+  const thisUpdate = readTime(body);
+  const nextUpdate = isTime(body.nextTag) ? readTime(body) : null;
+  const unknownCritical = new Set<string>();
+  const revoked = readEntries(body.enterOptional(tags.sequence), unknownCritical);
+  const wrapped = body.enterOptional(contextConstructed(0));
+  body.finish();
+  const extensions = wrapped ? readExtensions(wrapped.enter(tags.sequence)) : [];
+  wrapped?.finish();
+  for (const { oid, critical } of extensions) if (critical && !processed.has(oid)) unknownCritical.add(oid);
+  const read = <T>(oid: string, parse: (reader: DerReader) => T): T | null => readOne(extensions, oid, parse);
+  return {
+    tbs,
+    issuer,
+    thisUpdate,
+    nextUpdate,
+    revoked,
+    authorityKeyId: read(oids.authorityKeyIdentifier, readKeyIdentifier),
+    crlNumber: read(oids.crlNumber, (reader) => hexOf(readInteger(reader))),
+    scope: read(oids.issuingDistributionPoint, readScope),
+    deltaBase: read(oids.deltaCrlIndicator, (reader) => hexOf(readInteger(reader))),
+    signatureAlgorithmDer,
+    signatureAlgorithm: readAlgorithmIdentifier(signatureAlgorithmDer),
+    extensions,
+    unknownCritical: [...unknownCritical],
+  };
+}
+
+function readOne<T>(extensions: readonly Extension[], oid: string, parse: (reader: DerReader) => T): T | null {
+  const extension = extensions.find((candidate) => candidate.oid === oid);
+  if (!extension) return null;
+  const reader = DerReader.over(extension.value);
+  const value = parse(reader);
+  reader.finish();
+  return value;
+}
+
+function readEntries(list: DerReader | null, unknownCritical: Set<string>): readonly ListedCertificate[] {
+  if (!list) return [];
+  // RFC 5280 section 5.1.2.6: absent when there are none.
+  if (list.done) throw malformed('an empty list of revoked certificates');
+  const entries: ListedCertificate[] = [];
+  while (!list.done) {
+    const entry = list.enter(tags.sequence);
+    const serialHex = hexOf(readInteger(entry));
+    const revokedAt = readTime(entry);
+    const extensions = entry.done ? [] : readExtensions(entry.enter(tags.sequence));
+    entry.finish();
+    for (const { oid, critical } of extensions) if (critical && oid !== oids.reasonCode) unknownCritical.add(oid);
+    entries.push({ serialHex, revokedAt, reason: readOne(extensions, oids.reasonCode, readReason) ?? 'unspecified' });
+  }
+  return entries;
+}
+
+function readReason(reader: DerReader): CrlReason {
+  const number = readSmallInteger(reader, tags.enumerated);
+  const reason = reasonNames.get(number);
+  if (!reason) throw malformed(`revocation reason ${number}`);
+  return reason;
+}
+
+function readKeyIdentifier(reader: DerReader): string | null {
+  const body = reader.enter(tags.sequence);
+  const keyId = body.contentOptional(contextPrimitive(0));
+  while (!body.done) body.element();
+  return keyId && hexOf(keyId);
+}
+
+function readScope(reader: DerReader): ListScope {
+  const body = reader.enter(tags.sequence);
+  const name = body.enterOptional(contextConstructed(0));
+  const uris = name ? readPointUris(name) : [];
+  const scope = {
+    uris,
+    onlyUserCertificates: readDefaultFalse(body, contextPrimitive(1)),
+    onlyAuthorityCertificates: readDefaultFalse(body, contextPrimitive(2)),
+    onlySomeReasons: body.contentOptional(contextPrimitive(3)) !== null,
+    indirect: readDefaultFalse(body, contextPrimitive(4)),
+    onlyAttributeCertificates: readDefaultFalse(body, contextPrimitive(5)),
+  };
+  body.finish();
+  return scope;
+}
+
+function isTime(tag: number): boolean {
+  return tag === tags.utcTime || tag === tags.generalizedTime;
+}
+
+const reasonNames = new Map(Object.entries(crlReasons).map(([name, number]) => [number as number, name as CrlReason]));
+const processed: ReadonlySet<string> = new Set([
+  oids.authorityKeyIdentifier,
+  oids.crlNumber,
+  oids.issuingDistributionPoint,
+  oids.deltaCrlIndicator,
+]);
