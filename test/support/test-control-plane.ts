@@ -13,7 +13,7 @@ import {
   RevokedSetSchema,
   TrustBundleSchema,
 } from '../../src/core/messages/generated/countersign/v1/settings_pb.ts';
-import type { TelemetryReport } from '../../src/core/messages/generated/countersign/v1/telemetry_pb.ts';
+import { Side, type TelemetryReport } from '../../src/core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { DRILL_JOB_TYPE, REVOKED_SET_TYPE, SETTINGS_TYPE, TRUST_BUNDLE_TYPE } from '../../src/core/messages/type-urls.ts';
 import { HOUR_MS, type Instant } from '../../src/core/time/instant.ts';
 import { ManualClock } from '../../src/platform/clock/clock.ts';
@@ -115,10 +115,12 @@ export async function startTestControlPlane(
       log,
     }),
     telemetryMethod({
-      scopeOf: async () => scope,
-      async ingestReport(_node, report) {
-        reports.push(report);
+      async ingest(_sender, report) {
+        const foreign = report.counts.find(({ side, endpointId }) => !(side === Side.CALLER ? scope.calls : scope.serves).has(endpointId));
+        const refused = foreign === undefined ? [] : [{ endpointId: foreign.endpointId as EntityId<'endpoint'>, part: 'counts' as const }];
+        if (foreign === undefined) reports.push(report);
         events.emit('report', report);
+        return { acknowledged: Number(report.sequence), duplicate: false, refused, dropped: 0 };
       },
       clock,
     }),

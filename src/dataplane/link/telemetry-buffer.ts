@@ -64,12 +64,12 @@ function mergeReport(report: TelemetryReport, content: TelemetryContent): void {
   mergeCounts(report.counts, content.counts ?? []);
   // A gauge and a fact: the newest stands for the window.
   if (content.open !== undefined) report.open = content.open.slice(0, MAXIMUM_ITEMS);
-  if (content.served !== undefined && content.served.length > 0) report.served = content.served.slice(0, MAXIMUM_ITEMS);
+  if (content.served !== undefined && content.served.length > 0) report.served = content.served.slice(0, MAXIMUM_SERVED);
   const refusals = content.refusals ?? [];
   const room = Math.max(0, MAXIMUM_REFUSALS - report.refusals.length);
   report.refusals.push(...refusals.slice(0, room));
   report.refusalsDropped += BigInt(Math.max(0, refusals.length - room));
-  report.drills.push(...(content.drills ?? []).slice(0, Math.max(0, MAXIMUM_REFUSALS - report.drills.length)));
+  report.drills.push(...(content.drills ?? []).slice(0, Math.max(0, MAXIMUM_DRILLS - report.drills.length)));
 }
 
 /** Adds up in place. Past the limit a new combination loses its caller, so that the totals of the endpoint stay true. */
@@ -95,6 +95,8 @@ function keyOf(count: PathCount): string {
 
 /** Two minutes of one-second windows. */
 const DEFAULT_CAPACITY = 120;
-/** The control plane takes 10,000 counts a report; below it so that folded combinations find room. */
-const MAXIMUM_ITEMS = 8_000;
-const MAXIMUM_REFUSALS = 1_000;
+/** Below what the control plane keeps of one report (5,000 counts, 500 refusals, 200 drills), so that nothing is left out there. */
+const MAXIMUM_ITEMS = 4_000;
+const MAXIMUM_SERVED = 1_000;
+const MAXIMUM_REFUSALS = 500;
+const MAXIMUM_DRILLS = 200;

@@ -59,6 +59,17 @@ async function discover(connection: RpcConnection, first: MessageInitShape<typeo
   return { stream, response };
 }
 
+const reporting = async (init: MessageInitShape<typeof TelemetryReportSchema>, credential = enrolled().credential) => {
+  const connection = await connectWith(credential);
+  const stream = connection.stream(telemetryMethod);
+  stream.write(create(TelemetryReportSchema, { bootId: 'b', sequence: 1n, ...init }));
+  const error = once(stream, 'error').then(([error]) => Promise.reject(error));
+  return Promise.race([once(stream, 'data'), error]).finally(() => {
+    stream.on('error', () => {});
+    connection.destroy();
+  });
+};
+
 const refused = (reason: string) => (error: Error & { code?: unknown; details?: string }) => {
   assert.match(`${error.message} ${error.details ?? ''}`, new RegExp(reason));
   assert.ok(
@@ -159,22 +170,32 @@ describe('what a node may do', () => {
     probe.destroy();
   });
 
+  const count = {
+    side: Side.RECEIVER,
+    endpointId: 'endpoint_of_another',
+    channel: Channel.MTLS,
+    unit: Unit.CALL,
+    outcome: Outcome.ACCEPTED,
+    count: 1n,
+  };
+
   test('refuses telemetry for paths that it neither serves nor calls', async () => {
-    const connection = await connectWith(enrolled().credential);
-    const stream = connection.stream(telemetryMethod);
-    const count = {
-      side: Side.RECEIVER,
-      endpointId: 'endpoint_of_another',
-      channel: Channel.MTLS,
-      unit: Unit.CALL,
-      outcome: Outcome.ACCEPTED,
-      count: 1n,
-    };
-    stream.write(create(TelemetryReportSchema, { bootId: 'b', sequence: 1n, counts: [count] }));
-    const [error] = await once(stream, 'error');
-    refused('foreign-path')(error);
+    await assert.rejects(reporting({ counts: [count] }), refused('foreign-path'));
     assert.equal(plane.reports.length, 0);
-    connection.destroy();
+  });
+
+  test('refuses drill results of who is not the probe', async () => {
+    await assert.rejects(reporting({ drills: [{ kind: 'expired' }] }), refused('foreign-report'));
+    await reporting({ drills: [{ kind: 'expired' }] }, enrolled(probeSpiffeId(TRUST_DOMAIN, 'prod')).credential);
+  });
+
+  test('refuses a report past its limits', async () => {
+    const tooMuch: MessageInitShape<typeof TelemetryReportSchema>[] = [
+      { bootId: 'x'.repeat(65) },
+      { counts: Array.from({ length: 10_001 }, () => count) },
+      { refusals: Array.from({ length: 1_001 }, () => ({})) },
+    ];
+    for (const init of tooMuch) await assert.rejects(reporting(init), { code: status.INVALID_ARGUMENT });
   });
 
   test('state-of-the-world discovery is not implemented', async () => {

@@ -7,9 +7,11 @@ import {
   EnrollmentService,
   JoinResponseSchema,
 } from '../../core/messages/generated/countersign/v1/enrollment_pb.ts';
+import { profileForJoin } from '../../core/issuance/profile.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { type UnaryMethod, unaryMethod } from '../data-plane/rpc-method.ts';
+import { dataPlaneAsker } from './data-plane-asker.ts';
 import type { EnrollmentDeps } from './enrollment-deps.ts';
 import { readRequestFor } from './read-request.ts';
 
@@ -23,18 +25,19 @@ export function joinMethod({ issue, queries, roots, clock }: EnrollmentDeps): Un
     const { tokenId, secret } = parseJoinToken(request.token);
     const claim = { tokenId, secret, csrSpkiSha256: parseCertificateRequest(request.csr).spkiSha256 };
     const grant = await checkJoinToken(queries, claim, now);
-    const { proxyId, spiffeId, environment, region } = grant;
+    const { proxyId, spiffeId, role, environment, region } = grant;
+    const asker = role === 'scanner' ? 'scanner' : 'data-plane';
     const issued = await issue(
       {
         door: 'join',
-        profile: 'workload',
+        profile: profileForJoin(asker),
+        ...dataPlaneAsker(spiffeId, environment, asker),
         csr: readRequestFor(spiffeId, request.csr),
         spiffeId,
         names: { dns: [], ip: [] },
         proxyId,
         environment,
         region,
-        actor: { kind: 'machine', name: spiffeId },
         claim: (unit) => claimJoinToken(unit, claim, now),
         note: versionNote(request.version),
       },
