@@ -111,4 +111,5 @@ async function createCertificates(db: Kysely<unknown>): Promise<void> {
   await sql`create index certificates_reserved on certificates (reserved_at) where status = 'reserved'`.execute(db);
   await sql`create index certificates_revoked_set on certificates (not_after) where in_revoked_set = 1`.execute(db);
   await sql`create index certificates_on_crl on certificates (issuer_id, crl_shard) where on_crl = 1`.execute(db);
+  await sql`create index certificates_compromised on certificates (spki_sha256) where revocation_reason = 'keyCompromise'`.execute(db);
 }

@@ -1,0 +1,103 @@
+import type { TrustDomain } from '../../core/identity/trust-domain.ts';
+import type { EntityKind } from '../../core/ids/entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { Signal } from '../../platform/clock/signal.ts';
+import type { Queries } from '../../platform/db/database.ts';
+import { newEntityId } from '../../platform/ids/new-entity-id.ts';
+import type { Actor, AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
+import { recordEntry } from '../audit/record-entry.ts';
+import { removePolicy, setPolicy } from '../policies/set-policy.ts';
+import { removeTarget, setTarget } from '../policies/set-target.ts';
+import { deleteRecord, upsertEndpoint, upsertException, upsertPath, upsertProxy, upsertService } from './change-store.ts';
+import type { Declaration } from './declaration.ts';
+import type { InventoryChange, ShownChange } from './inventory-change.ts';
+import { planDeclaration } from './plan-declaration.ts';
+import { showChanges } from './show-change.ts';
+import { readSnapshot } from './snapshot.ts';
+import { advanceInventoryRevision } from './store.ts';
+
+/** The installation that declarations are about. */
+export type DeclarationPlace = { readonly trustDomain: TrustDomain; readonly environment: string; readonly region: string };
+
+/** What applying would change now. @throws input-invalid, state-conflict as `planDeclaration` does */
+export async function diffDeclaration(
+  deps: { readonly queries: Queries; readonly place: DeclarationPlace },
+  declarations: readonly Declaration[],
+  now: Instant,
+): Promise<readonly ShownChange[]> {
+  const snapshot = await readSnapshot(deps.queries);
+  const { changes } = planDeclaration(snapshot, declarations, { ...deps.place, now, newId: (kind) => newEntityId(kind, now) });
+  return showChanges(changes, snapshot);
+}
+
+/**
+ * Applies documents in one commit, with an entry for each thing that changed. A second time nothing changes and nothing is logged.
+ * @throws input-invalid, state-conflict; then nothing changed
+ */
+export async function applyDeclaration(
+  deps: { readonly database: AuditedDatabase; readonly place: DeclarationPlace; readonly changed: Signal },
+  declarations: readonly Declaration[],
+  actor: Actor,
+  now: Instant,
+): Promise<readonly ShownChange[]> {
+  const shown = await deps.database.commit(async (unit) => {
+    const snapshot = await readSnapshot(unit.queries);
+    const newId = <Kind extends EntityKind>(kind: Kind) => newEntityId(kind, now);
+    const { changes } = planDeclaration(snapshot, declarations, { ...deps.place, now, newId });
+    const shown = showChanges(changes, snapshot);
+    for (const [index, change] of changes.entries()) await writeChange(unit, change, shown[index]!, actor, now);
+    if (changes.length > 0) await advanceInventoryRevision(unit.queries);
+    return shown;
+  });
+  if (shown.length > 0) deps.changed.notify();
+  return shown;
+}
+
+async function writeChange(unit: AuditedUnit, change: InventoryChange, shown: ShownChange, actor: Actor, now: Instant): Promise<void> {
+  // Policies and targets write their own entries: they have more to say than their fields.
+  if (change.kind === 'Policy') {
+    return change.action === 'remove' ? removePolicy(unit, change.before, actor, now) : setPolicy(unit, change.after, change.before, actor);
+  }
+  if (change.kind === 'Target') {
+    return change.action === 'remove' ? removeTarget(unit, change.before, actor, now) : setTarget(unit, change.after, actor);
+  }
+  await writeRecord(unit, change);
+  const { kind, action, name, environment, region } = change;
+  recordEntry(unit, {
+    type: `${entryNouns[kind]}.${entryVerbs[action]}`,
+    at: now,
+    environment,
+    region,
+    actor,
+    data: { id: (change.after ?? change.before).id, name, fields: shown.fields.map((field) => ({ ...field })) },
+  });
+}
+
+async function writeRecord(unit: AuditedUnit, change: Exclude<InventoryChange, { readonly kind: 'Policy' | 'Target' }>): Promise<void> {
+  const { queries } = unit;
+  if (change.action === 'remove') return deleteRecord(queries, tableOf[change.kind], change.before.id);
+  switch (change.kind) {
+    case 'Service':
+      return upsertService(queries, change.after);
+    case 'Endpoint':
+      return upsertEndpoint(queries, change.after);
+    case 'Proxy':
+      return upsertProxy(queries, change.after);
+    case 'Path':
+      return upsertPath(queries, change.after);
+    case 'Exception':
+      return upsertException(queries, change.after);
+    default:
+      throw new TypeError(`Cannot write change: ${JSON.stringify(change satisfies never)}`);
+  }
+}
+
+const tableOf = {
+  Service: 'services',
+  Endpoint: 'endpoints',
+  Proxy: 'declared_proxies',
+  Path: 'paths',
+  Exception: 'exceptions',
+} as const;
+const entryNouns = { Service: 'service', Endpoint: 'endpoint', Proxy: 'proxy', Path: 'path', Exception: 'exception' } as const;
+const entryVerbs = { add: 'declared', change: 'changed', remove: 'removed' } as const;

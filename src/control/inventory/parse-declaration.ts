@@ -1,0 +1,238 @@
+import { isAlias, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
+import { exceptionKinds, type ExceptionKind } from '../../core/policy/exception-kind.ts';
+import { modes } from '../../core/policy/mode.ts';
+import { parsePolicy, tiers } from '../../core/policy/policy.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import { parseRolloutConfig } from '../../core/rollout/rollout-config.ts';
+import {
+  type Declaration,
+  type DeclarationKind,
+  declarationKinds,
+  type EndpointDeclaration,
+  type TargetDeclaration,
+} from './declaration.ts';
+import { type Fields, openFields, problemAt } from './declaration-fields.ts';
+import { dataClasses, exposures, protocols, proxyRoles } from './record.ts';
+import {
+  addressForm,
+  anchorsForm,
+  callerForm,
+  dateForm,
+  dnsNameForm,
+  labelForm,
+  lineForm,
+  localSocketForm,
+  nameForm,
+  reasonForm,
+  socketForm,
+} from './text-forms.ts';
+
+/**
+ * Reads YAML documents of `apiVersion: countersign/v1`. Nothing is looked up: a name may still name nothing.
+ * @throws input-invalid with line, field, what it holds and what was expected
+ */
+export function parseDeclaration(text: string): readonly Declaration[] {
+  const lines = new LineCounter();
+  return parseDocuments(text, lines).map((node) => readDeclaration(openFields(node, '', lines)));
+}
+
+function parseDocuments(text: string, lines: LineCounter): readonly Node[] {
+  const octets = Buffer.byteLength(text);
+  if (octets > MAXIMUM_OCTETS)
+    throw new Problem('input-invalid', `Cannot read declaration: ${octets} octets, expected at most ${MAXIMUM_OCTETS}`);
+  refuseDeepText(text);
+  let documents: ReturnType<typeof parseAllDocuments>;
+  try {
+    documents = parseAllDocuments(text, { lineCounter: lines, strict: true, uniqueKeys: true, schema: 'core', prettyErrors: false });
+  } catch (cause) {
+    throw new Problem('input-invalid', 'Cannot read declaration: the YAML cannot be parsed', { cause });
+  }
+  const nodes: Node[] = [];
+  for (const document of documents) {
+    const [error] = [...document.errors, ...document.warnings];
+    if (error !== undefined)
+      throw problemAt(lines.linePos(error.pos[0]).line, 'the document', error.message.split('\n')[0] ?? '', 'well-formed YAML');
+    if (document.contents === null) continue;
+    refuseAliases(document.contents as Node, lines);
+    nodes.push(document.contents as Node);
+  }
+  if (nodes.length > MAXIMUM_DOCUMENTS)
+    throw new Problem('input-invalid', `Cannot read declaration: ${nodes.length} documents, expected at most ${MAXIMUM_DOCUMENTS}`);
+  return nodes;
+}
+
+/** The parser recurses; what it would recurse into is counted before it sees it: nested brackets in one line, and indents. */
+function refuseDeepText(text: string): void {
+  let line = 1;
+  let opened = 0;
+  for (const character of text) {
+    if (character === '\n') line += 1;
+    else if (character === '[' || character === '{') opened += 1;
+    else if (character === ']' || character === '}') opened = Math.max(0, opened - 1);
+    if (opened > MAXIMUM_BRACKETS) throw problemAt(line, 'the document', `${opened} open brackets`, `at most ${MAXIMUM_BRACKETS}`);
+  }
+  const deep = /^(?:[ ]{100}|(?:[-?:] +){12})/m.exec(text);
+  if (deep !== null)
+    throw problemAt(text.slice(0, deep.index).split('\n').length, 'the document', 'too deep a nesting', 'at most a dozen levels');
+}
+
+/** An alias can make a small text mean a huge one. No declaration needs one. */
+function refuseAliases(contents: Node, lines: LineCounter): void {
+  visit(contents, {
+    Node(_key, node) {
+      const anchor = isAlias(node) || ('anchor' in node && node.anchor !== undefined);
+      if (anchor) throw problemAt(lines.linePos(node.range?.[0] ?? 0).line, 'the document', 'an anchor or alias', 'none');
+    },
+  });
+}
+
+function readDeclaration(fields: Fields): Declaration {
+  fields.word('apiVersion', ['countersign/v1']);
+  const kind = fields.word('kind', declarationKinds);
+  const common = {
+    line: fields.line,
+    name: fields.text('name', nameForm),
+    environment: fields.has('environment') ? fields.text('environment', labelForm) : null,
+    region: fields.has('region') ? fields.text('region', labelForm) : null,
+  };
+  const state = fields.has('state') ? fields.word('state', ['present', 'absent']) : 'present';
+  const declaration: Declaration = state === 'absent' ? { ...common, kind: 'absent', of: kind } : { ...common, ...readers[kind](fields) };
+  fields.end();
+  return declaration;
+}
+
+type Content<Kind extends DeclarationKind> = Omit<
+  Extract<Declaration, { readonly kind: Kind }>,
+  'line' | 'name' | 'environment' | 'region'
+>;
+
+const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content<Kind> } = {
+  Service: (fields) => ({ kind: 'Service', owner: fields.text('owner', lineForm), tier: readTier(fields) }),
+  Endpoint: readEndpoint,
+  Proxy(fields) {
+    const role = fields.word('role', proxyRoles);
+    const service = fields.has('service') ? fields.text('service', nameForm) : null;
+    const inbound = fields.maps('inbound').map(readInbound);
+    const outbound = fields.maps('outbound').map(readOutbound);
+    if (role === 'scanner' && (service !== null || inbound.length + outbound.length > 0)) {
+      throw fields.fail('role', role, 'no service, inbound or outbound for a scanner');
+    }
+    if (role !== 'scanner' && service === null) throw fields.fail('service', 'nothing', 'the name of a service');
+    const listens = [...inbound, ...outbound].map(({ listen }) => listen);
+    const twice = listens.find((listen, index) => listens.indexOf(listen) !== index);
+    if (twice !== undefined) throw fields.fail('inbound', twice, 'each listen address once');
+    return { kind: 'Proxy', role, service, inbound, outbound };
+  },
+  Exception(fields) {
+    const of = readExceptionSubject(fields);
+    return {
+      kind: 'Exception',
+      exception: fields.word('exception', Object.keys(exceptionKinds) as ExceptionKind[]),
+      of,
+      owner: fields.text('owner', lineForm),
+      reason: fields.text('reason', reasonForm),
+      until: Number(fields.text('until', dateForm)),
+    };
+  },
+  Policy: (fields) => ({ kind: 'Policy', policy: attempt(fields, 'tls', () => parsePolicy(takeRest(fields))) }),
+  Target: readTarget,
+};
+
+function readEndpoint(fields: Fields): EndpointDeclaration {
+  const addresses = fields.texts('addresses', addressForm);
+  if (addresses.length === 0) throw fields.fail('addresses', 'nothing', 'a list of IP:PORT');
+  const external = fields.has('external') ? fields.map('external') : null;
+  const endpoint: EndpointDeclaration = {
+    kind: 'Endpoint',
+    service: fields.text('service', nameForm),
+    protocol: fields.word('protocol', protocols),
+    addresses,
+    exposure: fields.has('exposure') ? fields.word('exposure', exposures) : 'internal',
+    tier: readTier(fields),
+    dataClasses: fields.texts('dataClasses', { expected: dataClasses.join(', '), parse: (text) => text }).map((word) => {
+      const known = dataClasses.find((name) => name === word);
+      if (known === undefined) throw fields.fail('dataClasses', word, `of ${dataClasses.join(', ')}`);
+      return known;
+    }),
+    owner: fields.text('owner', lineForm),
+    policy: fields.has('policy') ? fields.text('policy', nameForm) : 'default',
+    allowedCallers: fields.texts('allowedCallers', callerForm),
+    external:
+      external === null
+        ? null
+        : { serverName: external.text('serverName', dnsNameForm), anchorsPem: external.text('anchorsPem', anchorsForm) },
+  };
+  external?.end();
+  return endpoint;
+}
+
+function readInbound(fields: Fields): { readonly endpoint: string; readonly listen: string; readonly upstream: string } {
+  const inbound = {
+    endpoint: fields.text('endpoint', nameForm),
+    listen: fields.text('listen', socketForm),
+    upstream: fields.text('upstream', socketForm),
+  };
+  fields.end();
+  if (inbound.listen === inbound.upstream) throw fields.fail('upstream', inbound.upstream, 'another address than listen');
+  return inbound;
+}
+
+function readOutbound(fields: Fields): { readonly endpoint: string; readonly listen: string } {
+  const outbound = { endpoint: fields.text('endpoint', nameForm), listen: fields.text('listen', localSocketForm) };
+  fields.end();
+  return outbound;
+}
+
+function readExceptionSubject(fields: Fields): Extract<Declaration, { readonly kind: 'Exception' }>['of'] {
+  if (fields.has('path') === fields.has('endpoint'))
+    throw fields.fail('path', 'path and endpoint, or neither', 'exactly one of path and endpoint');
+  if (fields.has('endpoint')) return { kind: 'endpoint', endpoint: fields.text('endpoint', nameForm) };
+  const path = fields.map('path');
+  const subject = { kind: 'path', caller: path.text('caller', callerForm), endpoint: path.text('endpoint', nameForm) } as const;
+  path.end();
+  return subject;
+}
+
+function readTarget(fields: Fields): TargetDeclaration {
+  const isAll = fields.plain('endpoints') === 'all';
+  const endpoints = isAll ? 'all' : fields.texts('endpoints', nameForm);
+  if (endpoints !== 'all' && endpoints.length === 0) throw fields.fail('endpoints', 'nothing', 'all, or a list of endpoints');
+  const mode = fields.has('mode') ? fields.word('mode', modes) : 'enforce';
+  const unwanted = fields.maps('unwanted').map((item) => {
+    const caller = {
+      endpoint: item.text('endpoint', nameForm),
+      caller: item.text('caller', callerForm),
+      reason: item.text('reason', reasonForm),
+    };
+    item.end();
+    return caller;
+  });
+  const conditions = takeRest(fields);
+  attempt(fields, Object.keys(conditions)[0] ?? 'soakMs', () => parseRolloutConfig(conditions));
+  return { kind: 'Target', endpoints, mode, conditions, unwanted };
+}
+
+function readTier(fields: Fields): (typeof tiers)[number] {
+  return fields.has('tier') ? fields.word('tier', tiers) : 'standard';
+}
+
+/** What is left for a reader of its own, which refuses unknown keys itself. */
+function takeRest(fields: Fields): { readonly [key: string]: unknown } {
+  return Object.fromEntries(fields.unread().map((key) => [key, fields.plain(key)]));
+}
+
+/** Gives the reader's own message a line. */
+function attempt<T>(fields: Fields, key: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof Problem)) throw cause;
+    const inner = cause.message.replace(/^Cannot read [a-z]+: /, '');
+    throw new Problem('input-invalid', `Cannot read declaration: line ${fields.line}, ${inner}`, { cause: { key } });
+  }
+}
+
+/** A fleet of some thousand services. */
+const MAXIMUM_OCTETS = 1_048_576;
+const MAXIMUM_DOCUMENTS = 20_000;
+const MAXIMUM_BRACKETS = 64;

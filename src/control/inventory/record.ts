@@ -1,0 +1,106 @@
+import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
+import type { Tier } from '../../core/policy/policy.ts';
+import type { Instant } from '../../core/time/instant.ts';
+
+/** A workload with one identity. */
+export type ServiceRecord = {
+  readonly id: EntityId<'service'>;
+  readonly environment: string;
+  readonly region: string;
+  readonly name: string;
+  readonly owner: string;
+  readonly tier: Tier;
+  readonly spiffeId: SpiffeId;
+};
+
+export const protocols = ['http', 'tcp'] as const;
+export type EndpointProtocol = (typeof protocols)[number];
+export const exposures = ['public', 'partner', 'internal', 'datastore', 'legacy'] as const;
+export type Exposure = (typeof exposures)[number];
+export const dataClasses = ['pii', 'cardholder', 'phi'] as const;
+export type DataClass = (typeof dataClasses)[number];
+
+/** Where TLS is or should be spoken. */
+export type EndpointRecord = {
+  readonly id: EntityId<'endpoint'>;
+  readonly environment: string;
+  readonly region: string;
+  readonly name: string;
+  readonly serviceId: EntityId<'service'>;
+  readonly protocol: EndpointProtocol;
+  /** `IP:PORT` that callers dial. */
+  readonly addresses: readonly string[];
+  readonly exposure: Exposure;
+  readonly tier: Tier;
+  readonly dataClasses: readonly DataClass[];
+  readonly owner: string;
+  /** Name of its policy. */
+  readonly policy: string;
+  readonly allowedCallers: readonly SpiffeId[];
+  /** Outside of the trust domain: reached by one-way TLS, by this name and under these anchors (PEM). Null: one of ours. */
+  readonly external: { readonly serverName: string; readonly anchorsPem: string } | null;
+};
+
+/** Caller service → endpoint: what coverage is counted in. */
+export type PathRecord = {
+  readonly id: EntityId<'path'>;
+  readonly environment: string;
+  readonly region: string;
+  readonly callerServiceId: EntityId<'service'>;
+  readonly caller: SpiffeId;
+  readonly endpointId: EntityId<'endpoint'>;
+  /** The endpoint names the caller; without it enforcement refuses the path. */
+  readonly allowed: boolean;
+  /** A proxy of the caller has a listener for it. */
+  readonly dialled: boolean;
+};
+
+export const proxyRoles = ['sidecar', 'gateway', 'bridge', 'scanner'] as const;
+export type ProxyRole = (typeof proxyRoles)[number];
+
+/** What a proxy is declared to be; what it runs is derived in fleet. */
+export type ProxyRecord = {
+  readonly id: EntityId<'proxy'>;
+  readonly environment: string;
+  readonly region: string;
+  readonly name: string;
+  /** Null: a scanner, which is the probe and no service. */
+  readonly serviceId: EntityId<'service'> | null;
+  readonly spiffeId: SpiffeId;
+  readonly role: ProxyRole;
+  readonly inbound: readonly InboundRecord[];
+  readonly outbound: readonly OutboundRecord[];
+};
+
+/** Addresses are `IP:PORT` or `unix:/path`. */
+export type InboundRecord = { readonly endpointId: EntityId<'endpoint'>; readonly listen: string; readonly upstream: string };
+export type OutboundRecord = { readonly endpointId: EntityId<'endpoint'>; readonly listen: string };
+
+/** An agreed gap, with an owner and an end. */
+export type ExceptionRecord = {
+  readonly id: EntityId<'exception'>;
+  readonly environment: string;
+  readonly region: string;
+  readonly name: string;
+  readonly kind: ExceptionKind;
+  readonly of:
+    | { readonly kind: 'path'; readonly pathId: EntityId<'path'> }
+    | { readonly kind: 'endpoint'; readonly endpointId: EntityId<'endpoint'> };
+  readonly owner: string;
+  readonly reason: string;
+  readonly until: Instant;
+};
+
+/** What probing an address showed. Facts are plain JSON as the prober gave them. */
+export type DiscoveredRecord = {
+  readonly environment: string;
+  readonly region: string;
+  /** `IP:PORT`. */
+  readonly address: string;
+  readonly protocol: EndpointProtocol | 'tls' | 'unknown';
+  readonly facts: { readonly [name: string]: unknown };
+  readonly firstSeenAt: Instant;
+  readonly lastSeenAt: Instant;
+};

@@ -1,0 +1,142 @@
+import { parseSpiffeId, probeSpiffeId, serviceSpiffeId, type SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { TrustDomain } from '../../core/identity/trust-domain.ts';
+import type { EntityId, EntityKind } from '../../core/ids/entity-id.ts';
+import { policyDigest } from '../../core/policy/policy-digest.ts';
+import { parseRolloutConfig } from '../../core/rollout/rollout-config.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { Declaration } from './declaration.ts';
+import { type Draft, faultOf, nameKey, pathKey } from './draft.ts';
+import type { EndpointRecord, ServiceRecord } from './record.ts';
+
+/** What a plan is made in: the installation's own names, a time and a source of ids. */
+export type PlanContext = {
+  readonly trustDomain: TrustDomain;
+  /** Of documents that name none. */
+  readonly environment: string;
+  readonly region: string;
+  readonly now: Instant;
+  readonly newId: <Kind extends EntityKind>(kind: Kind) => EntityId<Kind>;
+};
+
+export type Placed<Kind extends Declaration['kind']> = Extract<Declaration, { readonly kind: Kind }> & {
+  readonly environment: string;
+  readonly region: string;
+};
+
+export function draftService(draft: Draft, declaration: Placed<'Service'>, { trustDomain, newId }: PlanContext): void {
+  const { environment, region, name, owner, tier } = declaration;
+  const key = nameKey(environment, name);
+  const id = draft.services.get(key)?.id ?? newId('service');
+  draft.services.set(key, { id, environment, region, name, owner, tier, spiffeId: serviceSpiffeId(trustDomain, environment, name) });
+}
+
+export function draftPolicy(draft: Draft, declaration: Placed<'Policy'>, { now, newId }: PlanContext): void {
+  const { environment, region, name, policy } = declaration;
+  const key = nameKey(environment, name);
+  const held = draft.policies.get(key);
+  const digest = policyDigest(policy);
+  const updatedAt = held?.digest === digest ? held.updatedAt : now;
+  draft.policies.set(key, { id: held?.id ?? newId('policy'), environment, region, name, digest, policy, updatedAt });
+}
+
+/** @throws input-invalid where it names a service, caller or policy that is not there */
+export function draftEndpoint(draft: Draft, declaration: Placed<'Endpoint'>, { newId }: PlanContext): void {
+  const { environment, region, name, policy, external } = declaration;
+  const key = nameKey(environment, name);
+  const service = draft.services.get(nameKey(environment, declaration.service));
+  if (service === undefined) throw faultOf(declaration, `service ${declaration.service} is not declared in ${environment}`);
+  if (policy !== 'default' && !draft.policies.has(nameKey(environment, policy))) {
+    throw faultOf(declaration, `policy ${policy} is not declared in ${environment}`);
+  }
+  const { protocol, addresses, exposure, tier, dataClasses, owner } = declaration;
+  draft.endpoints.set(key, {
+    id: draft.endpoints.get(key)?.id ?? newId('endpoint'),
+    environment,
+    region,
+    name,
+    serviceId: service.id,
+    protocol,
+    addresses,
+    exposure,
+    tier,
+    dataClasses,
+    owner,
+    policy,
+    external,
+    allowedCallers: declaration.allowedCallers.map((caller) => resolveCaller(draft, declaration, caller).spiffeId).toSorted(),
+  });
+}
+
+/** @throws input-invalid where an endpoint is not there, is another service's or is outside of the trust domain */
+export function draftProxy(draft: Draft, declaration: Placed<'Proxy'>, { trustDomain, newId }: PlanContext): void {
+  const { environment, region, name, role } = declaration;
+  const key = nameKey(environment, name);
+  const service = declaration.service === null ? null : draft.services.get(nameKey(environment, declaration.service));
+  if (service === undefined) throw faultOf(declaration, `service ${declaration.service} is not declared in ${environment}`);
+  const inbound = declaration.inbound.map(({ endpoint: endpointName, listen, upstream }) => {
+    const endpoint = resolveEndpoint(draft, declaration, endpointName);
+    if (endpoint.external !== null)
+      throw faultOf(declaration, `endpoint ${endpointName} is outside of the trust domain, no proxy can serve it`);
+    if (endpoint.serviceId !== service?.id) throw faultOf(declaration, `endpoint ${endpointName} is not of service ${declaration.service}`);
+    return { endpointId: endpoint.id, listen, upstream };
+  });
+  const outbound = declaration.outbound.map(({ endpoint, listen }) => ({
+    endpointId: resolveEndpoint(draft, declaration, endpoint).id,
+    listen,
+  }));
+  const id = draft.proxies.get(key)?.id ?? newId('proxy');
+  const spiffeId = service?.spiffeId ?? probeSpiffeId(trustDomain, environment);
+  draft.proxies.set(key, { id, environment, region, name, serviceId: service?.id ?? null, spiffeId, role, inbound, outbound });
+}
+
+/** @throws input-invalid where the path or endpoint is not there */
+export function draftException(draft: Draft, declaration: Placed<'Exception'>, { newId }: PlanContext): void {
+  const { environment, region, name, of, owner, reason, until, exception } = declaration;
+  const key = nameKey(environment, name);
+  const endpoint = resolveEndpoint(draft, declaration, of.endpoint);
+  const id = draft.exceptions.get(key)?.id ?? newId('exception');
+  const common = { id, environment, region, name, kind: exception, owner, reason, until };
+  if (of.kind === 'endpoint') {
+    draft.exceptions.set(key, { ...common, of: { kind: 'endpoint', endpointId: endpoint.id } });
+    return;
+  }
+  const path = draft.paths.get(pathKey(resolveCaller(draft, declaration, of.caller).id, endpoint.id));
+  if (path === undefined) throw faultOf(declaration, `there is no path from ${of.caller} to ${of.endpoint}`);
+  draft.exceptions.set(key, { ...common, of: { kind: 'path', pathId: path.id } });
+}
+
+/** @throws input-invalid where an endpoint or unwanted caller is not there */
+export function draftTarget(draft: Draft, declaration: Placed<'Target'>, { now, newId, trustDomain }: PlanContext): void {
+  const { environment, region, name, mode } = declaration;
+  const key = nameKey(environment, name);
+  const held = draft.targets.get(key);
+  const endpoints =
+    declaration.endpoints === 'all'
+      ? 'all'
+      : declaration.endpoints.map((endpoint) => resolveEndpoint(draft, declaration, endpoint).id).toSorted();
+  const unwanted = declaration.unwanted.map(({ endpoint, caller, reason }) => ({
+    endpointId: resolveEndpoint(draft, declaration, endpoint).id,
+    // Whoever is unwanted need not be declared: what was seen of it is its identity.
+    caller: caller.startsWith('spiffe://') ? parseSpiffeId(caller) : serviceSpiffeId(trustDomain, environment, caller),
+    reason,
+  }));
+  const config = parseRolloutConfig({ ...declaration.conditions, unwanted });
+  const next = { id: held?.id ?? newId('rollout'), environment, region, name, endpoints, mode, config } as const;
+  const { updatedAt, ...before } = held ?? { updatedAt: now };
+  draft.targets.set(key, { ...next, updatedAt: JSON.stringify(before) === JSON.stringify(next) ? updatedAt : now });
+}
+
+/** A service by its name in the same environment, or by its SPIFFE ID in any. */
+function resolveCaller(draft: Draft, declaration: Declaration & { readonly environment: string }, caller: string): ServiceRecord {
+  const service = caller.startsWith('spiffe://')
+    ? [...draft.services.values()].find(({ spiffeId }: { readonly spiffeId: SpiffeId }) => spiffeId === caller)
+    : draft.services.get(nameKey(declaration.environment, caller));
+  if (service === undefined) throw faultOf(declaration, `caller ${caller} is no declared service`);
+  return service;
+}
+
+function resolveEndpoint(draft: Draft, declaration: Declaration & { readonly environment: string }, name: string): EndpointRecord {
+  const endpoint = draft.endpoints.get(nameKey(declaration.environment, name));
+  if (endpoint === undefined) throw faultOf(declaration, `endpoint ${name} is not declared in ${declaration.environment}`);
+  return endpoint;
+}

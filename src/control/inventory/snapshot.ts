@@ -1,0 +1,28 @@
+import type { Queries } from '../../platform/db/database.ts';
+import { listPolicies, listTargets, type PolicyRecord, type TargetRecord } from '../policies/store.ts';
+import type { EndpointRecord, ExceptionRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
+import { listDeclaredProxies, listEndpoints, listExceptions, listPaths, listServices } from './store.ts';
+
+/** Everything that declarations make, as it stands: what a plan compares against, in all environments because callers cross them. */
+export type InventorySnapshot = {
+  readonly services: readonly ServiceRecord[];
+  readonly endpoints: readonly EndpointRecord[];
+  readonly paths: readonly PathRecord[];
+  readonly proxies: readonly ProxyRecord[];
+  readonly exceptions: readonly ExceptionRecord[];
+  readonly policies: readonly PolicyRecord[];
+  readonly targets: readonly TargetRecord[];
+};
+
+/** Seven queries, whatever the fleet's size. */
+export async function readSnapshot(queries: Queries): Promise<InventorySnapshot> {
+  return {
+    services: await listServices(queries, '*'),
+    endpoints: await listEndpoints(queries, '*'),
+    paths: await listPaths(queries, '*'),
+    proxies: await listDeclaredProxies(queries, '*'),
+    exceptions: await listExceptions(queries, '*'),
+    policies: await listPolicies(queries, '*'),
+    targets: await listTargets(queries, '*'),
+  };
+}

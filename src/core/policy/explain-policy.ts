@@ -1,0 +1,30 @@
+import type { Policy } from './policy.ts';
+import { tlsGroups } from './tls-parameters.ts';
+
+/** What a policy means for callers and operators, one sentence each, without a final period. */
+export function explainPolicy(policy: Policy): readonly string[] {
+  const { tls, certificates } = policy;
+  const postQuantum = tls.groups.filter((group) => tlsGroups[group].isPostQuantum);
+  const versions =
+    tls.minimumVersion === tls.maximumVersion
+      ? `Only TLS ${tls.maximumVersion} is spoken`
+      : `TLS ${tls.minimumVersion} to ${tls.maximumVersion} is spoken`;
+  return [
+    `${versions}; older versions are refused`,
+    postQuantum.length === 0
+      ? `Keys are agreed by ${tls.groups.join(', ')}: recorded traffic can be read by a later quantum computer`
+      : `Keys are agreed by ${tls.groups.join(', ')}; ${postQuantum.join(', ')} protects recorded traffic against a later quantum computer`,
+    tls.minimumVersion === '1.3'
+      ? 'The TLS 1.2 suites are without effect'
+      : `TLS 1.2 uses forward-secret authenticated suites only: ${tls.suites.join(', ')}`,
+    `Certificates are renewed after ${percent(certificates.renewAtPermille.critical)} of their life on critical and ` +
+      `${percent(certificates.renewAtPermille.standard)} on standard endpoints`,
+    `Renewals that one order asks for are spread over ${certificates.renewalSmearMs} ms`,
+    `Connections of a weaker mode are closed within ${policy.drainMs} ms after a mode rose`,
+    `Proxies report every ${policy.telemetryIntervalMs} ms`,
+  ];
+}
+
+function percent(permille: number): string {
+  return `${permille / 10} %`;
+}

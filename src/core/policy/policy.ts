@@ -1,0 +1,132 @@
+import { Problem } from '../problems/problem.ts';
+import { MINUTE_MS } from '../time/instant.ts';
+import { tlsGroups, tlsSuites, tlsVersions, type TlsGroup, type TlsSuite, type TlsVersion } from './tls-parameters.ts';
+
+/** How important an endpoint or service is; the cadence of its certificates follows from it. */
+export const tiers = ['critical', 'standard'] as const;
+export type Tier = (typeof tiers)[number];
+
+/** What TLS must look like on an endpoint, and how its proxies keep it so. Plain data: two equal policies have one digest. */
+export type Policy = {
+  readonly tls: {
+    readonly minimumVersion: TlsVersion;
+    readonly maximumVersion: TlsVersion;
+    /** In order of preference. */
+    readonly groups: readonly TlsGroup[];
+    /** For TLS 1.2, in order of preference. */
+    readonly suites: readonly TlsSuite[];
+  };
+  readonly certificates: {
+    /** Part of a certificate's life after which it is renewed, in thousandths, by tier. */
+    readonly renewAtPermille: { readonly [tier in Tier]: number };
+    /** Renewals that one order asks for are spread over this time. */
+    readonly renewalSmearMs: number;
+  };
+  /** Connections of a weaker mode are closed within this time after the mode rose. */
+  readonly drainMs: number;
+  readonly telemetryIntervalMs: number;
+};
+
+export const defaultPolicy: Policy = {
+  tls: {
+    minimumVersion: '1.2',
+    maximumVersion: '1.3',
+    groups: ['X25519MLKEM768', 'X25519', 'P-256'],
+    suites: [
+      'ECDHE-ECDSA-AES128-GCM-SHA256',
+      'ECDHE-RSA-AES128-GCM-SHA256',
+      'ECDHE-ECDSA-AES256-GCM-SHA384',
+      'ECDHE-RSA-AES256-GCM-SHA384',
+      'ECDHE-ECDSA-CHACHA20-POLY1305',
+      'ECDHE-RSA-CHACHA20-POLY1305',
+    ],
+  },
+  certificates: { renewAtPermille: { critical: 500, standard: 667 }, renewalSmearMs: 2_000 },
+  drainMs: 5_000,
+  telemetryIntervalMs: 500,
+};
+
+/** Reads what a person wrote over the defaults. @throws input-invalid naming the field, what it holds and what was expected */
+export function parsePolicy(input: unknown): Policy {
+  const spec = readObject('spec', input ?? {}, ['tls', 'certificates', 'drainMs', 'telemetryIntervalMs']);
+  const tls = readObject('tls', spec['tls'] ?? {}, Object.keys(defaultPolicy.tls));
+  const certificates = readObject('certificates', spec['certificates'] ?? {}, Object.keys(defaultPolicy.certificates));
+  const renewal = readObject('certificates.renewAtPermille', certificates['renewAtPermille'] ?? {}, tiers);
+  const policy: Policy = {
+    tls: {
+      minimumVersion: readWord('tls.minimumVersion', tls['minimumVersion'], tlsVersions, defaultPolicy.tls.minimumVersion),
+      maximumVersion: readWord('tls.maximumVersion', tls['maximumVersion'], tlsVersions, defaultPolicy.tls.maximumVersion),
+      groups: readWords('tls.groups', tls['groups'], tlsGroups, defaultPolicy.tls.groups),
+      suites: readWords('tls.suites', tls['suites'], tlsSuites, defaultPolicy.tls.suites),
+    },
+    certificates: {
+      renewAtPermille: {
+        critical: readNumber('certificates.renewAtPermille.critical', renewal['critical'], limits.renewAtPermille, 500),
+        standard: readNumber('certificates.renewAtPermille.standard', renewal['standard'], limits.renewAtPermille, 667),
+      },
+      renewalSmearMs: readNumber('certificates.renewalSmearMs', certificates['renewalSmearMs'], limits.renewalSmearMs, 2_000),
+    },
+    drainMs: readNumber('drainMs', spec['drainMs'], limits.drainMs, defaultPolicy.drainMs),
+    telemetryIntervalMs: readNumber(
+      'telemetryIntervalMs',
+      spec['telemetryIntervalMs'],
+      limits.telemetryIntervalMs,
+      defaultPolicy.telemetryIntervalMs,
+    ),
+  };
+  if (policy.tls.minimumVersion > policy.tls.maximumVersion) {
+    throw invalid('tls.minimumVersion', policy.tls.minimumVersion, `at most ${policy.tls.maximumVersion}`);
+  }
+  return policy;
+}
+
+function readObject(field: string, value: unknown, keys: readonly string[]): { readonly [key: string]: unknown } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(field, value, 'keys and values');
+  for (const key of Object.keys(value)) if (!keys.includes(key)) throw invalid(field, key, `only ${keys.join(', ')}`);
+  return value as { readonly [key: string]: unknown };
+}
+
+function readWord<Word extends string>(field: string, value: unknown, words: readonly Word[], otherwise: Word): Word {
+  if (value === undefined) return otherwise;
+  const word = words.find((known) => known === value);
+  if (word === undefined) throw invalid(field, value, words.map((known) => JSON.stringify(known)).join(', '));
+  return word;
+}
+
+function readWords<Word extends string>(
+  field: string,
+  value: unknown,
+  known: { readonly [word in Word]: unknown },
+  otherwise: readonly Word[],
+): readonly Word[] {
+  if (value === undefined) return otherwise;
+  const words = Object.keys(known) as Word[];
+  if (!Array.isArray(value) || value.length === 0 || new Set(value).size !== value.length) {
+    throw invalid(field, value, 'a list of at least one word, each once');
+  }
+  return value.map((item: unknown, index) => readWord(`${field}[${index}]`, item, words, words[0]!));
+}
+
+function readNumber(field: string, value: unknown, [low, high]: readonly [number, number], otherwise: number): number {
+  if (value === undefined) return otherwise;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < low || value > high) {
+    throw invalid(field, value, `an integer from ${low} to ${high}`);
+  }
+  return value;
+}
+
+function invalid(field: string, value: unknown, expected: string): Problem {
+  return new Problem(
+    'input-invalid',
+    `Cannot read policy: ${field} holds ${String(JSON.stringify(value)).slice(0, 100)}, expected ${expected}`,
+  );
+}
+
+const limits = {
+  // Before a tenth the authority does nothing but renew; after nine tenths one lost hour is an outage.
+  renewAtPermille: [100, 900],
+  renewalSmearMs: [0, 60 * MINUTE_MS],
+  drainMs: [0, 10 * MINUTE_MS],
+  // Faster costs more than it tells; slower and a rollback is late.
+  telemetryIntervalMs: [250, 1_000],
+} as const satisfies { readonly [field: string]: readonly [number, number] };
