@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
-import { makeCredential } from './certificate.ts';
+import { parseCertificateRequest } from '../src/core/x509/certificate-request.ts';
+import { makeCredential, makeSigningRequest } from './certificate.ts';
 
 const authority = makeCredential({ commonName: 'Processor CA', isAuthority: true });
 
@@ -28,4 +29,9 @@ test('makeCredential() signs a leaf with its issuer and puts the names in', () =
 test('makeCredential() without an issuer makes what nobody should trust', () => {
   const forged = new X509Certificate(makeCredential({ commonName: 'forged', isAuthority: false }).certificate);
   assert.equal(forged.verify(new X509Certificate(authority.certificate).publicKey), false);
+});
+
+test('makeSigningRequest() makes what the product takes for a signing request', () => {
+  const request = parseCertificateRequest(makeSigningRequest(['spiffe://acme.example/demo/batch']).der);
+  assert.equal(request.publicKey.asymmetricKeyType, 'ec');
 });

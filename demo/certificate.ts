@@ -32,6 +32,17 @@ export function makeCredential(request: CertificateRequest, issuer?: { readonly 
   return { key: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(), certificate: assemble(tbs, signer) };
 }
 
+/** A PKCS#10 request (RFC 2986) for a fresh P-256 key that asks for these URIs, DER. */
+export function makeSigningRequest(uris: readonly string[]): { readonly der: Buffer; readonly key: string } {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const names = extension('551d11', false, sequence(...uris.map((uri) => wrap(0x86, Buffer.from(uri)))));
+  // extensionRequest, PKCS#9
+  const attribute = sequence(oid('2a864886f70d01090e'), wrap(0x31, sequence(names)));
+  const info = sequence(integer(Buffer.from([0])), sequence(), publicKey.export({ format: 'der', type: 'spki' }), wrap(0xa0, attribute));
+  const der = sequence(info, ecdsaWithSha256(), wrap(0x03, Buffer.from([0]), sign('sha256', info, privateKey)));
+  return { der, key: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString() };
+}
+
 function assemble(tbs: Buffer, signer: KeyObject): string {
   const der = sequence(tbs, ecdsaWithSha256(), wrap(0x03, Buffer.from([0]), sign('sha256', tbs, signer)));
   return `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replace(/(.{64})/g, '$1\n')}\n-----END CERTIFICATE-----\n`;
