@@ -1,11 +1,10 @@
+import { sql } from 'kysely';
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Door, ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { RevocationReason } from './revocation-reason.ts';
-
-/** By which way a request came in. */
-export type Door = 'rest' | 'join' | 'renewal' | 'drill' | 'control-plane';
 
 /** A certificate's identity: the key that signed it and the content octets of its serial number. Never a row id. */
 export type CertificateKey = {
@@ -24,7 +23,7 @@ export type CertificateNames = { readonly dns: readonly string[]; readonly ip: r
 
 export type CertificateRecord = CertificateKey & {
   readonly issuerId: EntityId<'authority'>;
-  readonly profile: string;
+  readonly profile: ProfileName;
   readonly door: Door;
   readonly spiffeId: SpiffeId | null;
   readonly names: CertificateNames;
@@ -97,7 +96,7 @@ export async function listStaleReservations(queries: Queries, before: Instant, l
   const rows = await tables(queries)
     .selectFrom('certificates')
     .selectAll()
-    .where('status', '=', 'reserved')
+    .where('status', '=', sql.lit('reserved'))
     .where('reserved_at', '<', before)
     .orderBy('reserved_at')
     .limit(limit)
@@ -114,6 +113,18 @@ export async function findCertificate(queries: Queries, issuerKeySha256: string,
     .where('serial', '=', serial)
     .executeTakeFirst();
   return row === undefined ? null : toCertificate(row);
+}
+
+/** True if a certificate for this key was revoked because the key is known to others: nothing is issued for it any more. */
+export async function isKeyCompromised(queries: Queries, spkiSha256: string): Promise<boolean> {
+  const row = await tables(queries)
+    .selectFrom('certificates')
+    .select('serial')
+    .where('revocation_reason', '=', sql.lit('keyCompromise'))
+    .where('spki_sha256', '=', spkiSha256)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** The issued certificates of one data plane, newest first. */
@@ -161,7 +172,7 @@ function toCertificate(row: CertificateRow): CertificateRecord {
     issuerId: row.issuer_id as EntityId<'authority'>,
     issuerKeySha256: row.issuer_key_sha256,
     serial: row.serial,
-    profile: row.profile,
+    profile: row.profile as ProfileName,
     door: row.door as Door,
     spiffeId: row.spiffe_id as SpiffeId | null,
     names: JSON.parse(row.names) as CertificateNames,

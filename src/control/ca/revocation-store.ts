@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
@@ -58,7 +59,7 @@ export async function listRevokedSet(queries: Queries): Promise<CertificateKey[]
   const rows = await tables(queries)
     .selectFrom('certificates')
     .select(['issuer_key_sha256', 'serial'])
-    .where('in_revoked_set', '=', 1)
+    .where('in_revoked_set', '=', sql.lit(1))
     .orderBy('not_after')
     .execute();
   return rows.map((row) => ({ issuerKeySha256: row.issuer_key_sha256, serial: row.serial }));
@@ -69,7 +70,7 @@ export async function dropExpiredFromRevokedSet(queries: Queries, before: Instan
   const result = await tables(queries)
     .updateTable('certificates')
     .set({ in_revoked_set: 0 })
-    .where('in_revoked_set', '=', 1)
+    .where('in_revoked_set', '=', sql.lit(1))
     .where('not_after', '<', before)
     .executeTakeFirst();
   return Number(result.numUpdatedRows);
@@ -81,7 +82,7 @@ export async function listCrlEntries(queries: Queries, authorityId: EntityId<'au
     .select(['serial', 'revoked_at', 'revocation_reason'])
     .where('issuer_id', '=', authorityId)
     .where('crl_shard', '=', shard)
-    .where('on_crl', '=', 1)
+    .where('on_crl', '=', sql.lit(1))
     .orderBy('revoked_at')
     .orderBy('serial')
     .execute();
@@ -95,7 +96,7 @@ export async function dropExpiredFromCrl(queries: Queries, list: Pick<CrlRecord,
     .set({ on_crl: 0 })
     .where('issuer_id', '=', list.authorityId)
     .where('crl_shard', '=', list.shard)
-    .where('on_crl', '=', 1)
+    .where('on_crl', '=', sql.lit(1))
     .where('not_after', '<', before)
     .execute();
 }

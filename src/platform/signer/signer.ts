@@ -1,12 +1,13 @@
 import type { KeyObject } from 'node:crypto';
+import type { LintedTbs } from '../../core/x509/lint-certificate.ts';
 import type { SignatureAlgorithm } from '../../core/x509/signature-algorithm.ts';
 
 /**
- * A CA key that signs, wherever it lives. Signs only what was linted (`LintedTbs`) or is a list of ours; a signature is not kept anywhere,
- * so a failed call may be retried and calls may run at the same time.
+ * A CA key that signs, wherever it lives. It signs only what was linted, which its argument's type proves.
+ * A signature is kept nowhere, so a failed call may be repeated, and calls may run at the same time.
  */
 export type Signer = {
   readonly publicKey: KeyObject;
   readonly algorithm: SignatureAlgorithm;
-  sign(tbs: Uint8Array): Promise<Uint8Array>;
+  sign(tbs: LintedTbs): Promise<Uint8Array>;
 };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { isEntityId } from '../../core/ids/entity-id.ts';
 import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
+import { authorityOfCrlPath } from '../../control/ca/crl-path.ts';
 import { findCrl } from '../../control/ca/revocation-store.ts';
 import type { Queries } from '../../platform/db/database.ts';
 
@@ -19,21 +19,11 @@ export type CrlAnswer = {
   readonly body: Uint8Array | null;
 };
 
-/** True if the path is one of ours: `/crl/<authority>.crl`. */
-export function isCrlPath(path: string): boolean {
-  return path.startsWith(PREFIX);
-}
-
-/** The path of an authority's list; its certificates name it in their distribution point. */
-export function crlPath(authorityId: string): string {
-  return `${PREFIX}${authorityId}${SUFFIX}`;
-}
-
 /** The current list of one authority (RFC 5280 section 5, served as RFC 5280 section 4.2.1.13 says and cached as RFC 9111 allows). */
 export async function answerCertificateList(deps: { readonly queries: Queries }, request: CrlRequest, now: Instant): Promise<CrlAnswer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, headers: { allow: 'GET, HEAD' }, body: null };
-  const id = request.path.endsWith(SUFFIX) ? request.path.slice(PREFIX.length, -SUFFIX.length) : '';
-  const list = isCrlPath(request.path) && isEntityId('authority', id) ? await findCrl(deps.queries, id, FULL_LIST) : null;
+  const id = authorityOfCrlPath(request.path);
+  const list = id === null ? null : await findCrl(deps.queries, id, FULL_LIST);
   if (list?.built == null) return { status: 404, headers: { 'cache-control': 'no-store' }, body: null };
   const { der, thisUpdate, nextUpdate } = list.built;
   const etag = `"${createHash('sha256').update(der).digest('base64url')}"`;
@@ -69,8 +59,6 @@ function isFresh(request: CrlRequest, etag: string, lastModified: Instant): bool
   return Number.isFinite(since) && lastModified <= since;
 }
 
-const PREFIX = '/crl/';
-const SUFFIX = '.crl';
 const FULL_LIST = 0;
 const MAXIMUM_AGE_MS = 60 * SECOND_MS;
 const MAXIMUM_HEADER = 4096;

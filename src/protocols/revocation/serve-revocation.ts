@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isCrlPath } from '../../control/ca/crl-path.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Queries } from '../../platform/db/database.ts';
-import { answerCertificateList, isCrlPath } from './certificate-list.ts';
+import { answerCertificateList } from './certificate-list.ts';
 
 /** Answers a request for a CRL on a plain HTTP listener; false, and nothing done, if the path is not one of ours. */
 export async function serveRevocation(

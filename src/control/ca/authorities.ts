@@ -1,0 +1,44 @@
+import type { TrustDomain } from '../../core/identity/trust-domain.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { Certificate } from '../../core/x509/certificate.ts';
+import type { Signer } from '../../platform/signer/signer.ts';
+
+/** An authority that can sign now: its certificate, its key's port, and what it sends with what it issues. */
+export type IssuingAuthority = {
+  readonly id: EntityId<'authority'>;
+  readonly certificate: Certificate;
+  /** SHA-256 of its SubjectPublicKeyInfo, lower case hex: with a serial, the identity of a certificate. */
+  readonly keySha256: string;
+  readonly environment: string;
+  readonly region: string;
+  readonly crlUrl: string | null;
+  readonly signer: Signer;
+  /** What follows the leaf in a chain: DER, without the root. */
+  readonly chain: readonly Uint8Array[];
+};
+
+/** The authorities as opened at the start: the ring of those that sign, newest first, and the roots above them. */
+export type Authorities = {
+  readonly trustDomain: TrustDomain;
+  readonly issuing: readonly IssuingAuthority[];
+  readonly roots: readonly Certificate[];
+};
+
+/** The newest authority that is valid now. @throws state-conflict if none is */
+export function currentIssuer(authorities: Authorities, now: Instant): IssuingAuthority {
+  const issuer = authorities.issuing.find(({ certificate }) => certificate.notBefore <= now && now <= certificate.notAfter);
+  if (issuer === undefined) throw new Problem('state-conflict', 'Cannot issue certificate: no issuing authority is valid now');
+  return issuer;
+}
+
+/** The root that a join token pins: the one above the current issuer, which the newest issuer's chain ends at. SHA-256 of its SPKI, hex. */
+export function pinnedRoot(authorities: Authorities): Certificate {
+  const [issuer] = authorities.issuing;
+  const root = authorities.roots.find(
+    (root) => issuer !== undefined && Buffer.from(root.subject.der).equals(issuer.certificate.issuer.der),
+  );
+  if (root === undefined) throw new Problem('state-conflict', 'Cannot find root: no root stands above the issuing authority');
+  return root;
+}
