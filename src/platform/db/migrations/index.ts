@@ -7,6 +7,7 @@ import * as ca from './0005-ca.ts';
 import * as fleet from './0006-fleet.ts';
 import * as telemetry from './0007-telemetry.ts';
 import * as rollouts from './0008-rollouts.ts';
+import * as scans from './0009-scans.ts';
 
 /** Append-only: a migration that was ever released is never changed, and its name never reused. */
 export const migrations: Record<string, Migration> = {
@@ -18,4 +19,5 @@ export const migrations: Record<string, Migration> = {
   '0006-fleet': fleet,
   '0007-telemetry': telemetry,
   '0008-rollouts': rollouts,
+  '0009-scans': scans,
 };
