@@ -62,6 +62,17 @@ export async function findDeclaredProxy(queries: Queries, environment: string, n
   return row === undefined ? null : toProxy(row);
 }
 
+/** Those of these ids that are declared. */
+export async function findDeclaredProxies(queries: Queries, ids: readonly EntityId<'proxy'>[]): Promise<readonly ProxyRecord[]> {
+  if (ids.length === 0) return [];
+  const rows = await tables(queries)
+    .selectFrom('declared_proxies')
+    .selectAll()
+    .where('id', 'in', [...ids])
+    .execute();
+  return rows.map(toProxy);
+}
+
 /** Ended ones too: who lists them says so. */
 export async function listExceptions(queries: Queries, scope: Scope): Promise<readonly ExceptionRecord[]> {
   const rows = await tables(queries)

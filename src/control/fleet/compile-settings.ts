@@ -1,0 +1,162 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { createHash } from 'node:crypto';
+import { probeSpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { TrustDomain } from '../../core/identity/trust-domain.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import {
+  type CallerRule,
+  CallerRuleSchema,
+  type Inbound,
+  InboundSchema,
+  Mode as WireMode,
+  type Outbound,
+  OutboundSchema,
+  Origination as WireOrigination,
+  Protocol as WireProtocol,
+  type ProxySettings,
+  ProxySettingsSchema,
+  type SocketAddress,
+  SocketAddressSchema,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { compileCadence, compileTlsPolicy } from '../../core/policy/compile-policy.ts';
+import type { Mode } from '../../core/policy/mode.ts';
+import { defaultPolicy, type Policy, type Tier } from '../../core/policy/policy.ts';
+import { decodePem } from '../../core/x509/pem.ts';
+import { parseHostPort } from '../../platform/network/host-port.ts';
+import type { EndpointRecord, InboundRecord, OutboundRecord, PathRecord, ProxyRecord, ServiceRecord } from '../inventory/record.ts';
+import { endpointModeOf, type ModeOfPath } from './endpoint-mode.ts';
+
+/** Everything that settings are made from, looked up by id. */
+export type FleetView = {
+  readonly trustDomain: TrustDomain;
+  readonly services: ReadonlyMap<EntityId<'service'>, ServiceRecord>;
+  readonly endpoints: ReadonlyMap<EntityId<'endpoint'>, EndpointRecord>;
+  /** Sorted by caller. */
+  readonly pathsByEndpoint: ReadonlyMap<EntityId<'endpoint'>, readonly PathRecord[]>;
+  readonly modes: ReadonlyMap<EntityId<'path'>, ModeOfPath>;
+  /** By environment and name. */
+  readonly policies: ReadonlyMap<string, Policy>;
+  readonly renewalEpochs: ReadonlyMap<EntityId<'proxy'>, number>;
+};
+
+/** What one proxy must run, without its generation. The same view gives the same octets. */
+export function compileSettings(view: FleetView, proxy: ProxyRecord): ProxySettings {
+  const service = proxy.serviceId === null ? null : view.services.get(proxy.serviceId)!;
+  const served = proxy.inbound.map(({ endpointId }) => view.endpoints.get(endpointId)!);
+  const policies =
+    served.length === 0 ? [policyNamed(view, proxy.environment, 'default')] : served.map((endpoint) => policyOf(view, endpoint));
+  const tier: Tier = service?.tier === 'critical' || served.some((endpoint) => endpoint.tier === 'critical') ? 'critical' : 'standard';
+  return create(ProxySettingsSchema, {
+    proxyId: proxy.id,
+    proxyName: proxy.name,
+    environment: proxy.environment,
+    region: proxy.region,
+    spiffeId: proxy.spiffeId,
+    trustDomain: view.trustDomain,
+    inbound: proxy.inbound.map((inbound) => compileInbound(view, proxy, inbound)).toSorted(byEndpoint),
+    outbound: proxy.outbound.map((outbound) => compileOutbound(view, proxy, outbound)).toSorted(byEndpoint),
+    // One certificate serves all endpoints of the proxy: the most careful of their policies decides.
+    certificate: compileCadence(mostCareful(policies, tier), tier, view.renewalEpochs.get(proxy.id) ?? 0),
+    telemetryIntervalMs: Math.min(...policies.map(({ telemetryIntervalMs }) => telemetryIntervalMs)),
+  });
+}
+
+/** The settings as they are sent, and the digest of their content without the generation. */
+export function encodeSettings(settings: ProxySettings, generation: number): Uint8Array {
+  return toBinary(ProxySettingsSchema, { ...settings, generation: BigInt(generation) });
+}
+
+export function settingsDigest(settings: ProxySettings): string {
+  return createHash('sha256').update(encodeSettings(settings, 0)).digest('hex');
+}
+
+function compileInbound(view: FleetView, proxy: ProxyRecord, { endpointId, listen, upstream }: InboundRecord): Inbound {
+  const endpoint = view.endpoints.get(endpointId)!;
+  const policy = policyOf(view, endpoint);
+  const paths = view.pathsByEndpoint.get(endpointId) ?? [];
+  const weakest = wireModes[endpointModeOf(paths, view.modes)];
+  return create(InboundSchema, {
+    endpointId,
+    endpointName: endpoint.name,
+    listen: compileAddress(listen),
+    upstream: compileAddress(upstream),
+    protocol: wireProtocols[endpoint.protocol],
+    anonymousMode: weakest,
+    strangerMode: weakest,
+    callers: paths.filter(({ allowed }) => allowed).map((path) => compileCaller(view, paths, path)),
+    tls: compileTlsPolicy(policy),
+    drainMs: policy.drainMs,
+    probeSpiffeId: probeSpiffeId(view.trustDomain, proxy.environment),
+  });
+}
+
+/** A caller that the rollout does not know yet meets what the endpoint already is: a new caller weakens nobody's protection. */
+function compileCaller(view: FleetView, paths: readonly PathRecord[], path: PathRecord): CallerRule {
+  const mode = view.modes.get(path.id)?.receiverMode ?? endpointModeOf(paths, view.modes);
+  return create(CallerRuleSchema, { pathId: path.id, spiffeId: path.caller, mode: wireModes[mode] });
+}
+
+function compileOutbound(view: FleetView, proxy: ProxyRecord, { endpointId, listen }: OutboundRecord): Outbound {
+  const endpoint = view.endpoints.get(endpointId)!;
+  const paths = view.pathsByEndpoint.get(endpointId) ?? [];
+  const path = paths.find(({ callerServiceId }) => callerServiceId === proxy.serviceId)!;
+  const policy = policyOf(view, endpoint);
+  const common = {
+    pathId: path.id,
+    endpointId,
+    endpointName: endpoint.name,
+    listen: compileAddress(listen),
+    upstreams: endpoint.addresses.map(compileAddress),
+    protocol: wireProtocols[endpoint.protocol],
+    tls: compileTlsPolicy(policy),
+    drainMs: policy.drainMs,
+  };
+  if (endpoint.external !== null) {
+    const serverAnchors = decodePem(endpoint.external.anchorsPem, 'CERTIFICATE');
+    return create(OutboundSchema, { ...common, origination: WireOrigination.TLS, serverName: endpoint.external.serverName, serverAnchors });
+  }
+  return create(OutboundSchema, {
+    ...common,
+    origination: wireOriginations[originationOf(view, paths, path)],
+    serverSpiffeId: view.services.get(endpoint.serviceId)!.spiffeId,
+  });
+}
+
+function originationOf(view: FleetView, paths: readonly PathRecord[], path: PathRecord): 'plaintext' | 'mtls' {
+  return view.modes.get(path.id)?.origination ?? (endpointModeOf(paths, view.modes) === 'enforce' ? 'mtls' : 'plaintext');
+}
+
+function compileAddress(text: string): SocketAddress {
+  if (text.startsWith('unix:')) {
+    return create(SocketAddressSchema, { address: { case: 'unixPath', value: text.slice('unix:'.length) } });
+  }
+  const { host, port } = parseHostPort(text);
+  return create(SocketAddressSchema, {
+    address: { case: 'internet', value: { $typeName: 'countersign.v1.InternetAddress', ip: host, port } },
+  });
+}
+
+function policyOf(view: FleetView, endpoint: EndpointRecord): Policy {
+  return policyNamed(view, endpoint.environment, endpoint.policy);
+}
+
+/** `default` is built in until somebody declares one of that name. */
+function policyNamed(view: FleetView, environment: string, name: string): Policy {
+  return view.policies.get(`${environment}/${name}`) ?? defaultPolicy;
+}
+
+function mostCareful(policies: readonly Policy[], tier: Tier): Policy {
+  return policies.reduce((a, b) => (b.certificates.renewAtPermille[tier] < a.certificates.renewAtPermille[tier] ? b : a));
+}
+
+function byEndpoint(a: Inbound | Outbound, b: Inbound | Outbound): number {
+  return a.endpointName < b.endpointName ? -1 : a.endpointName > b.endpointName ? 1 : a.endpointId < b.endpointId ? -1 : 1;
+}
+
+const wireModes: { readonly [mode in Mode]: WireMode } = {
+  observe: WireMode.OBSERVE,
+  permissive: WireMode.PERMISSIVE,
+  enforce: WireMode.ENFORCE,
+};
+const wireProtocols = { http: WireProtocol.HTTP, tcp: WireProtocol.TCP } as const;
+const wireOriginations = { plaintext: WireOrigination.PLAINTEXT, mtls: WireOrigination.MTLS } as const;
