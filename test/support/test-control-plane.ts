@@ -78,7 +78,14 @@ export async function startTestControlPlane(
 
   const enrol = (spiffeId: SpiffeId, proxyId: EntityId<'proxy'>, leaf: TestLeaf = {}) => {
     const credential = authority.issue({ uris: [spiffeId], ...leaf });
-    const owner: CertificateOwner = { proxyId, spiffeId, environment: environmentOf(spiffeId), region: 'eu', isInService: true };
+    const owner: CertificateOwner = {
+      proxyId,
+      spiffeId,
+      environment: environmentOf(spiffeId),
+      region: 'eu',
+      status: 'issued',
+      door: 'join',
+    };
     owners.set(credential.certificate.serialHex, owner);
     return credential;
   };
@@ -157,8 +164,8 @@ export async function startTestControlPlane(
         authenticateNode(
           {
             trust: () => ({ anchors: [authority.root], intermediates: [authority.issuing] }),
-            findCertificate: async (issuer, serialHex) =>
-              issuer === authority.issuing.spkiSha256 ? (owners.get(serialHex) ?? null) : null,
+            findCertificate: async (issuer, serial) =>
+              issuer === authority.issuing.spkiSha256 ? (owners.get(Buffer.from(serial).toString('hex')) ?? null) : null,
             revoked: index,
             clock,
           },

@@ -46,7 +46,7 @@ export async function openSession(options: SessionOptions): Promise<LinkSession>
   let pump: (() => void) | null = null;
   let endTelemetry: (() => void) | null = null;
   const openTelemetry = (): void => {
-    if (draining) return;
+    if (draining || !connection.isOpen) return;
     const stream = connection.stream(telemetryMethod);
     pump = runTelemetry(stream, options.buffer);
     endTelemetry = () => stream.end();
@@ -56,7 +56,8 @@ export async function openSession(options: SessionOptions): Promise<LinkSession>
         // Sent again it would be refused again, and everything behind it would wait for ever.
         options.log('error', 'link.report-refused', { sequence: String(options.buffer.dropOldest()), detail: problem.message });
         openTelemetry();
-      } else ended.resolve(problem);
+      } else if (problem.code === 'not-found') options.log('warn', 'link.telemetry-unknown', { detail: problem.message });
+      else ended.resolve(problem);
     });
     stream.on('end', () => stream.end());
   };

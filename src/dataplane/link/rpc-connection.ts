@@ -36,6 +36,8 @@ export type RpcConnection = {
   stream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodBiDiStreaming<I, O>,
   ): ClientDuplexStream<Outgoing<I>, MessageShape<O>>;
+  /** False from the moment that it is drained, destroyed or broken: it takes no new call. */
+  readonly isOpen: boolean;
   /** Resolves when the connection is gone. */
   readonly closed: Promise<void>;
   /** Lets calls in flight end, within five seconds. */
@@ -58,12 +60,20 @@ export async function openRpcConnection(options: ConnectionOptions): Promise<Rpc
     client.close();
     throw error;
   }
-  const destroy = (): void => {
-    credentials.destroy();
+  let isOpen = true;
+  const close = (): void => {
+    isOpen = false;
     client.close();
   };
-  void credentials.closed.then(() => client.close());
+  const destroy = (): void => {
+    credentials.destroy();
+    close();
+  };
+  void credentials.closed.then(close);
   return {
+    get isOpen() {
+      return isOpen;
+    },
     call: (method, request) => callUnary(client, method, request),
     stream: (method) => {
       const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
@@ -71,7 +81,7 @@ export async function openRpcConnection(options: ConnectionOptions): Promise<Rpc
     },
     closed: credentials.closed,
     drain: () => {
-      client.close();
+      close();
       setTimeout(destroy, DRAIN_MS).unref();
     },
     destroy,

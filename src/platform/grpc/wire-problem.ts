@@ -52,7 +52,7 @@ const codesOfStatus: { readonly [code: number]: ProblemCode } = {
   [status.NOT_FOUND]: 'not-found',
   [status.FAILED_PRECONDITION]: 'state-conflict',
   [status.RESOURCE_EXHAUSTED]: 'input-invalid',
-  [status.UNIMPLEMENTED]: 'input-invalid',
+  [status.UNIMPLEMENTED]: 'not-found',
   [status.INTERNAL]: 'internal',
 };
 

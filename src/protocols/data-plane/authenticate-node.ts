@@ -1,6 +1,5 @@
+import type { CertificateRecord } from '../../control/ca/certificate-store.ts';
 import { parseSpiffeId, probeSpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
-import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
-import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
 import { verifyPath } from '../../core/x509/verify-path.ts';
@@ -9,19 +8,13 @@ import type { Node, Peer, ViolationReason } from './peer.ts';
 import type { RevokedIndex } from './revoked-index.ts';
 
 /** What the store knows of a certificate that it issued. */
-export type CertificateOwner = {
-  readonly proxyId: EntityId<'proxy'> | null;
-  readonly spiffeId: SpiffeId | null;
-  readonly environment: string;
-  readonly region: string;
-  /** True if it was given out to serve: not a drill's, not withheld. */
-  readonly isInService: boolean;
-};
+export type CertificateOwner = Pick<CertificateRecord, 'proxyId' | 'spiffeId' | 'environment' | 'region' | 'status' | 'door'>;
 
 export type AuthenticateDeps = {
   /** The authorities of now; read again on each connection. */
   readonly trust: () => { readonly anchors: readonly Certificate[]; readonly intermediates: readonly Certificate[] };
-  readonly findCertificate: (issuerKeySha256: string, serialHex: string) => Promise<CertificateOwner | null>;
+  /** `findCertificate` of control/ca. */
+  readonly findCertificate: (issuerKeySha256: string, serial: Uint8Array) => Promise<CertificateOwner | null>;
   readonly revoked: RevokedIndex;
   readonly clock: Clock;
 };
@@ -36,8 +29,8 @@ export async function authenticateNode(deps: AuthenticateDeps, chain: readonly U
   const proved = provePath(now, deps, chain);
   if (proved.kind === 'refused') return proved;
   const { leaf, issuerKeySha256 } = proved;
-  const owner = await deps.findCertificate(issuerKeySha256, leaf.serialHex);
-  if (owner === null || owner.proxyId === null || !owner.isInService) return refused('certificate-unknown', leaf.serialHex);
+  const owner = await deps.findCertificate(issuerKeySha256, leaf.serial);
+  if (owner === null || owner.proxyId === null || !isInService(owner)) return refused('certificate-unknown', leaf.serialHex);
   const uris = leaf.subjectAltNames.uri;
   if (uris.length !== 1 || uris[0] !== owner.spiffeId) return refused('certificate-unknown', 'the name on record is another');
   const spiffeId = parseSpiffeId(uris[0]);
@@ -58,6 +51,11 @@ export async function authenticateNode(deps: AuthenticateDeps, chain: readonly U
 /** Why a node that was admitted may not stay, or null. */
 export function dismissalOf(now: Instant, revoked: RevokedIndex, node: Node): ViolationReason | null {
   return now > node.notAfter ? 'certificate-expired' : revoked.judge(node);
+}
+
+/** Given out to a data plane to serve: not withheld, not a drill's, not one that REST issued for another use. */
+function isInService({ status, door }: CertificateOwner): boolean {
+  return status === 'issued' && (door === 'join' || door === 'renewal');
 }
 
 type Proved = { readonly kind: 'proved'; readonly leaf: Certificate; readonly issuerKeySha256: string };

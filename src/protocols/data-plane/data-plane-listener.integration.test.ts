@@ -94,7 +94,7 @@ describe('who may call', () => {
     await assert.rejects(discover(connection, { typeUrl: TRUST_BUNDLE_TYPE }), refused('certificate-required'));
     await assert.rejects(
       connection.call(EnrollmentService.method.join, create(JoinRequestSchema, {})),
-      { code: 'input-invalid' },
+      { code: 'not-found' },
       'not mounted here',
     );
     connection.destroy();
