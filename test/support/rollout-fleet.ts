@@ -154,6 +154,7 @@ export class RolloutFleet {
     return {
       rolloutId: 'rollout_1',
       status: 'running',
+      target: 'enforce',
       config: quickConfig,
       lastStepId: null,
       paths: this.paths.map((path) => initialPath(path)),

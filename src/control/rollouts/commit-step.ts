@@ -6,7 +6,8 @@ import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 import type { Actor, AuditedUnit, JsonValue } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import type { FleetPort } from './fleet-facts.ts';
-import { insertStep, putPathStates, type Rollout, updateRollout } from './store.ts';
+import type { Rollout } from './rollout.ts';
+import { insertRollout, insertStep, putPathStates, updateRollout } from './store.ts';
 
 /**
  * Stores a step, what it makes of each path, the modes that fleet shall deliver, and the audit entry: all or nothing.
@@ -31,7 +32,9 @@ export async function commitStep(
   },
 ): Promise<EntityId<'step'> | null> {
   const stepId = newEntityId('step', now);
-  if (!(await updateRollout(unit.queries, rollout, { lastStepId: stepId }))) return null;
+  // A rollout that nobody started has no row; a person may weaken a path of it all the same.
+  if (rollout.revision === 0) await insertRollout(unit.queries, { ...rollout, lastStepId: stepId, revision: 1 }, now);
+  else if (!(await updateRollout(unit.queries, rollout, { lastStepId: stepId }))) return null;
   const before = new Map(states.map((state) => [state.pathId, state]));
   const after = new Map<EntityId<'path'>, PathState>();
   for (const move of step.moves) {

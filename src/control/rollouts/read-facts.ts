@@ -15,13 +15,13 @@ import { bucketOf, readLatestReports, readOpenConnections, readWindow, type Wind
 import type { OpenRow } from '../telemetry/store.ts';
 import { buildWindow, indexPaths, type PathIndex } from './build-window.ts';
 import type { FleetFacts, FleetPort } from './fleet-facts.ts';
-import { readPathStates, type Rollout } from './store.ts';
+import type { Ownership, Rollout } from './rollout.ts';
 
 /** State and facts of one rollout as of now, read by a number of queries that does not grow with the fleet. */
 export async function readRolloutFacts(
   queries: Queries,
   fleet: FleetPort,
-  rollout: Rollout,
+  { rollout, ownership }: { readonly rollout: Rollout; readonly ownership: Ownership },
   now: Instant,
 ): Promise<{ readonly state: RolloutState; readonly facts: RolloutFacts }> {
   const { environment, config } = rollout;
@@ -29,9 +29,10 @@ export async function readRolloutFacts(
   const state: RolloutState = {
     rolloutId: rollout.rolloutId,
     status: rollout.status,
+    target: rollout.mode,
     config,
     lastStepId: rollout.lastStepId,
-    paths: completeStates(await readPathStates(queries, rollout.rolloutId), known, now),
+    paths: completeStates(ownership.states, known, now).filter(({ endpointId }) => ownership.ownerOf(endpointId) === rollout.rolloutId),
   };
   const index = indexPaths(known.paths);
   const proxies = await readProxies(queries, environment, known);

@@ -7,8 +7,8 @@ import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { FleetPort } from './fleet-facts.ts';
 import { readRolloutFacts } from './read-facts.ts';
-import { requireRollout } from './set-status.ts';
-import { findRollout, type Hold, readHolds, readPathStates, readSteps, type Rollout, type StoredStep } from './store.ts';
+import { readOwnership, readRollouts, requireRollout, type Rollout } from './rollout.ts';
+import { type Hold, readHolds, readPathStates, readSteps, type StoredStep } from './store.ts';
 
 export type WaveStatus = {
   readonly wave: number;
@@ -31,7 +31,7 @@ export type Rollback = {
   readonly retriedAt: Instant | null;
 };
 
-export type RolloutStatus = Pick<Rollout, 'rolloutId' | 'name' | 'environment' | 'region' | 'status' | 'config'> & {
+export type RolloutStatus = Pick<Rollout, 'rolloutId' | 'name' | 'environment' | 'region' | 'status' | 'mode' | 'config'> & {
   readonly waves: readonly WaveStatus[];
   readonly holds: readonly Hold[];
   readonly rollbacks: readonly Rollback[];
@@ -43,9 +43,10 @@ export async function readRolloutStatus(
   queries: Queries,
   order: { readonly environment: string; readonly name: string },
 ): Promise<RolloutStatus> {
-  const rollout = requireRollout(await findRollout(queries, order.environment), order);
-  const { rolloutId, name, environment, region, status, config } = rollout;
-  const states = await readPathStates(queries, rolloutId);
+  const rollout = await requireRollout(queries, order);
+  const { rolloutId, name, environment, region, status, mode, config } = rollout;
+  const ownership = await readOwnership(queries, environment, await readRollouts(queries));
+  const states = ownership.states.filter(({ endpointId }) => ownership.ownerOf(endpointId) === rolloutId);
   const steps = await readSteps(queries, rolloutId, MAX_STEPS);
   const holds = await readHolds(queries, rolloutId);
   return {
@@ -54,6 +55,7 @@ export async function readRolloutStatus(
     environment,
     region,
     status,
+    mode,
     config,
     waves: describeWaves(states, steps),
     holds,
@@ -68,8 +70,9 @@ export async function readRolloutPlan(
   order: { readonly environment: string; readonly name: string },
   now: Instant,
 ): Promise<RolloutPlan> {
-  const rollout = requireRollout(await findRollout(deps.queries, order.environment), order);
-  const { state, facts } = await readRolloutFacts(deps.queries, deps.fleet, rollout, now);
+  const rollout = await requireRollout(deps.queries, order);
+  const ownership = await readOwnership(deps.queries, rollout.environment, await readRollouts(deps.queries));
+  const { state, facts } = await readRolloutFacts(deps.queries, deps.fleet, { rollout, ownership }, now);
   return explainPlan(now, state, facts);
 }
 
@@ -78,9 +81,8 @@ export async function readEndpointsAwaitingDrills(
   queries: Queries,
   environment: string,
 ): Promise<readonly { readonly endpointId: EntityId<'endpoint'>; readonly drainedAt: Instant }[]> {
-  const rollout = await findRollout(queries, environment);
-  if (rollout === null) return [];
-  const byEndpoint = Map.groupBy(await readPathStates(queries, rollout.rolloutId), ({ endpointId }) => endpointId);
+  const states = (await readPathStates(queries, environment)).map(({ state }) => state);
+  const byEndpoint = Map.groupBy(states, ({ endpointId }) => endpointId);
   return [...byEndpoint].flatMap(([endpointId, paths]) => {
     const waiting = paths.filter(({ stage }) => stage === 'enforce');
     const isReady = paths.every(({ stage, settledAt }) => stage === 'proven' || (stage === 'enforce' && settledAt !== null));

@@ -1,6 +1,7 @@
 import type { PlannedStep, StepKind } from '../../core/rollout/planned-step.ts';
 import { type NextStep, planNextStep } from '../../core/rollout/plan-next-step.ts';
 import type { Reason } from '../../core/rollout/reason.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
@@ -8,7 +9,7 @@ import { commitStep } from './commit-step.ts';
 import type { FleetPort } from './fleet-facts.ts';
 import { readRolloutFacts } from './read-facts.ts';
 import { recordHolds } from './record-holds.ts';
-import { findRollout, readRollouts } from './store.ts';
+import { readOwnership, readRollouts } from './rollout.ts';
 
 export type RolloutDeps = {
   readonly database: AuditedDatabase;
@@ -18,7 +19,7 @@ export type RolloutDeps = {
 };
 
 export type RolloutOutcome = {
-  readonly environment: string;
+  readonly rolloutId: EntityId<'rollout'>;
   readonly steps: readonly StepKind[];
   /** What the planner said after the last step. */
   readonly kind: NextStep['kind'];
@@ -31,21 +32,26 @@ export type RolloutOutcome = {
  */
 export async function reconcile(deps: RolloutDeps, now: Instant): Promise<readonly RolloutOutcome[]> {
   const outcomes: RolloutOutcome[] = [];
-  for (const { environment } of await readRollouts(deps.database.queries)) outcomes.push(await reconcileOne(deps, environment, now));
+  for (const { rolloutId, revision } of await readRollouts(deps.database.queries)) {
+    if (revision > 0) outcomes.push(await reconcileOne(deps, rolloutId, now));
+  }
   return outcomes;
 }
 
-async function reconcileOne(deps: RolloutDeps, environment: string, now: Instant): Promise<RolloutOutcome> {
+async function reconcileOne(deps: RolloutDeps, rolloutId: EntityId<'rollout'>, now: Instant): Promise<RolloutOutcome> {
   const steps: StepKind[] = [];
+  const { queries } = deps.database;
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const rollout = await findRollout(deps.database.queries, environment);
-    if (rollout === null) return { environment, steps, kind: 'done', reasons: [] };
-    const { state, facts } = await readRolloutFacts(deps.database.queries, deps.fleet, rollout, now);
+    const rollouts = await readRollouts(queries);
+    const rollout = rollouts.find((known) => known.rolloutId === rolloutId);
+    if (rollout === undefined) return { rolloutId, steps, kind: 'done', reasons: [] };
+    const ownership = await readOwnership(queries, rollout.environment, rollouts);
+    const { state, facts } = await readRolloutFacts(queries, deps.fleet, { rollout, ownership }, now);
     const next = planNextStep(now, state, facts);
     if (next.kind !== 'step') {
       const reasons = next.kind === 'hold' ? next.reasons : [];
       await recordHolds(deps.database, rollout, reasons, now);
-      return { environment, steps, kind: next.kind, reasons };
+      return { rolloutId, steps, kind: next.kind, reasons };
     }
     const { step } = next;
     const actor = { kind: 'system', name: 'rollout' } as const;
@@ -55,9 +61,9 @@ async function reconcileOne(deps: RolloutDeps, environment: string, now: Instant
     if (!changesModes(step)) continue;
     deps.modesChanged.notify();
     // Proxies have to act now; their acknowledgements wake the next turn.
-    return { environment, steps, kind: 'hold', reasons: step.reasons };
+    return { rolloutId, steps, kind: 'hold', reasons: step.reasons };
   }
-  return { environment, steps, kind: 'hold', reasons: [] };
+  return { rolloutId, steps, kind: 'hold', reasons: [] };
 }
 
 function changesModes({ kind }: PlannedStep): boolean {

@@ -3,13 +3,18 @@ import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { toJson } from './commit-step.ts';
-import { type Hold, putHolds, readHolds, type Rollout } from './store.ts';
+import { type Hold, putHolds, readHolds, type RolloutRecord } from './store.ts';
 
 /**
  * Keeps which reasons hold and since when. Waiting that is only the passing of time is no hold worth keeping. A reason is logged
  * when it holds for the first time; one that comes and goes is one hold, so a peer that flickers cannot fill the log.
  */
-export async function recordHolds(database: AuditedDatabase, rollout: Rollout, reasons: readonly Reason[], now: Instant): Promise<void> {
+export async function recordHolds(
+  database: AuditedDatabase,
+  rollout: RolloutRecord,
+  reasons: readonly Reason[],
+  now: Instant,
+): Promise<void> {
   const stored = new Map((await readHolds(database.queries, rollout.rolloutId)).map((hold) => [reasonKey(hold.reason), hold]));
   const current = new Map(reasons.filter(({ code }) => !passing.has(code)).map((reason) => [reasonKey(reason), reason]));
   const begun: Hold[] = [];

@@ -2,8 +2,8 @@ import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Actor, AuditedDatabase } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
-import { changedMeanwhile } from './apply-rollout.ts';
-import { findRollout, type Rollout, updateRollout } from './store.ts';
+import { changedMeanwhile, requireRollout, type Rollout } from './rollout.ts';
+import { insertRollout, updateRollout } from './store.ts';
 
 /** Which rollout, and why a person acts on it. */
 export type RolloutOrder = { readonly environment: string; readonly name: string; readonly reason: string };
@@ -37,22 +37,14 @@ async function setStatus(
 ): Promise<void> {
   checkReason(order.reason);
   await database.commit(async (unit) => {
-    const rollout = requireRollout(await findRollout(unit.queries, order.environment), order);
+    const rollout = await requireRollout(unit.queries, order);
     if (rollout.status === status) return;
-    if (!(await updateRollout(unit.queries, rollout, { status }))) throw changedMeanwhile(rollout.name);
+    if (rollout.revision === 0) await insertRollout(unit.queries, { ...rollout, status, revision: 1 }, now);
+    else if (!(await updateRollout(unit.queries, rollout, { status }))) throw changedMeanwhile(rollout.name);
     const { rolloutId, environment, region } = rollout;
     const type = status === 'running' ? 'rollout.started' : 'rollout.paused';
     recordEntry(unit, { type, at: now, environment, region, actor, data: { rolloutId, name: rollout.name, reason: order.reason } });
   });
-}
-
-/** @throws not-found */
-export function requireRollout(rollout: Rollout | null, { environment, name }: Pick<RolloutOrder, 'environment' | 'name'>): Rollout {
-  if (rollout !== null && rollout.name === name) return rollout;
-  throw new Problem(
-    'not-found',
-    `Cannot find rollout: ${JSON.stringify(name.slice(0, 200))} in ${environment}, expected one that was applied`,
-  );
 }
 
 /** @throws input-invalid */

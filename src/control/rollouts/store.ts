@@ -3,19 +3,18 @@ import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { PathMove, PathStage, PathState, Setback, Weakening } from '../../core/rollout/path-state.ts';
 import type { StepKind } from '../../core/rollout/planned-step.ts';
 import { type Reason, reasonKey } from '../../core/rollout/reason.ts';
-import { parseRolloutConfig, type RolloutConfig } from '../../core/rollout/rollout-config.ts';
 import type { RolloutState } from '../../core/rollout/rollout-facts.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 
 type Place = { readonly environment: string; readonly region: string };
 
-/** A rollout without its paths. */
-export type Rollout = Place & {
+/** How far a target's rollout has come, without its paths. */
+export type RolloutRecord = Place & {
+  /** The target's id. */
   readonly rolloutId: EntityId<'rollout'>;
   readonly name: string;
   readonly status: RolloutState['status'];
-  readonly config: RolloutConfig;
   readonly lastStepId: EntityId<'step'> | null;
   readonly revision: number;
 };
@@ -38,7 +37,6 @@ type RolloutTables = {
     readonly id: EntityId<'rollout'>;
     readonly name: string;
     readonly status: RolloutState['status'];
-    readonly config: string;
     readonly last_step_id: EntityId<'step'> | null;
     readonly revision: number;
     readonly created_at: number;
@@ -76,46 +74,38 @@ type RolloutTables = {
   };
 };
 
-export async function readRollouts(queries: Queries): Promise<readonly Rollout[]> {
-  return (await tables(queries).selectFrom('rollouts').selectAll().orderBy('id').execute()).map(toRollout);
+export async function listRollouts(queries: Queries): Promise<readonly RolloutRecord[]> {
+  const rows = await tables(queries).selectFrom('rollouts').selectAll().orderBy('id').execute();
+  return rows.map((row) => ({
+    rolloutId: row.id,
+    environment: row.environment,
+    region: row.region,
+    name: row.name,
+    status: row.status,
+    lastStepId: row.last_step_id,
+    revision: row.revision,
+  }));
 }
 
-/** The rollout of an environment, or null. */
-export async function findRollout(queries: Queries, environment: string): Promise<Rollout | null> {
-  const row = await tables(queries).selectFrom('rollouts').selectAll().where('environment', '=', environment).executeTakeFirst();
-  return row === undefined ? null : toRollout(row);
-}
-
-export async function insertRollout(queries: Queries, rollout: Rollout, now: Instant): Promise<void> {
-  const { rolloutId, environment, region, name, status, config, lastStepId, revision } = rollout;
+export async function insertRollout(queries: Queries, rollout: RolloutRecord, now: Instant): Promise<void> {
+  const { rolloutId, environment, region, name, status, lastStepId, revision } = rollout;
   await tables(queries)
     .insertInto('rollouts')
-    .values({
-      id: rolloutId,
-      environment,
-      region,
-      name,
-      status,
-      config: JSON.stringify(config),
-      last_step_id: lastStepId,
-      revision,
-      created_at: now,
-    })
+    .values({ id: rolloutId, environment, region, name, status, last_step_id: lastStepId, revision, created_at: now })
     .execute();
 }
 
 /** Changes a rollout if it still is as it was read; false if somebody else changed it since. */
 export async function updateRollout(
   queries: Queries,
-  { rolloutId, revision }: Rollout,
-  change: { readonly status?: Rollout['status']; readonly config?: RolloutConfig; readonly lastStepId?: EntityId<'step'> },
+  { rolloutId, revision }: RolloutRecord,
+  change: { readonly status?: RolloutRecord['status']; readonly lastStepId?: EntityId<'step'> },
 ): Promise<boolean> {
   const result = await tables(queries)
     .updateTable('rollouts')
     .set({
       revision: revision + 1,
       ...(change.status === undefined ? {} : { status: change.status }),
-      ...(change.config === undefined ? {} : { config: JSON.stringify(change.config) }),
       ...(change.lastStepId === undefined ? {} : { last_step_id: change.lastStepId }),
     })
     .where('id', '=', rolloutId)
@@ -124,28 +114,35 @@ export async function updateRollout(
   return Number(result.numUpdatedRows) === 1;
 }
 
-export async function readPathStates(queries: Queries, rolloutId: EntityId<'rollout'>): Promise<readonly PathState[]> {
+/** Where each path of the environment stands, and which rollout brought it there. */
+export async function readPathStates(
+  queries: Queries,
+  environment: string,
+): Promise<readonly { readonly rolloutId: EntityId<'rollout'>; readonly state: PathState }[]> {
   const rows = await tables(queries)
     .selectFrom('rollout_paths')
     .selectAll()
-    .where('rollout_id', '=', rolloutId)
+    .where('environment', '=', environment)
     .orderBy('path_id')
     .execute();
   return rows.map((row) => ({
-    pathId: row.path_id,
-    endpointId: row.endpoint_id,
-    caller: row.caller,
-    wave: row.wave,
-    stage: row.stage,
-    since: row.since,
-    settledAt: row.settled_at,
-    latchedAt: row.latched_at,
-    weakening: row.weakening === null ? null : (JSON.parse(row.weakening) as Weakening),
-    setback: row.setback === null ? null : (JSON.parse(row.setback) as Setback),
+    rolloutId: row.rollout_id,
+    state: {
+      pathId: row.path_id,
+      endpointId: row.endpoint_id,
+      caller: row.caller,
+      wave: row.wave,
+      stage: row.stage,
+      since: row.since,
+      settledAt: row.settled_at,
+      latchedAt: row.latched_at,
+      weakening: row.weakening === null ? null : (JSON.parse(row.weakening) as Weakening),
+      setback: row.setback === null ? null : (JSON.parse(row.setback) as Setback),
+    },
   }));
 }
 
-export async function putPathStates(queries: Queries, rollout: Rollout, states: readonly PathState[]): Promise<void> {
+export async function putPathStates(queries: Queries, rollout: RolloutRecord, states: readonly PathState[]): Promise<void> {
   for (let at = 0; at < states.length; at += CHUNK_ROWS) {
     const rows = states.slice(at, at + CHUNK_ROWS).map((state) => ({
       path_id: state.pathId,
@@ -167,6 +164,7 @@ export async function putPathStates(queries: Queries, rollout: Rollout, states: 
       .values(rows)
       .onConflict((conflict) =>
         conflict.column('path_id').doUpdateSet((set) => ({
+          rollout_id: set.ref('excluded.rollout_id'),
           wave: set.ref('excluded.wave'),
           stage: set.ref('excluded.stage'),
           since: set.ref('excluded.since'),
@@ -180,7 +178,7 @@ export async function putPathStates(queries: Queries, rollout: Rollout, states: 
   }
 }
 
-export async function insertStep(queries: Queries, rollout: Rollout, step: StoredStep): Promise<void> {
+export async function insertStep(queries: Queries, rollout: RolloutRecord, step: StoredStep): Promise<void> {
   await tables(queries)
     .insertInto('rollout_steps')
     .values({
@@ -236,7 +234,7 @@ export async function readHolds(queries: Queries, rolloutId: EntityId<'rollout'>
 }
 
 /** Opens, refreshes or reopens the hold of each reason. */
-export async function putHolds(queries: Queries, rollout: Rollout, holds: readonly Hold[]): Promise<void> {
+export async function putHolds(queries: Queries, rollout: RolloutRecord, holds: readonly Hold[]): Promise<void> {
   for (let at = 0; at < holds.length; at += CHUNK_ROWS) {
     const rows = holds.slice(at, at + CHUNK_ROWS).map((hold) => ({
       rollout_id: rollout.rolloutId,
@@ -260,19 +258,6 @@ export async function putHolds(queries: Queries, rollout: Rollout, holds: readon
       )
       .execute();
   }
-}
-
-function toRollout(row: RolloutTables['rollouts']): Rollout {
-  return {
-    rolloutId: row.id,
-    environment: row.environment,
-    region: row.region,
-    name: row.name,
-    status: row.status,
-    config: parseRolloutConfig(JSON.parse(row.config)),
-    lastStepId: row.last_step_id,
-    revision: row.revision,
-  };
 }
 
 function tables(queries: Queries) {

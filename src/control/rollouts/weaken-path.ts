@@ -3,11 +3,10 @@ import { isEarlierStage, type PathMove, type Weakening } from '../../core/rollou
 import { Problem } from '../../core/problems/problem.ts';
 import { DAY_MS, type Instant } from '../../core/time/instant.ts';
 import type { Actor } from '../audit/entry.ts';
-import { changedMeanwhile } from './apply-rollout.ts';
 import { commitStep } from './commit-step.ts';
 import type { RolloutDeps } from './reconcile.ts';
+import { changedMeanwhile, readOwnership, readRollouts } from './rollout.ts';
 import { checkReason } from './set-status.ts';
-import { findRollout, readPathStates } from './store.ts';
 
 export type WeakeningOrder = {
   readonly environment: string;
@@ -36,10 +35,11 @@ export async function weakenPath(
     throw new Problem('input-invalid', `Cannot weaken path: end date ${until}, expected one within ${MAX_WEAKENING_MS / DAY_MS} days`);
   }
   const stepId = await deps.database.commit(async (unit) => {
-    const rollout = await findRollout(unit.queries, environment);
-    const states = rollout === null ? [] : await readPathStates(unit.queries, rollout.rolloutId);
+    const rollouts = await readRollouts(unit.queries);
+    const { states, ownerOf } = await readOwnership(unit.queries, environment, rollouts);
     const state = states.find((path) => path.pathId === pathId);
-    if (rollout === null || state === undefined)
+    const rollout = state === undefined ? undefined : rollouts.find(({ rolloutId }) => rolloutId === ownerOf(state.endpointId));
+    if (rollout === undefined || state === undefined)
       throw new Problem('not-found', `Cannot find path: ${pathId.slice(0, 100)} in ${environment}, expected one of its rollout`);
     if (!isEarlierStage(to, state.stage))
       throw new Problem('state-conflict', `Cannot weaken path: it is in ${state.stage}, expected a stage after ${to}`);

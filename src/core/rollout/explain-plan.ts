@@ -1,12 +1,12 @@
 import type { EntityId } from '../ids/entity-id.ts';
 import type { Instant } from '../time/instant.ts';
 import type { RefusalReason } from '../tls/refusal-reason.ts';
-import { anonymousOf, countPlaintext, type EndpointView, intendedRefusals, isUnwanted, judgeGate, sumByReason } from './judge-gate.ts';
+import { anonymousOf, countPlaintext, intendedRefusals, judgeGate, sumByReason } from './judge-gate.ts';
 import type { PathStage, Setback, Weakening } from './path-state.ts';
 import { isEnforced } from './path-state.ts';
 import type { Reason } from './reason.ts';
 import { type Channel, endpointCountsOf, pathCountsOf, type RolloutFacts, type RolloutState, type Tally } from './rollout-facts.ts';
-import { type RolloutView, viewRollout } from './rollout-view.ts';
+import { type EndpointView, isUnwanted, type RolloutView, viewRollout } from './rollout-view.ts';
 
 /** Who would be refused if the endpoint were enforced now, why, and who still speaks plaintext. */
 export type RolloutPlan = {
@@ -78,7 +78,9 @@ function explainEndpoint(now: Instant, item: EndpointView, view: RolloutView): E
   const holds = enforced ? [] : judgeGate(now, item, view.config, view.facts);
   const counts = endpointCountsOf(view.facts.soak, endpoint.endpointId);
   const anonymous = sumByReason(counts.anonymous).map((tally) => describeTally(null, tally, false));
-  const strangers = counts.strangers.map((tally) => describeTally(tally.caller, tally, isUnwanted(view.config, endpoint, tally.caller)));
+  const strangers = counts.strangers.map((tally) =>
+    describeTally(tally.caller, tally, isUnwanted(view.config, endpoint.endpointId, tally.caller)),
+  );
   return {
     endpointId: endpoint.endpointId,
     holds,
@@ -117,7 +119,9 @@ function explainPaths(
       holds: (holdsOf.get(endpointId) ?? []).filter((reason) => reason.pathId === pathId),
       plaintext: { count: plaintext.count, open: path.openPlaintext, lastSeenAt: plaintext.lastSeenAt ?? null },
       mtls: { sent: counts.caller[unit].sent.mtls, verified: counts.receiver.verified[unit] },
-      wouldRefuse: sumByReason(counts.receiver.wouldRefuse).map((tally) => describeTally(caller, tally, false)),
+      wouldRefuse: sumByReason(counts.receiver.wouldRefuse).map((tally) =>
+        describeTally(caller, tally, isUnwanted(state.config, endpointId, caller)),
+      ),
     };
   });
 }

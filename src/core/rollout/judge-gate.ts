@@ -13,12 +13,7 @@ import {
   type Tally,
   type TelemetryWindow,
 } from './rollout-facts.ts';
-
-/** An endpoint with its paths, each as decided and as measured. */
-export type EndpointView = {
-  readonly endpoint: EndpointFacts;
-  readonly paths: readonly { readonly state: PathState; readonly facts: PathFacts }[];
-};
+import { type EndpointView, isUnwanted } from './rollout-view.ts';
 
 /**
  * Why the endpoint may not be enforced yet; empty is green. An endpoint is enforced as a whole: what an anonymous peer meets
@@ -26,7 +21,8 @@ export type EndpointView = {
  */
 export function judgeGate(now: Instant, view: EndpointView, config: RolloutConfig, facts: RolloutFacts): readonly Reason[] {
   const { endpoint, paths } = view;
-  const ofPaths = paths.flatMap(({ state, facts: path }) => {
+  const ofPaths = paths.flatMap(({ state, facts: path, unwanted }) => {
+    if (unwanted) return [];
     const standing = judgeStanding(now, state, path, config);
     // What a path that has not switched sends is expected; its standing says enough.
     if (standing.length > 0 && standing[0]!.code !== 'soaking') return standing;
@@ -105,7 +101,7 @@ function judgeVerified(path: PathFacts, endpoint: EndpointFacts, window: Telemet
 
 function judgeStrangers(endpoint: EndpointFacts, config: RolloutConfig, window: TelemetryWindow): Reason[] {
   return endpointCountsOf(window, endpoint.endpointId)
-    .strangers.filter(({ caller, reason }) => !intendedRefusals.has(reason) && !isUnwanted(config, endpoint, caller))
+    .strangers.filter(({ caller, reason }) => !intendedRefusals.has(reason) && !isUnwanted(config, endpoint.endpointId, caller))
     .map(({ caller, reason, count, lastSeenAt }): Reason => ({
       code: 'stranger',
       endpointId: endpoint.endpointId,
@@ -138,7 +134,9 @@ export function anonymousOf(
   return {
     count: Math.max(sumUnit(seen, 'call'), sumUnit(seen, 'connection'), endpoint.openAnonymous),
     lastSeenAt: latest(seen),
-    attributable: paths.some(({ facts: path }) => path.openPlaintext > 0 || countPlaintext(path, window).count > 0),
+    attributable: paths.some(
+      ({ facts: path, unwanted }) => !unwanted && (path.openPlaintext > 0 || countPlaintext(path, window).count > 0),
+    ),
   };
 }
 
@@ -148,11 +146,6 @@ export function countPlaintext(path: PathFacts, window: TelemetryWindow): { read
   const count = Math.max(call.sent.plaintext + call.sent.tls, connection.sent.plaintext + connection.sent.tls);
   const lastSeenAt = Math.max(call.lastPlaintextAt ?? 0, connection.lastPlaintextAt ?? 0);
   return lastSeenAt === 0 ? { count } : { count, lastSeenAt };
-}
-
-/** True if a person said that this identity may be refused at this endpoint. */
-export function isUnwanted(config: RolloutConfig, endpoint: EndpointFacts, caller: string): boolean {
-  return config.unwanted.some((item) => item.endpointId === endpoint.endpointId && item.caller === caller);
 }
 
 export function sumTallies(tallies: readonly Tally[]): number {

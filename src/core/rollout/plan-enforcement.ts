@@ -1,12 +1,12 @@
 import { drillReasons, type DrillRunKind, POSITIVE_DRILL } from '../findings/drill-kind.ts';
 import type { Instant } from '../time/instant.ts';
-import { type EndpointView, judgeGate } from './judge-gate.ts';
+import { judgeGate } from './judge-gate.ts';
 import { judgeCallers, judgeReceivers } from './judge-proxies.ts';
 import { judgeWave } from './judge-wave.ts';
 import { isEnforced, type PathMove } from './path-state.ts';
 import type { LaneResult } from './planned-step.ts';
 import type { Reason } from './reason.ts';
-import { isLatched, isStaged, type RolloutView } from './rollout-view.ts';
+import { controlGroup, type EndpointView, isLatched, isStaged, type RolloutView } from './rollout-view.ts';
 
 /** The lane in which endpoints become enforced, drained and proven, a few at a time, the canary alone and first. */
 export function planEnforcement(now: Instant, view: RolloutView): LaneResult {
@@ -19,7 +19,8 @@ export function planEnforcement(now: Instant, view: RolloutView): LaneResult {
     if (result.kind === 'step') return result;
     waits.push(...result.reasons);
   }
-  return flying.length > 0 ? { kind: 'wait', reasons: waits } : enforceNext(now, view);
+  if (flying.length > 0) return { kind: 'wait', reasons: waits };
+  return view.target === 'enforce' ? enforceNext(now, view) : { kind: 'wait', reasons: [] };
 }
 
 /** Endpoints whose callers fail, or whose good callers are refused, since they were enforced. A latched endpoint is out of reach. */
@@ -27,14 +28,18 @@ function planRollback(now: Instant, view: RolloutView, flying: readonly Endpoint
   const windows = view.facts.enforcing;
   if (windows === null) return null;
   const moved = new Set(flying.flatMap(({ paths }) => paths.map(({ state }) => state.pathId)));
-  const control = view.paths.filter(({ state }) => !moved.has(state.pathId)).map(({ state }) => state.pathId);
+  const control = controlGroup(view, moved);
   const bad = flying
     .filter((endpoint) => !isLatched(endpoint))
     .flatMap((endpoint) => {
       const paths = endpoint.paths.filter(({ state }) => state.stage === 'enforce' && state.weakening === null);
       const verdict = judgeWave(
         now,
-        { moved: 'enforce', since: Math.max(...paths.map(({ state }) => state.since)), paths: paths.map(({ facts }) => facts) },
+        {
+          moved: 'enforce',
+          since: Math.max(...paths.map(({ state }) => state.since)),
+          paths: paths.filter(({ unwanted }) => !unwanted).map(({ facts }) => facts),
+        },
         { config: view.config, windows, control, unready: [] },
       );
       return verdict.verdict === 'roll-back' ? [{ paths, reasons: verdict.reasons }] : [];
@@ -77,12 +82,15 @@ function finishEndpoint(now: Instant, view: RolloutView, item: EndpointView): La
 function judgeDrain(now: Instant, view: RolloutView, { endpoint, paths }: EndpointView): Reason[] {
   const { config } = view;
   const since = Math.max(...paths.map(({ state }) => state.since));
-  const waits = [...judgeReceivers(now, endpoint, config), ...paths.flatMap(({ facts }) => judgeCallers(now, facts, config))];
+  const waits = [
+    ...judgeReceivers(now, endpoint, config),
+    ...paths.flatMap(({ facts, unwanted }) => (unwanted ? [] : judgeCallers(now, facts, config))),
+  ];
   // Counts of open connections are as old as the report they came in: each must be younger than the enforcement.
   const stale = endpoint.receivers.some(({ lastReportAt }) => lastReportAt === null || lastReportAt <= since);
   if (stale || now < since + config.settleMs)
     waits.push({ code: 'settling', endpointId: endpoint.endpointId, until: since + config.settleMs });
-  const open = Math.max(endpoint.openAnonymous, ...paths.map(({ facts }) => facts.openPlaintext));
+  const open = Math.max(endpoint.openAnonymous, ...paths.map(({ facts, unwanted }) => (unwanted ? 0 : facts.openPlaintext)));
   if (open > 0) {
     const until = since + config.drainMs;
     waits.push({ code: now < until ? 'draining' : 'drain-overdue', endpointId: endpoint.endpointId, count: open, until });
@@ -131,7 +139,7 @@ function enforceNext(now: Instant, view: RolloutView): LaneResult {
 
 /** Worth asking the gate: some path of the endpoint has switched and is not enforced. The others are the other lane's business. */
 function isCandidate(item: EndpointView): boolean {
-  return item.paths.some((path) => isStaged(path) && path.state.stage === 'originate' && path.state.weakening === null);
+  return item.paths.some((path) => isStaged(path) && !path.unwanted && path.state.stage === 'originate' && path.state.weakening === null);
 }
 
 function lastWaveOf({ paths }: EndpointView): number {

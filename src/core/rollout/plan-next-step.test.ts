@@ -419,6 +419,46 @@ test('a settled path that fails later goes back alone, and only for failures of 
   assert.equal(drive.step(), 'roll-back shop-payments');
 });
 
+test('a declared caller that a person marked as unwanted joins no wave, holds nothing, and is enforced along with the endpoint', () => {
+  const drive = new Drive();
+  const path = drive.fleet.path('shop', 'payments');
+  const unwanted = [{ endpointId: path.endpointId, caller: path.caller, reason: 'retired' }];
+  drive.state = { ...drive.state, config: { ...drive.state.config, unwanted } };
+  drive.fleet.traffic.set(
+    path.pathId,
+    drive.fleet.makeTraffic({ plaintext: 50, openPlaintext: 2, wouldRefuse: [tally('wrong-identity', 9)] }),
+  );
+  path.callerProxies = [];
+  drive.until('originate orders-payments').until('enforce orders-payments shop-payments').until('prove orders-payments shop-payments');
+});
+
+test('a target of permissive brings everybody to mutual TLS and enforces nothing', () => {
+  const drive = new Drive();
+  drive.state = { ...drive.state, target: 'permissive' };
+  drive.until('done');
+  assert.deepEqual(
+    all.map((id) => drive.stage(id)),
+    ['originate', 'originate', 'originate'],
+  );
+});
+
+test('a target of observe moves nothing', () => {
+  const drive = new Drive();
+  drive.state = { ...drive.state, target: 'observe' };
+  drive.until('done');
+  assert.deepEqual(
+    all.map((id) => drive.stage(id)),
+    ['observe', 'observe', 'observe'],
+  );
+});
+
+test('a target that was lowered loosens nothing that is enforced', () => {
+  const drive = enforced().until('prove shop-orders');
+  drive.state = { ...drive.state, target: 'observe' };
+  drive.until('done');
+  assert.equal(drive.stage('shop-orders'), 'proven');
+});
+
 test('a path of one-way TLS is never moved', () => {
   const drive = new Drive();
   drive.fleet.path('shop', 'orders').protection = 'one-way';

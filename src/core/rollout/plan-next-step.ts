@@ -1,3 +1,4 @@
+import type { Mode } from '../policy/mode.ts';
 import type { Instant } from '../time/instant.ts';
 import { planEnforcement } from './plan-enforcement.ts';
 import { planOrigination } from './plan-origination.ts';
@@ -7,7 +8,7 @@ import { planWaves } from './plan-waves.ts';
 import type { LaneResult, PlannedStep } from './planned-step.ts';
 import type { Reason } from './reason.ts';
 import type { RolloutFacts, RolloutState } from './rollout-facts.ts';
-import { isStaged, type RolloutView, viewRollout } from './rollout-view.ts';
+import { isStaged, type PathView, type RolloutView, viewRollout } from './rollout-view.ts';
 
 export type NextStep =
   | { readonly kind: 'step'; readonly step: PlannedStep }
@@ -34,8 +35,21 @@ export function planNextStep(now: Instant, state: RolloutState, facts: RolloutFa
     if (lane.kind === 'step') return { kind: 'step', step: { ...lane.step, parent: state.lastStepId } };
     waits.push(...lane.reasons);
   }
-  if (waits.length === 0 && view.paths.filter(isStaged).every(({ state: path }) => path.stage === 'proven')) return { kind: 'done' };
+  if (waits.length === 0 && view.paths.filter(isStaged).every((path) => hasArrived(path, state.target))) return { kind: 'done' };
   return { kind: 'hold', reasons: waits.slice(0, MAX_REASONS) };
+}
+
+function hasArrived({ state, unwanted }: PathView, target: Mode): boolean {
+  switch (target) {
+    case 'observe':
+      return true;
+    case 'permissive':
+      return unwanted || isEnforced(state.stage) || (state.stage === 'originate' && state.settledAt !== null);
+    case 'enforce':
+      return state.stage === 'proven';
+    default:
+      throw new TypeError(`Cannot judge target: ${String(target satisfies never)}`);
+  }
 }
 
 /** Gives new paths their waves. A path that comes to an enforced endpoint is enforced from its first call: anything else would loosen the endpoint. */

@@ -4,7 +4,7 @@ import { judgeWave } from './judge-wave.ts';
 import { isEarlierStage, type PathMove } from './path-state.ts';
 import type { LaneResult } from './planned-step.ts';
 import type { Reason } from './reason.ts';
-import { isLatched, isStaged, type PathView, type RolloutView } from './rollout-view.ts';
+import { controlGroup, isLatched, isStaged, type PathView, type RolloutView } from './rollout-view.ts';
 
 /** The lane in which callers switch to mutual TLS: receivers permissive first, then one wave at a time. */
 export function planOrigination(now: Instant, view: RolloutView): LaneResult {
@@ -32,7 +32,13 @@ function findUnequipped(now: Instant, view: RolloutView): readonly Reason[] {
 
 /** Enrolled, and its callers have not switched. */
 function isWaiting(path: PathView): boolean {
-  return isStaged(path) && path.state.wave !== null && path.state.weakening === null && isEarlierStage(path.state.stage, 'originate');
+  return (
+    isStaged(path) &&
+    !path.unwanted &&
+    path.state.wave !== null &&
+    path.state.weakening === null &&
+    isEarlierStage(path.state.stage, 'originate')
+  );
 }
 
 function judgeFlight(now: Instant, view: RolloutView, flying: readonly PathView[]): LaneResult {
@@ -47,7 +53,7 @@ function judgeFlight(now: Instant, view: RolloutView, flying: readonly PathView[
     {
       config: view.config,
       windows,
-      control: view.paths.filter(({ state }) => !moved.has(state.pathId) && state.stage !== 'enforce').map(({ state }) => state.pathId),
+      control: controlGroup(view, moved),
       unready: [
         ...view.endpoints
           .filter(({ endpoint }) => endpoints.has(endpoint.endpointId))
@@ -90,7 +96,7 @@ function planSettledRollback(now: Instant, view: RolloutView): LaneResult | null
         {
           config: view.config,
           windows: { flight: view.facts.recent, baseline: { ...view.facts.recent, paths: new Map(), endpoints: new Map() } },
-          control: view.paths.filter(({ state }) => state.pathId !== path.state.pathId).map(({ state }) => state.pathId),
+          control: controlGroup(view, new Set([path.state.pathId])),
           unready: [],
         },
       );
@@ -108,6 +114,7 @@ function setBack(reasons: readonly Reason[]): (path: PathView) => PathMove {
 
 /** The next wave that can start: its receivers permissive and acknowledged, its callers present and reporting. */
 function startWave(now: Instant, view: RolloutView): LaneResult {
+  if (view.target === 'observe') return { kind: 'wait', reasons: [] };
   const waiting = view.paths.filter(isWaiting);
   if (waiting.length === 0) return { kind: 'wait', reasons: [] };
   const setbacks = waiting.filter(({ state }) => state.setback !== null);

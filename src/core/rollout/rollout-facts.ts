@@ -2,6 +2,7 @@ import type { DrillVerdict } from '../findings/judge-drill.ts';
 import type { DrillRunKind } from '../findings/drill-kind.ts';
 import type { EntityId } from '../ids/entity-id.ts';
 import type { SpiffeId } from '../identity/spiffe-id.ts';
+import type { Mode } from '../policy/mode.ts';
 import type { Instant } from '../time/instant.ts';
 import type { RefusalReason } from '../tls/refusal-reason.ts';
 import type { PathState } from './path-state.ts';
@@ -11,6 +12,8 @@ import type { RolloutConfig } from './rollout-config.ts';
 export type RolloutState = {
   readonly rolloutId: EntityId<'rollout'>;
   readonly status: 'running' | 'paused';
+  /** How far its paths shall come: `permissive` is everybody on mutual TLS and nothing refused. It never loosens what is past it. */
+  readonly target: Mode;
   readonly config: RolloutConfig;
   /** The parent of the next step. */
   readonly lastStepId: EntityId<'step'> | null;

@@ -7,11 +7,10 @@ export async function up(db: Kysely<any>): Promise<void> {
   await db.schema
     .createTable('rollouts')
     .addColumn('id', 'text', (column) => column.primaryKey())
-    .addColumn('environment', 'text', (column) => column.notNull().unique())
+    .addColumn('environment', 'text', (column) => column.notNull())
     .addColumn('region', 'text', (column) => column.notNull())
     .addColumn('name', 'text', (column) => column.notNull())
     .addColumn('status', 'text', (column) => column.notNull())
-    .addColumn('config', 'text', (column) => column.notNull())
     .addColumn('last_step_id', 'text')
     // Rises with every change; a planner that read an older one has to read again.
     .addColumn('revision', 'bigint', (column) => column.notNull())
@@ -34,7 +33,7 @@ export async function up(db: Kysely<any>): Promise<void> {
     .addColumn('weakening', 'text')
     .addColumn('setback', 'text')
     .execute();
-  await db.schema.createIndex('rollout_paths_rollout').on('rollout_paths').columns(['rollout_id', 'endpoint_id']).execute();
+  await db.schema.createIndex('rollout_paths_endpoint').on('rollout_paths').columns(['environment', 'endpoint_id']).execute();
   await db.schema
     .createTable('rollout_steps')
     .addColumn('id', 'text', (column) => column.primaryKey())
