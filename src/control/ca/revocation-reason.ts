@@ -1,19 +1,21 @@
-/**
- * Why a certificate is revoked, with its number (RFC 5280 section 5.3.1). Left out on purpose: `certificateHold`, which TLS has no use for
- * (suspension is of identities), `removeFromCRL`, which only delta lists have, and `aACompromise`.
- */
-export const revocationReasons = {
-  unspecified: 0,
-  keyCompromise: 1,
-  cACompromise: 2,
-  affiliationChanged: 3,
-  superseded: 4,
-  cessationOfOperation: 5,
-  privilegeWithdrawn: 9,
-} as const;
+import type { CrlReason } from '../../core/x509/certificate-list.ts';
 
-export type RevocationReason = keyof typeof revocationReasons;
+/**
+ * Why a certificate may be revoked (RFC 5280 section 5.3.1). Left out on purpose: `certificateHold`, which TLS has no use for (suspension
+ * is of identities), `removeFromCRL`, which only delta lists have, and `aACompromise`, which is for attribute authorities.
+ */
+export const revocationReasons = [
+  'unspecified',
+  'keyCompromise',
+  'cACompromise',
+  'affiliationChanged',
+  'superseded',
+  'cessationOfOperation',
+  'privilegeWithdrawn',
+] as const satisfies readonly CrlReason[];
+
+export type RevocationReason = (typeof revocationReasons)[number];
 
 export function isRevocationReason(word: string): word is RevocationReason {
-  return Object.hasOwn(revocationReasons, word);
+  return (revocationReasons as readonly string[]).includes(word);
 }

@@ -65,6 +65,18 @@ export async function listRevokedSet(queries: Queries): Promise<CertificateKey[]
   return rows.map((row) => ({ issuerKeySha256: row.issuer_key_sha256, serial: row.serial }));
 }
 
+/** True if something in the revoked set expired before `before`. */
+export async function hasExpiredInRevokedSet(queries: Queries, before: Instant): Promise<boolean> {
+  const row = await tables(queries)
+    .selectFrom('certificates')
+    .select('serial')
+    .where('in_revoked_set', '=', sql.lit(1))
+    .where('not_after', '<', before)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Takes out of the revoked set what nobody accepts any more for its age. Returns how many. */
 export async function dropExpiredFromRevokedSet(queries: Queries, before: Instant): Promise<number> {
   const result = await tables(queries)
