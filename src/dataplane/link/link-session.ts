@@ -1,7 +1,8 @@
 import { Problem } from '../../core/problems/problem.ts';
 import { decodeProblem } from '../../platform/grpc/wire-problem.ts';
 import type { Log } from '../../platform/log/logger.ts';
-import { type ConnectionOptions, openRpcConnection, type RpcConnection } from './rpc-connection.ts';
+import type { ConnectionOptions } from './judged-credentials.ts';
+import { openRpcConnection, type RpcConnection } from './rpc-connection.ts';
 import { deltaMethod, runSubscriptions, type SubscriptionOptions } from './subscription.ts';
 import type { TelemetryBuffer } from './telemetry-buffer.ts';
 import { runTelemetry, telemetryMethod } from './telemetry-stream.ts';

@@ -6,24 +6,11 @@ import {
   RevokeDrillCertificateRequestSchema,
 } from '../../core/messages/generated/countersign/v1/enrollment_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
-import type { Clock } from '../../platform/clock/clock.ts';
-import type { StateDirectory } from '../../platform/keystore/state-directory.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
-import type { Log } from '../../platform/log/logger.ts';
-import type { HostPort } from '../../platform/network/host-port.ts';
-import type { LinkHandlers, LinkStatus } from './link-handlers.ts';
+import type { LinkStatus } from './link-handlers.ts';
+import type { LinkOptions } from './link-options.ts';
 import { runLink } from './run-link.ts';
 import { TelemetryBuffer, type TelemetryContent } from './telemetry-buffer.ts';
-
-export type LinkOptions = {
-  readonly state: StateDirectory;
-  readonly control: HostPort;
-  readonly handlers: LinkHandlers;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Uniform in [0, 1); Math.random if not given. Spreads reconnects and renewals. */
-  readonly random?: () => number;
-};
 
 /** A data plane's only connection to its control plane. It keeps itself up until it is disposed. */
 export type Link = {

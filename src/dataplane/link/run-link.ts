@@ -14,7 +14,7 @@ import { judgeControlPlane } from './judge-control-plane.ts';
 import type { LinkStatus } from './link-handlers.ts';
 import { type LinkSession, openSession } from './link-session.ts';
 import { subscriptionsOf } from './link-subscriptions.ts';
-import type { LinkOptions } from './open-link.ts';
+import type { LinkOptions } from './link-options.ts';
 import { renewalDueAt } from './renewal-schedule.ts';
 import type { RpcConnection } from './rpc-connection.ts';
 import type { AppliedVersions } from './subscription.ts';
