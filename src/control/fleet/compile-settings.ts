@@ -19,7 +19,7 @@ import {
   SocketAddressSchema,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { compileCadence, compileTlsPolicy } from '../../core/policy/compile-policy.ts';
-import type { Mode } from '../../core/policy/mode.ts';
+import type { Mode, Origination } from '../../core/policy/mode.ts';
 import { defaultPolicy, type Policy, type Tier } from '../../core/policy/policy.ts';
 import { decodePem } from '../../core/x509/pem.ts';
 import { parseHostPort } from '../../platform/network/host-port.ts';
@@ -122,7 +122,7 @@ function compileOutbound(view: FleetView, proxy: ProxyRecord, { endpointId, list
   });
 }
 
-function originationOf(view: FleetView, paths: readonly PathRecord[], path: PathRecord): 'plaintext' | 'mtls' {
+function originationOf(view: FleetView, paths: readonly PathRecord[], path: PathRecord): Origination {
   return view.modes.get(path.id)?.origination ?? (endpointModeOf(paths, view.modes) === 'enforce' ? 'mtls' : 'plaintext');
 }
 
@@ -159,4 +159,8 @@ const wireModes: { readonly [mode in Mode]: WireMode } = {
   enforce: WireMode.ENFORCE,
 };
 const wireProtocols = { http: WireProtocol.HTTP, tcp: WireProtocol.TCP } as const;
-const wireOriginations = { plaintext: WireOrigination.PLAINTEXT, mtls: WireOrigination.MTLS } as const;
+const wireOriginations: { readonly [origination in Origination]: WireOrigination } = {
+  plaintext: WireOrigination.PLAINTEXT,
+  mtls: WireOrigination.MTLS,
+  tls: WireOrigination.TLS,
+};

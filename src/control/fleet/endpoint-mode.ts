@@ -1,9 +1,9 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import { type Mode, weakerMode } from '../../core/policy/mode.ts';
+import { type Mode, type Origination, weakerMode } from '../../core/policy/mode.ts';
 import type { PathRecord } from '../inventory/record.ts';
 
 /** The two ends of a path, as its stage has them. */
-export type ModeOfPath = { readonly receiverMode: Mode; readonly origination: 'plaintext' | 'mtls' };
+export type ModeOfPath = { readonly receiverMode: Mode; readonly origination: Origination };
 
 /**
  * What a peer meets that cannot be told to belong to one path: the weakest mode over the endpoint's paths.

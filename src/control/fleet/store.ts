@@ -21,14 +21,14 @@ export type JoinedProxy = {
   readonly connected: boolean;
 };
 
-/** What a path's stage means for both of its ends, and the step that said so. */
+/** What a path's stage means for both of its ends. */
 export type PathMode = {
   readonly pathId: EntityId<'path'>;
   readonly environment: string;
   readonly region: string;
   readonly receiverMode: Mode;
-  readonly origination: Extract<Origination, 'plaintext' | 'mtls'>;
-  readonly stepId: EntityId<'step'>;
+  readonly origination: Origination;
+  readonly updatedAt: Instant;
 };
 
 /** What one proxy must run, and what it said about it. */
@@ -116,7 +116,7 @@ export async function listPathModes(queries: Queries, scope: Scope): Promise<rea
     region: row.region,
     receiverMode: row.receiver_mode as Mode,
     origination: row.origination as PathMode['origination'],
-    stepId: row.step_id as EntityId<'step'>,
+    updatedAt: row.updated_at,
   }));
 }
 
@@ -126,7 +126,7 @@ export async function upsertPathMode(queries: Queries, mode: PathMode): Promise<
     region: mode.region,
     receiver_mode: mode.receiverMode,
     origination: mode.origination,
-    step_id: mode.stepId,
+    updated_at: mode.updatedAt,
   };
   await tables(queries)
     .insertInto('path_modes')
@@ -280,7 +280,7 @@ type SettingsRow = Place & {
 const tables = (queries: Queries) =>
   queries.withTables<{
     proxies: ProxyRow;
-    path_modes: Place & { path_id: string; receiver_mode: string; origination: string; step_id: string };
+    path_modes: Place & { path_id: string; receiver_mode: string; origination: string; updated_at: number };
     proxy_settings: SettingsRow;
     renewal_epochs: Place & { proxy_id: string; epoch: number; requested_at: number };
     fleet_revision: { id: number; value: number; compiled_from: string };

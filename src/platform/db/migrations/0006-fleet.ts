@@ -23,7 +23,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn('region', 'text', (column) => column.notNull())
     .addColumn('receiver_mode', 'text', (column) => column.notNull())
     .addColumn('origination', 'text', (column) => column.notNull())
-    .addColumn('step_id', 'text', (column) => column.notNull())
+    .addColumn('updated_at', 'bigint', (column) => column.notNull())
     .execute();
   await db.schema
     .createTable('proxy_settings')

@@ -1,0 +1,69 @@
+import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import { exceptionKinds } from '../../core/policy/exception-kind.ts';
+import type { Tier } from '../../core/policy/policy.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { Queries } from '../../platform/db/database.ts';
+import type { ExceptionRecord, PathRecord } from '../inventory/record.ts';
+import { listEndpoints, listExceptions, listPaths } from '../inventory/store.ts';
+import { deliveryFacts, type ProxyDelivery } from './delivery-facts.ts';
+
+/** One environment as a rollout needs it: who calls whom, what excepts it, and how far the settings of both ends have come. */
+export type FleetFacts = {
+  readonly paths: readonly {
+    readonly pathId: EntityId<'path'>;
+    readonly endpointId: EntityId<'endpoint'>;
+    readonly callerServiceId: EntityId<'service'>;
+    readonly caller: SpiffeId;
+    /** `one-way`: the endpoint is outside of the trust domain. */
+    readonly protection: 'mutual' | 'one-way';
+    /** Only what holds the path as it is; an exception that names a remaining hop does not. */
+    readonly exception: { readonly owner: string; readonly until: Instant } | null;
+    readonly callerProxies: readonly EntityId<'proxy'>[];
+  }[];
+  readonly endpoints: readonly {
+    readonly endpointId: EntityId<'endpoint'>;
+    readonly serviceId: EntityId<'service'>;
+    readonly tier: Tier;
+    readonly unit: 'call' | 'connection';
+    readonly receivers: readonly EntityId<'proxy'>[];
+  }[];
+  readonly deliveries: ReadonlyMap<EntityId<'proxy'>, ProxyDelivery['delivery']>;
+};
+
+/** Ten queries, whatever the fleet's size. Exceptions that ended before `now` count for nothing. */
+export async function readFleet(queries: Queries, environment: string, now: Instant): Promise<FleetFacts> {
+  const delivery = await deliveryFacts(queries, [environment]);
+  const endpoints = await listEndpoints(queries, [environment]);
+  const exceptions = (await listExceptions(queries, [environment])).filter(({ until }) => until > now);
+  const external = new Set(endpoints.flatMap(({ id, external }) => (external === null ? [] : [id])));
+  const paths = await listPaths(queries, [environment]);
+  return {
+    paths: paths.map((path) => ({
+      pathId: path.id,
+      endpointId: path.endpointId,
+      callerServiceId: path.callerServiceId,
+      caller: path.caller,
+      protection: external.has(path.endpointId) ? 'one-way' : 'mutual',
+      exception: exceptionOf(path, exceptions),
+      callerProxies: (delivery.callersOf.get(path.id) ?? []).map(({ proxyId }) => proxyId),
+    })),
+    endpoints: endpoints.map(({ id, serviceId, tier, protocol }) => ({
+      endpointId: id,
+      serviceId,
+      tier,
+      unit: protocol === 'tcp' ? 'connection' : 'call',
+      receivers: (delivery.receiversOf.get(id) ?? []).map(({ proxyId }) => proxyId),
+    })),
+    deliveries: new Map([...delivery.proxies].map(([id, proxy]) => [id, proxy.delivery])),
+  };
+}
+
+/** Of several the one that lasts longest. */
+function exceptionOf(path: PathRecord, exceptions: readonly ExceptionRecord[]): { readonly owner: string; readonly until: Instant } | null {
+  const holding = exceptions.filter(
+    ({ kind, of }) => exceptionKinds[kind].holdsPath && (of.kind === 'path' ? of.pathId === path.id : of.endpointId === path.endpointId),
+  );
+  const longest = holding.toSorted((a, b) => b.until - a.until)[0];
+  return longest === undefined ? null : { owner: longest.owner, until: longest.until };
+}
