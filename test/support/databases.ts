@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe } from 'node:test';
+import { after, describe } from 'node:test';
 import { findPostgres, type PostgresCluster, startCluster } from './postgres-cluster.ts';
 
 /** Gives the address of a new, empty database each time. */
@@ -9,7 +9,7 @@ export type NewDatabaseUrl = () => Promise<string>;
 
 /**
  * Runs a group of tests once on SQLite and once on PostgreSQL. Where there is no PostgreSQL the second run is skipped by name;
- * with CI=true it fails.
+ * with CI=true it fails. All groups of a process share one cluster.
  */
 export function forEachDatabase(name: string, tests: (newUrl: NewDatabaseUrl, kind: 'sqlite' | 'postgres') => void): void {
   describe(`${name} on SQLite`, () => {
@@ -20,14 +20,15 @@ export function forEachDatabase(name: string, tests: (newUrl: NewDatabaseUrl, ki
   });
   const skip = postgres === null && process.env['CI'] !== 'true' ? 'no PostgreSQL here' : false;
   describe(`${name} on PostgreSQL`, { skip }, () => {
-    let cluster: PostgresCluster | null = null;
-    before(async () => {
-      if (postgres === null) throw new Error('PostgreSQL is missing, and with CI=true nothing may be left out');
-      cluster = await startCluster(postgres);
-    });
-    after(async () => cluster?.stop());
-    tests(async () => cluster!.createDatabase(), 'postgres');
+    tests(async () => (await sharedCluster()).createDatabase(), 'postgres');
   });
 }
 
+function sharedCluster(): Promise<PostgresCluster> {
+  if (postgres === null) throw new Error('PostgreSQL is missing, and with CI=true nothing may be left out');
+  return (cluster ??= startCluster(postgres));
+}
+
 const postgres = await findPostgres();
+let cluster: Promise<PostgresCluster> | null = null;
+after(async () => (await cluster)?.stop());

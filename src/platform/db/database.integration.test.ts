@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { Kysely, sql } from 'kysely';
@@ -32,7 +33,7 @@ const insert =
 const names = async (queries: Queries): Promise<string[]> =>
   (await things(queries).selectFrom('things').select('name').orderBy('name').execute()).map(({ name }) => name);
 
-forEachDatabase('the database', (newUrl) => {
+forEachDatabase('the database', (newUrl, kind) => {
   test('a unit that throws takes nothing with it but itself', async () => {
     await using database = await open(await newUrl());
     const results = await Promise.allSettled([
@@ -72,6 +73,59 @@ forEachDatabase('the database', (newUrl) => {
       Array.from({ length: 20 }, (_, index) => `entry ${index}`).filter((_, index) => index !== 7),
     );
     assert.ok(sealed.length <= 2, `${sealed.length} commits for 20 concurrent units`);
+  });
+
+  test('units that come by events of one turn of the loop share one commit', async () => {
+    let commits = 0;
+    await using database = await open(await newUrl(), async () => void commits++);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let left = 20;
+    for (let index = 0; index < 20; index++) {
+      // Between two immediates every promise that can settle does: as between the requests of two sockets.
+      setImmediate(async () => {
+        await database.commit(async (unit) => {
+          unit.stage('x');
+          await insert(`thing ${index}`)(unit);
+        });
+        if (--left === 0) resolve();
+      });
+    }
+    await promise;
+    assert.equal(commits, 1);
+  });
+
+  test('more texts of statements than the cache holds', async () => {
+    await using database = await open(await newUrl());
+    await database.commit(insert('a', 7));
+    for (let round = 0; round < 2; round++) {
+      for (let index = 0; index < 600; index++) {
+        const { rows } = await sql.raw<{ n: number }>(`select size + ${index} as n from things`).execute(database.queries);
+        assert.equal(Number(rows[0]?.n), 7 + index);
+      }
+    }
+  });
+
+  test('a unit that goes on after a failed statement is kept whole by SQLite, refused by PostgreSQL; its neighbours are kept', async () => {
+    await using database = await open(await newUrl());
+    const [, swallowed] = await Promise.allSettled([
+      database.commit(insert('a')),
+      database.commit(async (unit) => {
+        await insert('b')(unit);
+        await insert('a')(unit).catch(() => undefined);
+        await insert('c')(unit);
+      }),
+      database.commit(insert('d')),
+    ]);
+    assert.equal(swallowed.status, kind === 'sqlite' ? 'fulfilled' : 'rejected');
+    assert.deepEqual(await names(database.queries), kind === 'sqlite' ? ['a', 'b', 'c', 'd'] : ['a', 'd']);
+  });
+
+  test('nothing can be committed once the database is closed', async () => {
+    const database = await open(await newUrl());
+    const last = database.commit(insert('a'));
+    await database[Symbol.asyncDispose]();
+    assert.equal(await last, 'a');
+    await assert.rejects(database.commit(insert('b')));
   });
 
   test('a seal that throws fails every unit of the commit, and nothing of it stays', async () => {
@@ -134,8 +188,48 @@ forEachDatabase('the database', (newUrl) => {
     }
     await assert.rejects(openDatabase<string>({ url }), { code: 'database-unsafe' });
   });
+
+  if (kind === 'sqlite') {
+    test('the file and its log are readable by their owner only', async () => {
+      const url = await newUrl();
+      await using database = await open(url);
+      await database.commit(insert('a'));
+      for (const suffix of ['', '-wal']) assert.equal(statSync(url.slice('sqlite:'.length) + suffix).mode & 0o777, 0o600);
+    });
+    return;
+  }
+
+  test('a lost connection fails the commit that it carried, and no later one', async () => {
+    const url = await newUrl();
+    await using database = await open(url);
+    await using other = await openDatabase<string>({ url });
+    // More often than the pool has connections: none is leaked.
+    for (let round = 0; round < 12; round++) {
+      const lost = database.commit(async (unit) => {
+        await insert(`lost ${round}`)(unit);
+        const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(unit.queries);
+        await sql`select pg_terminate_backend(${rows[0]!.pid}, 5000)`.execute(other.queries);
+        if (round % 2 === 0) await names(unit.queries);
+      });
+      await assert.rejects(lost);
+    }
+    await database.commit(insert('kept'));
+    assert.deepEqual(await names(database.queries), ['kept']);
+  });
+
+  test('a lost connection breaks no read but the one that meets it', async () => {
+    const url = await newUrl();
+    await using database = await open(url);
+    await using other = await openDatabase<string>({ url });
+    const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(database.queries);
+    await sql`select pg_terminate_backend(${rows[0]!.pid}, 5000)`.execute(other.queries);
+    await names(database.queries).catch(() => undefined);
+    assert.deepEqual(await names(database.queries), []);
+  });
 });
 
-test('an unknown scheme is refused', async () => {
-  await assert.rejects(openDatabase({ url: 'mysql://x' }), { code: 'input-invalid' });
+test('an address that names no database is refused', async () => {
+  for (const url of ['mysql://x', '', 'sqlite:', 'sqlite::memory:', 'sqlite:/nowhere/at/all.sqlite', 'sqlite:/']) {
+    await assert.rejects(openDatabase({ url }), { code: 'input-invalid' }, url);
+  }
 });

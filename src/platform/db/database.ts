@@ -18,7 +18,7 @@ export type Seal<Staged> = (queries: Queries, staged: readonly Staged[]) => Prom
  * Durability: when `commit` resolves, its unit is on disk (SQLite: WAL with synchronous=FULL; PostgreSQL: synchronous_commit=on).
  * Ordering: units of one process run one after another; concurrent calls share one transaction and one flush.
  * Retries: none; a unit that throws is rolled back alone (savepoint) and its error goes to its caller.
- * Inside a unit only the database may be awaited.
+ * Inside a unit only the database may be awaited, and a statement that failed ends it: PostgreSQL takes no more after one.
  */
 export type Database<Staged = never> = {
   readonly kind: 'sqlite' | 'postgres';

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Queries, Seal, UnitOfWork } from './database.ts';
 
 /** One open transaction on the writer, as the two databases give it. */
@@ -43,9 +44,10 @@ export class GroupCommit<Staged> {
   }
 
   async #drain(): Promise<void> {
-    // What came in the same turn shares the first commit.
-    await Promise.resolve();
     while (this.#waiting.length > 0) {
+      // SQLite commits without a turn of the event loop, so requests that other sockets already hold would each get a flush of their own.
+      // After the poll phase all of them are here.
+      await setImmediate();
       const batch = this.#waiting.splice(0, MAXIMUM_UNITS);
       await this.#commitBatch(batch);
     }

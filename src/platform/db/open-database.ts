@@ -24,7 +24,8 @@ export async function openDatabase<Staged>({ url, seal }: DatabaseOptions<Staged
 }
 
 async function openByScheme<Staged>(url: string, seal: Seal<Staged> | null) {
-  if (url.startsWith('sqlite:')) return openSqliteDatabase(url.slice('sqlite:'.length), seal);
+  // Reader and writer are two connections, so a database in memory would be two databases.
+  if (/^sqlite:[^:]/.test(url)) return openSqliteDatabase(url.slice('sqlite:'.length), seal);
   if (/^postgres(ql)?:\/\//.test(url)) return openPostgresDatabase(url, seal);
-  throw new Problem('input-invalid', 'Cannot open database: unknown scheme, expected sqlite:PATH or postgres://…');
+  throw new Problem('input-invalid', 'Cannot open database: unknown address, expected sqlite:PATH or postgres://…');
 }

@@ -4,7 +4,10 @@ import { Problem } from '../../core/problems/problem.ts';
 import type { Database, Queries, Seal } from './database.ts';
 import { GroupCommit, type WriterTransaction } from './group-commit.ts';
 
-/** Opens a PostgreSQL database. @throws database-unsafe when the server's settings could lose a commit */
+/**
+ * Opens a PostgreSQL database. A connection lost during COMMIT leaves the outcome unknown: the caller gets the error, and nothing is
+ * tried again here. The next commit takes a new connection. @throws database-unsafe when the server's settings could lose a commit
+ */
 export async function openPostgresDatabase<Staged>(
   url: string,
   seal: Seal<Staged> | null,
@@ -13,10 +16,14 @@ export async function openPostgresDatabase<Staged>(
     connectionString: url,
     max: MAXIMUM_CONNECTIONS,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
     types: { getTypeParser },
   });
-  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+  // A connection that breaks is replaced by the pool. Without listeners the event would end the process: the pool listens to idle
+  // connections only, so one that breaks between two statements of a unit needs a listener of its own; the next statement rejects.
   pool.on('error', () => undefined);
+  pool.on('connect', (client) => void client.on('error', () => undefined));
   const queries: Queries = new Kysely({ dialect: new PostgresDialect({ pool }) });
   try {
     await checkDurability(queries);
@@ -64,3 +71,5 @@ function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: never) 
 
 const MAXIMUM_CONNECTIONS = 10;
 const CONNECT_TIMEOUT_MS = 10_000;
+/** A replica that hangs inside a commit holds the log's lock; the server ends its session, so that the others go on. */
+const IDLE_TRANSACTION_MS = 30_000;

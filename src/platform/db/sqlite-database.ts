@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { Problem } from '../../core/problems/problem.ts';
@@ -5,14 +6,23 @@ import type { Database, Queries, Seal } from './database.ts';
 import { GroupCommit } from './group-commit.ts';
 import { SqliteDialect } from './sqlite-dialect.ts';
 
-/** Opens a SQLite file with a writer and a reader connection. @throws database-unsafe when its settings could lose a commit */
+/**
+ * Opens a SQLite file with a writer and a reader connection; makes it, for its owner only, if there is none.
+ * @throws database-unsafe when its settings could lose a commit, input-invalid if the path names no file that can be opened
+ */
 export function openSqliteDatabase<Staged>(
   path: string,
   seal: Seal<Staged> | null,
 ): { readonly database: Database<Staged>; readonly migrate: Queries } {
+  makeFile(path);
   const writerFile = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
-  writerFile.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000');
-  checkDurability(writerFile);
+  try {
+    writerFile.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000');
+    checkDurability(writerFile);
+  } catch (error) {
+    writerFile.close();
+    throw error;
+  }
   const readerFile = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
   readerFile.exec('PRAGMA query_only = ON');
   const writer: Queries = new Kysely({ dialect: new SqliteDialect(writerFile) });
@@ -39,6 +49,17 @@ export function openSqliteDatabase<Staged>(
   return { database, migrate: writer };
 }
 
+/** SQLite would create the file by the umask; the WAL gets the mode of the database. */
+function makeFile(path: string): void {
+  try {
+    closeSync(openSync(path, 'a', OWNER_ONLY));
+  } catch (cause) {
+    throw new Problem('input-invalid', `Cannot open database: ${JSON.stringify(path)} cannot be written, expected a file of this user`, {
+      cause,
+    });
+  }
+}
+
 /** WAL with synchronous=FULL flushes at every commit; anything weaker may answer before the disk has it. */
 export function checkDurability(file: DatabaseSync): void {
   const journal = file.prepare('PRAGMA journal_mode').get()?.['journal_mode'];
@@ -52,4 +73,5 @@ export function checkDurability(file: DatabaseSync): void {
 }
 
 const FULL = 2;
+const OWNER_ONLY = 0o600;
 const BUSY_TIMEOUT_MS = 10_000;

@@ -48,28 +48,30 @@ export class SqliteDialect implements Dialect {
   }
 }
 
+type Prepared = { readonly statement: StatementSync; readonly hasRows: boolean };
+
 class SqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #statements = new Map<string, Prepared>();
 
   constructor(database: DatabaseSync) {
     this.#database = database;
   }
 
   async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    const statement = this.#prepare(sql);
+    const { statement, hasRows } = this.#prepare(sql);
     const values = parameters.map(toSqlite);
-    if (statement.columns().length > 0) return { rows: statement.all(...values) as R[] };
+    if (hasRows) return { rows: statement.all(...values) as R[] };
     const { changes, lastInsertRowid } = statement.run(...values);
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
   }
 
   async *streamQuery<R>(query: CompiledQuery): AsyncIterableIterator<QueryResult<R>> {
-    for (const row of this.#prepare(query.sql).iterate(...query.parameters.map(toSqlite))) yield { rows: [row as R] };
+    for (const row of this.#prepare(query.sql).statement.iterate(...query.parameters.map(toSqlite))) yield { rows: [row as R] };
   }
 
   run(sql: string): void {
-    this.#prepare(sql).run();
+    this.#prepare(sql).statement.run();
   }
 
   close(): void {
@@ -77,13 +79,18 @@ class SqliteConnection implements DatabaseConnection {
     if (this.#database.isOpen) this.#database.close();
   }
 
-  #prepare(sql: string): StatementSync {
-    const known = this.#statements.get(sql);
-    if (known !== undefined) return known;
-    const statement = this.#database.prepare(sql);
-    if (this.#statements.size >= MAXIMUM_STATEMENTS) this.#statements.delete(this.#statements.keys().next().value!);
-    this.#statements.set(sql, statement);
-    return statement;
+  /** The least recently used statement gives way: a map keeps its keys in the order in which they were set. */
+  #prepare(sql: string): Prepared {
+    let prepared = this.#statements.get(sql);
+    if (prepared === undefined) {
+      const statement = this.#database.prepare(sql);
+      prepared = { statement, hasRows: statement.columns().length > 0 };
+      if (this.#statements.size >= MAXIMUM_STATEMENTS) this.#statements.delete(this.#statements.keys().next().value!);
+    } else {
+      this.#statements.delete(sql);
+    }
+    this.#statements.set(sql, prepared);
+    return prepared;
   }
 }
 
