@@ -38,7 +38,12 @@ export function makeSigningRequest(uris: readonly string[]): { readonly der: Buf
   const names = extension('551d11', false, sequence(...uris.map((uri) => wrap(0x86, Buffer.from(uri)))));
   // extensionRequest, PKCS#9
   const attribute = sequence(oid('2a864886f70d01090e'), wrap(0x31, sequence(names)));
-  const info = sequence(integer(Buffer.from([0])), sequence(), publicKey.export({ format: 'der', type: 'spki' }), wrap(0xa0, attribute));
+  const info = sequence(
+    integer(Buffer.from([0])),
+    sequence(),
+    publicKey.export({ format: 'der', type: 'spki' }),
+    uris.length === 0 ? wrap(0xa0) : wrap(0xa0, attribute),
+  );
   const der = sequence(info, ecdsaWithSha256(), wrap(0x03, Buffer.from([0]), sign('sha256', info, privateKey)));
   return { der, key: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString() };
 }

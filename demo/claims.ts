@@ -1,9 +1,12 @@
 import type { RunFacts } from './facts.ts';
+import type { StepName } from './step-name.ts';
 
 /** What the demo claims. `judge` answers null if it holds, else why it does not; `unmeasured` if no step came so far. */
 export type Claim = {
   readonly name: ClaimName;
   readonly sentence: string;
+  /** The step without which it cannot be judged; null: every run shows it. */
+  readonly step: StepName | null;
   readonly judge: (facts: RunFacts) => string | null;
 };
 
@@ -31,11 +34,11 @@ export type ClaimName =
 export type Judged = { readonly claim: Claim; readonly problem: string | null };
 
 /** Judges every claim; one whose facts were never measured fails by that. */
-export function judgeClaims(facts: RunFacts, without: readonly ClaimName[] = []): readonly Judged[] {
-  return claims.filter(({ name }) => !without.includes(name)).map((claim) => ({ claim, problem: claim.judge(facts) }));
+export function judgeClaims(facts: RunFacts, names?: readonly ClaimName[]): readonly Judged[] {
+  return claims.filter(({ name }) => names?.includes(name) ?? true).map((claim) => ({ claim, problem: claim.judge(facts) }));
 }
 
-const UNMEASURED = 'not measured';
+export const UNMEASURED = 'not measured';
 const LEAST_CALLS_PER_SECOND = 200;
 const LEAST_CALLS_PER_SECOND_AND_PATH = 5;
 const LONGEST_ROLLBACK_SECONDS = 5;
@@ -48,12 +51,14 @@ const LARGEST_TELEMETRY_DIFFERENCE = 0.01;
 export const claims: readonly Claim[] = [
   {
     name: 'fleet-discovered',
+    step: 'discover',
     sentence: 'discovery by real handshakes finds every endpoint',
     judge: ({ discovered }) =>
       measured(discovered, (found) => (found.found === found.expected ? null : `${found.found} of ${found.expected} endpoints found`)),
   },
   {
     name: 'traffic-steady',
+    step: null,
     sentence: `at least ${LEAST_CALLS_PER_SECOND} calls a second in all and ${LEAST_CALLS_PER_SECOND_AND_PATH} on each path, no silent second`,
     judge: ({ steadiness }) =>
       measured(steadiness, ({ callsPerSecond, fewestPerSecond, paths }) => {
@@ -67,6 +72,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'no-call-failed',
+    step: null,
     sentence: 'no call fails by waves, rotation, proxies put in, or a restart of the control plane',
     judge: ({ calls }) =>
       measured(calls, ({ failed, failures }) =>
@@ -77,6 +83,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'undeclared-caller-held',
+    step: 'waves',
     sentence: 'a caller that enforcement would refuse is named by the plan and holds the gate, and no call of it fails',
     judge: ({ undeclared }) =>
       measured(undeclared, ({ namedByPlan, failedCalls }) => {
@@ -86,6 +93,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'rollback-in-time',
+    step: 'waves',
     sentence: `a wave whose caller lacks the root rolls itself back within ${LONGEST_ROLLBACK_SECONDS} s of the first failure`,
     judge: ({ rollbacks }) => {
       if (rollbacks.length === 0) return 'no rollback';
@@ -95,6 +103,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'coverage-complete',
+    step: 'waves',
     sentence: 'every path is proven mutual TLS or an exception with owner and end date',
     judge: ({ paths, exceptions }) =>
       measured(paths, ({ proven, excepted, total }) => {
@@ -105,6 +114,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'calls-covered',
+    step: 'waves',
     sentence: 'after the waves the tap can read no call, and origins are told the proved caller of each that is no exception',
     judge: ({ channelsAfter, coverage }) =>
       measured(channelsAfter, ({ readable, received }) => {
@@ -115,6 +125,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'drills-refused',
+    step: 'drills',
     sentence: 'every drill is refused, and the good handshake of each endpoint passes',
     judge: ({ drills }) =>
       measured(drills, ({ fired, refused, passed, endpoints }) => {
@@ -125,6 +136,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'rotation-served',
+    step: 'rotate',
     sentence: 'every certificate is rotated and the new one is served, without a failed call',
     judge: ({ rotation }) =>
       measured(rotation, ({ certificates, failed }) => {
@@ -134,6 +146,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'revocation-in-time',
+    step: 'suspend',
     sentence: `a suspended identity's last call arrives within ${LONGEST_REVOCATION_SECONDS} s, over open, resumed and new connections`,
     judge: ({ revocation }) =>
       measured(revocation, ({ secondsToLastAcceptedCall, acceptedBefore }) => {
@@ -144,6 +157,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'revoked-identity-shut-out',
+    step: 'suspend',
     sentence: 'a suspended identity is refused its renewal, its join and its stream',
     judge: ({ revocation }) =>
       measured(revocation, ({ renewalRefused, joinRefused, streamRefused }) => {
@@ -155,6 +169,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'impostor-refused',
+    step: 'waves',
     sentence: 'the impostor succeeds before, and never after enforcement',
     judge: ({ impersonation }) =>
       measured(impersonation, ({ attempts, succeededBefore, succeededAfter }) => {
@@ -164,11 +179,13 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'identity-headers-stripped',
+    step: 'proxies',
     sentence: 'no forged identity header ever reaches an origin through a sidecar, in any mode',
     judge: ({ forgedIdentities }) => measured(forgedIdentities, (count) => (count === 0 ? null : `${count} forged headers arrived`)),
   },
   {
     name: 'tap-silent-after-drain',
+    step: 'waves',
     sentence: "the run's marker is readable on the wire before, and never after an endpoint's drain",
     judge: ({ tap }) =>
       measured(tap, ({ markersBefore, markersAfter }) => {
@@ -178,6 +195,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'sockets-refuse-plaintext',
+    step: 'sockets',
     sentence: 'every listening TCP socket of the fleet refuses plaintext or is a named exception with owner and end date',
     judge: ({ sockets }) =>
       measured(sockets, (all) => {
@@ -187,6 +205,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'telemetry-agrees',
+    step: 'telemetry',
     sentence: "Countersign's telemetry agrees with what the observer saw",
     judge: ({ telemetry }) =>
       measured(telemetry, ({ observed, counted }) => {
@@ -198,6 +217,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'log-complete',
+    step: 'log',
     sentence: 'the exported log verifies offline, and every certificate seen in use stands in it',
     judge: ({ audit }) =>
       measured(audit, ({ verified, missing }) => {
@@ -207,6 +227,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'checkpoints-consistent',
+    step: 'log',
     sentence: 'every checkpoint that the observer kept is consistent with the last one',
     judge: ({ checkpoints }) =>
       measured(checkpoints, ({ kept, problem }) => {
@@ -216,6 +237,7 @@ export const claims: readonly Claim[] = [
   },
   {
     name: 'in-time',
+    step: null,
     sentence: `the whole run takes less than ${LONGEST_RUN_SECONDS} s`,
     judge: ({ seconds }) => (seconds < LONGEST_RUN_SECONDS ? null : `${seconds.toFixed(0)} s`),
   },

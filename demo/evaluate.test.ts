@@ -68,6 +68,7 @@ function marker(endpoint: string, at: number): TapRecord {
 const rollback: RollbackFact = {
   path: 'partner → orders',
   reasons: [],
+  decidedAt: 0,
   firstFailureAt: 0,
   lastFailureAt: 0,
   restoredAt: 0,

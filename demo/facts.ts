@@ -18,6 +18,8 @@ export type HoldFact = { readonly code: string; readonly path: string; readonly 
 export type RollbackFact = {
   readonly path: string;
   readonly reasons: readonly string[];
+  /** When the rollout decided it, epoch milliseconds. */
+  readonly decidedAt: number;
   /** Epoch milliseconds: the first failed call of its caller, as the observer has it, and the last one. */
   readonly firstFailureAt: number;
   readonly lastFailureAt: number;

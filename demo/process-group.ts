@@ -12,6 +12,7 @@ export type RunningProcess = {
   says(word: string): Promise<string>;
   /** Asks it to end (SIGTERM) and waits; after `graceMs` it is killed. */
   stop(graceMs?: number): Promise<number | string>;
+  signal(kind: NodeJS.Signals): void;
   /** Ends it at once. */
   kill(): Promise<number | string>;
 };
@@ -98,10 +99,6 @@ function watch(name: string, child: ChildProcess, logFile: string): RunningProce
     ended.resolve(code ?? signal ?? 'unknown');
     for (const { word, reject } of waiting) reject(new Error(`${name} ended (${code ?? signal}) before it said ${word}; see ${logFile}`));
   });
-  const signal = (kind: NodeJS.Signals): Promise<number | string> => {
-    child.kill(kind);
-    return ended.promise;
-  };
   return {
     name,
     pid: child.pid,
@@ -116,11 +113,16 @@ function watch(name: string, child: ChildProcess, logFile: string): RunningProce
     },
     stop: async (graceMs = GRACE_MS) => {
       const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
-      const how = await signal('SIGTERM');
+      child.kill('SIGTERM');
+      const how = await ended.promise;
       clearTimeout(timer);
       return how;
     },
-    kill: () => signal('SIGKILL'),
+    signal: (kind) => void child.kill(kind),
+    kill: () => {
+      child.kill('SIGKILL');
+      return ended.promise;
+    },
   };
 }
 

@@ -7,13 +7,13 @@ import { escapeText } from './progress.ts';
 export function toJson(
   facts: RunFacts,
   judged: readonly Judged[],
-  ending: { readonly sabotage: string | null; readonly notYet: readonly string[] },
+  ending: { readonly sabotage: string | null; readonly failure: string | null },
 ): object {
   const { calls, drills, rotation, revocation, impersonation, tap, audit, checkpoints, steadiness } = facts;
   return {
-    ok: judged.every(({ problem }) => problem === null) && ending.notYet.length === 0,
+    ok: judged.every(({ problem }) => problem === null) && ending.failure === null,
     sabotage: ending.sabotage,
-    notYet: ending.notYet,
+    failure: ending.failure,
     coverage: { before: facts.coverage.before, after: facts.coverage.after, endpoints: facts.paths },
     channels: { before: facts.channelsBefore, after: facts.channelsAfter },
     exceptions: facts.exceptions,
@@ -29,6 +29,7 @@ export function toJson(
     holds: facts.holds.map((hold) => ({ ...hold, since: toIso(hold.since) })),
     rollbacks: facts.rollbacks.map((rollback) => ({
       ...rollback,
+      decidedAt: toIso(rollback.decidedAt),
       firstFailureAt: toIso(rollback.firstFailureAt),
       lastFailureAt: toIso(rollback.lastFailureAt),
       restoredAt: toIso(rollback.restoredAt),

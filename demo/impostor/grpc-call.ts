@@ -8,7 +8,13 @@ export type GrpcAnswer = { readonly messages: readonly Buffer[]; readonly status
  * One gRPC call as anybody could make it, over TLS with a stolen key or without any. Ends with the first message, with the
  * status, or with the connection, whichever comes first.
  */
-export async function callGrpc(address: string, method: string, message: Buffer, credential: StolenIdentity | null): Promise<GrpcAnswer> {
+export async function callGrpc(
+  address: string,
+  method: string,
+  message: Buffer,
+  credential: StolenIdentity | null,
+  kind: 'unary' | 'stream' = 'unary',
+): Promise<GrpcAnswer> {
   const { promise, resolve } = Promise.withResolvers<GrpcAnswer>();
   const end = (messages: readonly Buffer[], status: number | null, failure: string | null): void => resolve({ messages, status, failure });
   // Whom it talks to does not matter to a thief.
@@ -38,6 +44,7 @@ export async function callGrpc(address: string, method: string, message: Buffer,
   const frame = Buffer.alloc(5);
   frame.writeUInt32BE(message.length, 1);
   stream.write(Buffer.concat([frame, message]));
+  if (kind === 'unary') stream.end();
   const answer = await promise;
   session.destroy();
   return answer;

@@ -12,13 +12,12 @@ export async function useStolenIdentity(
   stolen: StolenIdentity,
   joinToken: string,
 ): Promise<StolenIdentityUse> {
-  const { der } = makeSigningRequest([spiffeId]);
   return {
-    renewal: await callGrpc(address, 'countersign.v1.EnrollmentService/Renew', encodeField(1, der), stolen),
+    renewal: await callGrpc(address, 'countersign.v1.EnrollmentService/Renew', encodeField(1, makeSigningRequest([spiffeId]).der), stolen),
     join: await callGrpc(
       address,
       'countersign.v1.EnrollmentService/Join',
-      Buffer.concat([encodeField(1, joinToken), encodeField(2, der)]),
+      Buffer.concat([encodeField(1, joinToken), encodeField(2, makeSigningRequest([]).der)]),
       null,
     ),
     stream: await callGrpc(
@@ -26,6 +25,7 @@ export async function useStolenIdentity(
       'envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
       Buffer.concat([encodeField(2, 'type.googleapis.com/countersign.v1.TrustBundle'), encodeField(3, '*')]),
       stolen,
+      'stream',
     ),
   };
 }

@@ -1,0 +1,103 @@
+import type { ControlPlane } from './control-plane.ts';
+import { environment, type ServiceName } from './fleet.ts';
+import { rolloutName } from './declaration.ts';
+
+/** What the demo reads of the REST API's answers; the shapes are those of docs/reference, not imported from the product. */
+
+export type Reason = {
+  readonly code: string;
+  readonly pathId?: string;
+  readonly endpointId?: string;
+  readonly caller?: string;
+  readonly refusal?: string;
+  readonly firstSeenAt?: number;
+};
+
+export type RolloutStatus = {
+  readonly status: string;
+  readonly holds: readonly { readonly since: number; readonly reason: Reason }[];
+  readonly rollbacks: readonly {
+    readonly at: number;
+    readonly wave: number | null;
+    readonly paths: readonly string[];
+    readonly reasons: readonly Reason[];
+    readonly firstFailureAt: number | null;
+    readonly retriedAt: number | null;
+  }[];
+  readonly steps: readonly {
+    readonly stepId: string;
+    readonly kind: string;
+    readonly at: number;
+    readonly wave: number | null;
+    readonly moves: readonly { readonly kind: string; readonly pathId: string; readonly to?: string }[];
+  }[];
+};
+
+export type RolloutPlan = {
+  readonly endpoints: readonly {
+    readonly endpointId: string;
+    readonly holds: readonly Reason[];
+    readonly wouldRefuse: readonly { readonly caller: string | null; readonly reason: string; readonly count: number }[];
+  }[];
+  readonly paths: readonly {
+    readonly pathId: string;
+    readonly endpointId: string;
+    readonly caller: string;
+    readonly stage: string;
+    readonly protection: string;
+    readonly wouldRefuse: readonly { readonly caller: string | null; readonly reason: string; readonly count: number }[];
+    readonly exception: { readonly owner: string; readonly until: number } | null;
+  }[];
+};
+
+export function readStatus(plane: ControlPlane): Promise<RolloutStatus> {
+  return plane.get(`/v1/rollouts/${rolloutName}?environment=${environment}`);
+}
+
+export function readPlan(plane: ControlPlane): Promise<RolloutPlan> {
+  return plane.get(`/v1/rollouts/${rolloutName}/plan?environment=${environment}`);
+}
+
+export async function readProxies(
+  plane: ControlPlane,
+): Promise<readonly { readonly name: string; readonly isAcknowledged: boolean; readonly isConnected: boolean }[]> {
+  const { items } = await plane.get<{
+    readonly items: readonly { readonly name: string; readonly delivery: string; readonly connected: boolean }[];
+  }>('/v1/proxies');
+  return items.map(({ name, delivery, connected }) => ({ name, isAcknowledged: delivery === 'acknowledged', isConnected: connected }));
+}
+
+/** The paths by their ids. */
+export type PathNames = ReadonlyMap<string, { readonly caller: ServiceName; readonly endpoint: ServiceName; readonly name: string }>;
+
+export async function readPathNames(plane: ControlPlane): Promise<PathNames> {
+  const { items } = await plane.get<{
+    readonly items: readonly { readonly id: string; readonly caller: string; readonly endpoint: string }[];
+  }>('/v1/paths');
+  return new Map(
+    items.map(({ id, caller, endpoint }) => {
+      const from = caller.split('/').at(-1) as ServiceName;
+      return [id, { caller: from, endpoint: endpoint as ServiceName, name: `${from} → ${endpoint}` }] as const;
+    }),
+  );
+}
+
+export async function suspend(plane: ControlPlane, spiffeId: string, reason: string): Promise<void> {
+  await plane.post('/v1/identities/suspend', { spiffeId, reason });
+}
+
+export type DrillCounts = { readonly fired: number; readonly refused: number; readonly passed: number; readonly endpoints: number };
+
+export async function readDrills(plane: ControlPlane): Promise<DrillCounts> {
+  const { items } = await plane.get<{
+    readonly items: readonly { readonly endpoint: string; readonly kind: string; readonly verdict: string }[];
+  }>('/v1/drills');
+  const positive = items.filter(({ kind }) => kind === 'positive');
+  const bad = items.filter(({ kind }) => kind !== 'positive');
+  return {
+    fired: bad.length,
+    refused: bad.filter(({ verdict }) => verdict === 'refused').length,
+    passed: new Set(positive.filter(({ verdict }) => verdict === 'passed').map(({ endpoint }) => endpoint)).size,
+    endpoints: new Set(items.map(({ endpoint }) => endpoint)).size,
+  };
+}
