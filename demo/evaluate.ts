@@ -30,17 +30,23 @@ export function evaluateRun(facts: RunFacts, timeline: Timeline, files: { readon
     after: coverageOf(facts.channelsAfter, facts.paths === null ? 0 : facts.paths.proven / facts.paths.total),
   };
   const isAfter = (endpoint: string, at: number): boolean => at >= (closedAt.get(endpoint as ServiceName) ?? Number.POSITIVE_INFINITY);
-  facts.tap = {
-    markersBefore: sum(markers.filter(({ endpoint, at }) => !isAfter(endpoint, at)).map(({ count }) => count)),
-    markersAfter: sum(markers.filter(({ endpoint, at }) => isAfter(endpoint, at)).map(({ count }) => count)),
-  };
+  facts.tap =
+    closedAt.size === 0
+      ? null
+      : {
+          markersBefore: sum(markers.filter(({ endpoint, at }) => !isAfter(endpoint, at)).map(({ count }) => count)),
+          markersAfter: sum(markers.filter(({ endpoint, at }) => isAfter(endpoint, at)).map(({ count }) => count)),
+        };
   const attempts = calls.filter(({ role }) => role === 'impostor');
   const succeeded = attempts.filter((call) => call.received !== null || isAnswered(call));
-  facts.impersonation = {
-    attempts: attempts.length,
-    succeededBefore: succeeded.filter((call) => !isAfter(call.endpoint, call.received?.at ?? call.begunAt)).length,
-    succeededAfter: succeeded.filter((call) => isAfter(call.endpoint, call.received?.at ?? call.begunAt)).length,
-  };
+  facts.impersonation =
+    closedAt.size === 0
+      ? null
+      : {
+          attempts: attempts.length,
+          succeededBefore: succeeded.filter((call) => !isAfter(call.endpoint, call.received?.at ?? call.begunAt)).length,
+          succeededAfter: succeeded.filter((call) => isAfter(call.endpoint, call.received?.at ?? call.begunAt)).length,
+        };
   facts.forgedIdentities = attempts.filter(({ received, detail }) => isForged(received, detail)).length;
   if (facts.undeclared !== null) facts.undeclared = { ...facts.undeclared, failedCalls: countFailed(calls, 'reports') };
   if (facts.revocation !== null && suspended !== null) {

@@ -18,6 +18,8 @@ import { type Step, steps } from './steps.ts';
 import { emptyTimeline } from './timeline.ts';
 
 const exitCodes = { ok: 0, claimFailed: 1, notYet: 2, unnoticed: 3 } as const;
+/** What `countersign` ends with when a command's own module cannot be loaded. */
+const INTERNAL_FAILURE = 70;
 const root = join(import.meta.dirname, '..');
 
 async function main(flags: Flags): Promise<number> {
@@ -30,7 +32,7 @@ async function main(flags: Flags): Promise<number> {
   const plane = new ControlPlane(product, group, join(directory, 'control-plane'));
   endOnSignals(group, plane, flags.keep);
 
-  const notYet = (await plane.try('--version')).code === 0 ? [] : steps.slice(1);
+  const notYet = (await plane.try('server', '--config', join(directory, 'none'))).code === INTERNAL_FAILURE ? steps.slice(1) : [];
   progress.step('Acme Cloud starts, in plaintext, with its observer, its tap and an impostor');
   const cloud = await startAcmeCloud(group, directory, layOut());
   const run: Run = { flags, cloud, plane, progress, facts: noFacts(startedAt), timeline: emptyTimeline(), dataPlanes: new Map() };
