@@ -9,7 +9,7 @@ export const authorityCommands: readonly Command[] = [
   {
     words: 'ca init',
     summary: 'Make the root and the issuing authority; `server` does it by itself at first start.',
-    options: [config, ['--key-type <type>', 'ecdsa-p256, ecdsa-p384, ed25519 or rsa-3072 (default: ecdsa-p256)']],
+    options: [config, ['--key-type <type>', 'P-256, P-384, Ed25519 or RSA-3072 (default: P-256)']],
     client: false,
     example: 'countersign ca init --config countersign.yaml',
     load: () => import('./ca-init.ts'),

@@ -98,7 +98,7 @@ export function receiverModeOf(stage: PathStage): Mode {
 }
 
 /** How the caller's proxies speak on this path. */
-export function originationOf(stage: PathStage): Origination {
+export function originationOf(stage: PathStage): Extract<Origination, 'plaintext' | 'mtls'> {
   return stage === 'observe' || stage === 'permissive' ? 'plaintext' : 'mtls';
 }
 

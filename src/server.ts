@@ -1,0 +1,119 @@
+import { chmod, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createBootstrapToken, needsBootstrap } from './control/access/bootstrap-token.ts';
+import type { Authorities } from './control/ca/authorities.ts';
+import { forgetConnections } from './control/fleet/set-connected.ts';
+import { readProxyScopes } from './control/fleet/proxy-scopes.ts';
+import { openTelemetryIngest } from './control/telemetry/ingest-report.ts';
+import { encodePem } from './core/x509/pem.ts';
+import type { Clock } from './platform/clock/clock.ts';
+import { makeSignal } from './platform/clock/signal.ts';
+import type { ServerConfig } from './platform/config/server-config.ts';
+import type { Log } from './platform/log/logger.ts';
+import type { HostPort } from './platform/network/host-port.ts';
+import { createMetrics } from './platform/telemetry/metrics.ts';
+import { openFleetLink } from './server/fleet-link.ts';
+import { openOrMakeAuthorities, openState, type State } from './server/open-state.ts';
+import { startReconcilers } from './server/reconcilers.ts';
+import { renewCredentials } from './server/renew-credentials.ts';
+import { makeCredentials } from './server/server-credentials.ts';
+import { serveAdmin } from './server/serve-admin.ts';
+import { serveDataPlane } from './server/serve-data-plane.ts';
+import { servePublic } from './server/serve-public.ts';
+import type { Signals } from './server/signals.ts';
+
+export type ServerOptions = { readonly config: ServerConfig; readonly clock: Clock; readonly log: Log };
+
+export type RunningServer = AsyncDisposable & {
+  readonly addresses: { readonly admin: HostPort; readonly dataPlane: HostPort; readonly public: HostPort };
+  /** Where the bootstrap token of a first start lies, or null. */
+  readonly bootstrapFile: string | null;
+};
+
+/**
+ * Starts the control plane: state and keys, the three listeners, the reconcilers. Whatever was started is ended again when a later part fails.
+ * @throws database-unsafe, key-file-unsafe, key-locked, input-invalid
+ */
+export async function startServer({ config, clock, log }: ServerOptions): Promise<RunningServer> {
+  await using stack = new AsyncDisposableStack();
+  const state = stack.use(await openState({ config, clock }));
+  const authorities = await openOrMakeAuthorities(state, config, clock);
+  await writeRoots(config, authorities);
+  const metrics = createMetrics();
+  const signals: Signals = {
+    authorities: makeSignal(),
+    settings: makeSignal(),
+    acknowledged: makeSignal(),
+    inventory: makeSignal(),
+    modes: makeSignal(),
+    telemetry: makeSignal(),
+    drills: makeSignal(),
+  };
+  const { database } = state;
+  await forgetConnections({ database });
+  const credentials = await makeCredentials(state, authorities, config, clock);
+  const ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signals.telemetry });
+  const fleet = openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged });
+  const shared = { config, state, authorities, clock, log, metrics, signals };
+  const open = stack.use(await servePublic({ state, clock, log, listen: config.listen.public }));
+  const dataPlane = stack.use(
+    await serveDataPlane({
+      ...shared,
+      credentials: credentials.listener,
+      ingest,
+      fleet,
+      authorityChanged: signals.authorities,
+      drillsChanged: signals.drills,
+    }),
+  );
+  const admin = stack.use(await serveAdmin({ ...shared, credentials: credentials.listener }));
+  stack.use(startReconcilers(shared));
+  const make = () => makeCredentials(state, authorities, config, clock);
+  stack.use(
+    renewCredentials({
+      first: credentials,
+      make,
+      clock,
+      log,
+      use: ({ listener }) => [dataPlane, admin].forEach((server) => server.setCredentials(listener)),
+    }),
+  );
+  const bootstrapFile = await offerBootstrap(state, config, clock);
+  const running = stack.move();
+  const at = (listen: HostPort, port: number): HostPort => ({ host: listen.host, port });
+  return {
+    addresses: {
+      admin: at(config.listen.admin, admin.port),
+      dataPlane: at(config.listen.dataPlane, dataPlane.port),
+      public: at(config.listen.public, open.port),
+    },
+    bootstrapFile,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+/** What clients pin: written at each start, so that it is there before the first question. */
+async function writeRoots({ dataDirectory }: ServerConfig, { roots }: Authorities): Promise<void> {
+  await writeWhole(join(dataDirectory, 'root.pem'), roots.map(({ der }) => encodePem('CERTIFICATE', der)).join(''), 0o644);
+}
+
+async function offerBootstrap(
+  { database }: State,
+  { dataDirectory, environment, region }: ServerConfig,
+  clock: Clock,
+): Promise<string | null> {
+  if (!(await needsBootstrap(database.queries, clock.now()))) return null;
+  const token = await createBootstrapToken({ database }, { environment, region }, clock.now());
+  const file = join(dataDirectory, 'bootstrap.token');
+  await writeWhole(file, `${token.reveal()}\n`, 0o600);
+  // Somebody who sits at the machine may read it; a log collector may not.
+  if (process.stdout.isTTY) process.stdout.write(`bootstrap token (one hour, one use): ${token.reveal()}\n`);
+  return file;
+}
+
+async function writeWhole(file: string, content: string, mode: number): Promise<void> {
+  const temporary = `${file}.tmp`;
+  await writeFile(temporary, content, { mode });
+  await chmod(temporary, mode);
+  await rename(temporary, file);
+}

@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs';
+import { chmod, mkdir } from 'node:fs/promises';
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { AuditedDatabase, StagedEntry } from '../control/audit/entry.ts';
+import { makeSeal } from '../control/audit/make-seal.ts';
+import type { Authorities } from '../control/ca/authorities.ts';
+import { ensureCheckpointKey } from '../control/ca/checkpoint-key.ts';
+import { listAuthorities } from '../control/ca/authority-store.ts';
+import type { AuthorityKeyType } from '../control/ca/create-authority-pair.ts';
+import { initializeAuthorities } from '../control/ca/initialize-authorities.ts';
+import { openAuthorities } from '../control/ca/open-authorities.ts';
+import { type KeySource, unlockKeys } from '../control/ca/unlock-keys.ts';
+import { type NoteVerifier, noteVerifier } from '../core/merkle/signed-note.ts';
+import { Problem } from '../core/problems/problem.ts';
+import type { Clock } from '../platform/clock/clock.ts';
+import type { ServerConfig } from '../platform/config/server-config.ts';
+import type { Seal } from '../platform/db/database.ts';
+import { openDatabase } from '../platform/db/open-database.ts';
+import { createKeyFile, type KeyEncryptionKey } from '../platform/signer/key-encryption-key.ts';
+import { formatHostPort } from '../platform/network/host-port.ts';
+
+/** What everything else stands on: the database with its log, and the keys. */
+export type State = {
+  readonly database: AuditedDatabase;
+  readonly kek: KeyEncryptionKey;
+  readonly verifier: NoteVerifier;
+  [Symbol.asyncDispose](): Promise<void>;
+};
+
+/**
+ * Opens data directory, database, keys and log; what a first start needs is made.
+ * @throws database-unsafe, key-file-unsafe, key-locked
+ */
+export async function openState({ config, clock }: { readonly config: ServerConfig; readonly clock: Clock }): Promise<State> {
+  await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 });
+  await chmod(config.dataDirectory, 0o700);
+  // The key that seals lies in the database that it seals: until it is there, nothing can be recorded.
+  let seal: Seal<StagedEntry> = async () => {
+    throw new Problem('internal', 'Cannot record entry: the log has no key yet');
+  };
+  const database = await openDatabase<StagedEntry>({ url: config.database, seal: (queries, staged) => seal(queries, staged) });
+  try {
+    const kek = await unlockKeys({ database }, await findKeySource(config), clock.now());
+    const { environment, region } = config;
+    const checkpointKey: KeyObject = await ensureCheckpointKey({ database, kek }, { environment, region }, clock.now());
+    const origin = logOrigin(config);
+    seal = makeSeal({ checkpointKey, origin, kind: database.kind, clock });
+    return {
+      database,
+      kek,
+      verifier: noteVerifier(origin, createPublicKey(checkpointKey)),
+      [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await database[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The authorities, made at the first start if nobody ran `ca init`. */
+export async function openOrMakeAuthorities(
+  state: State,
+  config: ServerConfig,
+  clock: Clock,
+  keyType: AuthorityKeyType = 'P-256',
+): Promise<Authorities> {
+  const { database, kek } = state;
+  if ((await listAuthorities(database.queries)).length === 0) {
+    const { trustDomain, region } = config;
+    const crlBaseUrl = `http://${formatHostPort(config.listen.public)}`;
+    const actor = { kind: 'system', name: 'first-start' } as const;
+    await initializeAuthorities({ database, kek }, { trustDomain, environment: '*', region, keyType, crlBaseUrl }, actor, clock.now());
+  }
+  return openAuthorities({ database, kek });
+}
+
+/** The name of the log, first line of its checkpoints: one log for each trust domain and environment. */
+function logOrigin({ trustDomain, environment }: ServerConfig): string {
+  return `${trustDomain}/${environment}/countersign`;
+}
+
+/** A key file is made when there is none and no database that another one has locked. */
+async function findKeySource({ key, dataDirectory }: ServerConfig): Promise<KeySource> {
+  if (key.kind === 'file' && !existsSync(key.path)) await createKeyFile(key.path, { dataDirectory });
+  return { ...key, dataDirectory };
+}

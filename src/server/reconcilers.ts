@@ -1,0 +1,68 @@
+import type { Authorities } from '../control/ca/authorities.ts';
+import { reconcileAuthorities } from '../control/ca/reconcile.ts';
+import { reconcileSettings } from '../control/fleet/reconcile.ts';
+import { listServices } from '../control/inventory/store.ts';
+import { reconcile as reconcileRollouts } from '../control/rollouts/reconcile.ts';
+import { reconcile as reconcileScans } from '../control/scans/reconcile.ts';
+import { pruneTelemetry } from '../control/telemetry/prune-telemetry.ts';
+import { MINUTE_MS, SECOND_MS } from '../core/time/instant.ts';
+import type { Clock } from '../platform/clock/clock.ts';
+import type { ServerConfig } from '../platform/config/server-config.ts';
+import type { Log } from '../platform/log/logger.ts';
+import type { Metrics } from '../platform/telemetry/metrics.ts';
+import { fleetPort } from './fleet-link.ts';
+import type { State } from './open-state.ts';
+import { type Reconciler, runReconciler } from './run-reconciler.ts';
+import type { Signals } from './signals.ts';
+
+export type ReconcilerDeps = {
+  readonly config: ServerConfig;
+  readonly state: State;
+  readonly authorities: Authorities;
+  readonly signals: Signals;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+};
+
+/** Starts the background work of the control plane. Each reads all state anew, so that a crash at any point is made good by the next run. */
+export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
+  const { config, state, authorities, signals, clock } = deps;
+  const { database } = state;
+  const work: Reconciler[] = [
+    {
+      name: 'authorities',
+      run: () => reconcileAuthorities({ database, authorities, changed: signals.authorities }, clock.now()),
+      wakes: [signals.authorities],
+      intervalMs: SECOND_MS,
+    },
+    {
+      name: 'fleet',
+      run: () => reconcileSettings({ database, trustDomain: config.trustDomain, changed: signals.settings }, clock.now()),
+      wakes: [signals.inventory, signals.modes],
+      intervalMs: SECOND_MS,
+    },
+    {
+      name: 'rollouts',
+      run: () => reconcileRollouts({ database, fleet: fleetPort, modesChanged: signals.modes }, clock.now()),
+      wakes: [signals.telemetry, signals.acknowledged, signals.drills, signals.inventory],
+      intervalMs: SECOND_MS / 2,
+    },
+    {
+      name: 'scans',
+      run: async () => {
+        const environments = new Set((await listServices(database.queries, '*')).map(({ environment }) => environment));
+        for (const environment of environments) await reconcileScans({ database, changed: signals.drills }, environment, clock.now());
+      },
+      wakes: [signals.telemetry, signals.drills],
+      intervalMs: SECOND_MS / 2,
+    },
+    { name: 'telemetry', run: () => pruneTelemetry({ database }, clock.now()), wakes: [], intervalMs: MINUTE_MS },
+  ];
+  const running = work.map((reconciler) => runReconciler(reconciler, deps));
+  return {
+    async [Symbol.asyncDispose]() {
+      await Promise.all(running.map((one) => one[Symbol.asyncDispose]()));
+    },
+  };
+}

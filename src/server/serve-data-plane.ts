@@ -1,0 +1,146 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import type { Authorities } from '../control/ca/authorities.ts';
+import { findCertificate } from '../control/ca/certificate-store.ts';
+import { issueCertificate } from '../control/ca/issue-certificate.ts';
+import { revokeCertificate } from '../control/ca/revoke-certificate.ts';
+import { readRevokedSet } from '../control/ca/revoked-set.ts';
+import { readTrustBundle } from '../control/ca/trust-bundle.ts';
+import { drillRunKinds } from '../control/scans/read-drills.ts';
+import { type DrillJobRecord, findJob, listOpenJobs } from '../control/scans/store.ts';
+import type { TelemetryIngest } from '../control/telemetry/ingest-report.ts';
+import { ingestReport } from '../control/telemetry/ingest-report.ts';
+import { isEntityId } from '../core/ids/entity-id.ts';
+import { DrillJobSchema, Protocol } from '../core/messages/generated/countersign/v1/settings_pb.ts';
+import { DRILL_JOB_TYPE, SETTINGS_TYPE } from '../core/messages/type-urls.ts';
+import type { Clock } from '../platform/clock/clock.ts';
+import type { Signal } from '../platform/clock/signal.ts';
+import type { ServerConfig } from '../platform/config/server-config.ts';
+import type { Log } from '../platform/log/logger.ts';
+import { parseHostPort } from '../platform/network/host-port.ts';
+import { authenticateNode, dismissalOf } from '../protocols/data-plane/authenticate-node.ts';
+import { type DataPlaneListener, type ListenerCredentials, openDataPlaneListener } from '../protocols/data-plane/data-plane-listener.ts';
+import { followRevocations, openRevokedIndex } from '../protocols/data-plane/revoked-index.ts';
+import type { RpcMethod } from '../protocols/data-plane/rpc-method.ts';
+import { issueDrillMethod, revokeDrillMethod } from '../protocols/enrollment/drill-certificate.ts';
+import type { EnrollmentDeps } from '../protocols/enrollment/enrollment-deps.ts';
+import { joinMethod } from '../protocols/enrollment/join.ts';
+import { renewMethod } from '../protocols/enrollment/renew.ts';
+import { telemetryMethod } from '../protocols/telemetry/ingest.ts';
+import { revokedSetSource, trustBundleSource } from '../protocols/xds/authority-sources.ts';
+import { deltaMethod } from '../protocols/xds/delta-stream.ts';
+import type { ResourceSource } from '../protocols/xds/resource-source.ts';
+import { ownSource, probeSource, type ResourceBody } from '../protocols/xds/sources.ts';
+import type { FleetLink } from './fleet-link.ts';
+import type { State } from './open-state.ts';
+
+export type DataPlaneDeps = {
+  readonly config: ServerConfig;
+  readonly state: State;
+  readonly authorities: Authorities;
+  readonly credentials: ListenerCredentials;
+  readonly ingest: TelemetryIngest;
+  readonly fleet: FleetLink;
+  /** Trust bundle, revoked set and suspensions changed. */
+  readonly authorityChanged: Signal;
+  readonly drillsChanged: Signal;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+/** Opens the listener of data planes with every method that they may call. */
+export async function serveDataPlane(deps: DataPlaneDeps): Promise<DataPlaneListener> {
+  const { state, authorities, clock, log, authorityChanged } = deps;
+  const { queries } = state.database;
+  const revoked = await openRevokedIndex(() => readRevokedSet(queries));
+  const trust = { anchors: authorities.roots, intermediates: authorities.issuing.map(({ certificate }) => certificate) };
+  const listener = await openDataPlaneListener({
+    ...deps.config.listen.dataPlane,
+    credentials: deps.credentials,
+    clock,
+    log,
+    authenticate: (chain) =>
+      authenticateNode(
+        { trust: () => trust, findCertificate: (issuer, serial) => findCertificate(queries, issuer, serial), revoked, clock },
+        chain,
+      ),
+    dismissal: (node) => dismissalOf(clock.now(), revoked, node),
+    methods: [
+      ...enrollmentMethods(deps),
+      telemetryMethod({ clock, ingest: (sender, report, now) => ingestReport(deps.ingest, sender, report, now) }),
+      discoveryMethod(deps),
+    ],
+  });
+  const following = followRevocations({
+    index: revoked,
+    signal: authorityChanged,
+    changed: () => listener.recheck(),
+    failed: (error) => log('error', 'revoked set could not be read', { error }),
+  });
+  const close = listener[Symbol.asyncDispose].bind(listener);
+  return Object.assign(listener, {
+    [Symbol.asyncDispose]: async () => {
+      following[Symbol.dispose]();
+      await close();
+    },
+  });
+}
+
+function enrollmentMethods({ state, authorities, authorityChanged, clock }: DataPlaneDeps): RpcMethod[] {
+  const { database } = state;
+  const enrollment: EnrollmentDeps = {
+    issue: (request, now) => issueCertificate({ database, authorities }, request, now),
+    queries: database.queries,
+    roots: () => authorities.roots.map(({ der }) => der),
+    clock,
+  };
+  const drills = {
+    ...enrollment,
+    environmentOfJob: async (jobId: string) => {
+      const job = isEntityId('drill', jobId) ? await findJob(database.queries, jobId) : null;
+      return job === null || job.closedAt !== null ? null : job.environment;
+    },
+    revoke: (revocation: Parameters<typeof revokeCertificate>[1], actor: Parameters<typeof revokeCertificate>[2], now: number) =>
+      revokeCertificate({ database, changed: authorityChanged }, revocation, actor, now),
+    issuerKeys: () => authorities.issuing.map(({ keySha256 }) => keySha256),
+  };
+  return [joinMethod(enrollment), renewMethod(enrollment), issueDrillMethod(drills), revokeDrillMethod(drills)];
+}
+
+function discoveryMethod({ state, config, fleet, authorityChanged, drillsChanged, clock, log }: DataPlaneDeps): RpcMethod {
+  const { queries } = state.database;
+  const sources: ResourceSource[] = [
+    trustBundleSource({ read: () => readTrustBundle(queries), changes: authorityChanged }),
+    revokedSetSource({ trustDomain: config.trustDomain, read: () => readRevokedSet(queries), changes: authorityChanged }),
+    ownSource({ typeUrl: SETTINGS_TYPE, read: (node) => fleet.readSettings(node.proxyId), changes: fleet.settingsChanged }),
+    probeSource({
+      typeUrl: DRILL_JOB_TYPE,
+      changes: drillsChanged,
+      read: async (node) => (await listOpenJobs(queries, node.environment)).map(drillResource),
+    }),
+  ];
+  return deltaMethod({
+    sources,
+    log,
+    recordAcknowledgement: async ({ typeUrl, proxyId, version, refusal }) => {
+      if (typeUrl === SETTINGS_TYPE)
+        await fleet.recordAcknowledgement({ proxyId, version, ...(refusal === undefined ? {} : { refusal }) }, clock.now());
+      else if (refusal !== undefined) log('warn', 'resource refused', { typeUrl, proxyId, version, refusal });
+    },
+  });
+}
+
+function drillResource(job: DrillJobRecord): ResourceBody {
+  const { host, port } = parseHostPort(job.address);
+  const message = create(DrillJobSchema, {
+    jobId: job.id,
+    endpointId: job.endpointId,
+    endpointName: job.endpointName,
+    address: { address: { case: 'internet', value: { ip: host, port } } },
+    serverSpiffeId: job.serverSpiffeId,
+    protocol: job.protocol === 'http' ? Protocol.HTTP : Protocol.TCP,
+    kinds: [...drillRunKinds],
+    environment: job.environment,
+    deadlineMs: BigInt(job.deadlineAt),
+  });
+  return { name: job.id, octets: toBinary(DrillJobSchema, message) };
+}

@@ -1,0 +1,65 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Clock } from '../platform/clock/clock.ts';
+import type { Log } from '../platform/log/logger.ts';
+import type { HostPort } from '../platform/network/host-port.ts';
+import { isPublicLogPath, readLogFile } from '../protocols/log/log-files.ts';
+import { serveRevocation } from '../protocols/revocation/serve-revocation.ts';
+import type { State } from './open-state.ts';
+
+export type PublicListener = AsyncDisposable & { readonly port: number };
+
+/**
+ * The plain HTTP address: revocation lists, which must not need TLS to be fetched (RFC 5280 section 8), and the log's checkpoint. Nothing else, no body, no query.
+ */
+export async function servePublic({
+  state,
+  clock,
+  log,
+  listen,
+}: {
+  readonly state: State;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly listen: HostPort;
+}): Promise<PublicListener> {
+  const { queries } = state.database;
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    if (await serveRevocation({ queries, clock }, request, response)) return;
+    const path = (request.url ?? '').split('?')[0]!;
+    const name = path.startsWith(LOG_PREFIX) ? path.slice(LOG_PREFIX.length) : '';
+    if (request.method !== 'GET' || !isPublicLogPath(name)) return void response.writeHead(404).end();
+    const file = await readLogFile({ queries, verifier: state.verifier }, name);
+    response.writeHead(200, { 'content-type': file.contentType, 'cache-control': file.cacheControl }).end(file.body);
+  };
+  const server = createServer(
+    { maxHeaderSize: MAXIMUM_HEADER, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+    (request, response) => {
+      request.resume();
+      answer(request, response).catch((error: unknown) => {
+        const missing = error instanceof Error && 'code' in error && error.code === 'not-found';
+        if (!missing) log('error', 'public request failed', { err: error });
+        if (!response.headersSent) response.writeHead(missing ? 404 : 500);
+        response.end();
+      });
+    },
+  );
+  server.maxConnections = MAXIMUM_CONNECTIONS;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(listen.port, listen.host, resolve);
+  });
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : listen.port,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+const LOG_PREFIX = '/log/';
+const MAXIMUM_HEADER = 8_192;
+const REQUEST_TIMEOUT_MS = 10_000;
+const MAXIMUM_CONNECTIONS = 2_000;

@@ -1,0 +1,19 @@
+import type { Signal } from '../platform/clock/signal.ts';
+
+/** What wakes whom; each tells only that something changed. */
+export type Signals = {
+  /** Trust bundle, revoked set, suspensions. */
+  readonly authorities: Signal;
+  /** Compiled settings of a proxy. */
+  readonly settings: Signal;
+  /** A proxy acknowledged or refused. */
+  readonly acknowledged: Signal;
+  /** Declarations and policies. */
+  readonly inventory: Signal;
+  /** Modes of paths and renewal epochs. */
+  readonly modes: Signal;
+  /** Reports were counted. */
+  readonly telemetry: Signal;
+  /** Drill jobs and verdicts. */
+  readonly drills: Signal;
+};
