@@ -41,6 +41,7 @@ function assemble(bytes: Uint8Array): ClientHelloReading {
     if (records === MAX_RECORDS) throw new Malformed('too many records');
     const record = readRecord(bytes, at);
     if (!record) return { kind: 'incomplete' };
+    if (held === 0 && record.fragment.length > 0 && record.fragment[0] !== CLIENT_HELLO) throw new Malformed('not a ClientHello');
     fragments.push(record.fragment);
     held += record.fragment.length;
     if (needed === HANDSHAKE_HEADER && held >= HANDSHAKE_HEADER) needed = messageLength(join(fragments));
@@ -64,7 +65,6 @@ function readRecord(bytes: Uint8Array, at: number): { fragment: Uint8Array; end:
 }
 
 function messageLength(message: Uint8Array): number {
-  if (message[0] !== CLIENT_HELLO) throw new Malformed('not a ClientHello');
   const length = (message[1]! << 16) | (message[2]! << 8) | message[3]!;
   if (length > MAX_MESSAGE) throw new Malformed(`ClientHello of ${length} octets`);
   return HANDSHAKE_HEADER + length;
