@@ -5,7 +5,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 import type { Actor, AuditedUnit, JsonValue } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
-import type { FleetPort } from './fleet-facts.ts';
+import type { FleetPort } from './fleet-port.ts';
 import type { Rollout } from './rollout.ts';
 import { insertRollout, insertStep, putPathStates, updateRollout } from './store.ts';
 

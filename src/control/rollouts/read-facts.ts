@@ -14,10 +14,14 @@ import type { Queries } from '../../platform/db/database.ts';
 import { bucketOf, readLatestReports, readOpenConnections, readWindow, type WindowRow } from '../telemetry/read-telemetry.ts';
 import type { OpenRow } from '../telemetry/store.ts';
 import { buildWindow, indexPaths, type PathIndex } from './build-window.ts';
-import type { FleetFacts, FleetPort } from './fleet-facts.ts';
+import type { FleetFacts } from '../fleet/read-fleet.ts';
+import type { FleetPort } from './fleet-port.ts';
 import type { Ownership, Rollout } from './rollout.ts';
 
-/** State and facts of one rollout as of now, read by a number of queries that does not grow with the fleet. */
+/**
+ * State and facts of one rollout as of now, read by a number of queries that does not grow with the fleet.
+ * Telemetry of all environments is read: a caller may be of another one than the endpoint.
+ */
 export async function readRolloutFacts(
   queries: Queries,
   fleet: FleetPort,
@@ -35,8 +39,8 @@ export async function readRolloutFacts(
     paths: completeStates(ownership.states, known, now).filter(({ endpointId }) => ownership.ownerOf(endpointId) === rollout.rolloutId),
   };
   const index = indexPaths(known.paths);
-  const proxies = await readProxies(queries, environment, known);
-  const open = groupOpen(await readOpenConnections(queries, environment), index, known);
+  const proxies = await readProxies(queries, known);
+  const open = groupOpen(await readOpenConnections(queries, '*'), index, known);
   const suspended = await fleet.readSuspended(queries, environment);
   const drills = await fleet.readDrills(queries, environment);
   const starts = flightStarts(state);
@@ -54,9 +58,9 @@ export async function readRolloutFacts(
       drills: drills.get(endpoint.endpointId) ?? null,
     })),
     soak: await readSoak(queries, index, rollout, now),
-    recent: await read(queries, index, environment, { from: now - RECENT_MS, to: now + 1 }),
-    originating: await readFlight(queries, index, environment, starts.originating, now),
-    enforcing: await readFlight(queries, index, environment, starts.enforcing, now),
+    recent: await read(queries, index, { from: now - RECENT_MS, to: now + 1 }),
+    originating: await readFlight(queries, index, starts.originating, now),
+    enforcing: await readFlight(queries, index, starts.enforcing, now),
   };
   return { state, facts };
 }
@@ -81,8 +85,8 @@ function completeStates(stored: readonly PathState[], known: FleetFacts, now: In
   return [...stored, ...fresh];
 }
 
-async function readProxies(queries: Queries, environment: string, known: FleetFacts): Promise<ReadonlyMap<EntityId<'proxy'>, ProxyFacts>> {
-  const reports = await readLatestReports(queries, environment);
+async function readProxies(queries: Queries, known: FleetFacts): Promise<ReadonlyMap<EntityId<'proxy'>, ProxyFacts>> {
+  const reports = await readLatestReports(queries, '*');
   const named = [...known.paths.flatMap(({ callerProxies }) => callerProxies), ...known.endpoints.flatMap(({ receivers }) => receivers)];
   return new Map(
     named.map((proxyId) => [
@@ -101,37 +105,30 @@ async function readProxies(queries: Queries, environment: string, known: FleetFa
  * The soak window. The two ends count in their own seconds, so receivers are asked for one second more on both sides:
  * then every call that the caller counted is in the receivers' count, if they verified it.
  */
-async function readSoak(queries: Queries, index: PathIndex, { environment, config }: Rollout, now: Instant): Promise<TelemetryWindow> {
+async function readSoak(queries: Queries, index: PathIndex, { config }: Rollout, now: Instant): Promise<TelemetryWindow> {
   const to = bucketOf(now - config.lagMs);
   const from = to - config.soakMs;
-  const wide = { environment, from: from - SECOND_MS, to: to + SECOND_MS };
+  const wide = { scope: '*', from: from - SECOND_MS, to: to + SECOND_MS } as const;
   const receivers = (await readWindow(queries, wide)).filter(({ side }) => side === 'receiver');
-  const callers = (await readWindow(queries, { environment, from, to })).filter(({ side }) => side === 'caller');
+  const callers = (await readWindow(queries, { scope: '*', from, to })).filter(({ side }) => side === 'caller');
   return buildWindow(index, { from, to }, [...callers, ...receivers]);
 }
 
-async function readFlight(
-  queries: Queries,
-  index: PathIndex,
-  environment: string,
-  start: Instant | null,
-  now: Instant,
-): Promise<FlightWindows | null> {
+async function readFlight(queries: Queries, index: PathIndex, start: Instant | null, now: Instant): Promise<FlightWindows | null> {
   if (start === null) return null;
   const from = bucketOf(start);
   return {
-    flight: await read(queries, index, environment, { from, to: now + 1 }),
-    baseline: await read(queries, index, environment, { from: from - Math.max(BASELINE_MS, now - start), to: from }),
+    flight: await read(queries, index, { from, to: now + 1 }),
+    baseline: await read(queries, index, { from: from - Math.max(BASELINE_MS, now - start), to: from }),
   };
 }
 
 async function read(
   queries: Queries,
   index: PathIndex,
-  environment: string,
   window: { readonly from: Instant; readonly to: Instant },
 ): Promise<TelemetryWindow> {
-  const rows: readonly WindowRow[] = await readWindow(queries, { environment, ...window });
+  const rows: readonly WindowRow[] = await readWindow(queries, { scope: '*', ...window });
   return buildWindow(index, window, rows);
 }
 

@@ -5,7 +5,7 @@ import type { PathState } from '../../core/rollout/path-state.ts';
 import type { Reason } from '../../core/rollout/reason.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
-import type { FleetPort } from './fleet-facts.ts';
+import type { FleetPort } from './fleet-port.ts';
 import { readRolloutFacts } from './read-facts.ts';
 import { readOwnership, readRollouts, requireRollout, type Rollout } from './rollout.ts';
 import { type Hold, readHolds, readPathStates, readSteps, type StoredStep } from './store.ts';

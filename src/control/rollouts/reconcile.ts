@@ -6,7 +6,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import { commitStep } from './commit-step.ts';
-import type { FleetPort } from './fleet-facts.ts';
+import type { FleetPort } from './fleet-port.ts';
 import { readRolloutFacts } from './read-facts.ts';
 import { recordHolds } from './record-holds.ts';
 import { readOwnership, readRollouts } from './rollout.ts';

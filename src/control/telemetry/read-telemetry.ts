@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import type { Scope } from '../access/principal.ts';
 import {
   BUCKET_WIDTH_MS,
   COMPACT_WIDTH_MS,
@@ -21,10 +22,10 @@ export type WindowRow = Pick<CountRow, 'endpoint_id' | 'side' | 'caller' | 'chan
   readonly last_at: Instant;
 };
 
-/** Sums of an environment in `[from, to)`, in whole buckets: a bucket that is partly inside counts. One query, whatever the fleet's size. */
+/** Sums of these environments in `[from, to)`, in whole buckets: a bucket that is partly inside counts. One query, whatever the fleet's size. */
 export async function readWindow(
   queries: Queries,
-  { environment, from, to }: { readonly environment: string; readonly from: Instant; readonly to: Instant },
+  { scope, from, to }: { readonly scope: Scope; readonly from: Instant; readonly to: Instant },
 ): Promise<readonly WindowRow[]> {
   const columns = ['endpoint_id', 'side', 'caller', 'channel', 'unit', 'outcome', 'reason'] as const;
   return tables(queries)
@@ -35,7 +36,7 @@ export async function readWindow(
       sql<number>`min(bucket_at)`.as('first_at'),
       sql<number>`max(bucket_at + width_ms)`.as('last_at'),
     ])
-    .where('environment', '=', environment)
+    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
     .where('bucket_at', '>', from - COMPACT_WIDTH_MS)
     .where('bucket_at', '<', to)
     .where(sql<boolean>`bucket_at + width_ms > ${from}`)
@@ -43,17 +44,21 @@ export async function readWindow(
     .execute();
 }
 
-/** What every proxy of the environment has open, by its latest report. */
-export async function readOpenConnections(queries: Queries, environment: string): Promise<readonly OpenRow[]> {
-  return tables(queries).selectFrom('telemetry_open').selectAll().where('environment', '=', environment).execute();
+/** What every proxy of these environments has open, by its latest report. */
+export async function readOpenConnections(queries: Queries, scope: Scope): Promise<readonly OpenRow[]> {
+  return tables(queries)
+    .selectFrom('telemetry_open')
+    .selectAll()
+    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .execute();
 }
 
-/** The latest report of each proxy of the environment, of whichever boot. */
-export async function readLatestReports(queries: Queries, environment: string): Promise<ReadonlyMap<EntityId<'proxy'>, SenderRow>> {
+/** The latest report of each proxy of these environments, of whichever boot. */
+export async function readLatestReports(queries: Queries, scope: Scope): Promise<ReadonlyMap<EntityId<'proxy'>, SenderRow>> {
   const rows = await tables(queries)
     .selectFrom('telemetry_senders')
     .selectAll()
-    .where('environment', '=', environment)
+    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
     .orderBy('last_report_at')
     .execute();
   return new Map(rows.map((row) => [row.proxy_id, row]));

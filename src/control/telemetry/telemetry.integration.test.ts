@@ -82,7 +82,7 @@ async function open(url: string) {
         }),
         at,
       ),
-    window: (from = now - 10_000, to = now + 10_000) => readWindow(database.queries, { environment, from, to }),
+    window: (from = now - 10_000, to = now + 10_000) => readWindow(database.queries, { scope: '*', from, to }),
     [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
   };
 }
@@ -173,7 +173,7 @@ forEachDatabase('control/telemetry', (newUrl) => {
     );
     assert.deepEqual(await readRefusals(control.queries, { environment, limit: 10 }), []);
     assert.deepEqual(await readServedCertificates(control.queries, environment), []);
-    assert.deepEqual(await readOpenConnections(control.queries, environment), []);
+    assert.deepEqual(await readOpenConnections(control.queries, [environment]), []);
     assert.deepEqual(
       control.entries.map(({ type }) => type),
       ['telemetry.refused'],
@@ -241,11 +241,11 @@ forEachDatabase('control/telemetry', (newUrl) => {
     await control.report({ open: [plaintext, { ...plaintext, channel: Channel.MTLS, caller: shop, count: 2 }] });
     await control.report({ open: [{ ...plaintext, count: 1 }] });
     assert.deepEqual(
-      (await readOpenConnections(control.queries, environment)).map(({ channel, count, caller }) => [channel, count, caller]),
+      (await readOpenConnections(control.queries, [environment])).map(({ channel, count, caller }) => [channel, count, caller]),
       [['plaintext', 1, '']],
     );
     await control.report({});
-    assert.deepEqual(await readOpenConnections(control.queries, environment), []);
+    assert.deepEqual(await readOpenConnections(control.queries, [environment]), []);
   });
 
   test('a backlog is counted when it happened, by a clock that runs apart', async () => {
@@ -275,7 +275,7 @@ forEachDatabase('control/telemetry', (newUrl) => {
     assert.equal((await control.window(now + 2_000, now + 5_000))[0]!.total, 15);
     assert.equal((await control.window(now + 2_900, now + 5_000))[0]!.total, 15);
     assert.equal((await control.window(now + 3_000, now + 5_001))[0]!.total, 15);
-    assert.deepEqual(await readWindow(control.queries, { environment: 'test', from: 0, to: now * 2 }), []);
+    assert.deepEqual(await readWindow(control.queries, { scope: ['test'], from: 0, to: now * 2 }), []);
   });
 
   test('a refusal is found by the first octets of its connection', async () => {
@@ -299,7 +299,7 @@ forEachDatabase('control/telemetry', (newUrl) => {
     );
     assert.deepEqual(await findRefusals(control.queries, []), []);
     assert.deepEqual(await findRefusals(control.queries, ['ac'.repeat(32)]), []);
-    assert.equal((await readLatestReports(control.queries, environment)).get(sender.proxyId)!.refusals_dropped, 3);
+    assert.equal((await readLatestReports(control.queries, [environment])).get(sender.proxyId)!.refusals_dropped, 3);
   });
 
   test('the latest served certificate of a proxy is kept', async () => {
@@ -333,7 +333,7 @@ forEachDatabase('control/telemetry', (newUrl) => {
     await using control = await open(await newUrl());
     await control.report({ generation: 4n }, now);
     await control.report({ generation: 5n, bootId: 'second', revokedSequence: 8n }, now + 500);
-    const latest = (await readLatestReports(control.queries, environment)).get(sender.proxyId)!;
+    const latest = (await readLatestReports(control.queries, [environment])).get(sender.proxyId)!;
     assert.deepEqual([latest.generation, latest.last_report_at, latest.revoked_sequence], [5, now + 500, 8]);
   });
 
@@ -356,7 +356,7 @@ forEachDatabase('control/telemetry', (newUrl) => {
     );
     await pruneTelemetry(control, now + 91 * DAY_MS);
     assert.deepEqual(await control.window(0, now + 100 * DAY_MS), []);
-    assert.equal((await readLatestReports(control.queries, environment)).size, 0);
+    assert.equal((await readLatestReports(control.queries, [environment])).size, 0);
   });
 
   test('refusals are bounded by number', async () => {

@@ -21,8 +21,8 @@ export async function up(db: Kysely<any>): Promise<void> {
     .addColumn('generation', 'bigint', (column) => column.notNull())
     .addColumn('count', 'bigint', (column) => column.notNull())
     .addPrimaryKeyConstraint('telemetry_counts_key', [
-      'environment',
       'bucket_at',
+      'environment',
       'width_ms',
       'region',
       'endpoint_id',
