@@ -3,7 +3,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
 import { listDeclaredProxies, listPaths } from '../inventory/store.ts';
-import { isSettled } from './reconcile.ts';
+import { readSettledRevision } from './reconcile.ts';
 import { type JoinedProxy, listJoinedProxies, listSettings, type SettingsRecord } from './store.ts';
 
 /** How far the present settings of one proxy have come. */
@@ -33,12 +33,13 @@ export type DeliveryFacts = {
  * after a change everything is pending until the settings were compiled anew.
  */
 export async function deliveryFacts(queries: Queries, scope: Scope = '*'): Promise<DeliveryFacts> {
+  const before = await readSettledRevision(queries);
   const settings = new Map((await listSettings(queries, scope)).map((record) => [record.proxyId, record]));
   const joined = new Map((await listJoinedProxies(queries, scope)).map((proxy) => [proxy.id, proxy]));
   const declared = await listDeclaredProxies(queries, scope);
   const paths = await listPaths(queries, '*');
-  // Read last: what was acknowledged before a change is not taken for an answer to it.
-  const settled = await isSettled(queries);
+  // Read first and last: a change that was made and compiled in between would take an older acknowledgement for its own.
+  const settled = before !== null && before === (await readSettledRevision(queries));
   const proxies = new Map(
     declared.map(({ id, name }) => [id, toDelivery(id, name, settings.get(id) ?? null, joined.get(id) ?? null, settled)]),
   );

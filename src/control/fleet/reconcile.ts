@@ -37,8 +37,13 @@ export async function reconcileSettings(
 
 /** True if the stored settings are made from all that was committed: only then does an acknowledgement mean the present modes. */
 export async function isSettled(queries: Queries): Promise<boolean> {
+  return (await readSettledRevision(queries)) !== null;
+}
+
+/** The revision of everything committed, if the stored settings are made from it. */
+export async function readSettledRevision(queries: Queries): Promise<string | null> {
   const { value, compiledFrom } = await readFleetRevision(queries);
-  return compiledFrom === revisionText(await readInventoryRevision(queries), value);
+  return compiledFrom === revisionText(await readInventoryRevision(queries), value) ? compiledFrom : null;
 }
 
 async function compileAll(unit: AuditedUnit, trustDomain: TrustDomain, now: Instant): Promise<number> {
