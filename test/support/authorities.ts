@@ -31,10 +31,11 @@ export type TestAuthorities = AsyncDisposable & {
   readonly entriesOf: (type: AuditEntry['type']) => readonly AuditEntry[];
 };
 
+/** With `reopen`, the key encryption key of an earlier call, nothing is made: it is the next start of that control plane. */
 export async function openTestAuthorities(
   url: string,
   now: Instant,
-  options: { readonly keyType?: AuthorityKeyType; readonly crlBaseUrl?: string | null } = {},
+  options: { readonly keyType?: AuthorityKeyType; readonly crlBaseUrl?: string | null; readonly reopen?: KeyEncryptionKey } = {},
 ): Promise<TestAuthorities> {
   const entries: AuditEntry[] = [];
   let commits = 0;
@@ -45,9 +46,10 @@ export async function openTestAuthorities(
       entries.push(...staged.map(({ entry }) => entry));
     },
   });
-  const kek = makeKeyEncryptionKey(randomBytes(32));
-  const { keyType = 'P-256', crlBaseUrl = 'http://127.0.0.1:8080' } = options;
-  for (const at of [now - 1, now]) await addAuthorityPair({ database, kek }, { trustDomain, ...place, keyType, crlBaseUrl }, ada, at);
+  const { keyType = 'P-256', crlBaseUrl = 'http://127.0.0.1:8080', reopen } = options;
+  const kek = reopen ?? makeKeyEncryptionKey(randomBytes(32));
+  for (const at of reopen === undefined ? [now - 1, now] : [])
+    await addAuthorityPair({ database, kek }, { trustDomain, ...place, keyType, crlBaseUrl }, ada, at);
   return {
     database,
     kek,

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { openDatabase } from '../../platform/db/open-database.ts';
+
+test('what is read whole and often is read by an index that stays small', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'plans-'));
+  const path = join(directory, 'plans.sqlite');
+  await (await openDatabase({ url: `sqlite:${path}` }))[Symbol.asyncDispose]();
+  {
+    using file = new DatabaseSync(path);
+    const plans = [
+      ['select serial from certificates where in_revoked_set = 1 order by not_after', 'certificates_revoked_set'],
+      ["select serial from certificates where status = 'reserved' and reserved_at < 1 order by reserved_at", 'certificates_reserved'],
+      ["select serial from certificates where issuer_id = 'a' and crl_shard = 0 and on_crl = 1", 'certificates_on_crl'],
+      ["select serial from certificates where revocation_reason = 'keyCompromise' and spki_sha256 = 'a'", 'certificates_compromised'],
+      [
+        "select der from certificates where issuer_id in (select id from authorities where spki_sha256 = 'a') and serial = x'01'",
+        'certificates_by_serial',
+      ],
+    ] as const;
+    for (const [query, index] of plans) {
+      const plan = file
+        .prepare(`explain query plan ${query}`)
+        .all()
+        .map(({ detail }) => String(detail))
+        .join('\n');
+      assert.match(plan, new RegExp(index), query);
+    }
+  }
+  await rm(directory, { recursive: true });
+});

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { ada, joinRequest, openTestAuthorities } from '../../../test/support/authorities.ts';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { crlPath } from '../../control/ca/crl-path.ts';
+import { issueCertificate } from '../../control/ca/issue-certificate.ts';
+import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
+import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
+import { DAY_MS, SECOND_MS } from '../../core/time/instant.ts';
+import { parseCertificateList } from '../../core/x509/certificate-list.ts';
+import { ManualClock } from '../../platform/clock/clock.ts';
+import { answerCertificateList, type CrlRequest } from './certificate-list.ts';
+import { serveRevocation } from './serve-revocation.ts';
+
+const now = 1_800_000_000_000;
+
+forEachDatabase('GET /crl/<authority>.crl', (newUrl) => {
+  test('answers the current list with validators, and 304 to who has it', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    const [issuer] = ca.authorities.issuing;
+    const plain: CrlRequest = { method: 'GET', path: crlPath(issuer!.id), ifNoneMatch: null, ifModifiedSince: null };
+    const ask = (change: Partial<CrlRequest> = {}, at = now) => answerCertificateList(ca.database, { ...plain, ...change }, at);
+    assert.equal((await ask()).status, 404, 'nothing is published yet');
+    await reconcileAuthorities(ca, now);
+    const first = await ask();
+    assert.equal(first.status, 200);
+    assert.equal(first.headers['content-type'], 'application/pkix-crl');
+    assert.equal(first.headers['cache-control'], 'public, max-age=60, must-revalidate');
+    assert.equal(first.headers['last-modified'], new Date(now).toUTCString());
+    assert.equal(parseCertificateList(first.body!).crlNumber, '01');
+    const etag = first.headers['etag']!;
+    for (const ifNoneMatch of [etag, `W/${etag}`, `"x", ${etag}`, '*']) assert.equal((await ask({ ifNoneMatch })).status, 304, ifNoneMatch);
+    assert.equal((await ask({ ifModifiedSince: first.headers['last-modified']! })).status, 304);
+    const head = await ask({ method: 'HEAD' });
+    assert.deepEqual([head.status, head.body, head.headers['content-length']], [200, null, String(first.body!.length)]);
+
+    const issued = await issueCertificate(ca, joinRequest(), now);
+    await revokeCertificate(ca, { ...issued, reason: 'superseded' }, ada, now);
+    await reconcileAuthorities(ca, now + SECOND_MS);
+    const stale = [{ ifNoneMatch: etag }, { ifModifiedSince: first.headers['last-modified']! }, { ifModifiedSince: 'yesterday' }];
+    stale.push({ ifNoneMatch: '"x"' }, { ifNoneMatch: '' }, { ifModifiedSince: '' });
+    for (const validator of stale) assert.equal((await ask(validator, now + SECOND_MS)).status, 200, JSON.stringify(validator));
+    const both = { ifNoneMatch: etag, ifModifiedSince: new Date(now + DAY_MS).toUTCString() };
+    assert.equal((await ask(both)).status, 200, 'If-None-Match alone counts');
+    assert.equal((await ask({}, now + 3 * DAY_MS)).headers['cache-control'], 'public, max-age=0, must-revalidate', 'past nextUpdate');
+  });
+
+  test('refuses other methods and every path that names no authority', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    await reconcileAuthorities(ca, now);
+    const [issuer] = ca.authorities.issuing;
+    const good = crlPath(issuer!.id);
+    const paths = [
+      '/crl/',
+      '/crl/.crl',
+      '/crl/authority_.crl',
+      `${good}.crl`,
+      good.slice(0, -4),
+      good.toUpperCase(),
+      good.replace('/crl/', '/crl/../'),
+      '/crl/%2e%2e/x.crl',
+    ];
+    paths.push(`/crl/${'a'.repeat(10_000)}.crl`, good.replace('authority_', 'proxy_'), `/crl/authority_${'0'.repeat(26)}.crl`, '/');
+    for (const path of paths) {
+      const answer = await answerCertificateList(ca.database, { method: 'GET', path, ifNoneMatch: null, ifModifiedSince: null }, now);
+      assert.equal(answer.status, 404, path.slice(0, 80));
+    }
+    for (const method of ['POST', 'PUT', 'DELETE', 'get', '']) {
+      const answer = await answerCertificateList(ca.database, { method, path: good, ifNoneMatch: null, ifModifiedSince: null }, now);
+      assert.equal(answer.status, 405, method);
+    }
+  });
+
+  test('serves over plain HTTP, and leaves other paths to others', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    await reconcileAuthorities(ca, now);
+    const deps = { queries: ca.database.queries, clock: new ManualClock(now) };
+    await using server = createServer(async (request, response) => {
+      if (!(await serveRevocation(deps, request, response))) response.writeHead(421).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const [issuer] = ca.authorities.issuing;
+    const answer = await fetch(`${base}${crlPath(issuer!.id)}?x=1`, { headers: { connection: 'close' } });
+    assert.equal(answer.status, 200);
+    assert.equal(parseCertificateList(new Uint8Array(await answer.arrayBuffer())).revoked.length, 0);
+    assert.equal((await fetch(`${base}/log/checkpoint`, { headers: { connection: 'close' } })).status, 421);
+    assert.equal((await fetch(`${base}/crl/x.crl`, { headers: { connection: 'close' } })).status, 404);
+  });
+});
