@@ -1,0 +1,44 @@
+/** `npm run faults -- kill [--rounds N] [--seed N] [--folder DIR] [--database postgres://…]`: long failure tests; a folder given again is gone on with. */
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { findPostgres, startCluster } from '../support/postgres-cluster.ts';
+import { runKillRounds } from './kill-rounds.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '200' },
+    seed: { type: 'string' },
+    folder: { type: 'string' },
+    database: { type: 'string' },
+  },
+});
+if (positionals[0] !== 'kill') {
+  console.error('usage: npm run faults -- kill [--rounds N] [--seed N] [--folder DIR] [--database postgres://…]');
+  process.exit(2);
+}
+const rounds = Number(values.rounds);
+const seed = Number(values.seed ?? Date.now() % 2 ** 31);
+const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'countersign-faults-'));
+console.log(`kill: ${rounds} rounds on each database, seed ${seed}, folder ${folder}`);
+
+const programs = await findPostgres();
+const cluster = values.database === undefined && programs !== null ? await startCluster(programs) : null;
+const databases = [`sqlite:${join(folder, 'faults.sqlite')}`];
+if (values.database !== undefined) databases.push(values.database);
+else if (cluster === null) console.log('left out: PostgreSQL, which is not here');
+else databases.push(await cluster.createDatabase());
+for (const [at, database] of databases.entries()) {
+  const report = await runKillRounds({
+    folder: join(folder, String(at)),
+    database,
+    rounds,
+    seed,
+    onRound: (round, returned) =>
+      round % 20 === 0 && console.log(`${database.split(':')[0]}: round ${round}, ${returned} certificates in it`),
+  });
+  console.log(JSON.stringify({ database: database.split(':')[0], seed, ...report }));
+}
+await cluster?.stop();
