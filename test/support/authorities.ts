@@ -75,7 +75,7 @@ export function joinRequest(change: Partial<IssuanceRequest> = {}): IssuanceRequ
     profile: 'workload',
     asker: { role: 'data-plane', scope: ['production'], spiffeId: orders },
     actor: { kind: 'machine', name: orders },
-    csr: newTestRequest().csr,
+    csr: change.csr ?? newTestRequest().csr,
     spiffeId: orders,
     names: { dns: [], ip: [] },
     proxyId: 'proxy_00000000000000000000000001',
