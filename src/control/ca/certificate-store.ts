@@ -127,16 +127,46 @@ export async function isKeyCompromised(queries: Queries, spkiSha256: string): Pr
   return row !== undefined;
 }
 
-/** The issued certificates of one data plane, newest first. */
-export async function listProxyCertificates(queries: Queries, proxyId: EntityId<'proxy'>, limit: number): Promise<CertificateRecord[]> {
+/** Every certificate of this serial, whoever its issuer is: one, unless two authorities drew the same 128 bits. */
+export async function findCertificatesBySerial(queries: Queries, serial: Uint8Array): Promise<CertificateRecord[]> {
   const rows = await tables(queries)
     .selectFrom('certificates')
     .selectAll()
-    .where('proxy_id', '=', proxyId)
-    .where('status', '=', 'issued')
-    .orderBy('reserved_at', 'desc')
-    .limit(limit)
+    .where('issuer_id', 'in', (inner) => inner.selectFrom('authorities').select('id'))
+    .where('serial', '=', serial)
     .execute();
+  return rows.map(toCertificate);
+}
+
+/** What to list. `before` is the last certificate of the page before; `limit` is the caller's to bound. */
+export type CertificateFilter = {
+  readonly environments: '*' | readonly string[];
+  readonly spiffeId?: SpiffeId;
+  readonly proxyId?: EntityId<'proxy'>;
+  readonly status?: CertificateStatus | 'revoked';
+  readonly before?: { readonly reservedAt: Instant; readonly serial: Uint8Array };
+  readonly limit: number;
+};
+
+/** Certificates newest first. `issued` leaves out what was revoked. */
+export async function listCertificates(queries: Queries, filter: CertificateFilter): Promise<CertificateRecord[]> {
+  const { environments, spiffeId, proxyId, status, before, limit } = filter;
+  if (environments !== '*' && environments.length === 0) return [];
+  let query = tables(queries).selectFrom('certificates').selectAll();
+  if (environments !== '*') query = query.where('environment', 'in', environments);
+  if (spiffeId !== undefined) query = query.where('spiffe_id', '=', spiffeId);
+  if (proxyId !== undefined) query = query.where('proxy_id', '=', proxyId);
+  if (status === 'revoked') query = query.where('revoked_at', 'is not', null);
+  else if (status !== undefined) query = query.where('status', '=', status).where('revoked_at', 'is', null);
+  if (before !== undefined) {
+    query = query.where((where) =>
+      where.or([
+        where('reserved_at', '<', before.reservedAt),
+        where.and([where('reserved_at', '=', before.reservedAt), where('serial', '<', before.serial)]),
+      ]),
+    );
+  }
+  const rows = await query.orderBy('reserved_at', 'desc').orderBy('serial', 'desc').limit(limit).execute();
   return rows.map(toCertificate);
 }
 
@@ -167,7 +197,7 @@ export type CertificateRow = {
 const tables = (queries: Queries) =>
   queries.withTables<{ certificates: CertificateRow; authorities: { id: string; spki_sha256: string } }>();
 
-function toCertificate(row: CertificateRow): CertificateRecord {
+export function toCertificate(row: CertificateRow): CertificateRecord {
   return {
     issuerId: row.issuer_id as EntityId<'authority'>,
     issuerKeySha256: row.issuer_key_sha256,

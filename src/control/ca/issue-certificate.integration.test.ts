@@ -12,11 +12,19 @@ import {
 } from '../../../test/support/authorities.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { controlPlaneSpiffeId, parseSpiffeId, probeSpiffeId, serviceSpiffeId, type SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { Asker } from '../../core/issuance/issuance-order.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../core/time/instant.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { verifyPath } from '../../core/x509/verify-path.ts';
 import type { Authorities } from './authorities.ts';
-import { findCertificate, insertReservation, isKeyCompromised } from './certificate-store.ts';
+import {
+  type CertificateFilter,
+  findCertificate,
+  findCertificatesBySerial,
+  insertReservation,
+  isKeyCompromised,
+  listCertificates,
+} from './certificate-store.ts';
 import { authorityKeyTypes } from './create-authority-pair.ts';
 import { initializeAuthorities } from './initialize-authorities.ts';
 import type { IssuanceRequest } from './issuance-request.ts';
@@ -28,6 +36,7 @@ import { revokeCertificate } from './revoke-certificate.ts';
 import { suspendIdentity } from './suspend-identity.ts';
 
 const now = 1_800_000_000_000;
+const HOLDER = { kind: 'holder' } as const;
 const refused = { code: 'issuance-refused' };
 
 /** The authorities, but something happens before each signature is given back. */
@@ -183,7 +192,7 @@ forEachDatabase('issueCertificate()', (newUrl) => {
   test('renewal keeps identity, names and proxy, whatever door it came by before', async () => {
     await using ca = await openTestAuthorities(await newUrl(), now);
     const first = await issueCertificate(ca, joinRequest({ names: { dns: ['orders.internal'], ip: ['127.0.0.1'] } }), now);
-    const second = await renewCertificate(ca, { predecessor: first, csr: newTestRequest().csr }, now + HOUR_MS);
+    const second = await renewCertificate(ca, { predecessor: first, csr: newTestRequest().csr, by: HOLDER }, now + HOUR_MS);
     assert.equal(second.proxyId, first.proxyId);
     assert.equal(second.spiffeId, first.spiffeId);
     assert.notEqual(second.serialHex, first.serialHex);
@@ -192,10 +201,60 @@ forEachDatabase('issueCertificate()', (newUrl) => {
     assert.deepEqual(held.names, { dns: ['orders.internal'], ip: ['127.0.0.1'] });
   });
 
+  test('renewal by token gives the same profile and names, to an asker who may have them', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    const asker = { role: 'ci', scope: ['production'], spiffeId: null } as const;
+    const order = {
+      door: 'rest',
+      profile: 'server',
+      asker,
+      actor: ada,
+      spiffeId: null,
+      proxyId: null,
+      names: { dns: ['api.acme.example'], ip: [] },
+    } as const;
+    const predecessor = await issueCertificate(ca, joinRequest(order), now);
+    const renew = (by: Asker) =>
+      renewCertificate(ca, { predecessor, csr: newTestRequest().csr, by: { kind: 'token', asker: by, actor: ada } }, now);
+    const { issuerKeySha256, serial } = await renew(asker);
+    const held = await findCertificate(ca.database.queries, issuerKeySha256, serial);
+    assert.deepEqual([held?.profile, held?.door, held?.names.dns], ['server', 'rest', ['api.acme.example']]);
+    await assert.rejects(renew({ ...asker, role: 'viewer' }), refused);
+    await assert.rejects(renew({ ...asker, scope: ['staging'] }), refused);
+    await assert.rejects(
+      renewCertificate(ca, { predecessor, csr: newTestRequest().csr, by: HOLDER }, now),
+      refused,
+      'no data plane holds it',
+    );
+  });
+
+  test('certificates are listed newest first, page by page, within the environments of who asks', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    const serials: string[] = [];
+    for (const at of [now, now, now + 1, now + 2]) serials.push((await issueCertificate(ca, joinRequest(), at)).serialHex);
+    const { queries } = ca.database;
+    const page = await listCertificates(queries, { environments: ['production'], spiffeId: orders, limit: 3 });
+    const last = page.at(-1)!;
+    const rest = await listCertificates(queries, { environments: '*', before: last, limit: 3 });
+    const listed = [...page, ...rest].map(({ serial }) => Buffer.from(serial).toString('hex'));
+    assert.deepEqual(listed.slice(0, 2), serials.toReversed().slice(0, 2));
+    assert.deepEqual(listed.toSorted(), serials.toSorted());
+    await revokeCertificate(ca, { ...last, reason: 'superseded' }, ada, now);
+    const count = async (filter: Partial<CertificateFilter>) =>
+      (await listCertificates(queries, { environments: '*', limit: 9, ...filter })).length;
+    assert.equal(await count({ status: 'revoked' }), 1);
+    assert.equal(await count({ status: 'issued' }), 3);
+    assert.equal(await count({ environments: ['staging'] }), 0);
+    assert.equal(await count({ environments: [] }), 0);
+    assert.equal(await count({ proxyId: 'proxy_none' }), 0);
+    assert.equal((await findCertificatesBySerial(queries, last.serial)).length, 1);
+    assert.equal((await findCertificatesBySerial(queries, new Uint8Array(17))).length, 0);
+  });
+
   test('renewal is refused for a certificate that is revoked, expired, unknown, withheld, or of a suspended identity', async () => {
     await using ca = await openTestAuthorities(await newUrl(), now);
     const renew = (predecessor: { issuerKeySha256: string; serial: Uint8Array }, at = now) =>
-      renewCertificate(ca, { predecessor, csr: newTestRequest().csr }, at);
+      renewCertificate(ca, { predecessor, csr: newTestRequest().csr, by: HOLDER }, at);
     const revoked = await issueCertificate(ca, joinRequest(), now);
     await revokeCertificate(ca, { ...revoked, reason: 'superseded' }, ada, now);
     await assert.rejects(renew(revoked), refused, 'revoked');
@@ -211,7 +270,7 @@ forEachDatabase('issueCertificate()', (newUrl) => {
     await using ca = await openTestAuthorities(await newUrl(), now);
     const first = await issueCertificate(ca, joinRequest(), now);
     const racing = beforeSignature(ca.authorities, () => revokeCertificate(ca, { ...first, reason: 'keyCompromise' }, ada, now));
-    const attempt = renewCertificate({ ...ca, authorities: racing }, { predecessor: first, csr: newTestRequest().csr }, now);
+    const attempt = renewCertificate({ ...ca, authorities: racing }, { predecessor: first, csr: newTestRequest().csr, by: HOLDER }, now);
     await assert.rejects(attempt, refused);
     assert.equal(ca.entriesOf('certificate.withheld').length, 1);
     assert.equal(ca.entriesOf('certificate.issued').length, 1, 'the first alone');
@@ -220,7 +279,7 @@ forEachDatabase('issueCertificate()', (newUrl) => {
   test('revocations and renewals at once never end with a certificate given out after the revocation', async () => {
     await using ca = await openTestAuthorities(await newUrl(), now);
     const held = await Promise.all(Array.from({ length: 8 }, () => issueCertificate(ca, joinRequest(), now)));
-    const renewals = held.map((predecessor) => renewCertificate(ca, { predecessor, csr: newTestRequest().csr }, now));
+    const renewals = held.map((predecessor) => renewCertificate(ca, { predecessor, csr: newTestRequest().csr, by: HOLDER }, now));
     const revocations = held.map((certificate) => revokeCertificate(ca, { ...certificate, reason: 'superseded' }, ada, now));
     await Promise.allSettled([...renewals, ...revocations]);
     const log = ca.entries.map(({ type, data }) => ({ type, serial: data['serial'] }));

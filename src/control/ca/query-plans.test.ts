@@ -13,6 +13,9 @@ test('what is read whole and often is read by an index that stays small', async 
   {
     using file = new DatabaseSync(path);
     const plans = [
+      ['select der from certificates order by reserved_at desc, serial desc limit 10', 'certificates_by_time'],
+      ["select der from certificates where spiffe_id = 'a' order by reserved_at desc, serial desc limit 10", 'certificates_by_identity'],
+
       ['select serial from certificates where in_revoked_set = 1 order by not_after', 'certificates_revoked_set'],
       ["select serial from certificates where status = 'reserved' and reserved_at < 1 order by reserved_at", 'certificates_reserved'],
       ["select serial from certificates where issuer_id = 'a' and crl_shard = 0 and on_crl = 1", 'certificates_on_crl'],

@@ -10,7 +10,7 @@ import { dropExpiredFromRevokedSet, hasExpiredInRevokedSet, listCrls } from './r
 
 type Deps = { readonly database: AuditedDatabase; readonly authorities: Authorities; readonly changed: Signal };
 
-/** What one pass did. `settled` false: a list could not be built in this second, so call again in the next. */
+/** What one pass did. `settled` false: some is left for the next call, such as a list whose second is taken. */
 export type CaPass = { readonly abandoned: number; readonly dropped: number; readonly published: number; readonly settled: boolean };
 
 /**
@@ -28,7 +28,7 @@ export async function reconcileAuthorities(deps: Deps, now: Instant): Promise<Ca
     due++;
     if ((await buildCertificateList(deps, authority, now)) !== null) published++;
   }
-  return { abandoned, dropped, published, settled: due === published };
+  return { abandoned, dropped, published, settled: due === published && abandoned < MAXIMUM_ABANDONED };
 }
 
 /** Such a certificate may have been signed, but was given to nobody: the log says so, and the serial stays taken. */

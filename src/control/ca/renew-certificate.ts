@@ -1,25 +1,24 @@
 import type { Instant } from '../../core/time/instant.ts';
-import { isReservedSpiffeId } from '../../core/identity/spiffe-id.ts';
-import { profileForJoin } from '../../core/issuance/profile.ts';
+import type { Asker } from '../../core/issuance/issuance-order.ts';
 import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
 import { Problem } from '../../core/problems/problem.ts';
-import type { JsonValue } from '../audit/entry.ts';
-import type { AuditedDatabase } from '../audit/entry.ts';
+import type { Actor, AuditedDatabase, JsonValue } from '../audit/entry.ts';
 import type { Authorities } from './authorities.ts';
-import { type CertificateKey, findCertificate } from './certificate-store.ts';
+import { type CertificateKey, type CertificateRecord, findCertificate } from './certificate-store.ts';
 import { issueCertificate } from './issue-certificate.ts';
-import type { IssuedCertificate } from './issuance-request.ts';
+import type { IssuanceRequest, IssuedCertificate } from './issuance-request.ts';
 
-/** The certificate that the asker proved possession of, and the key that takes its place. */
+/** What is renewed, for which new key, and who asks: its holder, who proved that over mutual TLS, or the holder of a token. */
 export type RenewalRequest = {
   readonly predecessor: CertificateKey;
   readonly csr: CertificateRequest;
+  readonly by: { readonly kind: 'holder' } | { readonly kind: 'token'; readonly asker: Asker; readonly actor: Actor };
   readonly note?: { readonly [name: string]: JsonValue };
 };
 
 /**
- * A new certificate for the data plane that holds `predecessor`: the same identity, names, environment and proxy id, whatever the request says.
- * @throws not-found; issuance-refused if the predecessor is revoked, expired or no data plane's, or the identity is suspended
+ * A new certificate in the place of `predecessor`: the same identity, names, environment and proxy id, whatever the request says.
+ * @throws not-found; issuance-refused if the predecessor is revoked or expired, the identity suspended, or the asker may not have it
  */
 export async function renewCertificate(
   deps: { readonly database: AuditedDatabase; readonly authorities: Authorities },
@@ -28,17 +27,12 @@ export async function renewCertificate(
 ): Promise<IssuedCertificate> {
   const { predecessor, csr, note } = request;
   const held = await findCertificate(deps.database.queries, predecessor.issuerKeySha256, predecessor.serial);
-  if (held === null || held.spiffeId === null)
-    throw new Problem('not-found', 'Cannot renew certificate: no such certificate of a workload');
+  if (held === null) throw new Problem('not-found', 'Cannot renew certificate: no such certificate');
   const { spiffeId, names, proxyId, environment, region } = held;
-  const role = isReservedSpiffeId(spiffeId) ? 'scanner' : 'data-plane';
   return issueCertificate(
     deps,
     {
-      door: 'renewal',
-      profile: profileForJoin(role),
-      asker: { role, scope: [environment], spiffeId },
-      actor: { kind: 'machine', name: spiffeId },
+      ...doorOf(request, held),
       csr,
       spiffeId,
       names,
@@ -50,4 +44,18 @@ export async function renewCertificate(
     },
     now,
   );
+}
+
+function doorOf(
+  { by }: RenewalRequest,
+  { profile, spiffeId, environment }: CertificateRecord,
+): Pick<IssuanceRequest, 'door' | 'profile' | 'asker' | 'actor'> {
+  if (by.kind === 'token') return { door: 'rest', profile, asker: by.asker, actor: by.actor };
+  const role = profile === 'probe' ? 'scanner' : 'data-plane';
+  return {
+    door: 'renewal',
+    profile,
+    asker: { role, scope: [environment], spiffeId },
+    actor: { kind: 'machine', name: spiffeId ?? 'data-plane' },
+  };
 }

@@ -107,6 +107,8 @@ async function createCertificates(db: Kysely<unknown>): Promise<void> {
     .execute();
   await db.schema.createIndex('certificates_by_serial').on('certificates').columns(['issuer_id', 'serial']).unique().execute();
   await sql`create index certificates_by_proxy on certificates (proxy_id, reserved_at) where proxy_id is not null`.execute(db);
+  await db.schema.createIndex('certificates_by_time').on('certificates').columns(['reserved_at', 'serial']).execute();
+  await sql`create index certificates_by_identity on certificates (spiffe_id, reserved_at) where spiffe_id is not null`.execute(db);
   // What stays small however many certificates there are: each is read whole and often.
   await sql`create index certificates_reserved on certificates (reserved_at) where status = 'reserved'`.execute(db);
   await sql`create index certificates_revoked_set on certificates (not_after) where in_revoked_set = 1`.execute(db);
