@@ -20,7 +20,7 @@ function write(value: JsonValue, depth: number): string {
     return JSON.stringify(value);
   }
   if (typeof value === 'string') return writeString(value);
-  if (Array.isArray(value)) return `[${value.map((item: JsonValue) => write(item, depth + 1)).join(',')}]`;
+  if (Array.isArray(value)) return `[${Array.from(value, (item: JsonValue) => write(item, depth + 1)).join(',')}]`;
   if (typeof value !== 'object') throw invalid(`a ${typeof value}`);
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) throw invalid('an object with a class');

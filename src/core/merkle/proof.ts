@@ -104,5 +104,6 @@ function largestPowerBelow(n: number): number {
 }
 
 function isPowerOfTwo(n: number): boolean {
-  return Number.isInteger(Math.log2(n));
+  // Math.log2 rounds sizes near 2^48 to whole numbers.
+  return 2 ** Math.round(Math.log2(n)) === n;
 }

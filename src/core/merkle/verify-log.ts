@@ -4,7 +4,7 @@ import { equalHashes } from './equal-hashes.ts';
 import { appendLeaf, emptyFrontier, type Frontier, rootOf } from './frontier.ts';
 import { type Hash, hashLeaf } from './hash.ts';
 import type { NoteVerifier } from './signed-note.ts';
-import { decodeEntries, entriesPath, readTileHashes, rootOfFullTile, tilePath, TILE_WIDTH, tilesOf } from './tile.ts';
+import { decodeEntries, entriesPath, readTileHashes, rootOfFullTile, TILE_WIDTH, type TileId, tilePath } from './tile.ts';
 
 /** Where the files of an exported log come from, by their paths in tlog-tiles. */
 export type LogFiles = { read(path: string): Promise<Uint8Array> };
@@ -20,7 +20,8 @@ export type LogReport = {
 
 /**
  * Verifies an exported log with nothing but its files and the verifier's key: the signature, every leaf, every tile, and that each
- * earlier checkpoint is a prefix of it. `onLeaf` sees each leaf once, in order, after it was hashed.
+ * earlier checkpoint is a prefix of it. `onLeaf` sees each leaf once, in order, after it was found to fit its tile. Holds one tile of
+ * leaves and, of the levels above, a hash for every 256 entries.
  * @throws log-invalid naming the first thing that is not as it must be
  */
 export async function verifyLog(
@@ -28,31 +29,31 @@ export async function verifyLog(
   verifier: NoteVerifier,
   options: { readonly earlier?: readonly string[]; readonly onLeaf?: (leaf: Uint8Array, index: number) => void } = {},
 ): Promise<LogReport> {
-  const checkpoint = openCheckpoint(Buffer.from(await files.read('checkpoint')).toString(), verifier);
-  const earlier = (options.earlier ?? []).map((note) => openCheckpoint(note, verifier)).toSorted((a, b) => a.size - b.size);
+  const { origin, size, root } = openCheckpoint(Buffer.from(await read(files, 'checkpoint')).toString(), verifier);
   const expected = new Map<number, Hash[]>();
-  for (const { size, root } of earlier) expected.set(size, [...(expected.get(size) ?? []), root]);
+  const earlier = (options.earlier ?? []).map((note) => openCheckpoint(note, verifier));
+  for (const first of earlier) {
+    if (first.size > size) throw broken(`an earlier checkpoint is of size ${first.size}, the log of ${size}`);
+    expected.set(first.size, [...(expected.get(first.size) ?? []), first.root]);
+  }
   checkPrefix(expected, emptyFrontier);
   let frontier = emptyFrontier;
-  const nodes: Hash[][] = [[]];
-  for (let index = 0; frontier.size < checkpoint.size; index++) {
-    const width = Math.min(TILE_WIDTH, checkpoint.size - frontier.size);
-    const hashes: Hash[] = [];
-    for (const leaf of decodeEntries(await files.read(entriesPath(index, width)), width)) {
-      options.onLeaf?.(leaf, frontier.size);
+  const above: Hash[] = [];
+  while (frontier.size < size) {
+    const [index, width] = [frontier.size / TILE_WIDTH, Math.min(TILE_WIDTH, size - frontier.size)];
+    const hashes = await readHashes(files, { level: 0, index, width });
+    for (const [at, leaf] of decodeEntries(await read(files, entriesPath(index, width)), width).entries()) {
       const hash = hashLeaf(leaf);
-      hashes.push(hash);
+      if (!equalHashes(hash, hashes[at]!)) throw broken(`entry ${frontier.size} does not fit ${tilePath({ level: 0, index, width })}`);
+      options.onLeaf?.(leaf, frontier.size);
       frontier = appendLeaf(frontier, hash);
       checkPrefix(expected, frontier);
     }
-    nodes[0]!.push(...hashes);
+    if (width === TILE_WIDTH) above.push(rootOfFullTile(hashes));
   }
-  if (!equalHashes(rootOf(frontier), checkpoint.root)) throw broken('the root of the entries is not the root of the checkpoint');
-  const last = earlier.at(-1);
-  if (last !== undefined && last.size > checkpoint.size)
-    throw broken(`an earlier checkpoint is of size ${last.size}, the log of ${checkpoint.size}`);
-  await checkTiles(files, checkpoint.size, nodes);
-  return { origin: checkpoint.origin, size: checkpoint.size, root: Buffer.from(checkpoint.root).toString('hex'), extended: earlier.length };
+  if (!equalHashes(rootOf(frontier), root)) throw broken('the root of the entries is not the root of the checkpoint');
+  await checkTilesAbove(files, above);
+  return { origin, size, root: Buffer.from(root).toString('hex'), extended: earlier.length };
 }
 
 function checkPrefix(expected: ReadonlyMap<number, readonly Hash[]>, frontier: Frontier): void {
@@ -61,15 +62,31 @@ function checkPrefix(expected: ReadonlyMap<number, readonly Hash[]>, frontier: F
   }
 }
 
-async function checkTiles(files: LogFiles, size: number, nodes: Hash[][]): Promise<void> {
-  for (const tile of tilesOf(size)) {
-    const hashes = readTileHashes(await files.read(tilePath(tile)), tile.width);
-    const from = tile.index * TILE_WIDTH;
-    for (const [at, hash] of hashes.entries()) {
-      const node = nodes[tile.level]?.[from + at];
-      if (node === undefined || !equalHashes(node, hash)) throw broken(`hash ${at} of ${tilePath(tile)} does not fit the entries`);
+/** The levels above the leaves say nothing new; whoever reads proofs from them shall not be misled. */
+async function checkTilesAbove(files: LogFiles, firstLevel: readonly Hash[]): Promise<void> {
+  let nodes = firstLevel;
+  for (let level = 1; nodes.length > 0; level++) {
+    const above: Hash[] = [];
+    for (let start = 0; start < nodes.length; start += TILE_WIDTH) {
+      const tile = { level, index: start / TILE_WIDTH, width: Math.min(TILE_WIDTH, nodes.length - start) };
+      const hashes = await readHashes(files, tile);
+      const wrong = hashes.findIndex((hash, at) => !equalHashes(hash, nodes[start + at]!));
+      if (wrong !== -1) throw broken(`hash ${wrong} of ${tilePath(tile)} does not fit the entries`);
+      if (tile.width === TILE_WIDTH) above.push(rootOfFullTile(hashes));
     }
-    if (tile.width === TILE_WIDTH) (nodes[tile.level + 1] ??= []).push(rootOfFullTile(hashes));
+    nodes = above;
+  }
+}
+
+async function readHashes(files: LogFiles, tile: TileId): Promise<Hash[]> {
+  return readTileHashes(await read(files, tilePath(tile)), tile.width);
+}
+
+async function read(files: LogFiles, path: string): Promise<Uint8Array> {
+  try {
+    return await files.read(path);
+  } catch (cause) {
+    throw new Problem('log-invalid', `Cannot verify log: ${path} cannot be read`, { cause });
   }
 }
 
