@@ -6,7 +6,7 @@ import { deletePerson } from './store.ts';
 
 /**
  * Forgets a person's clear name and salt. The leaves stay, and verify as before; whose hash they hold cannot be told any more.
- * @throws not-found
+ * @throws not-found; state-conflict if the person asks it of themselves: the entry that says so would name them again
  */
 export async function erasePerson(
   { database }: { readonly database: AuditedDatabase },
@@ -17,6 +17,8 @@ export async function erasePerson(
   await database.commit(async (unit) => {
     if (!(await deletePerson(unit.queries, name)))
       throw new Problem('not-found', 'Cannot erase person: there is none of that name in the log');
+    if (actor.kind === 'person' && actor.name === name)
+      throw new Problem('state-conflict', 'Cannot erase person: the one who erases enters the log, expected somebody else');
     recordEntry(unit, { type: 'person.erased', at: now, environment, region, actor, data: {} });
   });
 }

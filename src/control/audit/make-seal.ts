@@ -45,7 +45,7 @@ export function makeSeal({ checkpointKey, origin, kind, clock }: SealOptions): S
     let frontier = before;
     for (const { entry, receipt } of staged) {
       const id = newEntityId('entry', entry.at);
-      const actor = actors.get(entry.actor.name)!;
+      const actor = actors.get(actorKey(entry.actor))!;
       const { type, at, environment, region, data } = entry;
       const leaf = canonicalJson({ v: LEAF_VERSION, type, id, at, environment, region, actor: actor.leaf, data });
       const hash = hashLeaf(Buffer.from(leaf));
@@ -68,7 +68,7 @@ type NamedActor = { readonly leaf: { readonly [name: string]: string }; readonly
 
 /** A person enters the log as a hash under a salt of their own; name and salt stand in a table that can be erased. */
 async function nameActors(queries: Queries, staged: readonly StagedEntry[]): Promise<ReadonlyMap<string, NamedActor>> {
-  const actors = new Map<string, Actor>(staged.map(({ entry }) => [entry.actor.name, entry.actor]));
+  const actors = new Map<string, Actor>(staged.map(({ entry }) => [actorKey(entry.actor), entry.actor]));
   const persons = [...actors.values()].filter(({ kind }) => kind === 'person').map(({ name }) => name);
   const hashes = new Map((await findPersons(queries, persons)).map(({ name, name_hash }) => [name, name_hash]));
   for (const name of persons) {
@@ -79,16 +79,17 @@ async function nameActors(queries: Queries, staged: readonly StagedEntry[]): Pro
     hashes.set(name, nameHash);
   }
   return new Map(
-    [...actors].map(([name, { kind }]): [string, NamedActor] => {
-      const hash = hashes.get(name);
-      return [
-        name,
-        kind === 'person' && hash !== undefined
-          ? { leaf: { kind, hash }, search: hash }
-          : { leaf: { kind, name }, search: `${kind}:${name}` },
-      ];
+    [...actors].map(([key, { kind, name }]): [string, NamedActor] => {
+      if (kind !== 'person') return [key, { leaf: { kind, name }, search: key }];
+      const hash = hashes.get(name)!;
+      return [key, { leaf: { kind, hash }, search: hash }];
     }),
   );
+}
+
+/** A machine may bear a person's name; with the kind in the key, neither passes for the other. */
+function actorKey({ kind, name }: Actor): string {
+  return `${kind}:${name}`;
 }
 
 /** Writes the roots of the tiles that became full: every 256 entries one of level 0, every 65,536 one of level 1, and so on. */

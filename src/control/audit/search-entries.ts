@@ -2,8 +2,8 @@ import type { Queries } from '../../platform/db/database.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type EntryFilter, findPersons, findPersonsByHash, selectEntries } from './store.ts';
 
-/** What an auditor asks; every part is optional but the scope. */
-export type EntrySearch = Omit<EntryFilter, 'actor' | 'limit'> & { readonly person?: string; readonly limit?: number };
+/** What an auditor asks; every part is optional but the scope. A person is named in clear; `actor` is as in `FoundEntry`, erased ones included. */
+export type EntrySearch = Omit<EntryFilter, 'limit'> & { readonly person?: string; readonly limit?: number };
 
 export type FoundEntry = {
   readonly leafIndex: number;
@@ -12,7 +12,7 @@ export type FoundEntry = {
   readonly environment: string;
   readonly region: string;
   readonly at: Instant;
-  /** The clear name where it is not erased, else the hash. */
+  /** A person's clear name where it is not erased, else its hash; of others `machine:NAME` or `system:NAME`. */
   readonly actor: string;
   /** The leaf as it stands in the tree. */
   readonly leaf: string;
@@ -23,8 +23,10 @@ export type EntryPage = { readonly entries: readonly FoundEntry[]; readonly next
 /** Entries, newest first, a page at a time. */
 export async function searchEntries(queries: Queries, search: EntrySearch): Promise<EntryPage> {
   const { person, ...filter } = search;
+  // PostgreSQL has no text with a zero in it, so no entry has one either.
+  if ([person, filter.type, filter.actor].some((text) => text?.includes('\0'))) return { entries: [], next: null };
   const limit = Math.min(Math.max(1, search.limit ?? DEFAULT_LIMIT), MAXIMUM_LIMIT);
-  const actor = person === undefined ? undefined : (await findPersons(queries, [person]))[0]?.name_hash;
+  const actor = person === undefined ? search.actor : (await findPersons(queries, [person]))[0]?.name_hash;
   if (person !== undefined && actor === undefined) return { entries: [], next: null };
   const rows = await selectEntries(queries, { ...filter, ...(actor === undefined ? {} : { actor }), limit: limit + 1 });
   const page = rows.slice(0, limit);

@@ -136,6 +136,7 @@ export type EntryFilter = {
   readonly environments: readonly string[] | null;
   readonly type?: string;
   readonly actor?: string;
+  /** Part of the leaf's text, case and all: a serial, an identity. */
   readonly contains?: string;
   readonly from?: Instant;
   readonly to?: Instant;
@@ -157,9 +158,9 @@ export async function selectEntries(queries: Queries, filter: EntryFilter): Prom
   if (filter.from !== undefined) query = query.where('at', '>=', filter.from);
   if (filter.to !== undefined) query = query.where('at', '<', filter.to);
   if (filter.before !== undefined) query = query.where('leaf_index', '<', filter.before);
-  if (filter.contains !== undefined) {
-    const pattern = `%${filter.contains.replaceAll(/[\\%_]/g, (character) => `\\${character}`)}%`;
-    query = query.where(sql<boolean>`leaf like ${pattern} escape '\\'`);
+  if (filter.contains !== undefined && filter.contains !== '') {
+    // As JSON writes it. `replace` is in both databases and heeds case in both, which `like` does not.
+    query = query.where(sql<boolean>`replace(leaf, ${JSON.stringify(filter.contains).slice(1, -1)}, '') <> leaf`);
   }
   return query.execute();
 }

@@ -36,7 +36,7 @@ type TileRequest = { readonly level: number | 'entries'; readonly index: number;
 
 /** N comes in groups of three digits, all but the last with an `x` before it. */
 function parseTilePath(path: string): TileRequest {
-  const match = /^tile\/(entries|\d)\/((?:x\d{3}\/){0,4}\d{3})(?:\.p\/(\d{1,3}))?$/.exec(path);
+  const match = /^tile\/(entries|\d)\/((?!x000)(?:x\d{3}\/){0,4}\d{3})(?:\.p\/(\d{1,3}))?$/.exec(path);
   const width = match?.[3] === undefined ? TILE_WIDTH : Number(match[3]);
   if (match === null || width === 0 || (match[3] !== undefined && (width >= TILE_WIDTH || match[3] !== String(width)))) throw missing(path);
   const index = Number(match[2]!.replaceAll(/[x/]/g, ''));

@@ -15,6 +15,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn('leaf_hash', 'bytea', (column) => column.notNull())
     .execute();
   await db.schema.createIndex('audit_entries_type').on('audit_entries').columns(['type', 'leaf_index']).execute();
+  await db.schema.createIndex('audit_entries_actor').on('audit_entries').columns(['actor', 'leaf_index']).execute();
+  await db.schema.createIndex('audit_entries_at').on('audit_entries').columns(['at', 'leaf_index']).execute();
   // The root of a full tile is a node of the level above it.
   await db.schema
     .createTable('audit_tiles')
