@@ -71,7 +71,7 @@ function judgeIdentity(profile: Profile, order: IssuanceOrder, facts: IssuanceFa
   if (environmentOf(spiffeId) !== environment)
     refuse('environment', `the identity belongs to ${environmentOf(spiffeId)}, the order to ${environment}`);
   // A service's ID has exactly two segments, so that no service can pose as the parent of another.
-  if (profile.names === 'workload' && spiffeId.split('/').length !== 5)
+  if (profile.names === 'workload' && !isReservedSpiffeId(spiffeId) && spiffeId.split('/').length !== 5)
     refuse('identity', 'expected spiffe://<trust domain>/<environment>/<service>');
   if (asker.spiffeId !== null && asker.spiffeId !== spiffeId && order.door !== 'drill') {
     refuse('identity', 'a data plane gets certificates of its own identity only');
