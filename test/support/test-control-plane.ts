@@ -40,7 +40,12 @@ export type LoggedEvent = { readonly level: string; readonly event: string; read
 
 /** The real listener and the real protocols over a test CA and state in memory. */
 export async function startTestControlPlane(
-  options: { readonly authority?: TestAuthority; readonly clock?: ManualClock; readonly port?: number } = {},
+  options: {
+    readonly authority?: TestAuthority;
+    readonly clock?: ManualClock;
+    readonly port?: number;
+    readonly limits?: { readonly maximumConnections?: number; readonly handshakeTimeoutMs?: number };
+  } = {},
 ) {
   const clock = options.clock ?? new ManualClock(START);
   const authority = options.authority ?? makeTestAuthority(clock.now());
@@ -159,6 +164,7 @@ export async function startTestControlPlane(
     openDataPlaneListener({
       host: '127.0.0.1',
       port,
+      ...options.limits,
       credentials: serverCredentials(),
       authenticate: (chain) =>
         authenticateNode(
@@ -177,9 +183,11 @@ export async function startTestControlPlane(
       log,
     });
   const serverCredentials = () => {
-    const { fullChain, key } = authority.issue({ uris: [CONTROL_PLANE], ips: ['127.0.0.1'] });
+    const { certificate, fullChain, key } = authority.issue({ uris: [CONTROL_PLANE], ips: ['127.0.0.1'] });
+    serverSerial = certificate.serial;
     return { chain: fullChain, key };
   };
+  let serverSerial: Uint8Array = new Uint8Array();
   let listener = await open(options.port ?? 0);
   const { port } = listener;
 
@@ -199,6 +207,7 @@ export async function startTestControlPlane(
     bundle,
     changes,
     reads,
+    serverSerial: () => serverSerial,
     enrol,
     events,
     get listener() {

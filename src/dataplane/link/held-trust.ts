@@ -6,6 +6,8 @@ import type { ControlPlaneTrust } from './judge-control-plane.ts';
 /** Whom the link itself trusts: the roots of the join until there is a bundle, and the revoked certificates. */
 export type HeldTrust = {
   controlPlaneTrust(): ControlPlaneTrust;
+  /** The same under another bundle, which is not in force. */
+  trustUnder(bundle: TrustBundle): ControlPlaneTrust;
   /** DER. */
   roots(): readonly Uint8Array[];
   setBundle(bundle: TrustBundle): void;
@@ -14,22 +16,16 @@ export type HeldTrust = {
 
 /** What was last accepted before this start; both may be null. @throws der-malformed */
 export function openHeldTrust(identity: StoredIdentity, bundle: TrustBundle | null, set: RevokedSet | null): HeldTrust {
-  let anchors = identity.roots.map((der) => parseCertificate(der));
-  let intermediates: readonly Certificate[] = [];
+  let authorities: Authorities = { anchors: identity.roots.map((der) => parseCertificate(der)), intermediates: [] };
   let revoked: ReadonlySet<string> = new Set();
+  const { controlPlane } = identity;
+  const isRevoked = (issuerKeySha256: string, serialHex: string): boolean => revoked.has(`${issuerKeySha256} ${serialHex}`);
   const held: HeldTrust = {
-    controlPlaneTrust: () => ({
-      kind: 'bundle',
-      anchors,
-      intermediates,
-      controlPlane: identity.controlPlane,
-      isRevoked: (issuerKeySha256, serialHex) => revoked.has(`${issuerKeySha256} ${serialHex}`),
-    }),
-    roots: () => anchors.map(({ der }) => der),
-    setBundle({ authorities }) {
-      const parsed = authorities.map(({ role, certificate }) => ({ role, certificate: parseCertificate(certificate) }));
-      anchors = parsed.filter(({ role }) => role === BundleAuthority_Role.ROOT).map(({ certificate }) => certificate);
-      intermediates = parsed.filter(({ role }) => role === BundleAuthority_Role.ISSUING).map(({ certificate }) => certificate);
+    controlPlaneTrust: () => ({ kind: 'bundle', ...authorities, controlPlane, isRevoked }),
+    trustUnder: (bundle) => ({ kind: 'bundle', ...authoritiesOf(bundle), controlPlane, isRevoked }),
+    roots: () => authorities.anchors.map(({ der }) => der),
+    setBundle(bundle) {
+      authorities = authoritiesOf(bundle);
     },
     setRevoked({ certificates }) {
       revoked = new Set(certificates.map(({ issuerKeySha256, serial }) => `${hex(issuerKeySha256)} ${hex(serial)}`));
@@ -38,6 +34,15 @@ export function openHeldTrust(identity: StoredIdentity, bundle: TrustBundle | nu
   if (bundle !== null) held.setBundle(bundle);
   if (set !== null) held.setRevoked(set);
   return held;
+}
+
+type Authorities = { readonly anchors: readonly Certificate[]; readonly intermediates: readonly Certificate[] };
+
+function authoritiesOf({ authorities }: TrustBundle): Authorities {
+  const parsed = authorities.map(({ role, certificate }) => ({ role, certificate: parseCertificate(certificate) }));
+  const of = (wanted: BundleAuthority_Role): Certificate[] =>
+    parsed.filter(({ role }) => role === wanted).map(({ certificate }) => certificate);
+  return { anchors: of(BundleAuthority_Role.ROOT), intermediates: of(BundleAuthority_Role.ISSUING) };
 }
 
 function hex(octets: Uint8Array): string {

@@ -8,7 +8,7 @@ export type Acknowledgement = { readonly kind: 'accepted' } | { readonly kind: '
 /**
  * What a data plane does with what it is told. Calls of one handler never overlap; different handlers may, so that slow settings
  * hold up no revocation. The first of each come one after another: trust bundle, revoked set, settings, drill jobs. The answer goes to the control plane as acknowledge or refuse; a throw is a refusal.
- * What was accepted is in the state directory before the acknowledgement leaves.
+ * What was accepted is in the state directory before the acknowledgement leaves, unless the disk refuses it (then it is tried again).
  */
 export type LinkHandlers = {
   onTrustBundle(bundle: TrustBundle): Promise<Acknowledgement>;

@@ -14,12 +14,16 @@ import { environmentOf, probeSpiffeId, trustDomainOf } from '../../core/identity
 import type { StateDirectory } from '../../platform/keystore/state-directory.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import type { Acknowledgement, LinkHandlers } from './link-handlers.ts';
+import type { StateSaver } from './state-saver.ts';
 import type { Subscription } from './subscription.ts';
 
 export type SubscriptionDeps = {
   readonly identity: StoredIdentity;
   readonly state: StateDirectory;
   readonly handlers: LinkHandlers;
+  readonly saver: StateSaver;
+  /** Why the link itself cannot live by this bundle, or null. */
+  readonly objection: (bundle: TrustBundle) => string | null;
   /** What the link itself keeps of what was accepted. */
   readonly accepted: {
     readonly trustBundle: (bundle: TrustBundle) => void;
@@ -29,7 +33,7 @@ export type SubscriptionDeps = {
 };
 
 /** What this data plane asks for, in the order in which it must be in force: whom to trust, whom not, what to do, what to probe. */
-export function subscriptionsOf({ identity, state, handlers, accepted }: SubscriptionDeps): Subscription[] {
+export function subscriptionsOf({ identity, state, handlers, saver, objection, accepted }: SubscriptionDeps): Subscription[] {
   const trustDomain = trustDomainOf(identity.spiffeId);
   const isProbe = identity.spiffeId === probeSpiffeId(trustDomain, environmentOf(identity.spiffeId));
   const { onDrillJob } = handlers;
@@ -41,8 +45,10 @@ export function subscriptionsOf({ identity, state, handlers, accepted }: Subscri
         const bundle = fromBinary(TrustBundleSchema, octets);
         if (bundle.trustDomain !== trustDomain) return refuse(`the bundle is for ${JSON.stringify(bundle.trustDomain)}`);
         if (!bundle.authorities.some(({ role }) => role === BundleAuthority_Role.ROOT)) return refuse('the bundle has no root');
+        const against = objection(bundle);
+        if (against !== null) return refuse(against);
         return keep(await handlers.onTrustBundle(bundle), async () => {
-          await state.writeTrustBundle(bundle);
+          await saver.save('trust-bundle', () => state.writeTrustBundle(bundle));
           accepted.trustBundle(bundle);
         });
       },
@@ -53,7 +59,7 @@ export function subscriptionsOf({ identity, state, handlers, accepted }: Subscri
       async apply(_name, octets) {
         const set = fromBinary(RevokedSetSchema, octets);
         return keep(await handlers.onRevokedSet(set), async () => {
-          await state.writeRevokedSet(set);
+          await saver.save('revoked-set', () => state.writeRevokedSet(set));
           accepted.revokedSet(set);
         });
       },
@@ -66,7 +72,7 @@ export function subscriptionsOf({ identity, state, handlers, accepted }: Subscri
         if (settings.proxyId !== identity.proxyId || settings.spiffeId !== identity.spiffeId)
           return refuse('the settings are for another proxy');
         return keep(await handlers.onSettings(settings), async () => {
-          await state.writeSettings(settings);
+          await saver.save('settings', () => state.writeSettings(settings));
           await accepted.settings(settings);
         });
       },

@@ -9,6 +9,7 @@ import { DAY_MS, HOUR_MS } from '../../core/time/instant.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import type { StateDirectory } from '../../platform/keystore/state-directory.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
+import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { startTestControlPlane, type TestControlPlane, TRUST_DOMAIN } from '../../../test/support/test-control-plane.ts';
 import { ACCEPTED, type Acknowledgement, type LinkHandlers, type LinkStatus } from './link-handlers.ts';
 import { type Link, openLink } from './open-link.ts';
@@ -312,6 +313,72 @@ describe('renewal', () => {
     await control.revokedChanged();
     await link.renew();
     assert.equal(link.status.kind, 'connected');
+  });
+});
+
+describe('what the link itself must live by', () => {
+  test('a bundle under which the control plane is a stranger is refused, and nothing of it is kept', async () => {
+    const control = await plane();
+    const { state } = await control.joined('orders');
+    const { seen } = await dataPlane(control, state);
+    await control.acknowledgement(TRUST_BUNDLE_TYPE);
+    const kept = await state.readTrustBundle();
+    const other = makeTestAuthority(control.clock.now(), 'Other');
+    control.bundle.authorities[0]!.certificate = other.root.der;
+    control.changes.bundle.notify();
+    const refused = await control.acknowledgement(TRUST_BUNDLE_TYPE, ({ refusal }) => refusal !== undefined);
+    assert.match(refused.refusal ?? '', /control plane itself does not verify/);
+    assert.equal(seen.bundles.length, 1);
+    assert.deepEqual(await state.readTrustBundle(), kept);
+  });
+
+  test('a second root beside the first is taken', async () => {
+    const control = await plane();
+    const { state } = await control.joined('orders');
+    const { seen } = await dataPlane(control, state);
+    await control.acknowledgement(TRUST_BUNDLE_TYPE);
+    const other = makeTestAuthority(control.clock.now(), 'Other');
+    control.bundle.authorities.push({ ...control.bundle.authorities[0]!, certificate: other.root.der });
+    control.changes.bundle.notify();
+    const first = control.acknowledged.find(({ typeUrl }) => typeUrl === TRUST_BUNDLE_TYPE)!.version;
+    const second = await control.acknowledgement(TRUST_BUNDLE_TYPE, ({ version }) => version !== first);
+    assert.equal(second.refusal, undefined);
+    assert.equal(seen.bundles.length, 2);
+  });
+
+  test('the connection to a control plane whose certificate was revoked is not kept', async () => {
+    const control = await plane();
+    const { state } = await control.joined('orders');
+    const { link, events } = await dataPlane(control, state);
+    await control.acknowledgement(REVOKED_SET_TYPE);
+    const issuerKeySha256 = Buffer.from(control.authority.issuing.spkiSha256, 'hex');
+    control.revoked.certificates.push({ $typeName: 'countersign.v1.RevokedCertificate', issuerKeySha256, serial: control.serverSerial() });
+    await control.revokedChanged();
+    await control.event('link.control-plane-fell');
+    const status = await statusOf(link, events, 'offline');
+    assert.ok(status.kind === 'offline' && ['control-plane-unreachable', 'control-plane-unverified'].includes(status.problem));
+  });
+
+  test('a disk that takes nothing holds up no revocation; it is written as soon as the disk can', async () => {
+    const control = await plane();
+    const { state } = await control.joined('orders');
+    let isFull = true;
+    const written = Promise.withResolvers<void>();
+    const full: StateDirectory = {
+      ...state,
+      async writeRevokedSet(set) {
+        if (isFull) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+        await state.writeRevokedSet(set);
+        written.resolve();
+      },
+    };
+    const { seen } = await dataPlane(control, full);
+    assert.equal((await control.acknowledgement(REVOKED_SET_TYPE)).refusal, undefined);
+    assert.equal(seen.revoked.length, 1);
+    await control.event('link.state-not-saved');
+    isFull = false;
+    await written.promise;
+    assert.equal((await state.readRevokedSet())?.sequence, 1n);
   });
 });
 

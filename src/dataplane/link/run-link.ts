@@ -1,8 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { EnrollmentService, RenewRequestSchema } from '../../core/messages/generated/countersign/v1/enrollment_pb.ts';
-import type { CertificateCadence, ProxySettings } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import type { CertificateCadence, ProxySettings, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
-import type { Instant } from '../../core/time/instant.ts';
 import { buildCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { makePrivateKey } from '../../platform/keystore/make-private-key.ts';
@@ -15,8 +14,10 @@ import type { LinkStatus } from './link-handlers.ts';
 import { type LinkSession, openSession } from './link-session.ts';
 import { subscriptionsOf } from './link-subscriptions.ts';
 import type { LinkOptions } from './link-options.ts';
-import { renewalDueAt } from './renewal-schedule.ts';
+import type { CurrentCertificate } from './renewal-schedule.ts';
+import { RenewalTimer } from './renewal-timer.ts';
 import type { RpcConnection } from './rpc-connection.ts';
+import { StateSaver } from './state-saver.ts';
 import type { AppliedVersions } from './subscription.ts';
 import type { TelemetryBuffer } from './telemetry-buffer.ts';
 
@@ -35,28 +36,30 @@ export class LinkRunner {
   readonly #trust: HeldTrust;
   readonly #stopped = new AbortController();
   readonly #applied: AppliedVersions = new Map();
+  readonly #saver: StateSaver;
   readonly #done: Promise<void>;
   #identity: StoredIdentity;
   #session: LinkSession | null = null;
   #status: LinkStatus = { kind: 'connecting' };
   /** The last change under way, by kind. */
   readonly #queues = new Map<string, Promise<unknown>>();
-  #cadence: CertificateCadence | null;
-  #cadenceHeardAt: Instant;
-  /** This data plane's place in the smear of a renewal, drawn once for each epoch. */
-  #share: number;
+  readonly #timer: RenewalTimer;
   #renewal: Promise<void> | null = null;
-  #renewalTimer: NodeJS.Timeout | null = null;
-  #renewalFailures = 0;
-  #retryRenewalAt: Instant = 0;
 
   constructor(options: RunLinkOptions, trust: HeldTrust, cadence: CertificateCadence | null) {
     this.#options = options;
     this.#identity = options.identity;
     this.#trust = trust;
-    this.#cadence = cadence;
-    this.#cadenceHeardAt = options.clock.now();
-    this.#share = options.random();
+    this.#saver = new StateSaver(options.log);
+    this.#timer = new RenewalTimer(
+      {
+        ...options,
+        certificate: () => this.#currentCertificate(),
+        isConnected: () => this.#session !== null,
+        renew: () => this.renew(),
+      },
+      cadence,
+    );
     this.#done = this.#run();
   }
 
@@ -83,15 +86,16 @@ export class LinkRunner {
   renew(): Promise<void> {
     this.#renewal ??= this.#renew().finally(() => {
       this.#renewal = null;
-      this.#scheduleRenewal();
+      this.#timer.schedule();
     });
     return this.#renewal;
   }
 
   async stop(): Promise<void> {
     this.#stopped.abort();
-    if (this.#renewalTimer !== null) clearTimeout(this.#renewalTimer);
+    this.#timer.stop();
     this.#session?.destroy();
+    this.#saver.stop();
     await this.#done;
     await Promise.all(this.#queues.values());
     this.#setStatus({ kind: 'closed' });
@@ -105,7 +109,7 @@ export class LinkRunner {
         this.#session ??= await this.#connect();
         failures = 0;
         this.#setStatus({ kind: 'connected', since: this.#options.clock.now() });
-        this.#scheduleRenewal();
+        this.#timer.schedule();
         const watched: LinkSession = this.#session;
         const problem = await watched.ended;
         if (this.#session !== watched) continue;
@@ -123,11 +127,15 @@ export class LinkRunner {
   #connect(): Promise<LinkSession> {
     const { control, clock, log, state, handlers, buffer } = this.#options;
     const identity = this.#identity;
+    let serverChain: readonly Uint8Array[] = [];
     return openSession({
       connection: {
         control,
         certificate: { chain: identity.chain, key: identity.privateKey },
-        judge: (chain) => judgeControlPlane(clock.now(), this.#trust.controlPlaneTrust(), chain),
+        judge: (chain) => {
+          serverChain = chain;
+          judgeControlPlane(clock.now(), this.#trust.controlPlaneTrust(), chain);
+        },
         signal: this.#stopped.signal,
       },
       subscriptions: {
@@ -135,9 +143,14 @@ export class LinkRunner {
           identity,
           state,
           handlers,
+          saver: this.#saver,
+          objection: (bundle) => this.#objectionTo(bundle, serverChain),
           accepted: {
             trustBundle: (bundle) => this.#trust.setBundle(bundle),
-            revokedSet: (set) => this.#trust.setRevoked(set),
+            revokedSet: (set) => {
+              this.#trust.setRevoked(set);
+              this.#judgeAgain(serverChain);
+            },
             settings: (settings) => this.#settingsAccepted(settings),
           },
         }),
@@ -148,6 +161,26 @@ export class LinkRunner {
       buffer,
       log,
     });
+  }
+
+  /** A bundle under which the control plane that sent it is a stranger would cut this data plane off for good. */
+  #objectionTo(bundle: TrustBundle, serverChain: readonly Uint8Array[]): string | null {
+    try {
+      judgeControlPlane(this.#options.clock.now(), this.#trust.trustUnder(bundle), serverChain);
+      return null;
+    } catch (error) {
+      return `the control plane itself does not verify under this bundle: ${error instanceof Error ? error.message : ''}`;
+    }
+  }
+
+  /** The connection to a control plane whose certificate was just revoked is not kept until it breaks by itself. */
+  #judgeAgain(serverChain: readonly Uint8Array[]): void {
+    try {
+      judgeControlPlane(this.#options.clock.now(), this.#trust.controlPlaneTrust(), serverChain);
+    } catch (error) {
+      this.#options.log('warn', 'link.control-plane-fell', { error });
+      this.#session?.destroy();
+    }
   }
 
   #inOrder<T>(kind: string, change: () => Promise<T>): Promise<T> {
@@ -168,44 +201,18 @@ export class LinkRunner {
         await this.#options.state.writeIdentity(this.#identity);
       });
     }
-    if (certificate.renewalEpoch !== this.#cadence?.renewalEpoch) {
-      this.#cadenceHeardAt = this.#options.clock.now();
-      this.#share = this.#options.random();
-      this.#retryRenewalAt = 0;
-    }
-    this.#cadence = certificate;
-    this.#scheduleRenewal();
+    this.#timer.heard(certificate);
   }
 
-  /** Looks at the clock at least every half minute: a machine that slept, or whose clock was set, renews late by no more than that. */
-  #scheduleRenewal(): void {
-    if (this.#renewalTimer !== null) clearTimeout(this.#renewalTimer);
-    if (this.#stopped.signal.aborted) return;
-    const wait = Math.min(MAXIMUM_TIMER_MS, Math.max(0, this.#renewalDueAt() - this.#options.clock.now()));
-    this.#renewalTimer = setTimeout(() => this.#renewIfDue(), wait).unref();
-  }
-
-  #renewalDueAt(): Instant {
+  #currentCertificate(): CurrentCertificate {
     const { notBefore, notAfter } = parseCertificate(this.#identity.chain[0]!);
-    const current = { notBefore, notAfter, renewalEpoch: this.#identity.renewalEpoch };
-    return Math.max(this.#retryRenewalAt, renewalDueAt(current, this.#cadence, this.#cadenceHeardAt, this.#share));
-  }
-
-  #renewIfDue(): void {
-    if (this.#options.clock.now() < this.#renewalDueAt()) return this.#scheduleRenewal();
-    // Without a connection there is nothing to ask; the next connection schedules again.
-    if (this.#session === null) return;
-    this.renew().catch((error: unknown) => {
-      this.#retryRenewalAt = this.#options.clock.now() + backoffMs(this.#renewalFailures++, this.#options.random(), RENEWAL_RETRY);
-      this.#options.log('warn', 'link.renewal-failed', { error });
-      this.#scheduleRenewal();
-    });
+    return { notBefore, notAfter, renewalEpoch: this.#identity.renewalEpoch };
   }
 
   async #renew(): Promise<void> {
     const { clock, state, handlers, log } = this.#options;
     const connection = this.connection();
-    const renewalEpoch = this.#cadence?.renewalEpoch ?? this.#identity.renewalEpoch;
+    const renewalEpoch = this.#timer.epoch ?? this.#identity.renewalEpoch;
     const privateKey = await makePrivateKey();
     const csr = buildCertificateRequest({ uris: [this.#identity.spiffeId], dnsNames: [], ipAddresses: [] }, privateKey);
     const { chain } = await connection.call(
@@ -219,8 +226,7 @@ export class LinkRunner {
       this.#identity = identity;
       await handlers.onIdentity(identity);
     });
-    this.#renewalFailures = 0;
-    this.#retryRenewalAt = 0;
+    this.#timer.succeeded();
     log('info', 'link.certificate-renewed', { serial: leaf.serialHex, notAfter: leaf.notAfter });
     await this.#replaceSession();
   }
@@ -261,5 +267,3 @@ function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
 }
 
 const RECONNECT = { firstMs: 100, mostMs: 5_000 };
-const RENEWAL_RETRY = { firstMs: 500, mostMs: 60_000 };
-const MAXIMUM_TIMER_MS = 30_000;

@@ -23,7 +23,7 @@ export class ConnectionTable implements CallGate {
   readonly #connections = new Map<string, Connection>();
   readonly #options: ConnectionTableOptions;
   readonly refusals = new Map<string, number>();
-  #anonymous = 0;
+  readonly #strangers = { anonymous: 0, refused: 0 };
 
   constructor(options: ConnectionTableOptions) {
     this.#options = options;
@@ -37,23 +37,28 @@ export class ConnectionTable implements CallGate {
   add(socket: TLSSocket, peer: Peer): boolean {
     const remote = `${socket.remoteAddress}:${socket.remotePort}`;
     if (socket.destroyed || socket.remotePort === undefined) return false;
-    if (peer.kind !== 'node') {
-      if (this.#anonymous >= MAXIMUM_ANONYMOUS) {
-        this.#options.log('warn', 'data-plane.too-many-anonymous', { remote, limit: MAXIMUM_ANONYMOUS });
-        socket.destroy();
-        return false;
-      }
-      this.#anonymous += 1;
-      const timer = setTimeout(() => socket.destroy(), ANONYMOUS_LIFETIME_MS).unref();
-      socket.once('close', () => {
-        this.#anonymous -= 1;
-        clearTimeout(timer);
-      });
-    }
+    if (peer.kind !== 'node' && !this.#addStranger(socket, peer.kind, remote)) return false;
     const connection: Connection = { socket, remote, peer, streams: new Set() };
     this.#connections.set(remote, connection);
     socket.once('close', () => {
       if (this.#connections.get(remote) === connection) this.#connections.delete(remote);
+    });
+    return true;
+  }
+
+  /** Who has no standing may stay for a moment, in a small room: without a certificate to join, with a refused one to learn why. */
+  #addStranger(socket: TLSSocket, kind: 'anonymous' | 'refused', remote: string): boolean {
+    const limit = STRANGERS[kind];
+    if (this.#strangers[kind] >= limit.connections) {
+      this.#options.log('warn', 'data-plane.too-many-strangers', { remote, kind, limit: limit.connections });
+      socket.destroy();
+      return false;
+    }
+    this.#strangers[kind] += 1;
+    const timer = setTimeout(() => socket.destroy(), limit.lifetimeMs).unref();
+    socket.once('close', () => {
+      this.#strangers[kind] -= 1;
+      clearTimeout(timer);
     });
     return true;
   }
@@ -108,9 +113,10 @@ export class ConnectionTable implements CallGate {
   }
 }
 
-/** Connections without an admitted certificate at a time; a join takes well under a second. */
-const MAXIMUM_ANONYMOUS = 256;
-/** Long enough for a join whose issuance waits for a slow disk. */
-const ANONYMOUS_LIFETIME_MS = 30_000;
+/** A join takes well under a second, but its issuance may wait for a slow disk; a refusal is told at once. */
+const STRANGERS = {
+  anonymous: { connections: 256, lifetimeMs: 30_000 },
+  refused: { connections: 256, lifetimeMs: 3_000 },
+} as const;
 /** Long enough for the status of a closed stream to leave. */
 const DISMISSAL_GRACE_MS = 250;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
+import { connect as connectTcp } from 'node:net';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
@@ -293,6 +294,24 @@ describe('the TLS port', () => {
     await once(second, 'secureConnect');
     assert.equal(second.isSessionReused(), false);
     second.destroy();
+  });
+
+  test('closes who does not shake hands in time', async () => {
+    await using short = await startTestControlPlane({ limits: { handshakeTimeoutMs: 50 } });
+    const socket = connectTcp(short.control).resume();
+    socket.on('error', () => {});
+    await once(socket, 'close');
+    assert.equal(short.listener.connections, 0);
+  });
+
+  test('takes no more connections than its limit', async () => {
+    await using small = await startTestControlPlane({ limits: { maximumConnections: 1 } });
+    const first = connect({ ...small.control, rejectUnauthorized: false, ALPNProtocols: ['h2'] });
+    await once(first, 'secureConnect');
+    const second = connectTcp(small.control).resume();
+    second.on('error', () => {});
+    await once(second, 'close');
+    first.destroy();
   });
 
   test('changes its certificate for new connections and keeps the open ones', async () => {

@@ -29,6 +29,8 @@ export type ListenerOptions = {
   readonly log: Log;
   /** Connections at a time, 10,000 if not given. */
   readonly maximumConnections?: number;
+  /** How long a TLS handshake may take, 10 s if not given. */
+  readonly handshakeTimeoutMs?: number;
 };
 
 export type DataPlaneListener = {
@@ -56,11 +58,15 @@ export async function openDataPlaneListener(options: ListenerOptions): Promise<D
     ...tlsOptions(options.credentials),
     requestCert: true,
     rejectUnauthorized: false,
-    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    handshakeTimeout: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
     ALPNProtocols: ['h2'],
   });
   server.maxConnections = options.maximumConnections ?? MAXIMUM_CONNECTIONS;
-  server.on('tlsClientError', (error) => options.log('debug', 'data-plane.handshake-failed', { error: error.message }));
+  server.on('tlsClientError', (error, socket) => {
+    options.log('debug', 'data-plane.handshake-failed', { error: error.message });
+    // Node leaves a socket open whose handshake timed out.
+    socket.destroy();
+  });
   server.on('secureConnection', (socket) => {
     void admitConnection(socket, options, table).then((admitted) => admitted && injector.injectConnection(socket));
   });

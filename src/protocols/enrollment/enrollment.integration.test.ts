@@ -38,6 +38,7 @@ import { openRpcConnection } from '../../dataplane/link/rpc-connection.ts';
 import { ManualClock } from '../../platform/clock/clock.ts';
 import { makeSignal } from '../../platform/clock/signal.ts';
 import { openDatabase } from '../../platform/db/open-database.ts';
+import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 import { makePrivateKey } from '../../platform/keystore/make-private-key.ts';
 import { openStateDirectory } from '../../platform/keystore/state-directory.ts';
 import { authenticateNode, dismissalOf } from '../data-plane/authenticate-node.ts';
@@ -239,7 +240,7 @@ describe('join', () => {
     clock.advance(HOUR_MS + 1);
     await assert.rejects(joinWith(expired), { code: 'token-refused' });
     const token = await newToken(name('orders'));
-    await assert.rejects(joinWith({ ...token, tokenId: `${token.tokenId.slice(0, -1)}0` }), { code: 'token-refused' });
+    await assert.rejects(joinWith({ ...token, tokenId: newEntityId('token', clock.now()) }), { code: 'token-refused' });
     await assert.rejects(joinWith({ ...token, secret: new Secret(randomBytes(32).toString('base64url')) }), { code: 'token-refused' });
   });
 
