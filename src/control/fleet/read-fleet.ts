@@ -31,9 +31,9 @@ export type FleetFacts = {
   readonly deliveries: ReadonlyMap<EntityId<'proxy'>, ProxyDelivery['delivery']>;
 };
 
-/** Ten queries, whatever the fleet's size. Exceptions that ended before `now` count for nothing. */
+/** Ten queries, whatever the fleet's size; a caller's proxies may be of another environment. Exceptions that ended before `now` count for nothing. */
 export async function readFleet(queries: Queries, environment: string, now: Instant): Promise<FleetFacts> {
-  const delivery = await deliveryFacts(queries, [environment]);
+  const delivery = await deliveryFacts(queries);
   const endpoints = await listEndpoints(queries, [environment]);
   const exceptions = (await listExceptions(queries, [environment])).filter(({ until }) => until > now);
   const external = new Set(endpoints.flatMap(({ id, external }) => (external === null ? [] : [id])));

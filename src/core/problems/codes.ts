@@ -3,6 +3,7 @@
  * `docs/errors.md` is held against this table. Keep the keys sorted.
  */
 export const problems = {
+  'body-too-large': { status: 413, meaning: 'The body is larger than the route takes.' },
   'control-plane-unreachable': { status: 503, meaning: 'No connection to the control plane could be made, or it broke.' },
   'control-plane-unverified': {
     status: 502,
@@ -28,7 +29,9 @@ export const problems = {
   },
   'key-locked': { status: 500, meaning: 'A stored private key does not open with the key file or passphrase given, or was altered.' },
   'log-invalid': { status: 400, meaning: 'A checkpoint, tile or entry of the audit log is cut, changed or not signed by the expected key.' },
+  'media-type-unsupported': { status: 415, meaning: 'The body is not of the media type that the route takes.' },
   'not-found': { status: 404, meaning: 'There is no such thing, or the caller may not see it.' },
+  'rate-limited': { status: 429, meaning: 'Too many attempts in a short time; try again later.' },
   'state-conflict': { status: 409, meaning: 'The thing is in a state that does not allow this.' },
   'state-corrupt': { status: 500, meaning: 'A file of the state directory is cut, changed or of an unknown form; it is not used.' },
   'state-permissions': {

@@ -1,0 +1,200 @@
+import { randomUUID } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import type { Server as HttpsServer } from 'node:https';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { authenticate } from '../../control/access/authenticate.ts';
+import { actorOf, type Principal } from '../../control/access/principal.ts';
+import type { AuditedDatabase } from '../../control/audit/entry.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import { encodePem } from '../../core/x509/pem.ts';
+import type { Clock } from '../../platform/clock/clock.ts';
+import type { Log } from '../../platform/log/logger.ts';
+import type { HostPort } from '../../platform/network/host-port.ts';
+import type { Metrics } from '../../platform/telemetry/metrics.ts';
+import { bearerOf, checkEnvironment, checkRole, narrowScope } from './authorize.ts';
+import type { Answer, Asked, Handlers } from './handler.ts';
+import { isInternal, toProblemAnswer } from './problems.ts';
+import { RefusalLog } from './refusal-log.ts';
+import { DEFAULT_BODY_LIMIT, type Route } from './route.ts';
+import { type RouteName, routes } from './routes.ts';
+
+export type AdminOptions = {
+  readonly listen: HostPort;
+  readonly credentials: AdminCredentials;
+  readonly handlers: Handlers;
+  readonly database: AuditedDatabase;
+  /** The control plane's own; of routes of scope `one` that name none, and of refusals in the log. */
+  readonly place: { readonly environment: string; readonly region: string };
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+};
+
+/** The server's certificate with the authorities between it and the root, DER. */
+export type AdminCredentials = { readonly chain: readonly Uint8Array[]; readonly key: KeyObject };
+
+export type AdminServer = AsyncDisposable & {
+  readonly port: number;
+  /** New connections get this certificate; open ones keep theirs. */
+  setCredentials(credentials: AdminCredentials): void;
+};
+
+/** Serves the route table over HTTPS. */
+export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
+  const app = buildApp(options);
+  await app.listen({ host: options.listen.host, port: options.listen.port });
+  const server = app.server as HttpsServer;
+  server.maxConnections = MAXIMUM_CONNECTIONS;
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : options.listen.port,
+    setCredentials: (credentials) => server.setSecureContext(tlsOptions(credentials)),
+    [Symbol.asyncDispose]: () => app.close(),
+  };
+}
+
+function buildApp(options: AdminOptions): FastifyInstance {
+  const { log, metrics } = options;
+  const refusals = new RefusalLog(options);
+  const app = fastify({
+    https: tlsOptions(options.credentials),
+    logger: false,
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
+    bodyLimit: DEFAULT_BODY_LIMIT,
+    maxParamLength: 200,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    forceCloseConnections: true,
+    return503OnClosing: true,
+    exposeHeadRoutes: false,
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: false } },
+  }) as unknown as FastifyInstance;
+  app.removeContentTypeParser('text/plain');
+  app.addHook('onRequest', async (request, reply) => void reply.headers({ ...SECURITY_HEADERS, 'x-request-id': request.id }));
+  app.setNotFoundHandler(() => {
+    throw new Problem('not-found', 'Cannot find route: there is none of this method and path');
+  });
+  app.setErrorHandler(async (error, request, reply) => {
+    if (isInternal(error)) log('error', 'request failed', { requestId: request.id, route: request.routeOptions.url, err: error });
+    const { status, body } = toProblemAnswer(error, request.id);
+    const code = body.code;
+    const name = request.routeOptions.config.name;
+    if (name !== undefined && (status === 401 || status === 403 || status === 429)) {
+      await refusals
+        .record({ route: name, code, principal: principals.get(request) ?? null }, options.clock.now())
+        .catch((err: unknown) => {
+          log('error', 'refusal could not be logged', { requestId: request.id, err });
+        });
+    }
+    if (status === 401) void reply.header('www-authenticate', 'Bearer');
+    return reply.code(status).type('application/problem+json').send(JSON.stringify(body));
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, url } = request.routeOptions;
+    metrics.add('countersign_requests_total', {
+      route: url === undefined ? 'none' : `${String(method)} ${url}`,
+      status: String(reply.statusCode),
+    });
+  });
+  for (const name of Object.keys(routes) as RouteName[]) mountRoute(app, name, options);
+  return app;
+}
+
+/** Who sent each request that is under way. */
+const principals = new WeakMap<FastifyRequest, Principal>();
+
+function mountRoute(app: FastifyInstance, name: RouteName, options: AdminOptions): void {
+  const route: Route = routes[name];
+  const { method, path, params, query, body, bodyLimit = DEFAULT_BODY_LIMIT } = route;
+  app.route({
+    method,
+    url: path,
+    bodyLimit,
+    config: { name },
+    schema: {
+      ...(params === undefined ? {} : { params }),
+      // A route without a query takes none.
+      querystring: query ?? { type: 'object', additionalProperties: false },
+      ...(body === undefined ? {} : { body }),
+    },
+    // Before the body is read: a stranger's octets are not worth parsing.
+    onRequest: async (request) => {
+      if (route.public !== undefined) return;
+      const bearer = bearerOf(request.headers.authorization);
+      const principal = bearer === null ? null : await authenticate(options, bearer, options.clock.now());
+      if (principal === null) throw new Problem('unauthenticated', 'Cannot do this without a live token in Authorization: Bearer');
+      principals.set(request, principal);
+      checkRole(route, principal);
+    },
+    handler: async (request, reply) => {
+      const handle = options.handlers[name] as (call: unknown) => Promise<Answer>;
+      const { params, query, body } = request;
+      const call = { params, query, body: body ?? {}, now: options.clock.now(), ...askedBy(request, route, options) };
+      return send(reply, await handle(call));
+    },
+  });
+}
+
+function askedBy(request: FastifyRequest, { scope }: Route, { place }: AdminOptions): Asked | null {
+  const principal = principals.get(request);
+  if (principal === undefined) return null;
+  const named =
+    (request.query as { readonly environment?: string }).environment ??
+    (request.body as { readonly environment?: string } | undefined | null)?.environment;
+  const environment = named ?? place.environment;
+  if (scope === 'one') checkEnvironment(principal, environment);
+  return {
+    principal,
+    actor: actorOf(principal),
+    environment,
+    scope: scope === 'listed' ? narrowScope(principal, named) : principal.scope,
+    demand: (wanted) => checkEnvironment(principal, wanted),
+  };
+}
+
+function send(reply: FastifyReply, answer: Answer): FastifyReply {
+  switch (answer.kind) {
+    case 'json':
+      return reply.code(answer.status).type('application/json; charset=utf-8').send(JSON.stringify(answer.value));
+    case 'octets':
+      if (answer.cacheControl !== undefined) void reply.header('cache-control', answer.cacheControl);
+      return reply.code(200).type(answer.contentType).send(answer.octets);
+    case 'empty':
+      return reply.code(204).send();
+    default:
+      throw new TypeError(`Cannot send answer: ${JSON.stringify(answer satisfies never)}`);
+  }
+}
+
+function tlsOptions({ chain, key }: AdminCredentials) {
+  return {
+    cert: chain.map((der) => encodePem('CERTIFICATE', der)).join(''),
+    key: key.export({ type: 'pkcs8', format: 'pem' }),
+    minVersion: 'TLSv1.3',
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    maxHeaderSize: MAXIMUM_HEADERS,
+  } as const;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    readonly name?: RouteName;
+  }
+}
+
+const SECURITY_HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=31536000',
+  'x-content-type-options': 'nosniff',
+} as const;
+/** A declaration of 1 MiB on a slow line. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const CONNECTION_TIMEOUT_MS = 60_000;
+const KEEP_ALIVE_MS = 30_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const MAXIMUM_HEADERS = 16_384;
+const MAXIMUM_CONNECTIONS = 1_000;

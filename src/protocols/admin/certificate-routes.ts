@@ -1,0 +1,104 @@
+import { Type } from 'typebox';
+import type { RouteTable } from './route.ts';
+import { idOf, label, pageLimit, serial, spiffeId, strict, words } from './schemas.ts';
+
+const params = Type.Object({ serial });
+const csr = Type.String({ minLength: 1, maxLength: 32_768 });
+
+/** Certificates and the authorities that sign them. */
+export const certificateRoutes = {
+  'list-certificates': {
+    method: 'GET',
+    path: '/v1/certificates',
+    summary: 'List what was issued, newest first, a page at a time.',
+    role: 'viewer',
+    scope: 'listed',
+    query: Type.Object(
+      {
+        environment: Type.Optional(label),
+        identity: Type.Optional(spiffeId),
+        status: Type.Optional(words(['reserved', 'issued', 'withheld', 'abandoned', 'revoked'])),
+        proxy: Type.Optional(idOf('proxy')),
+        limit: Type.Optional(pageLimit),
+        before: Type.Optional(Type.String({ pattern: '^[0-9]{1,16}-[0-9a-f]{2,42}$' })),
+      },
+      strict,
+    ),
+  },
+  'issue-certificate': {
+    method: 'POST',
+    path: '/v1/certificates',
+    summary: 'Issue a certificate for a CSR.',
+    role: 'ci',
+    scope: 'one',
+    body: Type.Object(
+      {
+        environment: Type.Optional(label),
+        csr,
+        profile: words(['workload', 'server']),
+        spiffeId: Type.Optional(spiffeId),
+        dnsNames: Type.Optional(Type.Array(Type.String({ maxLength: 253 }), { maxItems: 100 })),
+        ipAddresses: Type.Optional(Type.Array(Type.String({ maxLength: 45 }), { maxItems: 100 })),
+        lifetimeMs: Type.Optional(Type.Integer({ minimum: 1_000, maximum: 34_560_000_000 })),
+      },
+      strict,
+    ),
+  },
+  'show-certificate': {
+    method: 'GET',
+    path: '/v1/certificates/:serial',
+    summary: 'Show one certificate, with its PEM.',
+    role: 'viewer',
+    scope: 'record',
+    params,
+    query: Type.Object({ issuer: Type.Optional(idOf('authority')) }, strict),
+  },
+  'renew-certificate': {
+    method: 'POST',
+    path: '/v1/certificates/:serial/renewal',
+    summary: 'Issue a successor with the same names for a new CSR.',
+    role: 'ci',
+    scope: 'record',
+    params,
+    body: Type.Object({ csr, issuer: Type.Optional(idOf('authority')) }, strict),
+  },
+  'revoke-certificate': {
+    method: 'POST',
+    path: '/v1/certificates/:serial/revocation',
+    summary: 'Revoke a certificate.',
+    role: 'operator',
+    scope: 'record',
+    params,
+    body: Type.Object(
+      {
+        issuer: Type.Optional(idOf('authority')),
+        reason: Type.Optional(
+          words([
+            'unspecified',
+            'keyCompromise',
+            'cACompromise',
+            'affiliationChanged',
+            'superseded',
+            'cessationOfOperation',
+            'privilegeWithdrawn',
+          ]),
+        ),
+      },
+      strict,
+    ),
+  },
+  'list-authorities': {
+    method: 'GET',
+    path: '/v1/authorities',
+    summary: 'List the authorities that are trusted.',
+    role: 'viewer',
+    scope: 'none',
+  },
+  'read-trust-bundle': {
+    method: 'GET',
+    path: '/v1/trust-bundle.pem',
+    summary: 'The roots, as PEM.',
+    public: 'certificates of authorities are public; whoever needs them pins them by other means',
+    scope: 'none',
+  },
+} as const satisfies RouteTable;

@@ -1,0 +1,17 @@
+import { accessRoutes } from './access-routes.ts';
+import { certificateRoutes } from './certificate-routes.ts';
+import { inventoryRoutes } from './inventory-routes.ts';
+import { logRoutes } from './log-routes.ts';
+import type { RouteTable } from './route.ts';
+import { rolloutRoutes } from './rollout-routes.ts';
+
+/** Every route of the REST API. What is not here is not served; each row names the role that it demands, or why it is public. */
+export const routes = {
+  ...accessRoutes,
+  ...inventoryRoutes,
+  ...certificateRoutes,
+  ...rolloutRoutes,
+  ...logRoutes,
+} as const satisfies RouteTable;
+
+export type RouteName = keyof typeof routes;

@@ -1,0 +1,133 @@
+import { exchangeBootstrapToken } from '../../control/access/bootstrap-token.ts';
+import { createJoinToken } from '../../control/access/create-join-token.ts';
+import { createToken } from '../../control/access/create-token.ts';
+import { revokeJoinToken } from '../../control/access/revoke-join-token.ts';
+import { revokeToken } from '../../control/access/revoke-token.ts';
+import { findJoinToken, listAccessTokens, listOpenJoinTokens } from '../../control/access/store.ts';
+import type { AuditedDatabase } from '../../control/audit/entry.ts';
+import { listSuspensions } from '../../control/ca/revocation-store.ts';
+import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
+import { findDeclaredProxy } from '../../control/inventory/store.ts';
+import { controlPlaneSpiffeId, environmentOf, parseSpiffeId, type SpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
+import type { TrustDomain } from '../../core/identity/trust-domain.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import { Secret } from '../../core/secrets/secret.ts';
+import { HOUR_MS } from '../../core/time/instant.ts';
+import type { Signal } from '../../platform/clock/signal.ts';
+import type { accessRoutes } from './access-routes.ts';
+import { created, empty, type Handlers, items, json } from './handler.ts';
+import { RateLimit } from './rate-limit.ts';
+
+export type AccessDeps = {
+  readonly database: AuditedDatabase;
+  readonly place: { readonly trustDomain: TrustDomain; readonly environment: string; readonly region: string };
+  /** SHA-256 of the root's SPKI (hex), which join tokens pin. */
+  readonly rootSpkiSha256: () => string;
+  /** Told when the revoked set changed. */
+  readonly authorityChanged: Signal;
+};
+
+export function accessHandlers(deps: AccessDeps): Pick<Handlers, keyof typeof accessRoutes> {
+  const { database, place, authorityChanged } = deps;
+  const { queries } = database;
+  const attempts = new RateLimit({ attempts: 10, windowMs: 60_000 });
+  return {
+    'exchange-bootstrap-token': async ({ body, now }) => {
+      attempts.take(now);
+      const token = await exchangeBootstrapToken(deps, { bearer: new Secret(body.token.trim()), name: body.name }, now);
+      return created({ token: token.reveal() });
+    },
+    'show-caller': async ({ principal: { tokenId, name, role, scope } }) => json({ tokenId, name, role, environments: scope }),
+    'list-tokens': async ({ now }) => {
+      const tokens = await listAccessTokens(queries, { endedAfter: now });
+      return items(
+        tokens
+          .filter(({ kind }) => kind === 'named')
+          .map(({ id, name, role, scope, createdAt, expiresAt }) => ({ id, name, role, environments: scope, createdAt, expiresAt })),
+      );
+    },
+    'create-token': async ({ body, actor, now }) => {
+      const { name, role, environments = '*', ttlMs = null } = body;
+      const { environment, region } = place;
+      const made = await createToken(deps, { name, role, scope: environments, environment, region, ttlMs }, actor, now);
+      return created({ id: made.tokenId, token: made.token.reveal() });
+    },
+    'revoke-token': async ({ params, actor, now }) => {
+      await revokeToken(deps, params.tokenId as EntityId<'token'>, actor, now);
+      return empty;
+    },
+    'list-join-tokens': async ({ scope, now }) => {
+      const open = await listOpenJoinTokens(queries, now);
+      return items(
+        open
+          .filter(({ environment }) => scope === '*' || scope.includes(environment))
+          .map(({ id, spiffeId, role, proxyId, proxyName, environment, region, createdAt, expiresAt }) => ({
+            id,
+            spiffeId,
+            role,
+            proxyId,
+            proxyName,
+            environment,
+            region,
+            createdAt,
+            expiresAt,
+          })),
+      );
+    },
+    'create-join-token': async ({ body, environment, actor, now }) => {
+      const proxy = await findDeclaredProxy(queries, environment, body.proxy);
+      if (proxy === null) throw new Problem('not-found', `Cannot make join token: proxy ${body.proxy} is not declared in ${environment}`);
+      const { id: proxyId, name: proxyName, spiffeId, role, region } = proxy;
+      const token = await createJoinToken(
+        deps,
+        {
+          spiffeId,
+          role,
+          proxyId,
+          proxyName,
+          environment,
+          region,
+          ttlMs: body.ttlMs ?? HOUR_MS,
+          rootSpkiSha256: deps.rootSpkiSha256(),
+          controlPlane: controlPlaneSpiffeId(place.trustDomain, place.environment),
+        },
+        actor,
+        now,
+      );
+      return created({ proxyId, spiffeId, token: token.reveal() });
+    },
+    'revoke-join-token': async ({ params, demand, actor, now }) => {
+      const tokenId = params.tokenId as EntityId<'token'>;
+      const token = await findJoinToken(queries, tokenId);
+      if (token === null) throw new Problem('not-found', 'Cannot revoke join token: there is none of this id');
+      demand(token.environment);
+      await revokeJoinToken(deps, tokenId, actor, now);
+      return empty;
+    },
+    'list-suspensions': async ({ scope }) => {
+      const suspensions = await listSuspensions(queries);
+      return items(suspensions.filter(({ environment }) => scope === '*' || scope.includes(environment)));
+    },
+    'suspend-identity': async ({ body, demand, actor, now }) => {
+      const spiffeId = ownIdentity(body.spiffeId, place.trustDomain);
+      demand(environmentOf(spiffeId));
+      const change = { spiffeId, region: place.region, reason: body.reason ?? '' };
+      return json({ spiffeId, ...(await suspendIdentity({ database, changed: authorityChanged }, change, actor, now)), at: now });
+    },
+    'resume-identity': async ({ body, demand, actor, now }) => {
+      const spiffeId = ownIdentity(body.spiffeId, place.trustDomain);
+      demand(environmentOf(spiffeId));
+      const change = { spiffeId, region: place.region, reason: body.reason ?? '' };
+      return json({ spiffeId, ...(await resumeIdentity({ database, changed: authorityChanged }, change, actor, now)), at: now });
+    },
+  };
+}
+
+function ownIdentity(text: string, trustDomain: TrustDomain): SpiffeId {
+  const spiffeId = parseSpiffeId(text);
+  if (trustDomainOf(spiffeId) !== trustDomain) {
+    throw new Problem('input-invalid', `Cannot change identity: ${spiffeId} is not of trust domain ${trustDomain}`);
+  }
+  return spiffeId;
+}

@@ -1,0 +1,153 @@
+import type { AuditedDatabase } from '../../control/audit/entry.ts';
+import type { Principal } from '../../control/access/principal.ts';
+import type { Authorities } from '../../control/ca/authorities.ts';
+import { listAuthorities } from '../../control/ca/authority-store.ts';
+import { type CertificateRecord, findCertificatesBySerial, listCertificates } from '../../control/ca/certificate-store.ts';
+import { issueCertificate } from '../../control/ca/issue-certificate.ts';
+import type { IssuanceRequest, IssuedCertificate } from '../../control/ca/issuance-request.ts';
+import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
+import { renewCertificate } from '../../control/ca/renew-certificate.ts';
+import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
+import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
+import { decodePem, encodePem } from '../../core/x509/pem.ts';
+import type { Signal } from '../../platform/clock/signal.ts';
+import type { certificateRoutes } from './certificate-routes.ts';
+import { created, type Handlers, items, json } from './handler.ts';
+
+export type CertificateDeps = {
+  readonly database: AuditedDatabase;
+  readonly authorities: Authorities;
+  readonly region: string;
+  /** Told when the revoked set changed. */
+  readonly authorityChanged: Signal;
+};
+
+export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof typeof certificateRoutes> {
+  const { database, authorityChanged } = deps;
+  const { queries } = database;
+  const find = async (serial: string, issuer: string | undefined, demand: (environment: string) => void): Promise<CertificateRecord> => {
+    const all = await findCertificatesBySerial(queries, Buffer.from(serial, 'hex'));
+    const found = all.filter(({ issuerId }) => issuer === undefined || issuerId === issuer);
+    if (found.length > 1)
+      throw new Problem('state-conflict', 'Cannot find certificate: two issuers gave this serial, expected issuer to be named');
+    if (found[0] === undefined) throw new Problem('not-found', 'Cannot find certificate: no issuer gave this serial');
+    demand(found[0].environment);
+    return found[0];
+  };
+  return {
+    'list-certificates': async ({ query, scope }) => {
+      const { identity, status, proxy, limit, before } = query;
+      const size = Number(limit ?? 100);
+      const [at, last] = before?.split('-') ?? [];
+      const found = await listCertificates(queries, {
+        environments: scope,
+        ...(identity === undefined ? {} : { spiffeId: parseSpiffeId(identity) }),
+        ...(status === undefined ? {} : { status }),
+        ...(proxy === undefined ? {} : { proxyId: proxy as EntityId<'proxy'> }),
+        ...(at === undefined || last === undefined ? {} : { before: { reservedAt: Number(at), serial: Buffer.from(last, 'hex') } }),
+        limit: size + 1,
+      });
+      const page = found.slice(0, size).map(showCertificate);
+      return json({ items: page, next: found.length > size ? cursorOf(found[size - 1]!) : null });
+    },
+    'issue-certificate': async ({ body, environment, principal, actor, now }) => {
+      const { profile, spiffeId, dnsNames = [], ipAddresses = [], lifetimeMs } = body;
+      const issued = await issueCertificate(
+        deps,
+        {
+          door: 'rest',
+          asker: askerOf(principal),
+          proxyId: null,
+          environment,
+          region: deps.region,
+          actor,
+          profile,
+          csr: readCsr(body.csr),
+          spiffeId: spiffeId === undefined ? null : parseSpiffeId(spiffeId),
+          names: { dns: dnsNames, ip: ipAddresses },
+          ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
+        },
+        now,
+      );
+      return created(showIssued(issued));
+    },
+    'show-certificate': async ({ params, query, demand }) => {
+      const record = await find(params.serial, query.issuer, demand);
+      return json({ ...showCertificate(record), pem: record.der === null ? null : encodePem('CERTIFICATE', record.der) });
+    },
+    'renew-certificate': async ({ params, body, demand, principal, actor, now }) => {
+      const held = await find(params.serial, body.issuer, demand);
+      // A data plane renews by itself, on the connection that proves its key; here nobody could tell whose key this is.
+      if (held.proxyId !== null)
+        throw new Problem('state-conflict', 'Cannot renew certificate: a data plane renews its own, expected a certificate issued by REST');
+      const { issuerKeySha256, serial } = held;
+      const by = { kind: 'token', asker: askerOf(principal), actor } as const;
+      const request = { predecessor: { issuerKeySha256, serial }, csr: readCsr(body.csr), by };
+      return created(showIssued(await renewCertificate(deps, request, now)));
+    },
+    'revoke-certificate': async ({ params, body, demand, actor, now }) => {
+      const { issuerKeySha256, serial } = await find(params.serial, body.issuer, demand);
+      const revocation = { issuerKeySha256, serial, reason: body.reason ?? 'unspecified' } as const;
+      return json({ serial: params.serial, ...(await revokeCertificate({ database, changed: authorityChanged }, revocation, actor, now)) });
+    },
+    'list-authorities': async () => {
+      const authorities = await listAuthorities(queries);
+      return items(
+        authorities.map(({ id, kind, parentId, environment, region, spkiSha256, crlUrl, status, createdAt, notAfter, certificate }) => ({
+          id,
+          kind,
+          parentId,
+          environment,
+          region,
+          spkiSha256,
+          crlUrl,
+          status,
+          createdAt,
+          notAfter,
+          pem: encodePem('CERTIFICATE', certificate),
+        })),
+      );
+    },
+    'read-trust-bundle': async () => {
+      const roots = ((await readTrustBundle(queries))?.authorities ?? []).filter(({ role }) => role === 'root');
+      const pem = roots.map(({ certificate }) => encodePem('CERTIFICATE', certificate)).join('');
+      return { kind: 'octets', contentType: 'application/x-pem-file', octets: pem };
+    },
+  };
+}
+
+/** A role that issuance does not know may ask for nothing more than a pipeline may; the route's own role let it no further. */
+function askerOf({ role, scope }: Principal): IssuanceRequest['asker'] {
+  return { role: role === 'admin' || role === 'operator' ? role : 'ci', scope, spiffeId: null };
+}
+
+function cursorOf({ reservedAt, serial }: CertificateRecord): string {
+  return `${reservedAt}-${Buffer.from(serial).toString('hex')}`;
+}
+
+/** PEM, or DER in base64. @throws csr-malformed, der-malformed */
+function readCsr(text: string): ReturnType<typeof parseCertificateRequest> {
+  if (text.includes('-----BEGIN')) {
+    const [der, ...more] = [...decodePem(text, 'CERTIFICATE REQUEST'), ...decodePem(text, 'NEW CERTIFICATE REQUEST')];
+    if (der === undefined || more.length > 0) throw new Problem('csr-malformed', 'Cannot read CSR: expected one CERTIFICATE REQUEST block');
+    return parseCertificateRequest(der);
+  }
+  if (!/^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(text)) throw new Problem('csr-malformed', 'Cannot read CSR: expected PEM, or DER in base64');
+  return parseCertificateRequest(new Uint8Array(Buffer.from(text, 'base64')));
+}
+
+function showIssued({ serialHex, issuerId, issuerKeySha256, spiffeId, notBefore, notAfter, chain }: IssuedCertificate): unknown {
+  const pem = chain.map((der) => encodePem('CERTIFICATE', der)).join('');
+  return { serial: serialHex, issuerId, issuerKeySha256, spiffeId, notBefore, notAfter, pem };
+}
+
+function showCertificate(record: CertificateRecord): { readonly [name: string]: unknown } {
+  const { issuerId, issuerKeySha256, profile, door, spiffeId, names, proxyId, environment, region, spkiSha256 } = record;
+  const { notBefore, notAfter, status, reservedAt, revokedAt, revocationReason } = record;
+  const serial = Buffer.from(record.serial).toString('hex');
+  const identity = { serial, issuerId, issuerKeySha256, spkiSha256, spiffeId, names };
+  return { ...identity, profile, door, proxyId, environment, region, notBefore, notAfter, status, reservedAt, revokedAt, revocationReason };
+}

@@ -1,0 +1,82 @@
+import type { AuditedDatabase } from '../../control/audit/entry.ts';
+import { listPathModes } from '../../control/fleet/store.ts';
+import { requestRenewal } from '../../control/fleet/request-renewal.ts';
+import { applyDeclaration, type DeclarationPlace, diffDeclaration } from '../../control/inventory/apply-declaration.ts';
+import type { Declaration } from '../../control/inventory/declaration.ts';
+import { listDiscovered } from '../../control/inventory/discovered-store.ts';
+import { parseDeclaration } from '../../control/inventory/parse-declaration.ts';
+import { recordDiscovered } from '../../control/inventory/record-discovered.ts';
+import { listEndpoints, listExceptions, listPaths, listServices } from '../../control/inventory/store.ts';
+import { listPolicies, listTargets } from '../../control/policies/store.ts';
+import { explainPolicy } from '../../core/policy/explain-policy.ts';
+import type { Signal } from '../../platform/clock/signal.ts';
+import { type Asked, type Handlers, items, json } from './handler.ts';
+import type { inventoryRoutes } from './inventory-routes.ts';
+import { showPath, showProxies } from './show-fleet.ts';
+
+export type InventoryDeps = {
+  readonly database: AuditedDatabase;
+  readonly place: DeclarationPlace;
+  /** Told when what settings are made from changed. */
+  readonly desiredChanged: Signal;
+};
+
+export function inventoryHandlers({ database, place, desiredChanged }: InventoryDeps): Pick<Handlers, keyof typeof inventoryRoutes> {
+  const { queries } = database;
+  const read = (text: string, { demand }: Asked): readonly Declaration[] => {
+    const declarations = parseDeclaration(text);
+    for (const environment of new Set(declarations.map((declaration) => declaration.environment ?? place.environment))) demand(environment);
+    return declarations;
+  };
+  return {
+    'diff-declaration': async (call) => {
+      const changes = await diffDeclaration({ queries, place }, read(call.body.text, call), call.now);
+      return json({ changes });
+    },
+    'apply-declaration': async (call) => {
+      const deps = { database, place, changed: desiredChanged };
+      return json({ changes: await applyDeclaration(deps, read(call.body.text, call), call.actor, call.now) });
+    },
+    'list-services': async ({ scope }) => items(await listServices(queries, scope)),
+    'list-endpoints': async ({ scope }) => {
+      const services = new Map((await listServices(queries, scope)).map(({ id, name }) => [id, name]));
+      const discovered = new Map((await listDiscovered(queries, scope)).map((found) => [`${found.environment}/${found.address}`, found]));
+      const endpoints = await listEndpoints(queries, scope);
+      return items(
+        endpoints.map((endpoint) => ({
+          ...endpoint,
+          service: services.get(endpoint.serviceId),
+          observed: endpoint.addresses.flatMap((address) => discovered.get(`${endpoint.environment}/${address}`) ?? []),
+        })),
+      );
+    },
+    'list-paths': async ({ scope }) => {
+      const endpoints = new Map((await listEndpoints(queries, '*')).map((endpoint) => [endpoint.id, endpoint]));
+      const modes = new Map((await listPathModes(queries, scope)).map((mode) => [mode.pathId, mode]));
+      return items((await listPaths(queries, scope)).map((path) => showPath(path, endpoints, modes)));
+    },
+    'list-exceptions': async ({ scope, now }) =>
+      items((await listExceptions(queries, scope)).map((exception) => ({ ...exception, ended: exception.until <= now }))),
+    'list-policies': async ({ scope }) =>
+      items((await listPolicies(queries, scope)).map((record) => ({ ...record, meaning: explainPolicy(record.policy) }))),
+    'list-targets': async ({ scope }) => items(await listTargets(queries, scope)),
+    'list-discovered': async ({ scope }) => {
+      const owners = new Map(
+        (await listEndpoints(queries, scope)).flatMap(({ environment, name, addresses }) =>
+          addresses.map((address): [string, string] => [`${environment}/${address}`, name]),
+        ),
+      );
+      const discovered = await listDiscovered(queries, scope);
+      return items(discovered.map((found) => ({ ...found, endpoint: owners.get(`${found.environment}/${found.address}`) ?? null })));
+    },
+    'record-discovered': async ({ body, environment, actor, now }) => {
+      const request = { environment, region: place.region, observations: body.observations };
+      return json(await recordDiscovered({ database }, request, actor, now));
+    },
+    'list-proxies': async ({ scope }) => items(await showProxies(queries, scope)),
+    'request-renewal': async ({ body, scope, actor, now }) => {
+      const request = { subject: body.subject, scope, reason: body.reason ?? '' };
+      return json(await requestRenewal({ database, changed: desiredChanged }, request, actor, now));
+    },
+  };
+}

@@ -1,0 +1,78 @@
+import type { Scope } from '../../control/access/principal.ts';
+import { listCertificates } from '../../control/ca/certificate-store.ts';
+import { deliveryFacts } from '../../control/fleet/delivery-facts.ts';
+import { listJoinedProxies, type PathMode, readRenewalEpochs } from '../../control/fleet/store.ts';
+import type { EndpointRecord, PathRecord } from '../../control/inventory/record.ts';
+import { listDeclaredProxies, listEndpoints, listServices } from '../../control/inventory/store.ts';
+import { readServedCertificates } from '../../control/telemetry/read-telemetry.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Queries } from '../../platform/db/database.ts';
+
+/** A path with the names of its ends and what they do now. */
+export function showPath(
+  path: PathRecord,
+  endpoints: ReadonlyMap<EntityId<'endpoint'>, EndpointRecord>,
+  modes: ReadonlyMap<EntityId<'path'>, PathMode>,
+): unknown {
+  const endpoint = endpoints.get(path.endpointId);
+  const mode = modes.get(path.id);
+  const isExternal = endpoint?.external !== null;
+  return {
+    ...path,
+    endpoint: endpoint?.name,
+    protection: isExternal ? 'one-way' : 'mutual',
+    mode: mode?.receiverMode ?? 'observe',
+    origination: isExternal ? 'tls' : (mode?.origination ?? 'plaintext'),
+  };
+}
+
+/** Proxies as declared, with what they are, what they must run and what they serve. */
+export async function showProxies(queries: Queries, scope: Scope): Promise<readonly unknown[]> {
+  const delivery = await deliveryFacts(queries);
+  const joined = new Map((await listJoinedProxies(queries, scope)).map((proxy) => [proxy.id, proxy]));
+  const services = new Map((await listServices(queries, scope)).map(({ id, name }) => [id, name]));
+  const endpoints = new Map((await listEndpoints(queries, '*')).map(({ id, name }) => [id, name]));
+  const epochs = await readRenewalEpochs(queries);
+  const declared = await listDeclaredProxies(queries, scope);
+  const environments = [...new Set(declared.map(({ environment }) => environment))];
+  const served = Map.groupBy(
+    (await Promise.all(environments.map((environment) => readServedCertificates(queries, environment)))).flat(),
+    ({ proxy_id }) => proxy_id,
+  );
+  return Promise.all(
+    declared.map(async ({ id, environment, region, name, serviceId, spiffeId, role, inbound, outbound }) => {
+      const { generation, connected, lastSeenAt, delivery: state } = delivery.proxies.get(id)!;
+      const [certificate] = await listCertificates(queries, { environments: '*', proxyId: id, status: 'issued', limit: 1 });
+      return {
+        id,
+        environment,
+        region,
+        name,
+        role,
+        spiffeId,
+        connected,
+        lastSeenAt,
+        generation,
+        service: serviceId === null ? null : services.get(serviceId),
+        inbound: inbound.map(({ endpointId, ...rest }) => ({ endpoint: endpoints.get(endpointId), ...rest })),
+        outbound: outbound.map(({ endpointId, ...rest }) => ({ endpoint: endpoints.get(endpointId), ...rest })),
+        delivery: state.kind,
+        refusal: state.kind === 'refused' ? state.detail : null,
+        joinedAt: joined.get(id)?.joinedAt ?? null,
+        version: joined.get(id)?.version ?? null,
+        capabilities: joined.get(id)?.capabilities ?? [],
+        renewalEpoch: epochs.get(id) ?? 0,
+        certificate:
+          certificate === undefined
+            ? null
+            : { serial: Buffer.from(certificate.serial).toString('hex'), issuedAt: certificate.reservedAt, notAfter: certificate.notAfter },
+        served: (served.get(id) ?? []).map(({ endpoint_id, serial, not_after, seen_at }) => ({
+          endpoint: endpoints.get(endpoint_id as EntityId<'endpoint'>),
+          serial,
+          notAfter: not_after,
+          seenAt: seen_at,
+        })),
+      };
+    }),
+  );
+}
