@@ -197,7 +197,7 @@ export type CertificateRow = {
 const tables = (queries: Queries) =>
   queries.withTables<{ certificates: CertificateRow; authorities: { id: string; spki_sha256: string } }>();
 
-export function toCertificate(row: CertificateRow): CertificateRecord {
+function toCertificate(row: CertificateRow): CertificateRecord {
   return {
     issuerId: row.issuer_id as EntityId<'authority'>,
     issuerKeySha256: row.issuer_key_sha256,
