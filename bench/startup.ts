@@ -35,7 +35,7 @@ const countersign: Contender = contender('countersign', null, async (folder, por
     '--config',
     join(folder, 'countersign.yaml'),
   ];
-  return { command: process.execPath, args, url: `https://127.0.0.1:${admin}/health` };
+  return { command: process.execPath, args, url: `https://127.0.0.1:${admin}/healthz` };
 });
 
 /** What the runtime alone costs. */

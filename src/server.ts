@@ -80,16 +80,20 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   );
   const bootstrapFile = await offerBootstrap(state, config, clock);
   const running = stack.move();
-  const at = (listen: HostPort, port: number): HostPort => ({ host: listen.host, port });
   return {
     addresses: {
-      admin: at(config.listen.admin, admin.port),
-      dataPlane: at(config.listen.dataPlane, dataPlane.port),
-      public: at(config.listen.public, open.port),
+      admin: portOf(config.listen.admin, admin.port),
+      dataPlane: portOf(config.listen.dataPlane, dataPlane.port),
+      public: portOf(config.listen.public, open.port),
     },
     bootstrapFile,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** The address with the port that the system chose where 0 was asked for. */
+function portOf({ host }: HostPort, port: number): HostPort {
+  return { host, port };
 }
 
 /** What clients pin: written at each start, so that it is there before the first question. */

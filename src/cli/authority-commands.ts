@@ -115,7 +115,7 @@ export const authorityCommands: readonly Command[] = [
     options: [reason],
     client: true,
     example: 'countersign identity suspend spiffe://acme.example/production/reports --reason "key leaked"',
-    load: () => import('./identity-suspend.ts'),
+    load: () => import('./identity-order.ts').then(({ identityOrder }) => ({ run: identityOrder('suspend') })),
   },
   {
     words: 'identity resume',
@@ -124,7 +124,7 @@ export const authorityCommands: readonly Command[] = [
     options: [reason],
     client: true,
     example: 'countersign identity resume spiffe://acme.example/production/reports --reason "re-keyed"',
-    load: () => import('./identity-resume.ts'),
+    load: () => import('./identity-order.ts').then(({ identityOrder }) => ({ run: identityOrder('resume') })),
   },
   {
     words: 'audit search',

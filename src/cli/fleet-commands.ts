@@ -52,6 +52,7 @@ export const fleetCommands: readonly Command[] = [
   {
     words: 'rollout plan',
     summary: 'Say, per path, who would be refused by enforcement, and why.',
+    arguments: [['[target]', 'name of the target (default: all)']],
     options: [environment],
     client: true,
     example: 'countersign rollout plan',
@@ -60,6 +61,7 @@ export const fleetCommands: readonly Command[] = [
   {
     words: 'rollout status',
     summary: 'Show the waves, what holds them and what was rolled back.',
+    arguments: [['[target]', 'name of the target (default: all)']],
     options: [environment],
     client: true,
     example: 'countersign rollout status',

@@ -1,7 +1,7 @@
 import type { AuditedDatabase } from '../control/audit/entry.ts';
 import { recordAcknowledgement } from '../control/fleet/record-acknowledgement.ts';
 import { readSettings } from '../control/fleet/store.ts';
-import type { FleetPort } from '../control/rollouts/fleet-facts.ts';
+import type { FleetPort } from '../control/rollouts/fleet-port.ts';
 import { makeFleetPort } from '../control/rollouts/make-fleet-port.ts';
 import { readDrillFacts } from '../control/scans/read-drills.ts';
 import type { EntityId } from '../core/ids/entity-id.ts';

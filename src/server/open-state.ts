@@ -35,9 +35,7 @@ export async function openState({ config, clock }: { readonly config: ServerConf
   await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 });
   await chmod(config.dataDirectory, 0o700);
   // The key that seals lies in the database that it seals: until it is there, nothing can be recorded.
-  let seal: Seal<StagedEntry> = async () => {
-    throw new Problem('internal', 'Cannot record entry: the log has no key yet');
-  };
+  let seal: Seal<StagedEntry> = refuseEntries;
   const database = await openDatabase<StagedEntry>({ url: config.database, seal: (queries, staged) => seal(queries, staged) });
   try {
     const kek = await unlockKeys({ database }, await findKeySource(config), clock.now());
@@ -55,6 +53,10 @@ export async function openState({ config, clock }: { readonly config: ServerConf
     await database[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function refuseEntries(): Promise<never> {
+  throw new Problem('internal', 'Cannot record entry: the log has no key yet');
 }
 
 /** The authorities, made at the first start if nobody ran `ca init`. */

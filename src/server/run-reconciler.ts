@@ -17,10 +17,10 @@ export function runReconciler(
   { log, metrics }: { readonly log: Log; readonly metrics: Metrics },
 ): AsyncDisposable {
   let due = false;
-  let stopped = false;
+  const stopping = new AbortController();
   let running: Promise<void> | null = null;
   const work = async (): Promise<void> => {
-    while (due && !stopped) {
+    while (due && !stopping.signal.aborted) {
       due = false;
       const startedAt = performance.now();
       try {
@@ -42,7 +42,7 @@ export function runReconciler(
   wake();
   return {
     async [Symbol.asyncDispose]() {
-      stopped = true;
+      stopping.abort();
       clearInterval(timer);
       for (const subscription of subscriptions) subscription[Symbol.dispose]();
       await running;

@@ -4,7 +4,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import { recordEntry } from '../audit/record-entry.ts';
-import { listProxyCertificates } from '../ca/certificate-store.ts';
+import { listCertificates } from '../ca/certificate-store.ts';
 import { listDeclaredProxies } from '../inventory/store.ts';
 import { readEndpointsAwaitingDrills } from '../rollouts/read-rollout.ts';
 import { findRefusals, readDrillResults } from '../telemetry/read-telemetry.ts';
@@ -109,7 +109,9 @@ async function currentSerials(queries: Queries, job: DrillJobRecord): Promise<Re
   const proxies = (await listDeclaredProxies(queries, [job.environment])).filter(({ inbound }) =>
     inbound.some(({ endpointId }) => endpointId === job.endpointId),
   );
-  const newest = await Promise.all(proxies.map(({ id }) => listProxyCertificates(queries, id, 1)));
+  const newest = await Promise.all(
+    proxies.map(({ id }) => listCertificates(queries, { environments: '*', proxyId: id, status: 'issued', limit: 1 })),
+  );
   return new Set(newest.flat().map(({ serial }) => Buffer.from(serial).toString('hex')));
 }
 

@@ -1,0 +1,39 @@
+import { readFile } from 'node:fs/promises';
+import { Problem } from '../core/problems/problem.ts';
+import { parseCertificateRequest } from '../core/x509/certificate-request.ts';
+import { decodePem, encodePem } from '../core/x509/pem.ts';
+import { openClient } from './client.ts';
+import { neededOption, type Run, textOption } from './command.ts';
+import { writeNewFile } from './write-secret.ts';
+
+/** `countersign cert issue`: asks for the names that the CSR asks for. */
+export const run: Run = async (invocation) => {
+  const csr = await readRequest(neededOption(invocation, 'csr'));
+  const { subjectAltNames } = parseCertificateRequest(csr);
+  const environment = textOption(invocation, 'environment');
+  const answer = await openClient(invocation).post<{ readonly pem: string; readonly serial: string }>('/v1/certificates', {
+    csr: encodePem('CERTIFICATE REQUEST', csr),
+    profile: neededOption(invocation, 'profile'),
+    ...(environment === undefined ? {} : { environment }),
+    ...(subjectAltNames.uri[0] === undefined ? {} : { spiffeId: subjectAltNames.uri[0] }),
+    ...(subjectAltNames.dns.length === 0 ? {} : { dnsNames: subjectAltNames.dns }),
+    ...(subjectAltNames.ip.length === 0 ? {} : { ipAddresses: subjectAltNames.ip }),
+  });
+  const out = textOption(invocation, 'out');
+  if (out !== undefined) await writeNewFile(out, answer.pem);
+  invocation.output.answer(answer, () => (out === undefined ? [answer.pem.trimEnd()] : [`certificate ${answer.serial} written to ${out}`]));
+  return 'ok';
+};
+
+async function readRequest(file: string): Promise<Uint8Array> {
+  const octets = await readFile(file).catch((cause: unknown) => {
+    throw new Problem('input-invalid', `Cannot read CSR: ${file}, expected a readable file`, { cause });
+  });
+  if (octets[0] === SEQUENCE) return octets;
+  const [first] = decodePem(octets.toString('latin1'), 'CERTIFICATE REQUEST');
+  if (first === undefined) throw new Problem('csr-malformed', `Cannot read CSR: ${file} holds none, expected PEM or DER`);
+  return first;
+}
+
+/** A DER structure begins with this octet, a PEM file never does. */
+const SEQUENCE = 0x30;

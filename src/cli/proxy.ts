@@ -1,0 +1,19 @@
+import { runProxy } from '../dataplane/proxy/run-proxy.ts';
+import { systemClock } from '../platform/clock/clock.ts';
+import { openLog } from '../platform/log/logger.ts';
+import { type Run, textOption } from './command.ts';
+import { openJoinedState } from './join-state.ts';
+import { untilSignal } from './until-signal.ts';
+
+/** `countersign proxy`: runs until it is told to stop, then lets open connections end. */
+export const run: Run = async (invocation) => {
+  const log = openLog('proxy', 'info');
+  const stopped = untilSignal();
+  const joined = await openJoinedState(invocation, log);
+  const upstreamTrustFile = textOption(invocation, 'upstreamTrustFile') ?? null;
+  await using proxy = await runProxy({ ...joined, joinToken: null, upstreamTrustFile, clock: systemClock, log });
+  log('info', 'proxy runs', {});
+  await stopped;
+  await proxy.stop();
+  return 'ok';
+};

@@ -1,0 +1,57 @@
+import type { Authorities } from '../control/ca/authorities.ts';
+import { pinnedRoot } from '../control/ca/authorities.ts';
+import type { Clock } from '../platform/clock/clock.ts';
+import type { ServerConfig } from '../platform/config/server-config.ts';
+import type { Log } from '../platform/log/logger.ts';
+import type { Metrics } from '../platform/telemetry/metrics.ts';
+import { type AdminCredentials, type AdminServer, startAdminServer } from '../protocols/admin/admin-server.ts';
+import { accessHandlers } from '../protocols/admin/serve-access.ts';
+import { certificateHandlers } from '../protocols/admin/serve-certificates.ts';
+import { inventoryHandlers } from '../protocols/admin/serve-inventory.ts';
+import { logHandlers } from '../protocols/admin/serve-log.ts';
+import { rolloutHandlers } from '../protocols/admin/serve-rollouts.ts';
+import { readLogFile } from '../protocols/log/log-files.ts';
+import { fleetPort } from './fleet-link.ts';
+import type { State } from './open-state.ts';
+import type { Signals } from './signals.ts';
+
+export type AdminDeps = {
+  readonly config: ServerConfig;
+  readonly state: State;
+  readonly authorities: Authorities;
+  readonly credentials: AdminCredentials;
+  readonly signals: Signals;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+};
+
+/** Opens the REST listener with the handlers of every route. */
+export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
+  const { config, state, authorities, credentials, signals, clock, log, metrics } = deps;
+  const { database, verifier } = state;
+  const { queries } = database;
+  const { trustDomain, environment, region } = config;
+  const place = { trustDomain, environment, region };
+  const authorityChanged = signals.authorities;
+  return startAdminServer({
+    listen: config.listen.admin,
+    credentials,
+    database,
+    place,
+    clock,
+    log,
+    metrics,
+    handlers: {
+      ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
+      ...inventoryHandlers({ database, place, desiredChanged: signals.inventory }),
+      ...certificateHandlers({ database, authorities, region, authorityChanged }),
+      ...rolloutHandlers({
+        rollouts: { database, fleet: fleetPort, modesChanged: signals.modes },
+        rolloutChanged: signals.inventory,
+        drillsChanged: signals.drills,
+      }),
+      ...logHandlers({ queries, metrics, readLogFile: (path) => readLogFile({ queries, verifier }, path) }),
+    },
+  });
+}
