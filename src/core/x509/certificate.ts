@@ -157,11 +157,16 @@ export function findExtension(certificate: TbsCertificate, oid: string): Extensi
 
 const keys = new WeakMap<TbsCertificate, KeyObject>();
 
-/** Extensions that `verify-path.ts` acts upon, so that they may be critical. */
+/**
+ * Extensions that path validation acts upon, so that they may be critical. Policies and inhibitAnyPolicy are among them because
+ * they can break a path only under an explicit policy (RFC 5280 section 6.1.5 (g)), which `judge-path.ts` refuses.
+ */
 const processed: ReadonlySet<string> = new Set([
   oids.basicConstraints,
   oids.keyUsage,
   oids.extendedKeyUsage,
   oids.subjectAltName,
   oids.nameConstraints,
+  oids.certificatePolicies,
+  oids.inhibitAnyPolicy,
 ]);

@@ -1,6 +1,6 @@
 import type { RefusalReason } from '../tls/refusal-reason.ts';
 import type { Instant } from '../time/instant.ts';
-import type { Certificate } from './certificate.ts';
+import { type Certificate, findExtension } from './certificate.ts';
 import { breaksNameConstraints, type ComparisonBudget } from './match-name-constraints.ts';
 import { sameName } from './name.ts';
 import { oids } from './oid.ts';
@@ -32,6 +32,8 @@ export function judgePath(now: Instant, path: readonly Certificate[], usage: Pat
 function judgeForm(certificate: Certificate, isAnchor: boolean): PathFault | null {
   const [critical] = certificate.unknownCritical;
   if (critical !== undefined) return invalid(`critical extension ${critical} is not understood`);
+  // Critical or not: only they can demand an explicit policy, and the policy graph (RFC 9618) is not computed here.
+  if (findExtension(certificate, oids.policyConstraints)) return invalid('policy constraints cannot be fulfilled');
   // Old roots have serial 0; what makes them trusted is that somebody put them there.
   if (isAnchor) return null;
   if (certificate.serial.length > MAX_SERIAL_OCTETS) return invalid('serial number longer than 20 octets');

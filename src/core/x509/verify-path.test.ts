@@ -66,6 +66,10 @@ const version1 = (subject: TestHolder, issuer: TestHolder): Certificate => {
 
 const only = (host: string): Partial<TbsFields> => ({ nameConstraints: { permitted: [{ kind: 'uri', host }], excluded: [] } });
 
+const extension = (id: string, critical: boolean, value: Uint8Array): Partial<TbsFields> => ({
+  furtherExtensions: [{ oid: id, critical, value }],
+});
+
 test('verifyPath() returns the path, leaf first and anchor last', () => {
   const verdict = verify({ intermediates: [leafCertificate, rootCertificate, certify(stranger, stranger, true), issuingCertificate] });
   assert.ok(verdict.kind === 'valid');
@@ -166,6 +170,16 @@ test('verifyPath() refuses critical extensions that it does not process, anywher
   refuses('chain-invalid', { anchors: [certify(root, root, true, { furtherExtensions })] }, 'root');
   const harmless = [{ oid: '1.2.3.4', critical: false, value: Uint8Array.of(5, 0) }];
   assert.equal(verify(withLeaf({ furtherExtensions: harmless })).kind, 'valid');
+});
+
+test('verifyPath() takes policies that nobody demands, and refuses every demand for one (RFC 5280 section 6.1.5)', () => {
+  const policies = encodeDer(sequence(sequence(oid('1.2.3.4'))));
+  const demand = encodeDer(sequence(primitive(0x80, '\0')));
+  assert.equal(verify(withLeaf(extension(oids.certificatePolicies, true, policies))).kind, 'valid');
+  assert.equal(verify(withIssuing(extension(oids.inhibitAnyPolicy, true, Uint8Array.of(2, 1, 0)))).kind, 'valid');
+  for (const critical of [true, false])
+    refuses('chain-invalid', withIssuing(extension(oids.policyConstraints, critical, demand)), 'policy constraints');
+  refuses('chain-invalid', withIssuing(extension(oids.policyMappings, true, encodeDer(sequence()))), 'critical policy mappings');
 });
 
 test('verifyPath() refuses a leaf that is an authority, and serial numbers that cannot be', () => {
