@@ -1,0 +1,89 @@
+import { create } from '@bufbuild/protobuf';
+import { type OpenConnections, OpenConnectionsSchema } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
+import { type Side, sides, wireChannels } from './counters.ts';
+import type { Channel, ProvedIdentity } from './peer.ts';
+import type { RevokedIndex } from './revoked-index.ts';
+
+/** Why an open connection is looked at again. */
+export type Cause = 'settings' | 'trust' | 'revocation';
+
+/** An open connection to or from a peer, as the table sees it. */
+export type OpenConnection = {
+  readonly side: Side;
+  readonly endpointId: string;
+  /** For telemetry: the proved caller, or empty. */
+  readonly caller: string;
+  readonly channel: Channel;
+  /** The identity that the other end proved. */
+  readonly identity: ProvedIdentity | null;
+  /** Looks at what is in force now and closes the connection, at once or gracefully, where it is not allowed any more. */
+  rejudge(cause: Cause): void;
+};
+
+/** All open connections, found by certificate and identity without a walk over all. Whoever adds one removes it at its close. */
+export class ConnectionTable {
+  readonly #all = new Set<OpenConnection>();
+  readonly #byRevocationKey = new Map<string, Set<OpenConnection>>();
+  readonly #byIdentity = new Map<string, Set<OpenConnection>>();
+  readonly #counts = new Map<string, OpenConnections>();
+
+  add(connection: OpenConnection): void {
+    this.#all.add(connection);
+    this.#count(connection, 1);
+    const { identity } = connection;
+    if (identity === null) return;
+    insert(this.#byIdentity, identity.spiffeId, connection);
+    for (const key of identity.revocationKeys) insert(this.#byRevocationKey, key, connection);
+  }
+
+  remove(connection: OpenConnection): void {
+    if (!this.#all.delete(connection)) return;
+    this.#count(connection, -1);
+    const { identity } = connection;
+    if (identity !== null) {
+      drop(this.#byIdentity, identity.spiffeId, connection);
+      for (const key of identity.revocationKeys) drop(this.#byRevocationKey, key, connection);
+    }
+  }
+
+  /** Looks again at the connections of what is revoked or suspended now. */
+  rejudgeRevoked(index: RevokedIndex): void {
+    for (const [key, connections] of this.#byRevocationKey) {
+      if (index.certificates.has(key)) for (const connection of connections) connection.rejudge('revocation');
+    }
+    for (const [identity, connections] of this.#byIdentity) {
+      if (index.suspended.has(identity)) for (const connection of connections) connection.rejudge('revocation');
+    }
+  }
+
+  rejudgeAll(cause: Cause): void {
+    for (const connection of this.#all) connection.rejudge(cause);
+  }
+
+  /** How many are open now. What fell to zero since the last call is said once, so that nobody goes on believing the number before. */
+  openCounts(): OpenConnections[] {
+    const open = [...this.#counts.values()].map((counted) => ({ ...counted }));
+    for (const [key, { count }] of this.#counts) if (count === 0) this.#counts.delete(key);
+    return open;
+  }
+
+  #count({ side, endpointId, caller, channel }: OpenConnection, change: 1 | -1): void {
+    const key = `${side} ${endpointId} ${caller} ${channel}`;
+    const known =
+      this.#counts.get(key) ?? create(OpenConnectionsSchema, { side: sides[side], endpointId, caller, channel: wireChannels[channel] });
+    known.count += change;
+    this.#counts.set(key, known);
+  }
+}
+
+function insert(index: Map<string, Set<OpenConnection>>, key: string, connection: OpenConnection): void {
+  const known = index.get(key);
+  if (known === undefined) index.set(key, new Set([connection]));
+  else known.add(connection);
+}
+
+function drop(index: Map<string, Set<OpenConnection>>, key: string, connection: OpenConnection): void {
+  const known = index.get(key);
+  known?.delete(connection);
+  if (known?.size === 0) index.delete(key);
+}

@@ -1,0 +1,132 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  Channel as WireChannel,
+  Outcome as WireOutcome,
+  PathCountSchema,
+  type PathCount,
+  type Refusal,
+  RefusalSchema,
+  Side as WireSide,
+  Unit as WireUnit,
+} from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { CertificateName, Channel } from './peer.ts';
+
+export type Side = 'caller' | 'receiver';
+export type Unit = 'connection' | 'call';
+export type Outcome = 'accepted' | 'would-refuse' | 'refused' | 'failed';
+
+/** One thing that happened; equal ones are counted together. */
+export type Happening = {
+  readonly side: Side;
+  readonly endpointId: string;
+  /** Proved SPIFFE ID, or empty. */
+  readonly caller: string;
+  readonly generation: bigint;
+  readonly channel: Channel;
+  readonly unit: Unit;
+  readonly outcome: Outcome;
+  readonly reason: RefusalReason | null;
+};
+
+export type RefusalRecord = {
+  readonly endpointId: string;
+  readonly at: Instant;
+  readonly firstOctetsSha256: Uint8Array;
+  readonly reason: RefusalReason;
+  readonly caller: string;
+  readonly certificate: CertificateName | null;
+  readonly resumed: boolean;
+  readonly octetsForwarded: number;
+};
+
+/** What one window counted. */
+export type Counted = { readonly counts: PathCount[]; readonly refusals: Refusal[]; readonly refusalsDropped: bigint };
+
+/** Counts what happens until the next report takes it away. Bounded whatever peers do. */
+export class Counters {
+  #counts = new Map<string, PathCount>();
+  #refusals: Refusal[] = [];
+  #refusalsByKind = new Map<string, number>();
+  #refusalsDropped = 0n;
+
+  count(happening: Happening): void {
+    const { side, endpointId, generation, channel, unit, outcome, reason } = happening;
+    // Past the bound a caller is counted without its name, so that the sums stay true.
+    const caller = this.#counts.size < MAXIMUM_COUNTS ? happening.caller : '';
+    const key = `${side} ${endpointId} ${caller} ${generation} ${channel} ${unit} ${outcome} ${reason ?? ''}`;
+    const known = this.#counts.get(key);
+    if (known !== undefined) {
+      known.count += 1n;
+      return;
+    }
+    this.#counts.set(
+      key,
+      create(PathCountSchema, {
+        side: sides[side],
+        endpointId,
+        caller,
+        generation,
+        channel: wireChannels[channel],
+        unit: units[unit],
+        outcome: outcomes[outcome],
+        reason: reason ?? '',
+        count: 1n,
+      }),
+    );
+  }
+
+  /** Keeps the refusal for the report if there is room for its kind: a flood of one kind hides no other. */
+  refuse(refusal: RefusalRecord): void {
+    const kind = `${refusal.endpointId} ${refusal.reason}`;
+    const ofKind = this.#refusalsByKind.get(kind) ?? 0;
+    if (this.#refusals.length >= MAXIMUM_REFUSALS || ofKind >= MAXIMUM_REFUSALS_OF_A_KIND) {
+      this.#refusalsDropped += 1n;
+      return;
+    }
+    this.#refusalsByKind.set(kind, ofKind + 1);
+    this.#refusals.push(
+      create(RefusalSchema, {
+        endpointId: refusal.endpointId,
+        atMs: BigInt(refusal.at),
+        firstOctetsSha256: refusal.firstOctetsSha256,
+        reason: refusal.reason,
+        caller: refusal.caller,
+        issuerKeySha256: refusal.certificate?.issuerKeySha256 ?? new Uint8Array(),
+        serial: refusal.certificate?.serial ?? new Uint8Array(),
+        resumed: refusal.resumed,
+        octetsForwarded: BigInt(refusal.octetsForwarded),
+      }),
+    );
+  }
+
+  /** What was counted since the last call. */
+  take(): Counted {
+    const taken = { counts: [...this.#counts.values()], refusals: this.#refusals, refusalsDropped: this.#refusalsDropped };
+    this.#counts = new Map();
+    this.#refusals = [];
+    this.#refusalsByKind = new Map();
+    this.#refusalsDropped = 0n;
+    return taken;
+  }
+}
+
+export const sides: { readonly [side in Side]: WireSide } = { caller: WireSide.CALLER, receiver: WireSide.RECEIVER };
+export const wireChannels: { readonly [channel in Channel]: WireChannel } = {
+  plaintext: WireChannel.PLAINTEXT,
+  tls: WireChannel.TLS,
+  mtls: WireChannel.MTLS,
+};
+const units: { readonly [unit in Unit]: WireUnit } = { connection: WireUnit.CONNECTION, call: WireUnit.CALL };
+const outcomes: { readonly [outcome in Outcome]: WireOutcome } = {
+  accepted: WireOutcome.ACCEPTED,
+  'would-refuse': WireOutcome.WOULD_REFUSE,
+  refused: WireOutcome.REFUSED,
+  failed: WireOutcome.FAILED,
+};
+
+/** Below what the control plane takes of one report. */
+const MAXIMUM_COUNTS = 4_000;
+const MAXIMUM_REFUSALS = 400;
+const MAXIMUM_REFUSALS_OF_A_KIND = 100;

@@ -1,0 +1,273 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { ClientHello } from '../../core/tls/client-hello.ts';
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import { readPeerChain } from '../../platform/network/peer-chain.ts';
+import type { Cause } from './connection-table.ts';
+import { dialPlain } from './dial.ts';
+import { makeInboundCalls } from './inbound-calls.ts';
+import { type PortDeps, recordRefusal } from './port-deps.ts';
+import { isProbe, judgeConnection, modeFor } from './judge-connection.ts';
+import { judgeChain } from './kept-verdicts.ts';
+import { callerOf, type Peer, plaintextPeer } from './peer.ts';
+import type { ListeningPort } from './port.ts';
+import { answerProbe } from './probe-answer.ts';
+import type { InboundSettings } from './proxy-settings.ts';
+import { ReceiverConnection } from './receiver-connection.ts';
+import { type Arrival, collectFirstOctets, fingerprintOf, sniffConnection } from './sniff-connection.ts';
+import { forwardTcp } from './tcp-forward.ts';
+import { allowsVersion } from './tls-policy.ts';
+import type { Handshake } from './tls-contexts.ts';
+import { Upstream } from './upstream.ts';
+import type { HttpFeed } from './http-server.ts';
+
+/** A connection that is not yet judged. */
+type Newcomer = { readonly socket: Socket; readonly remote: string };
+
+/** A port on which calls for the service arrive: plaintext, TLS and mutual TLS side by side, each judged by what it proves. */
+export class InboundPort implements ListeningPort {
+  readonly #deps: PortDeps;
+  readonly #http: HttpFeed;
+  readonly #connections = new Map<Socket, ReceiverConnection>();
+  #settings: InboundSettings;
+  #upstream: Upstream;
+
+  constructor(deps: PortDeps, settings: InboundSettings) {
+    this.#deps = deps;
+    this.#settings = settings;
+    this.#upstream = makeUpstream(settings);
+    this.#http = makeInboundCalls({
+      deps,
+      settings: () => this.#settings,
+      upstream: () => this.#upstream,
+      connectionOf: (socket) => this.#connections.get(socket),
+    });
+  }
+
+  get settings(): InboundSettings {
+    return this.#settings;
+  }
+
+  /** Takes new settings for all calls from now on; open connections are rejudged by whoever calls this. */
+  update(settings: InboundSettings): void {
+    const old = this.#settings;
+    this.#settings = settings;
+    if (JSON.stringify(old.upstream) !== JSON.stringify(settings.upstream)) {
+      void this.#upstream.retire(settings.drainMs);
+      this.#upstream = makeUpstream(settings);
+    }
+    if (old.protocol !== settings.protocol || old.endpointId !== settings.endpointId) {
+      for (const connection of this.#connections.values()) connection.retire(settings.drainMs);
+    }
+  }
+
+  accept(socket: Socket): void {
+    const newcomer = { socket, remote: `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}` };
+    socket.on('error', () => socket.destroy());
+    const { protocol, anonymousMode } = this.#settings;
+    const mayBeServerFirst = protocol === 'tcp' && anonymousMode !== 'enforce';
+    const { limits } = this.#deps;
+    const sniffing = { silentAfterMs: mayBeServerFirst ? limits.serverFirstMs : null, timeoutMs: limits.firstOctetsMs };
+    sniffConnection(socket, sniffing, (arrival) => this.#arrived(newcomer, arrival));
+  }
+
+  async retire(withinMs: number): Promise<void> {
+    for (const connection of this.#connections.values()) connection.retire(withinMs);
+    const closed = [...this.#connections.keys()].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    await Promise.all(closed);
+    await this.#upstream.retire(withinMs);
+    this.#http.close();
+  }
+
+  #arrived(newcomer: Newcomer, arrival: Arrival): void {
+    const { socket } = newcomer;
+    switch (arrival.kind) {
+      case 'gone':
+        socket.destroy();
+        return;
+      case 'broken':
+        this.#fail(newcomer, arrival.reason, arrival.first);
+        return;
+      case 'silent':
+        this.#admit(newcomer, plaintextPeer, Buffer.alloc(0));
+        return;
+      case 'plaintext':
+        this.#arrivedInClear(newcomer, arrival.first);
+        return;
+      case 'tls':
+        this.#shakeHands(newcomer, arrival.hello, arrival.first);
+        return;
+      default:
+        arrival satisfies never;
+    }
+  }
+
+  #arrivedInClear(newcomer: Newcomer, first: Buffer): void {
+    const { live, clock, limits } = this.#deps;
+    if (judgeConnection(clock.now(), plaintextPeer, this.#settings, live.revoked).kind !== 'refuse') {
+      this.#admit(newcomer, plaintextPeer, first);
+      return;
+    }
+    // The prober knows a plaintext connection by its first octets, so they are awaited although the verdict stands.
+    collectFirstOctets(newcomer.socket, limits.firstOctetsMs, (all) => this.#admit(newcomer, plaintextPeer, all));
+  }
+
+  #shakeHands(newcomer: Newcomer, hello: ClientHello, first: Buffer): void {
+    const { live } = this.#deps;
+    const { tls: policy, protocol, anonymousMode } = this.#settings;
+    const legacy = !allowsVersion(policy, hello.versions);
+    if (legacy && anonymousMode === 'enforce') {
+      this.#refuse(newcomer, { ...plaintextPeer, channel: 'tls', offence: 'tls-version' }, 'tls-version', first);
+      return;
+    }
+    const { contexts } = live;
+    contexts.terminatorFor({ policy, protocol, legacy }).accept(newcomer.socket, (handshake: Handshake) => {
+      if (handshake.kind === 'failed') {
+        this.#fail(newcomer, handshake.reason, first, handshake.detail);
+        return;
+      }
+      const { socket } = handshake;
+      socket.on('error', () => socket.destroy());
+      this.#admit({ ...newcomer, socket }, this.#readPeer(socket, legacy), first);
+    });
+  }
+
+  #readPeer(socket: TLSSocket, legacy: boolean): Peer {
+    const { live, kept, clock } = this.#deps;
+    const resumed = socket.isSessionReused();
+    const leaf = socket.getPeerX509Certificate()?.raw;
+    if (leaf === undefined) {
+      return { channel: 'tls', identity: null, offence: legacy ? 'tls-version' : 'no-certificate', certificate: null, resumed };
+    }
+    const judged = kept.judge(clock.now(), live.contexts.trust, { leaf, readChain: () => readPeerChain(socket), resumed, usage: 'client' });
+    if (judged.kind === 'unproved') {
+      return { channel: 'tls', identity: null, offence: legacy ? 'tls-version' : judged.reason, certificate: judged.certificate, resumed };
+    }
+    const { identity } = judged;
+    return { channel: 'mtls', identity, offence: legacy ? 'tls-version' : null, certificate: identity.certificate, resumed };
+  }
+
+  /** The one place where a connection gets through to the service behind. */
+  #admit(newcomer: Newcomer, peer: Peer, first: Buffer): void {
+    const { live, clock, table, counters } = this.#deps;
+    const settings = this.#settings;
+    const { socket, remote } = newcomer;
+    const now = clock.now();
+    const verdict = judgeConnection(now, peer, settings, live.revoked);
+    if (verdict.kind === 'refuse') {
+      this.#refuse(newcomer, peer, verdict.reason, first);
+      return;
+    }
+    // The prober's calls are no traffic of any path, so they are not counted.
+    if (isProbe(peer, settings)) {
+      answerProbe(socket, live.generation);
+      return;
+    }
+    const connection = new ReceiverConnection(
+      {
+        socket,
+        endpointId: settings.endpointId,
+        peer,
+        firstOctetsSha256: fingerprintOf(first),
+        receiver: live.spiffeId,
+        remote,
+        onRejudge: (open, cause) => this.#rejudge(open, cause),
+      },
+      now,
+    );
+    counters.count({
+      side: 'receiver',
+      endpointId: settings.endpointId,
+      caller: callerOf(peer),
+      generation: live.generation,
+      channel: peer.channel,
+      unit: 'connection',
+      outcome: verdict.kind === 'accept' ? 'accepted' : 'would-refuse',
+      reason: verdict.kind === 'accept' ? null : verdict.reason,
+    });
+    this.#connections.set(socket, connection);
+    table.add(connection);
+    socket.once('close', () => {
+      this.#connections.delete(socket);
+      table.remove(connection);
+    });
+    if (settings.protocol === 'http') this.#http.serve(socket);
+    else void forwardTcp(socket, { upstream: this.#upstream, onFailure: (reason) => this.#countFailure(peer, reason) });
+  }
+
+  /** Judges an open connection by what is in force now. */
+  #rejudge(connection: ReceiverConnection, cause: Cause): void {
+    const { live, clock } = this.#deps;
+    const { peer, identity } = connection;
+    const now = clock.now();
+    const settings = this.#settings;
+    if (cause === 'trust' && identity !== null && judgeChain(now, live.contexts.trust, 'client', identity.path).kind === 'unproved') {
+      connection.retire(settings.drainMs);
+      return;
+    }
+    const verdict = judgeConnection(now, peer, settings, live.revoked);
+    if (verdict.kind !== 'refuse') {
+      connection.spare();
+      return;
+    }
+    if (verdict.reason === 'revoked' || verdict.reason === 'suspended') {
+      if (settings.protocol === 'http') connection.cut(REVOKED_CALL_MS);
+      else connection.socket.destroy();
+      return;
+    }
+    connection.drain(settings.drainMs);
+  }
+
+  /** A connection whose beginning broke: refused where nobody unproved is let in, else a failure. The peer sees a close. */
+  #fail(newcomer: Newcomer, reason: RefusalReason, first: Buffer, detail = ''): void {
+    const peer: Peer = { ...plaintextPeer, channel: first[0] === TLS_HANDSHAKE ? 'tls' : 'plaintext', offence: reason };
+    if (modeFor(peer, this.#settings) === 'enforce') {
+      this.#refuse(newcomer, peer, reason, first, detail);
+      return;
+    }
+    newcomer.socket.destroy();
+    this.#deps.log('info', 'connection failed', { endpoint: this.#settings.endpointName, reason, detail, remote: newcomer.remote });
+    this.#countFailure(peer, reason);
+  }
+
+  #refuse({ socket, remote }: Newcomer, peer: Peer, reason: RefusalReason, first: Buffer, detail = ''): void {
+    socket.destroy();
+    const { endpointId, endpointName } = this.#settings;
+    const firstOctetsSha256 = fingerprintOf(first);
+    recordRefusal(this.#deps, {
+      endpointId,
+      endpointName,
+      peer,
+      reason,
+      firstOctetsSha256,
+      remote,
+      octetsForwarded: 0,
+      unit: 'connection',
+      detail,
+    });
+  }
+
+  #countFailure(peer: Peer, reason: RefusalReason): void {
+    const { counters, live } = this.#deps;
+    const { endpointId } = this.#settings;
+    const { generation } = live;
+    counters.count({
+      side: 'receiver',
+      endpointId,
+      caller: callerOf(peer),
+      generation,
+      channel: peer.channel,
+      unit: 'connection',
+      outcome: 'failed',
+      reason,
+    });
+  }
+}
+
+function makeUpstream({ upstream }: InboundSettings): Upstream {
+  return new Upstream({ addresses: [upstream], dial: dialPlain });
+}
+
+const TLS_HANDSHAKE = 0x16;
+/** A call of a revoked identity that was under way may end within this time. */
+const REVOKED_CALL_MS = 500;

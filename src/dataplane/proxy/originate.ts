@@ -1,0 +1,158 @@
+import type { Socket } from 'node:net';
+import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls';
+import { encodePem } from '../../core/x509/pem.ts';
+import { parseCertificate } from '../../core/x509/certificate.ts';
+import { presentsIdentity } from '../../core/x509/service-identity.ts';
+import { verifyPath } from '../../core/x509/verify-path.ts';
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { Clock } from '../../platform/clock/clock.ts';
+import { readPeerChain } from '../../platform/network/peer-chain.ts';
+import { type Address, formatAddress } from './address.ts';
+import { type Credential, keyPemOf } from './credential.ts';
+import { type Dialer, dialPlain } from './dial.ts';
+import type { KeptVerdicts } from './kept-verdicts.ts';
+import type { ProvedIdentity } from './peer.ts';
+import type { Origination, Protocol } from './proxy-settings.ts';
+import { findRevocation, type RevokedIndex } from './revoked-index.ts';
+import { contextOptionsOf, type TlsPolicy } from './tls-policy.ts';
+import type { Trust } from './trust.ts';
+import { UpstreamFailure } from './upstream-failure.ts';
+
+export type OriginationOptions = {
+  readonly origination: Origination;
+  readonly policy: TlsPolicy;
+  readonly protocol: Protocol;
+  readonly credential: Credential;
+  /** Whom servers of the trust domain must chain to. */
+  readonly trust: Trust;
+  readonly kept: KeptVerdicts;
+  readonly revoked: () => RevokedIndex;
+  readonly clock: Clock;
+};
+
+/** The identity that the server of this connection proved; none on plaintext and one-way TLS. */
+export function serverIdentityOf(socket: Socket): ProvedIdentity | null {
+  return serverIdentities.get(socket) ?? null;
+}
+
+/**
+ * A dialer that hands out only connections whose server is verified: no octet of a call is sent before. It speaks as it was told
+ * to; when that fails it fails, and nothing here ever speaks in a weaker way. @throws the error of OpenSSL for an unknown group
+ */
+export function makeOriginator(options: OriginationOptions): Dialer {
+  const { origination } = options;
+  if (origination.kind === 'plaintext') return dialPlain;
+  const own = options.credential;
+  const anchors = origination.kind === 'tls' ? origination.anchors : options.trust.anchors;
+  const secureContext = createSecureContext({
+    ...contextOptionsOf(options.policy),
+    ca: anchors.map(({ der }) => encodePem('CERTIFICATE', der)),
+    ...(origination.kind === 'mtls' ? { cert: own.chainPem, key: keyPemOf(own) } : {}),
+  });
+  /** The last ticket of each server. They go with this dialer, so none survives a change of our certificate or of the trust. */
+  const sessions = new Map<string, Buffer>();
+  return async (address, signal) => {
+    const raw = await dialPlain(address, signal);
+    const key = formatAddress(address);
+    const socket = connectTls({
+      socket: raw,
+      secureContext,
+      // The verdict is our own, below, before the socket is handed out.
+      rejectUnauthorized: false,
+      ...(options.protocol === 'http' ? { ALPNProtocols: ['http/1.1'] } : {}),
+      ...(origination.kind === 'tls' ? { servername: origination.serverName } : {}),
+      ...(origination.kind === 'mtls' && sessions.has(key) ? { session: sessions.get(key)! } : {}),
+    });
+    if (origination.kind === 'mtls') socket.on('session', (session: Buffer) => sessions.set(key, session));
+    await finishHandshake(socket, address, signal);
+    try {
+      if (origination.kind === 'mtls') serverIdentities.set(socket, proveServer(socket, options));
+      else proveNamedServer(socket, options);
+    } catch (error) {
+      socket.destroy();
+      sessions.delete(key);
+      throw error;
+    }
+    return socket;
+  };
+}
+
+function finishHandshake(socket: TLSSocket, address: Address, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const fail = (reason: RefusalReason, detail: string, isTransient: boolean): void => {
+    settle();
+    socket.destroy();
+    reject(new UpstreamFailure(reason, `${formatAddress(address)}, ${detail}`, { isTransient }));
+  };
+  const onError = (error: NodeJS.ErrnoException): void => {
+    const code = error.code ?? error.message;
+    // A cut before the handshake ended is what a peer that restarts looks like; no octet of a call was sent.
+    const isCut = code === 'ECONNRESET' || code === 'EPIPE';
+    fail(isCut ? 'upstream-broken' : /VERSION|PROTOCOL/.test(code) ? 'tls-version' : 'tls-malformed', code, isCut);
+  };
+  const onClose = (): void => fail('upstream-broken', 'closed in the handshake', true);
+  const onAbort = (): void => fail('upstream-unreachable', 'not wanted any more', false);
+  const timer = setTimeout(() => fail('timeout', 'handshake timed out', false), HANDSHAKE_TIMEOUT_MS);
+  const settle = (): void => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+    socket.off('error', onError).off('close', onClose);
+    socket.on('error', ignore);
+  };
+  socket.once('error', onError).once('close', onClose);
+  socket.once('secureConnect', () => {
+    settle();
+    resolve();
+  });
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort);
+  return promise;
+}
+
+/** A server of the trust domain: a verified path, exactly the expected SPIFFE ID, and not revoked. @throws UpstreamFailure */
+function proveServer(socket: TLSSocket, { origination, trust, kept, revoked, clock }: OriginationOptions): ProvedIdentity {
+  if (origination.kind !== 'mtls') throw new TypeError('not an origination of the trust domain');
+  // A resumed session carries the certificate of its first handshake, which may be long replaced: a full one decides.
+  const resumed = socket.isSessionReused();
+  const leaf = socket.getPeerX509Certificate()?.raw;
+  if (leaf === undefined) throw untrusted('no-certificate', 'it showed no certificate', resumed);
+  const judged = kept.judge(clock.now(), trust, { leaf, readChain: () => readPeerChain(socket), resumed, usage: 'server' });
+  if (judged.kind === 'unproved') throw untrusted(judged.reason, `it must prove ${origination.server}`, resumed);
+  const { identity } = judged;
+  if (identity.spiffeId !== origination.server) {
+    throw untrusted('wrong-identity', `it is ${identity.spiffeId}, expected ${origination.server}`, resumed);
+  }
+  if (clock.now() > identity.validUntil) throw untrusted('expired', 'its certificate is past its end', resumed);
+  const revocation = findRevocation(revoked(), identity);
+  if (revocation !== null) throw untrusted(revocation, `${identity.spiffeId} is ${revocation}`, resumed);
+  return identity;
+}
+
+/** A server outside of the trust domain: a path to the anchors given for it, and its DNS name (RFC 9525). @throws UpstreamFailure */
+function proveNamedServer(socket: TLSSocket, { origination, clock }: OriginationOptions): void {
+  if (origination.kind !== 'tls') throw new TypeError('not an origination to a named server');
+  const leaf = socket.getPeerX509Certificate()?.raw;
+  if (leaf === undefined) throw untrusted('no-certificate', 'it showed no certificate');
+  let chain;
+  try {
+    chain = readPeerChain(socket).map((der) => parseCertificate(der));
+  } catch {
+    throw untrusted('chain-invalid', 'its certificate cannot be parsed');
+  }
+  const [first, ...intermediates] = chain;
+  if (first === undefined) throw untrusted('no-certificate', 'it showed no certificate');
+  const verdict = verifyPath({ leaf: first, intermediates, anchors: origination.anchors, usage: 'server', now: clock.now() });
+  if (verdict.kind === 'invalid') throw untrusted(verdict.reason, verdict.detail);
+  if (!presentsIdentity(first, { kind: 'dns', name: origination.serverName })) {
+    throw untrusted('wrong-identity', `its certificate is not for ${origination.serverName}`);
+  }
+}
+
+function untrusted(reason: RefusalReason, detail: string, isTransient = false): UpstreamFailure {
+  return new UpstreamFailure(reason, detail, { isTransient });
+}
+
+function ignore(): void {}
+
+const serverIdentities = new WeakMap<Socket, ProvedIdentity>();
+const HANDSHAKE_TIMEOUT_MS = 10_000;

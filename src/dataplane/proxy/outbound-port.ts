@@ -1,0 +1,168 @@
+import type { Socket } from 'node:net';
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { OpenConnection } from './connection-table.ts';
+import type { Outcome, Unit } from './counters.ts';
+import { forwardHttp, type HttpHop } from './http-forward.ts';
+import { type HttpFeed, makeHttpFeed } from './http-server.ts';
+import { forwardUpgrade } from './http-upgrade.ts';
+import type { PortDeps } from './port-deps.ts';
+import { makeOriginator, serverIdentityOf } from './originate.ts';
+import type { ListeningPort } from './port.ts';
+import type { OutboundSettings } from './proxy-settings.ts';
+import { findRevocation } from './revoked-index.ts';
+import { forwardTcp } from './tcp-forward.ts';
+import type { Trust } from './trust.ts';
+import { LONGEST_CALL_MS, Upstream } from './upstream.ts';
+import { UpstreamFailure } from './upstream-failure.ts';
+
+/** One way to the endpoint, ready to be put in force: it was made before the settings are acknowledged, so a bad policy is refused. */
+export type Way = {
+  readonly settings: OutboundSettings;
+  readonly upstream: Upstream;
+  readonly key: string;
+  readonly trustDigest: string;
+  readonly streams: Set<Socket>;
+};
+
+/** A local port on which the service's own calls to one endpoint arrive. It speaks onwards as the settings say, never weaker. */
+export class OutboundPort implements ListeningPort {
+  readonly #deps: PortDeps;
+  readonly #http: HttpFeed;
+  readonly #sockets = new Set<Socket>();
+  #way: Way;
+  #isRetiring = false;
+
+  constructor(deps: PortDeps, way: Way) {
+    this.#deps = deps;
+    this.#way = way;
+    this.#http = makeHttpFeed({
+      onRequest: (request, response) => forwardHttp(request, response, this.#hop()),
+      onUpgrade: (request, stream, head) => forwardUpgrade(request, stream, head, this.#hop()),
+      onBroken: (_socket, reason) => this.#count('call', 'failed', reason),
+    });
+  }
+
+  get settings(): OutboundSettings {
+    return this.#way.settings;
+  }
+
+  /** True if the way in force is just this one, connections included. */
+  isOnWay(key: string): boolean {
+    return this.#way.key === key;
+  }
+
+  /**
+   * Calls from now on go the new way. The connections of the old one end within the drain time if it was another way to speak;
+   * where only our certificate was renewed, they finish what they carry.
+   */
+  update(way: Way): void {
+    const old = this.#way;
+    this.#way = way;
+    void retireWay(
+      old,
+      old.settings.digest === way.settings.digest && old.trustDigest === way.trustDigest ? LONGEST_CALL_MS : way.settings.drainMs,
+    );
+  }
+
+  accept(socket: Socket): void {
+    socket.on('error', () => socket.destroy());
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    if (this.#way.settings.protocol === 'http') {
+      this.#http.serve(socket);
+      return;
+    }
+    const way = this.#way;
+    way.streams.add(socket);
+    socket.once('close', () => way.streams.delete(socket));
+    void forwardTcp(socket, { upstream: way.upstream, onFailure: () => {} });
+  }
+
+  async retire(withinMs: number): Promise<void> {
+    this.#isRetiring = true;
+    const closed = [...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    const timer = setTimeout(() => this.#sockets.forEach((socket) => socket.destroy()), withinMs);
+    await Promise.all(closed);
+    clearTimeout(timer);
+    await this.#way.upstream.retire(withinMs);
+    this.#http.close();
+  }
+
+  #hop(): HttpHop {
+    const begunAt = performance.now();
+    return {
+      upstream: () => this.#way.upstream,
+      addedHeaders: [],
+      stripIdentity: false,
+      isRetiring: () => this.#isRetiring,
+      explainsFailures: true,
+      onEnd: (end) => {
+        if (end.kind === 'answered') this.#count('call', 'accepted', null);
+        else if (end.kind === 'failed') this.#count('call', 'failed', end.reason);
+        else if (performance.now() - begunAt > PATIENT_MS) this.#count('call', 'failed', 'timeout');
+      },
+    };
+  }
+
+  #count(unit: Unit, outcome: Outcome, reason: RefusalReason | null): void {
+    countOutbound(this.#deps, this.#way.settings, { unit, outcome, reason });
+  }
+}
+
+/** @throws the error of OpenSSL for a group or suite that it does not know */
+export function makeWay(deps: PortDeps, settings: OutboundSettings, serverTrust: Trust): Way {
+  const { live, kept, table, clock } = deps;
+  const { origination, tls: policy, protocol, endpointId, endpointName } = settings;
+  const { credential } = live.contexts;
+  const dial = makeOriginator({ origination, policy, protocol, credential, trust: serverTrust, kept, revoked: () => live.revoked, clock });
+  const upstream = new Upstream({
+    addresses: settings.upstreams,
+    dial,
+    onConnection(socket) {
+      countOutbound(deps, settings, { unit: 'connection', outcome: 'accepted', reason: null });
+      const identity = serverIdentityOf(socket);
+      const open: OpenConnection = {
+        side: 'caller',
+        endpointId,
+        caller: live.spiffeId,
+        channel: origination.kind,
+        identity,
+        rejudge: (cause) => {
+          if (cause === 'revocation' && identity !== null && findRevocation(live.revoked, identity) !== null) socket.destroy();
+        },
+      };
+      table.add(open);
+      socket.once('close', () => table.remove(open));
+    },
+    onFailure(error) {
+      const reason = error instanceof UpstreamFailure ? error.reason : 'upstream-broken';
+      countOutbound(deps, settings, { unit: 'connection', outcome: 'failed', reason });
+      deps.log('warn', 'upstream failed', { endpoint: endpointName, reason, detail: error.message });
+    },
+  });
+  return { settings, upstream, key: wayKey(deps, settings, serverTrust), trustDigest: serverTrust.digest, streams: new Set() };
+}
+
+/** Equal keys, equal connections: a change of anything else needs no new connection. */
+export function wayKey({ live }: PortDeps, settings: OutboundSettings, serverTrust: Trust): string {
+  const { credential } = live.contexts;
+  return settings.origination.kind === 'mtls' ? `${settings.digest} ${credential.digest} ${serverTrust.digest}` : settings.digest;
+}
+
+export async function retireWay(way: Way, withinMs: number): Promise<void> {
+  const timer = setTimeout(() => way.streams.forEach((socket) => socket.destroy()), withinMs).unref();
+  await way.upstream.retire(withinMs);
+  if (way.streams.size === 0) clearTimeout(timer);
+}
+
+function countOutbound(
+  { counters, live }: PortDeps,
+  { endpointId, origination }: OutboundSettings,
+  what: { readonly unit: Unit; readonly outcome: Outcome; readonly reason: RefusalReason | null },
+): void {
+  const { generation, spiffeId } = live;
+  counters.count({ side: 'caller', endpointId, caller: spiffeId, generation, channel: origination.kind, ...what });
+}
+
+/** A caller that leaves sooner changed its mind; one that leaves later gave up waiting. */
+const PATIENT_MS = 2_000;

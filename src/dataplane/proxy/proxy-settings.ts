@@ -1,0 +1,192 @@
+import { createHash } from 'node:crypto';
+import { type DnsName, parseDnsName } from '../../core/identity/dns-name.ts';
+import { parseSpiffeId, type SpiffeId } from '../../core/identity/spiffe-id.ts';
+import {
+  type Inbound,
+  Mode as WireMode,
+  type Outbound,
+  Protocol as WireProtocol,
+  Origination as WireOrigination,
+  type ProxySettings,
+  type SocketAddress,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import type { Mode } from '../../core/policy/mode.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+import { type Address, formatAddress, parseAddress } from './address.ts';
+import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
+
+export type Protocol = 'http' | 'tcp';
+
+/** One port on which calls for the service arrive, and who meets what there. */
+export type InboundSettings = {
+  readonly endpointId: string;
+  readonly endpointName: string;
+  readonly listen: Address;
+  readonly upstream: Address;
+  readonly protocol: Protocol;
+  readonly anonymousMode: Mode;
+  readonly strangerMode: Mode;
+  /** Allowed callers and the mode of each one's path. */
+  readonly callers: ReadonlyMap<SpiffeId, Mode>;
+  readonly tls: TlsPolicy;
+  readonly drainMs: number;
+  readonly probe: SpiffeId | null;
+};
+
+/** How the proxy speaks to an endpoint for its service. */
+export type Origination =
+  | { readonly kind: 'plaintext' }
+  | { readonly kind: 'mtls'; readonly server: SpiffeId }
+  /** To a server outside of the trust domain: its own anchors and its DNS name. */
+  | { readonly kind: 'tls'; readonly serverName: DnsName; readonly anchors: readonly Certificate[] };
+
+export type OutboundSettings = {
+  readonly endpointId: string;
+  readonly endpointName: string;
+  readonly listen: Address;
+  readonly upstreams: readonly Address[];
+  readonly protocol: Protocol;
+  readonly origination: Origination;
+  readonly tls: TlsPolicy;
+  readonly drainMs: number;
+  /** Digest over all that decides how a connection to the endpoint is made. */
+  readonly digest: string;
+};
+
+export type ParsedSettings = {
+  readonly generation: bigint;
+  readonly proxyId: string;
+  readonly spiffeId: SpiffeId;
+  readonly trustDomain: string;
+  readonly inbound: readonly InboundSettings[];
+  readonly outbound: readonly OutboundSettings[];
+  readonly telemetryIntervalMs: number;
+};
+
+/**
+ * Settings as the proxy understands them. An unset or unknown mode, protocol or origination is refused: nothing is guessed.
+ * @throws input-invalid, identity-malformed, der-malformed
+ */
+export function parseProxySettings(settings: ProxySettings): ParsedSettings {
+  if (settings.inbound.length > MAXIMUM_PORTS || settings.outbound.length > MAXIMUM_PORTS) {
+    throw invalid(
+      'settings',
+      `${settings.inbound.length} inbound and ${settings.outbound.length} outbound ports`,
+      `at most ${MAXIMUM_PORTS}`,
+    );
+  }
+  const parsed: ParsedSettings = {
+    generation: settings.generation,
+    proxyId: settings.proxyId,
+    spiffeId: parseSpiffeId(settings.spiffeId),
+    trustDomain: settings.trustDomain,
+    inbound: settings.inbound.map(parseInbound),
+    outbound: settings.outbound.map(parseOutbound),
+    telemetryIntervalMs: Math.min(MAXIMUM_INTERVAL_MS, Math.max(MINIMUM_INTERVAL_MS, settings.telemetryIntervalMs || DEFAULT_INTERVAL_MS)),
+  };
+  const listens = [...parsed.inbound, ...parsed.outbound].map(({ listen }) => formatAddress(listen));
+  const twice = listens.find((listen, index) => listens.indexOf(listen) !== index);
+  if (twice !== undefined) throw invalid('settings', `two ports listen at ${twice}`, 'each address once');
+  return parsed;
+}
+
+function parseInbound(inbound: Inbound): InboundSettings {
+  const what = `inbound ${JSON.stringify(inbound.endpointName)}`;
+  if (inbound.callers.length > MAXIMUM_CALLERS) throw invalid(what, `${inbound.callers.length} callers`, `at most ${MAXIMUM_CALLERS}`);
+  return {
+    endpointId: inbound.endpointId,
+    endpointName: inbound.endpointName,
+    listen: addressOf(what, inbound.listen),
+    upstream: addressOf(what, inbound.upstream),
+    protocol: wordOf(what, 'protocol', protocols, inbound.protocol),
+    anonymousMode: wordOf(what, 'anonymous mode', modes, inbound.anonymousMode),
+    strangerMode: wordOf(what, 'stranger mode', modes, inbound.strangerMode),
+    callers: new Map(inbound.callers.map(({ spiffeId, mode }) => [parseSpiffeId(spiffeId), wordOf(what, 'caller mode', modes, mode)])),
+    tls: parseTlsPolicy(inbound.tls),
+    drainMs: inbound.drainMs || DEFAULT_DRAIN_MS,
+    probe: inbound.probeSpiffeId === '' ? null : parseSpiffeId(inbound.probeSpiffeId),
+  };
+}
+
+function parseOutbound(outbound: Outbound): OutboundSettings {
+  const what = `outbound ${JSON.stringify(outbound.endpointName)}`;
+  const upstreams = outbound.upstreams.map((upstream) => addressOf(what, upstream));
+  if (upstreams.length === 0 || upstreams.length > MAXIMUM_UPSTREAMS) {
+    throw invalid(what, `${upstreams.length} upstreams`, `1 to ${MAXIMUM_UPSTREAMS}`);
+  }
+  const tls = parseTlsPolicy(outbound.tls);
+  const protocol = wordOf(what, 'protocol', protocols, outbound.protocol);
+  const anchors = outbound.serverAnchors.map((der) => createHash('sha256').update(der).digest('hex'));
+  const deciding = [
+    outbound.endpointId,
+    outbound.origination,
+    outbound.serverSpiffeId,
+    outbound.serverName,
+    anchors,
+    tls.digest,
+    upstreams,
+    protocol,
+  ];
+  return {
+    endpointId: outbound.endpointId,
+    endpointName: outbound.endpointName,
+    listen: addressOf(what, outbound.listen),
+    upstreams,
+    protocol,
+    origination: parseOrigination(what, outbound),
+    tls,
+    drainMs: outbound.drainMs || DEFAULT_DRAIN_MS,
+    digest: createHash('sha256').update(JSON.stringify(deciding)).digest('hex'),
+  };
+}
+
+function parseOrigination(what: string, outbound: Outbound): Origination {
+  switch (outbound.origination) {
+    case WireOrigination.PLAINTEXT:
+      return { kind: 'plaintext' };
+    case WireOrigination.MTLS:
+      return { kind: 'mtls', server: parseSpiffeId(outbound.serverSpiffeId) };
+    case WireOrigination.TLS:
+      if (outbound.serverAnchors.length === 0) throw invalid(what, 'no server anchors', 'at least one for one-way TLS');
+      return {
+        kind: 'tls',
+        serverName: parseDnsName(outbound.serverName),
+        anchors: outbound.serverAnchors.map((der) => parseCertificate(der)),
+      };
+    default:
+      throw invalid(what, `origination ${outbound.origination}`, 'plaintext, mtls or tls');
+  }
+}
+
+function addressOf(what: string, address: SocketAddress | undefined): Address {
+  const parsed = parseAddress(address);
+  if (parsed === null) throw invalid(what, 'an address is missing or malformed', 'an IP with a port, or the path of a Unix socket');
+  return parsed;
+}
+
+function wordOf<Word>(what: string, field: string, words: { readonly [wire: number]: Word }, value: number): Word {
+  const word = words[value];
+  if (word === undefined) throw invalid(what, `${field} ${value}`, 'a value that this version knows');
+  return word;
+}
+
+function invalid(what: string, found: string, expected: string): Problem {
+  return new Problem('input-invalid', `Cannot use ${what}: ${found}, expected ${expected}`);
+}
+
+const modes: { readonly [wire: number]: Mode } = {
+  [WireMode.OBSERVE]: 'observe',
+  [WireMode.PERMISSIVE]: 'permissive',
+  [WireMode.ENFORCE]: 'enforce',
+};
+const protocols: { readonly [wire: number]: Protocol } = { [WireProtocol.HTTP]: 'http', [WireProtocol.TCP]: 'tcp' };
+
+/** One sidecar serves a handful, a large gateway hundreds; each holds a socket and some state. */
+const MAXIMUM_PORTS = 2_000;
+const MAXIMUM_CALLERS = 20_000;
+const MAXIMUM_UPSTREAMS = 256;
+const DEFAULT_DRAIN_MS = 5_000;
+const DEFAULT_INTERVAL_MS = 1_000;
+const MINIMUM_INTERVAL_MS = 100;
+const MAXIMUM_INTERVAL_MS = 60_000;

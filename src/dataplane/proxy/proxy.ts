@@ -1,0 +1,218 @@
+import { trustDomainOf } from '../../core/identity/spiffe-id.ts';
+import type { ProxySettings, RevokedSet, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+import type { Clock } from '../../platform/clock/clock.ts';
+import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
+import type { Log } from '../../platform/log/logger.ts';
+import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
+import type { TelemetryContent } from '../link/telemetry-buffer.ts';
+import type { Address } from './address.ts';
+import { ConnectionTable } from './connection-table.ts';
+import { Counters } from './counters.ts';
+import { openCredential } from './credential.ts';
+import { KeptVerdicts } from './kept-verdicts.ts';
+import type { LiveState } from './live-state.ts';
+import { defaultLimits, type ProxyLimits } from './port-deps.ts';
+import { Ports } from './ports.ts';
+import { type InboundSettings, type ParsedSettings, parseProxySettings } from './proxy-settings.ts';
+import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
+import { shakeOwnHand } from './self-handshake.ts';
+import { ServedCertificates } from './served-certificates.ts';
+import { TlsContexts } from './tls-contexts.ts';
+import { parseTrust, type Trust, trustOf } from './trust.ts';
+
+export type ProxyOptions = {
+  readonly identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey' | 'roots'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Sockets that this process was given, by the address that they are bound to. */
+  readonly inherited?: ReadonlyMap<string, number>;
+  readonly limits?: ProxyLimits;
+};
+
+/**
+ * The data plane itself, without a control plane: it is told what to run and says when it does. Changes come one after another;
+ * a revocation waits for none of them.
+ */
+export class Proxy {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #live: LiveState;
+  readonly #table = new ConnectionTable();
+  readonly #counters = new Counters();
+  readonly #served = new ServedCertificates();
+  readonly #ports: Ports;
+  #settings: ParsedSettings | null = null;
+  /** The operator's own anchors for servers, in place of the delivered bundle. */
+  #serverAnchors: readonly Certificate[] | null = null;
+  #changes: Promise<unknown> = Promise.resolve();
+  #windowStart: Instant;
+
+  /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
+  constructor({ identity, clock, log, inherited = new Map(), limits = defaultLimits }: ProxyOptions) {
+    this.#clock = clock;
+    this.#log = log;
+    this.#windowStart = clock.now();
+    const roots = identity.roots.map((der) => parseCertificate(der));
+    const trust = trustOf(trustDomainOf(identity.spiffeId), roots, []);
+    const contexts = new TlsContexts(openCredential(identity), trust);
+    this.#live = { generation: 0n, revoked: emptyRevokedIndex, contexts, spiffeId: identity.spiffeId };
+    const deps = { live: this.#live, kept: new KeptVerdicts(), table: this.#table, counters: this.#counters, clock, log, limits };
+    this.#ports = new Ports(deps, inherited);
+  }
+
+  get telemetryIntervalMs(): number {
+    return this.#settings?.telemetryIntervalMs ?? DEFAULT_TELEMETRY_MS;
+  }
+
+  /** Where a port of the settings really listens, or null. */
+  addressOf(address: Address): Address | null {
+    return this.#ports.addressOf(address);
+  }
+
+  /**
+   * Accepted once everything in it is in force: every port listens, and, where TLS is spoken, a handshake with our own certificate has
+   * succeeded. Refused, nothing of it is. `isLastGood` settings of before a restart are run even if the handshake fails by now.
+   */
+  applySettings(wire: ProxySettings, { isLastGood = false } = {}): Promise<Acknowledgement> {
+    return this.#change(async () => {
+      const settings = parseProxySettings(wire);
+      if (settings.spiffeId !== this.#live.spiffeId)
+        throw new Problem('input-invalid', `Cannot use settings: they are for ${settings.spiffeId}`);
+      const served = await this.#tryHandshakes(settings.inbound, this.#live.contexts, isLastGood);
+      await this.#ports.apply(settings, this.#serverTrust(), () => {
+        this.#settings = settings;
+        this.#live.generation = settings.generation;
+      });
+      this.#served.keep(settings.inbound.map(({ endpointId }) => endpointId));
+      served();
+      this.#table.rejudgeAll('settings');
+      this.#log('info', 'settings in force', {
+        generation: settings.generation.toString(),
+        inbound: settings.inbound.length,
+        outbound: settings.outbound.length,
+      });
+      return ACCEPTED;
+    });
+  }
+
+  applyTrustBundle(bundle: TrustBundle): Promise<Acknowledgement> {
+    return this.#change(async () => {
+      const trust = parseTrust(bundle);
+      if (trust.trustDomain !== trustDomainOf(this.#live.spiffeId))
+        throw new Problem('input-invalid', `Cannot use trust bundle of ${trust.trustDomain}`);
+      if (trust.digest === this.#live.contexts.trust.digest) return ACCEPTED;
+      this.#live.contexts = new TlsContexts(this.#live.contexts.credential, trust);
+      this.#ports.renewWays(this.#serverTrust());
+      this.#table.rejudgeAll('trust');
+      this.#log('info', 'trust bundle in force', { sequence: bundle.sequence.toString(), digest: trust.digest });
+      return ACCEPTED;
+    });
+  }
+
+  /** In force when this returns: it is looked up by every connection and call, and open connections are gone through at once. */
+  applyRevokedSet(set: RevokedSet): Acknowledgement {
+    this.#live.revoked = indexRevokedSet(set);
+    this.#table.rejudgeRevoked(this.#live.revoked);
+    this.#log('info', 'revoked set in force', {
+      sequence: set.sequence.toString(),
+      certificates: set.certificates.length,
+      suspended: set.suspendedSpiffeIds.length,
+    });
+    return ACCEPTED;
+  }
+
+  /** Serves and shows a renewed certificate from now on. Open connections live on. @throws state-conflict if it cannot be served; the old one stays */
+  async applyIdentity(identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey'>): Promise<void> {
+    await this.#inOrder(async () => {
+      const contexts = new TlsContexts(openCredential(identity), this.#live.contexts.trust);
+      const served = await this.#tryHandshakes(this.#settings?.inbound ?? [], contexts, false);
+      this.#live.contexts = contexts;
+      served();
+      this.#ports.renewWays(this.#serverTrust());
+      this.#log('info', 'certificate in force', {
+        serial: contexts.credential.leaf.serialHex,
+        notAfter: contexts.credential.leaf.notAfter,
+      });
+    });
+  }
+
+  /** The operator's own anchors for servers on mutual TLS, or null for the delivered bundle. */
+  async applyServerAnchors(anchors: readonly Certificate[] | null): Promise<void> {
+    await this.#inOrder(async () => {
+      this.#serverAnchors = anchors;
+      this.#ports.renewWays(this.#serverTrust());
+    });
+  }
+
+  /** What was measured since the last report. */
+  takeReport(): TelemetryContent {
+    const windowStartMs = BigInt(this.#windowStart);
+    this.#windowStart = this.#clock.now();
+    return {
+      windowStartMs,
+      windowEndMs: BigInt(this.#windowStart),
+      ...this.#counters.take(),
+      open: this.#table.openCounts(),
+      served: this.#served.list(),
+      revokedSequence: this.#live.revoked.sequence,
+      generation: this.#live.generation,
+    };
+  }
+
+  /** Accepts nothing more, lets open connections end with their next answer, and cuts what is left after this time. */
+  async stop(withinMs: number): Promise<void> {
+    await this.#inOrder(() => this.#ports.retireAll(withinMs));
+  }
+
+  #serverTrust(): Trust {
+    const { trust } = this.#live.contexts;
+    return this.#serverAnchors === null ? trust : trustOf(trust.trustDomain, this.#serverAnchors, []);
+  }
+
+  /** Shakes hands once for each kind of port. Returns what notes the served certificates, to be called when they are in force. */
+  async #tryHandshakes(inbound: readonly InboundSettings[], contexts: TlsContexts, mayFail: boolean): Promise<() => void> {
+    const seen: (() => void)[] = [];
+    const groups = Map.groupBy(inbound, ({ tls, protocol }) => `${tls.digest} ${protocol}`);
+    for (const ports of groups.values()) {
+      const { tls: policy, protocol } = ports[0]!;
+      try {
+        const identity = await shakeOwnHand(this.#clock.now(), contexts, { policy, protocol, legacy: false });
+        seen.push(() =>
+          this.#served.saw(
+            ports.map(({ endpointId }) => endpointId),
+            identity,
+          ),
+        );
+      } catch (error) {
+        if (!mayFail && ports.some(speaksTls)) throw error;
+        this.#log('warn', 'own certificate cannot be served', { endpoints: ports.map(({ endpointName }) => endpointName), error });
+      }
+    }
+    return () => seen.forEach((note) => note());
+  }
+
+  async #change(change: () => Promise<Acknowledgement>): Promise<Acknowledgement> {
+    try {
+      return await this.#inOrder(change);
+    } catch (error) {
+      this.#log('error', 'change refused', { error });
+      return { kind: 'refused', reason: error instanceof Problem ? error.message : 'it failed inside; the log has the reason' };
+    }
+  }
+
+  #inOrder<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changes.then(change);
+    this.#changes = result.catch(() => {});
+    return result;
+  }
+}
+
+/** In observe a port serves plaintext whatever becomes of its certificate. */
+function speaksTls({ anonymousMode, strangerMode, callers }: InboundSettings): boolean {
+  return [anonymousMode, strangerMode, ...callers.values()].some((mode) => mode !== 'observe');
+}
+
+const DEFAULT_TELEMETRY_MS = 1_000;

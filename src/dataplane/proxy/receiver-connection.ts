@@ -1,0 +1,137 @@
+import type { Socket } from 'node:net';
+import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { Cause, OpenConnection } from './connection-table.ts';
+import { identityHeadersOf } from './identity-headers.ts';
+import { callerOf, type Channel, type Peer, type ProvedIdentity } from './peer.ts';
+
+export type ReceiverConnectionOptions = {
+  readonly socket: Socket;
+  readonly endpointId: string;
+  readonly peer: Peer;
+  readonly firstOctetsSha256: Buffer;
+  readonly receiver: SpiffeId;
+  readonly remote: string;
+  /** Decides anew; called when what is in force has changed. */
+  readonly onRejudge: (connection: ReceiverConnection, cause: Cause) => void;
+};
+
+/** An accepted connection of a caller, from its verdict to its close. */
+export class ReceiverConnection implements OpenConnection {
+  readonly side = 'receiver';
+  readonly endpointId: string;
+  readonly caller: string;
+  readonly channel: Channel;
+  readonly identity: ProvedIdentity | null;
+  readonly socket: Socket;
+  readonly firstOctetsSha256: Buffer;
+  readonly remote: string;
+  /** After this the connection takes no further call, so that none outlives the certificate it showed. */
+  readonly retireAt: Instant;
+  readonly #options: ReceiverConnectionOptions;
+  #headers: readonly string[] | null = null;
+  #calls = 0;
+  /** `draining` ends when the mode falls again, `ending` does not. */
+  #state: 'open' | 'draining' | 'ending' = 'open';
+  #graceUntil = 0;
+  #timer: NodeJS.Timeout | null = null;
+  /** Octets of calls handed on so far. */
+  octetsForwarded = 0;
+
+  constructor(options: ReceiverConnectionOptions, now: Instant) {
+    const { socket, peer } = options;
+    this.#options = options;
+    this.socket = socket;
+    this.endpointId = options.endpointId;
+    this.caller = callerOf(peer);
+    this.channel = peer.channel;
+    this.identity = peer.identity;
+    this.firstOctetsSha256 = options.firstOctetsSha256;
+    this.remote = options.remote;
+    this.retireAt = peer.identity === null ? Number.POSITIVE_INFINITY : retirementOf(now, peer.identity.validUntil);
+    socket.once('close', () => {
+      if (this.#timer !== null) clearTimeout(this.#timer);
+    });
+  }
+
+  get peer(): Peer {
+    return this.#options.peer;
+  }
+
+  /** The identity fields for the service behind; none where nothing is proved. */
+  get identityHeaders(): readonly string[] {
+    this.#headers ??= this.identity === null ? [] : identityHeadersOf(this.identity, this.#options.receiver);
+    return this.#headers;
+  }
+
+  get isIdle(): boolean {
+    return this.#calls === 0;
+  }
+
+  get isRetiring(): boolean {
+    return this.#state !== 'open';
+  }
+
+  /** True while calls of a connection that was opened under a weaker mode are still served. */
+  isInGrace(): boolean {
+    return performance.now() < this.#graceUntil;
+  }
+
+  beginCall(): void {
+    this.#calls += 1;
+  }
+
+  endCall(): void {
+    this.#calls -= 1;
+    this.octetsForwarded = this.socket.bytesRead;
+  }
+
+  rejudge(cause: Cause): void {
+    this.#options.onRejudge(this, cause);
+  }
+
+  /** The mode rose above what this connection proves. Calls go on for a while, so that its caller can move. */
+  drain(withinMs: number): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'draining';
+    this.#graceUntil = performance.now() + withinMs;
+    this.#cutAfter(withinMs);
+  }
+
+  /** The mode fell again. */
+  spare(): void {
+    if (this.#state !== 'draining') return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#state = 'open';
+    this.#graceUntil = 0;
+  }
+
+  /** Takes no new call, announces its end with the next answer, and is cut after this time at the latest. */
+  retire(withinMs: number): void {
+    if (this.#state === 'ending') return;
+    if (this.#state === 'open') this.#cutAfter(withinMs);
+    this.#state = 'ending';
+  }
+
+  /** An idle connection is closed now, a busy one after the call under way or this time. */
+  cut(withinMs: number): void {
+    this.#state = 'ending';
+    this.#graceUntil = 0;
+    if (this.isIdle) this.socket.destroy();
+    else this.#cutAfter(withinMs);
+  }
+
+  #cutAfter(withinMs: number): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.socket.destroy(), withinMs).unref();
+  }
+}
+
+/** A part of what is left before the end of the certificate, drawn at random so that a fleet's connections do not all end together. */
+function retirementOf(now: Instant, validUntil: Instant): Instant {
+  const left = validUntil - now;
+  return validUntil - Math.min(MAXIMUM_LEAD_MS, left * LEAD_PART * (0.5 + Math.random() / 2));
+}
+
+const LEAD_PART = 0.1;
+const MAXIMUM_LEAD_MS = 60_000;

@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises';
+import type { JoinToken } from '../../core/identity/join-token.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import { parseCertificate } from '../../core/x509/certificate.ts';
+import { decodePem } from '../../core/x509/pem.ts';
+import type { Clock } from '../../platform/clock/clock.ts';
+import type { StateDirectory } from '../../platform/keystore/state-directory.ts';
+import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
+import type { Log } from '../../platform/log/logger.ts';
+import type { HostPort } from '../../platform/network/host-port.ts';
+import { joinControlPlane } from '../link/join-control-plane.ts';
+import { type Link, openLink } from '../link/open-link.ts';
+import { Proxy } from './proxy.ts';
+import { inheritedSockets } from './socket-activation.ts';
+
+export type RunProxyOptions = {
+  readonly control: HostPort;
+  readonly state: StateDirectory;
+  /** Needed only until the first certificate; null afterwards. */
+  readonly joinToken: JoinToken | null;
+  /** PEM of anchors that servers on mutual TLS must chain to, in place of the delivered bundle. Read again when it changes. */
+  readonly upstreamTrustFile: string | null;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The environment, for LISTEN_FDS. */
+  readonly env?: { readonly [name: string]: string | undefined };
+};
+
+export type RunningProxy = {
+  readonly proxy: Proxy;
+  readonly link: Link;
+  /** Lets open connections end gracefully, cuts what is left after this time, sends the last report. */
+  stop(withinMs?: number): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+};
+
+/**
+ * Runs a gateway, sidecar or bridge: joins if it never did, serves its last good settings at once, and then follows the control plane.
+ * @throws state-conflict without an identity and a token; what joining throws; state-corrupt
+ */
+export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> {
+  const { control, state, clock, log, upstreamTrustFile, env = process.env } = options;
+  const identity = await identityOf(options);
+  const proxy = new Proxy({ identity, clock, log, inherited: inheritedSockets(env, process.pid, process.ppid) });
+  const watch = upstreamTrustFile === null ? null : await watchServerAnchors(upstreamTrustFile, proxy, log);
+  await restore(proxy, state, log);
+  const link = await openLink({
+    state,
+    control,
+    clock,
+    log,
+    handlers: {
+      onTrustBundle: (bundle) => proxy.applyTrustBundle(bundle),
+      onRevokedSet: async (set) => proxy.applyRevokedSet(set),
+      onSettings: (settings) => proxy.applySettings(settings),
+      onIdentity: (renewed) => proxy.applyIdentity(renewed),
+    },
+  });
+  let timer: NodeJS.Timeout;
+  const report = (): void => {
+    link.report(proxy.takeReport());
+    timer = setTimeout(report, proxy.telemetryIntervalMs);
+  };
+  timer = setTimeout(report, proxy.telemetryIntervalMs);
+  let stopping: Promise<void> | null = null;
+  const stop = async (withinMs: number): Promise<void> => {
+    clearInterval(watch ?? undefined);
+    await proxy.stop(withinMs);
+    clearTimeout(timer);
+    link.report(proxy.takeReport());
+    await link[Symbol.asyncDispose]();
+  };
+  const stopOnce = (withinMs = STOP_WITHIN_MS): Promise<void> => (stopping ??= stop(withinMs));
+  return { proxy, link, stop: stopOnce, [Symbol.asyncDispose]: () => stopOnce() };
+}
+
+async function identityOf({ state, control, joinToken, clock }: RunProxyOptions): Promise<StoredIdentity> {
+  const known = await state.readIdentity();
+  if (known !== null) return known;
+  if (joinToken === null) throw new Problem('state-conflict', `Cannot start: ${state.path} holds no identity, expected a join token`);
+  return joinControlPlane({ state, control, token: joinToken, clock });
+}
+
+/** Runs what was in force before the restart; the control plane is not asked. */
+async function restore(proxy: Proxy, state: StateDirectory, log: Log): Promise<void> {
+  const [bundle, revoked, settings] = [await state.readTrustBundle(), await state.readRevokedSet(), await state.readSettings()];
+  if (bundle !== null) await proxy.applyTrustBundle(bundle);
+  if (revoked !== null) proxy.applyRevokedSet(revoked);
+  if (settings === null) return;
+  const answer = await proxy.applySettings(settings, { isLastGood: true });
+  if (answer.kind === 'refused') log('error', 'last good settings do not run', { reason: answer.reason });
+}
+
+/** Puts the file in force now, and again whenever its content changes. @throws input-invalid if it cannot be used now */
+async function watchServerAnchors(file: string, proxy: Proxy, log: Log): Promise<NodeJS.Timeout> {
+  let current = '';
+  const load = async (): Promise<void> => {
+    const text = await readFile(file, 'utf8');
+    if (text === current) return;
+    await proxy.applyServerAnchors(decodePem(text, 'CERTIFICATE').map((der) => parseCertificate(der)));
+    current = text;
+    log('info', 'upstream trust in force', { file });
+  };
+  try {
+    await load();
+  } catch (error) {
+    throw new Problem('input-invalid', `Cannot use upstream trust file ${file}: ${(error as Error).message}`, { cause: error });
+  }
+  const reload = (): void => void load().catch((error: Error) => log('warn', 'upstream trust not changed', { file, error: error.message }));
+  return setInterval(reload, REREAD_MS).unref();
+}
+
+/** Longer than callers of ours keep an idle connection, so that nearly all of them have closed theirs by then. */
+const STOP_WITHIN_MS = 8_000;
+const REREAD_MS = 1_000;

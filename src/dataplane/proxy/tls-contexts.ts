@@ -1,0 +1,114 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createServer, type TLSSocket } from 'node:tls';
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import { encodePem } from '../../core/x509/pem.ts';
+import { type Credential, keyPemOf } from './credential.ts';
+import type { Protocol } from './proxy-settings.ts';
+import { contextOptionsOf, legacyContextOptions, type TlsPolicy } from './tls-policy.ts';
+import type { Trust } from './trust.ts';
+
+/** How a server-side handshake ended. */
+export type Handshake =
+  | { readonly kind: 'secure'; readonly socket: TLSSocket }
+  | { readonly kind: 'failed'; readonly reason: RefusalReason; readonly detail: string };
+
+/** Runs server-side handshakes with one certificate, one trust set and one policy. It never changes. */
+export type Terminator = {
+  readonly credential: Credential;
+  /** Takes the socket over, with what was read of it put back. Calls back once. */
+  accept(socket: Socket, onEnd: OnHandshake): void;
+  /** The same over a stream of this process, one at a time. */
+  acceptStream(stream: Duplex, onEnd: OnHandshake): void;
+};
+
+type OnHandshake = (handshake: Handshake) => void;
+
+export type TerminatorKind = {
+  readonly policy: TlsPolicy;
+  readonly protocol: Protocol;
+  /** For peers that offer no version that the policy allows, where nobody is refused. */
+  readonly legacy: boolean;
+};
+
+/**
+ * The terminators of one (certificate, trust set), made on demand. A rotation makes a new object: connections keep the one
+ * that they began with, and sessions resume across it, because ticket keys and session id context do not depend on the certificate.
+ */
+export class TlsContexts {
+  readonly credential: Credential;
+  readonly trust: Trust;
+  readonly #terminators = new Map<string, Terminator>();
+
+  constructor(credential: Credential, trust: Trust) {
+    this.credential = credential;
+    this.trust = trust;
+  }
+
+  /** @throws the error of OpenSSL for a group or suite that it does not know */
+  terminatorFor(kind: TerminatorKind): Terminator {
+    const key = `${kind.policy.digest} ${kind.protocol} ${kind.legacy}`;
+    const known = this.#terminators.get(key);
+    if (known !== undefined) return known;
+    const made = makeTerminator(this.credential, this.trust, kind);
+    this.#terminators.set(key, made);
+    return made;
+  }
+}
+
+function makeTerminator(credential: Credential, trust: Trust, { policy, protocol, legacy }: TerminatorKind): Terminator {
+  const pending = new WeakMap<Socket, OnHandshake>();
+  let pendingStream: OnHandshake | null = null;
+  const server = createServer({
+    ...(legacy ? legacyContextOptions : contextOptionsOf(policy)),
+    cert: credential.chainPem,
+    key: keyPemOf(credential),
+    // Only named to clients as acceptable authorities: the verdict is our own, after the handshake.
+    ca: trust.anchors.map(({ der }) => encodePem('CERTIFICATE', der)),
+    requestCert: true,
+    rejectUnauthorized: false,
+    ...(protocol === 'http' ? { ALPNProtocols: ['http/1.1'] } : {}),
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    ticketKeys,
+    sessionTimeout: SESSION_SECONDS,
+    // OpenSSL takes 32 octets. Tickets do not outlive the trust set or the policy under which the handshake was judged.
+    sessionIdContext: createHash('sha256').update(`${trust.digest} ${policy.digest}`).digest('hex').slice(0, 32),
+  });
+  const end = (tls: TLSSocket, handshake: Handshake): void => {
+    // The raw socket that was handed in; a TLSSocket over it knows it by this name only.
+    const raw = (tls as unknown as { readonly _parent?: Socket })._parent;
+    const onEnd = raw === undefined ? pendingStream : pending.get(raw);
+    if (raw === undefined) pendingStream = null;
+    else pending.delete(raw);
+    if (onEnd) onEnd(handshake);
+    else tls.destroy();
+  };
+  server.on('secureConnection', (socket) => end(socket, { kind: 'secure', socket }));
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+    end(socket, { kind: 'failed', reason: reasonOf(error), detail: error.code ?? error.message });
+    socket.destroy();
+  });
+  return {
+    credential,
+    accept(socket, onEnd) {
+      pending.set(socket, onEnd);
+      server.emit('connection', socket);
+    },
+    acceptStream(stream, onEnd) {
+      pendingStream = onEnd;
+      server.emit('connection', stream);
+    },
+  };
+}
+
+function reasonOf({ code = '' }: NodeJS.ErrnoException): RefusalReason {
+  if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'timeout';
+  return /UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|WRONG_VERSION/.test(code) ? 'tls-version' : 'tls-malformed';
+}
+
+/** One key for the whole process, so that a rotation of certificates costs no burst of full handshakes. */
+const ticketKeys = randomBytes(48);
+const SESSION_SECONDS = 1_800;
+/** An honest handshake over a bad line takes a few round trips; a slow one holds a socket. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
