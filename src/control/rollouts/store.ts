@@ -58,6 +58,7 @@ type RolloutTables = {
     readonly id: EntityId<'step'>;
     readonly rollout_id: EntityId<'rollout'>;
     readonly parent_id: EntityId<'step'> | '';
+    readonly ordinal: number;
     readonly at: number;
     readonly kind: StepKind;
     readonly wave: number | null;
@@ -178,6 +179,7 @@ export async function putPathStates(queries: Queries, rollout: RolloutRecord, st
   }
 }
 
+/** Appends a step to the rollout as it was read. */
 export async function insertStep(queries: Queries, rollout: RolloutRecord, step: StoredStep): Promise<void> {
   await tables(queries)
     .insertInto('rollout_steps')
@@ -187,6 +189,7 @@ export async function insertStep(queries: Queries, rollout: RolloutRecord, step:
       environment: rollout.environment,
       region: rollout.region,
       parent_id: step.parent ?? '',
+      ordinal: rollout.revision + 1,
       at: step.at,
       kind: step.kind,
       wave: step.wave,
@@ -202,8 +205,7 @@ export async function readSteps(queries: Queries, rolloutId: EntityId<'rollout'>
     .selectFrom('rollout_steps')
     .selectAll()
     .where('rollout_id', '=', rolloutId)
-    .orderBy('at', 'desc')
-    .orderBy('id', 'desc')
+    .orderBy('ordinal', 'desc')
     .limit(limit)
     .execute();
   return rows.map((row) => ({

@@ -1,8 +1,8 @@
 import type { RefusalReason } from '../tls/refusal-reason.ts';
-import type { Instant } from '../time/instant.ts';
+import { type Instant, SECOND_MS } from '../time/instant.ts';
 import { judgeCallers, judgeReceivers } from './judge-proxies.ts';
 import { isEnforced, isEarlierStage, type PathState } from './path-state.ts';
-import type { Reason } from './reason.ts';
+import type { Reason, ReasonCode } from './reason.ts';
 import type { RolloutConfig } from './rollout-config.ts';
 import {
   type EndpointFacts,
@@ -32,7 +32,8 @@ export function judgeGate(now: Instant, view: EndpointView, config: RolloutConfi
     ...judgeReceivers(now, endpoint, config),
     ...ofPaths,
     ...judgeStrangers(endpoint, config, facts.soak),
-    ...judgeUnattributed(view, config, facts.soak),
+    // Before all have switched for a whole window, what is anonymous may well be theirs.
+    ...(ofPaths.some(({ code }) => unsettled.has(code)) ? [] : judgeUnattributed(view, config, facts.soak)),
   ];
 }
 
@@ -47,7 +48,7 @@ function judgeStanding(now: Instant, state: PathState, path: PathFacts, config: 
   if (isEarlierStage(state.stage, 'originate')) return [{ code: 'path-not-ready', pathId, endpointId, caller, detail: state.stage }];
   if (isEnforced(state.stage)) return [];
   if (state.settledAt === null) return [{ code: 'path-not-ready', pathId, endpointId, caller, detail: 'its wave is being judged' }];
-  const until = state.since + config.soakMs + config.lagMs;
+  const until = state.since + config.soakMs + config.lagMs + EDGE_MS;
   return now < until ? [{ code: 'soaking', pathId, endpointId, caller, until }] : [];
 }
 
@@ -175,6 +176,10 @@ export function sumByReason(tallies: readonly Tally[]): readonly Tally[] {
 /** What is refused because somebody revoked or suspended it: that enforcement will do so is the purpose, not a surprise. */
 export const intendedRefusals: ReadonlySet<RefusalReason> = new Set(['revoked', 'suspended']);
 
+/** Reasons that hold by themselves, while it cannot be told yet whose the anonymous traffic is. */
+const unsettled: ReadonlySet<ReasonCode> = new Set(['path-not-ready', 'soaking']);
+/** What was sent just before the path switched may be counted, by the other end, in the seconds after; the window must not reach back to it. */
+const EDGE_MS = 2 * SECOND_MS;
 /** The two ends count in their own seconds: a call at the edge of the window may be in one count only. */
 const UNVERIFIED_CALLS = 2;
 const UNVERIFIED_SHARE = 0.01;

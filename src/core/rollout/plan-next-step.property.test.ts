@@ -29,7 +29,7 @@ const path = fc.nat(2);
 const endpoint = fc.nat(1);
 const count = fc.constantFrom(0, 1, 2, 5, 40, 1_000_000);
 const event: fc.Arbitrary<Event> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(500, 2_000, 12_000) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(500, 2_000, 14_000) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('heal' as const) }) },
   {
     weight: 3,
@@ -153,7 +153,7 @@ test('no path ever reaches enforce without everything that enforcement needs', (
           for (const other of facts.paths.filter((known) => known.endpointId === endpointId && !known.callerSuspended)) {
             const stood = state.paths.find(({ pathId }) => pathId === other.pathId)!;
             const counts = facts.soak.paths.get(other.pathId)!;
-            assert.ok(stood.stage === 'originate' && stood.settledAt !== null && stood.setback === null && now - stood.since >= 11_000);
+            assert.ok(stood.stage === 'originate' && stood.settledAt !== null && stood.setback === null && now - stood.since >= 13_000);
             assert.ok(
               other.callerProxies.every(({ delivery, lastReportAt }) => delivery.kind === 'acknowledged' && now - lastReportAt! <= 5_000),
             );

@@ -149,7 +149,7 @@ function atGate(): Drive {
   const drive = new Drive();
   drive.step();
   drive.set({ stage: 'originate', since: drive.now, settledAt: drive.now }, ...all);
-  drive.now += 11_000;
+  drive.now += 13_000;
   return drive;
 }
 

@@ -42,6 +42,8 @@ export async function up(db: Kysely<any>): Promise<void> {
     .addColumn('region', 'text', (column) => column.notNull())
     // The step before, empty for the first: with the unique key below, a step has one child.
     .addColumn('parent_id', 'text', (column) => column.notNull())
+    // The rollout's revision that it made: steps of one millisecond have an order too.
+    .addColumn('ordinal', 'bigint', (column) => column.notNull())
     .addColumn('at', 'bigint', (column) => column.notNull())
     .addColumn('kind', 'text', (column) => column.notNull())
     .addColumn('wave', 'integer')
@@ -49,7 +51,7 @@ export async function up(db: Kysely<any>): Promise<void> {
     .addColumn('reasons', 'text', (column) => column.notNull())
     .addUniqueConstraint('rollout_steps_chain', ['rollout_id', 'parent_id'])
     .execute();
-  await db.schema.createIndex('rollout_steps_time').on('rollout_steps').columns(['rollout_id', 'at']).execute();
+  await db.schema.createIndex('rollout_steps_order').on('rollout_steps').columns(['rollout_id', 'ordinal']).execute();
   await db.schema
     .createTable('rollout_holds')
     .addColumn('rollout_id', 'text', (column) => column.notNull())
