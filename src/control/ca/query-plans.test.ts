@@ -13,6 +13,10 @@ test('what is read whole and often is read by an index that stays small', async 
   {
     using file = new DatabaseSync(path);
     const plans = [
+      [
+        'select der from certificates where proxy_id = ? and status = ? and revoked_at is null order by reserved_at desc, serial desc limit 1',
+        'certificates_by_proxy',
+      ],
       ['select der from certificates order by reserved_at desc, serial desc limit 10', 'certificates_by_time'],
       ["select der from certificates where spiffe_id = 'a' order by reserved_at desc, serial desc limit 10", 'certificates_by_identity'],
 
