@@ -3,6 +3,8 @@ import type { RouteTable } from './route.ts';
 import { count, idOf, inEnvironment, instant, label, name, reason, strict, words } from './schemas.ts';
 
 const params = Type.Object({ name });
+/** ISO 8601 with its offset. */
+const isoInstant = '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,3})?)?(Z|[+-]\\d\\d:\\d\\d)$';
 const order = Type.Object({ environment: Type.Optional(label), reason: Type.Optional(reason) }, strict);
 const verb = { method: 'POST', role: 'operator', scope: 'one', params, body: order } as const;
 
@@ -45,7 +47,11 @@ export const rolloutRoutes = {
     scope: 'record',
     params: Type.Object({ pathId: idOf('path') }),
     body: Type.Object(
-      { to: words(['observe', 'permissive', 'originate']), until: instant, reason: Type.String({ minLength: 1, maxLength: 500 }) },
+      {
+        to: words(['observe', 'permissive', 'originate']),
+        until: Type.Union([instant, Type.String({ pattern: isoInstant })]),
+        reason: Type.String({ minLength: 1, maxLength: 500 }),
+      },
       strict,
     ),
   },

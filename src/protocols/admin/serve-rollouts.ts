@@ -67,7 +67,9 @@ export function rolloutHandlers({ rollouts, rolloutChanged, drillsChanged }: Rol
       const path = await findPath(queries, pathId);
       if (path === null) throw new Problem('not-found', 'Cannot weaken path: there is none of this id');
       demand(path.environment);
-      return json(await weakenPath(rollouts, { environment: path.environment, pathId, ...body }, actor, now));
+      const { to, reason } = body;
+      const until = typeof body.until === 'number' ? body.until : Date.parse(body.until);
+      return json(await weakenPath(rollouts, { environment: path.environment, pathId, to, until, reason }, actor, now));
     },
     'read-coverage': async ({ query, environment, now }) => {
       const window = windowOf(query, now);
