@@ -48,6 +48,9 @@ export function evaluateRun(facts: RunFacts, timeline: Timeline, files: { readon
           succeededAfter: succeeded.filter((call) => isAfter(call.endpoint, call.received?.at ?? call.begunAt)).length,
         };
   facts.forgedIdentities = attempts.filter(({ received, detail }) => isForged(received, detail)).length;
+  if (facts.telemetry !== null && timeline.compared !== null) {
+    facts.telemetry = { ...facts.telemetry, observed: countReceived(calls, timeline.compared) };
+  }
   if (facts.undeclared !== null) facts.undeclared = { ...facts.undeclared, failedCalls: countFailed(calls, 'reports') };
   if (facts.revocation !== null && suspended !== null) {
     facts.revocation = { ...facts.revocation, ...measureRevocation(calls, suspended) };
@@ -119,6 +122,12 @@ function describeRollbacks(
       secondsToRestore: failed.length === 0 ? 0 : (restoredAt - firstFailureAt) / 1000,
     };
   });
+}
+
+/** Calls that arrived at origins behind a proxy of ours; the third party has none. */
+function countReceived(calls: readonly Call[], { from, to }: Span): number {
+  return calls.filter(({ received }) => received !== null && received.transport !== 'tls' && received.at >= from && received.at < to)
+    .length;
 }
 
 function countFailed(calls: readonly Call[], caller: ServiceName): number {

@@ -12,7 +12,6 @@ export type RunningProcess = {
   says(word: string): Promise<string>;
   /** Asks it to end (SIGTERM) and waits; after `graceMs` it is killed. */
   stop(graceMs?: number): Promise<number | string>;
-  signal(kind: NodeJS.Signals): void;
   /** Ends it at once. */
   kill(): Promise<number | string>;
 };
@@ -118,7 +117,6 @@ function watch(name: string, child: ChildProcess, logFile: string): RunningProce
       clearTimeout(timer);
       return how;
     },
-    signal: (kind) => void child.kill(kind),
     kill: () => {
       child.kill('SIGKILL');
       return ended.promise;

@@ -63,7 +63,7 @@ export async function readProxies(
 ): Promise<readonly { readonly name: string; readonly isAcknowledged: boolean; readonly isConnected: boolean }[]> {
   const { items } = await plane.get<{
     readonly items: readonly { readonly name: string; readonly delivery: string; readonly connected: boolean }[];
-  }>('/v1/proxies');
+  }>(`/v1/proxies?environment=${environment}`);
   return items.map(({ name, delivery, connected }) => ({ name, isAcknowledged: delivery === 'acknowledged', isConnected: connected }));
 }
 
@@ -73,7 +73,7 @@ export type PathNames = ReadonlyMap<string, { readonly caller: ServiceName; read
 export async function readPathNames(plane: ControlPlane): Promise<PathNames> {
   const { items } = await plane.get<{
     readonly items: readonly { readonly id: string; readonly caller: string; readonly endpoint: string }[];
-  }>('/v1/paths');
+  }>(`/v1/paths?environment=${environment}`);
   return new Map(
     items.map(({ id, caller, endpoint }) => {
       const from = caller.split('/').at(-1) as ServiceName;
@@ -88,16 +88,29 @@ export async function suspend(plane: ControlPlane, spiffeId: string, reason: str
 
 export type DrillCounts = { readonly fired: number; readonly refused: number; readonly passed: number; readonly endpoints: number };
 
-export async function readDrills(plane: ControlPlane): Promise<DrillCounts> {
-  const { items } = await plane.get<{
-    readonly items: readonly { readonly endpoint: string; readonly kind: string; readonly verdict: string }[];
-  }>('/v1/drills');
-  const positive = items.filter(({ kind }) => kind === 'positive');
-  const bad = items.filter(({ kind }) => kind !== 'positive');
+type DrillJob = { readonly verdicts: readonly { readonly kind: string; readonly proven: boolean; readonly because: string | null }[] };
+
+/** The latest drills of every address of every endpoint: the good handshake is counted apart from those that must be refused. */
+export async function readDrills(plane: ControlPlane): Promise<DrillCounts & { readonly failures: readonly string[] }> {
+  const { items: jobs } = await plane.get<{ readonly items: readonly DrillJob[] }>(`/v1/drills?environment=${environment}`);
+  const verdicts = jobs.flatMap((job) => job.verdicts);
+  const bad = verdicts.filter(({ kind }) => kind !== 'positive');
   return {
     fired: bad.length,
-    refused: bad.filter(({ verdict }) => verdict === 'refused').length,
-    passed: new Set(positive.filter(({ verdict }) => verdict === 'passed').map(({ endpoint }) => endpoint)).size,
-    endpoints: new Set(items.map(({ endpoint }) => endpoint)).size,
+    refused: bad.filter(({ proven }) => proven).length,
+    passed: verdicts.filter(({ kind, proven }) => kind === 'positive' && proven).length,
+    endpoints: jobs.length,
+    failures: verdicts.filter(({ proven }) => !proven).map(({ kind, because }) => `${kind}: ${because}`),
   };
+}
+
+/** Calls that the receivers' proxies counted in a window, whatever the channel. */
+export async function readReceivedCalls(
+  plane: ControlPlane,
+  { from, to }: { readonly from: number; readonly to: number },
+): Promise<number> {
+  const coverage = await plane.get<{ readonly received: { readonly total: number } }>(
+    `/v1/coverage?environment=${environment}&from=${from}&to=${to}`,
+  );
+  return coverage.received.total;
 }

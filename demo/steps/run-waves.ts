@@ -21,7 +21,6 @@ type Repairs = { isAdmitted: boolean; isTrustRepaired: boolean; retried: number 
  */
 export async function runWaves(run: Run): Promise<void> {
   const { plane, facts, progress, timeline } = run;
-  const names = await readPathNames(plane);
   await plane.run('rollout', 'start', rolloutName, '--reason', 'the fleet is declared');
   const repairs: Repairs = { isAdmitted: false, isTrustRepaired: false, retried: 0 };
   const holds: HoldsSeen = new Map();
@@ -30,6 +29,7 @@ export async function runWaves(run: Run): Promise<void> {
   facts.undeclared = { namedByPlan: false, failedCalls: 0 };
   for (;;) {
     const [status, plan] = await Promise.all([readStatus(plane), readPlan(plane)]);
+    const names = await readPathNames(plane);
     noteHolds(holds, status);
     writeDownRollout(run, { status, plan, names, holds });
     progress.tick(describeStages(plan));
@@ -65,7 +65,6 @@ async function repairPartner(run: Run, status: RolloutStatus, repairs: Repairs):
   if (!repairs.isTrustRepaired) {
     repairs.isTrustRepaired = true;
     repairTrustFile(run.cloud, run.plane.rootFile);
-    run.dataPlanes.get(`${mistrustingCaller}-1`)?.signal('SIGHUP');
     run.progress.note(`a wave rolled itself back; the trust file of ${mistrustingCaller} is repaired`);
   }
   await run.plane.run('rollout', 'retry', rolloutName, '--reason', 'the trust file is repaired');

@@ -19,7 +19,7 @@ export async function verifyLog({ plane, cloud, facts, progress }: Run): Promise
   await plane.run('audit', 'export', directory);
   const { code, stderr, stdout } = await plane.try('audit', 'verify', directory);
   if (code !== 0) progress.note(`audit verify ended with ${code}: ${(stderr + stdout).trim()}`);
-  const verifierKey = readFileSync(join(directory, 'key'), 'utf8');
+  const verifierKey = readFileSync(join(directory, 'verifier'), 'utf8');
   const verdict = checkCheckpoints(kept, directory, verifierKey);
   facts.checkpoints = { kept: verdict.kept, consistent: verdict.consistent, problem: verdict.problem };
   const entries = verdict.consistent ? readExportedEntries(directory, verdict.entries).map((entry) => entry.toString().toLowerCase()) : [];
