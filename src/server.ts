@@ -53,7 +53,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   await forgetConnections({ database });
   const credentials = await makeCredentials(state, authorities, config, clock);
   const ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signals.telemetry });
-  const fleet = openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged });
+  const fleet = stack.use(openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged, clock, log }));
   const shared = { config, state, authorities, clock, log, metrics, signals };
   const open = stack.use(await servePublic({ state, clock, log, listen: config.listen.public }));
   const dataPlane = stack.use(

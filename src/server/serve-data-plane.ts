@@ -121,6 +121,7 @@ function discoveryMethod({ state, config, fleet, authorityChanged, drillsChanged
   return deltaMethod({
     sources,
     log,
+    attend: ({ proxyId }) => fleet.attend(proxyId),
     recordAcknowledgement: async ({ typeUrl, proxyId, version, refusal }) => {
       if (typeUrl === SETTINGS_TYPE)
         await fleet.recordAcknowledgement({ proxyId, version, ...(refusal === undefined ? {} : { refusal }) }, clock.now());

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { checkJoinToken, claimJoinToken } from '../../control/access/claim-join-token.ts';
-import type { JsonValue } from '../../control/audit/entry.ts';
+import { registerProxy } from '../../control/fleet/register-proxy.ts';
 import { parseJoinToken } from '../../core/identity/join-token.ts';
 import {
   type DataPlaneVersion,
@@ -27,6 +27,7 @@ export function joinMethod({ issue, queries, roots, clock }: EnrollmentDeps): Un
     const grant = await checkJoinToken(queries, claim, now);
     const { proxyId, spiffeId, role, environment, region } = grant;
     const asker = role === 'scanner' ? 'scanner' : 'data-plane';
+    const note = versionNote(request.version);
     const issued = await issue(
       {
         door: 'join',
@@ -38,8 +39,11 @@ export function joinMethod({ issue, queries, roots, clock }: EnrollmentDeps): Un
         proxyId,
         environment,
         region,
-        claim: (unit) => claimJoinToken(unit, claim, now),
-        note: versionNote(request.version),
+        claim: async (unit) => {
+          const { tokenId: _token, ...joiner } = await claimJoinToken(unit, claim, now);
+          await registerProxy(unit, { ...joiner, ...note }, now);
+        },
+        note,
       },
       now,
     );
@@ -48,7 +52,7 @@ export function joinMethod({ issue, queries, roots, clock }: EnrollmentDeps): Un
 }
 
 /** What the program says about itself, for the log; bounded, and nothing is decided by it. */
-function versionNote(version: DataPlaneVersion | undefined): { readonly [name: string]: JsonValue } {
+function versionNote(version: DataPlaneVersion | undefined): { readonly version: string; readonly capabilities: readonly string[] } {
   const capabilities = version?.capabilities ?? [];
   const longest = Math.max(version?.version.length ?? 0, ...capabilities.map(({ length }) => length));
   if (capabilities.length > MAXIMUM_CAPABILITIES || longest > MAXIMUM_WORD) {

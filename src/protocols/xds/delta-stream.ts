@@ -17,6 +17,8 @@ export type DeltaOptions = {
   readonly sources: readonly ResourceSource[];
   /** Durable when it resolves. The same acknowledgement may come more than once. */
   readonly recordAcknowledgement: (acknowledged: Acknowledged) => Promise<void>;
+  /** Told of each stream that opens; disposed of when the stream has ended. */
+  readonly attend?: (node: Node) => Disposable;
   readonly log: Log;
   /** How long a push may stay without an answer, 60 s if not given. */
   readonly acknowledgeTimeoutMs?: number;
@@ -54,6 +56,7 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
   #nonce = 0;
   #writable = true;
   #closed = false;
+  readonly #attendance: Disposable | null;
 
   constructor(
     stream: ServerStream<typeof DeltaDiscoveryResponseSchema>,
@@ -65,6 +68,7 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
     this.#node = node;
     this.#sources = sources;
     this.#options = options;
+    this.#attendance = options.attend?.(node) ?? null;
   }
 
   message(request: DeltaDiscoveryRequest): void {
@@ -89,6 +93,7 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
   }
 
   closed(): void {
+    if (!this.#closed) this.#attendance?.[Symbol.dispose]();
     this.#closed = true;
     for (const { subscription, timer } of this.#channels.values()) {
       subscription[Symbol.dispose]();
