@@ -1,4 +1,5 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import { soakedAt } from '../../core/rollout/judge-gate.ts';
 import type { PathState } from '../../core/rollout/path-state.ts';
 import type {
   EndpointFacts,
@@ -25,7 +26,7 @@ import type { Ownership, Rollout } from './rollout.ts';
 export async function readRolloutFacts(
   queries: Queries,
   fleet: FleetPort,
-  { rollout, ownership }: { readonly rollout: Rollout; readonly ownership: Ownership },
+  { rollout, ownership, purpose }: { readonly rollout: Rollout; readonly ownership: Ownership; readonly purpose: 'plan' | 'explain' },
   now: Instant,
 ): Promise<{ readonly state: RolloutState; readonly facts: RolloutFacts }> {
   const { environment, config } = rollout;
@@ -44,6 +45,7 @@ export async function readRolloutFacts(
   const suspended = await fleet.readSuspended(queries, environment);
   const drills = await fleet.readDrills(queries, environment);
   const starts = flightStarts(state);
+  const recent = await read(queries, index, { from: now - RECENT_MS, to: now + 1 });
   const facts: RolloutFacts = {
     paths: known.paths.map((path) => ({
       ...path,
@@ -57,12 +59,20 @@ export async function readRolloutFacts(
       openAnonymous: open.endpoints.get(endpoint.endpointId) ?? 0,
       drills: drills.get(endpoint.endpointId) ?? null,
     })),
-    soak: await readSoak(queries, index, rollout, now),
-    recent: await read(queries, index, { from: now - RECENT_MS, to: now + 1 }),
+    soak: purpose === 'explain' || mayEnforce(state, now) ? await readSoak(queries, index, rollout, now) : recent,
+    recent,
     originating: await readFlight(queries, index, starts.originating, now),
     enforcing: await readFlight(queries, index, starts.enforcing, now),
   };
   return { state, facts };
+}
+
+/**
+ * The soak window may be days long, and is asked for only when some path has soaked: before that the gate holds whatever it says,
+ * and the last half minute is enough to name what else holds.
+ */
+function mayEnforce({ paths, config }: RolloutState, now: Instant): boolean {
+  return paths.some((path) => path.stage === 'originate' && now >= soakedAt(path, config));
 }
 
 /** A path that inventory has and the rollout has not met yet is in observe. */

@@ -72,7 +72,7 @@ export async function readRolloutPlan(
 ): Promise<RolloutPlan> {
   const rollout = await requireRollout(deps.queries, order);
   const ownership = await readOwnership(deps.queries, rollout.environment, await readRollouts(deps.queries));
-  const { state, facts } = await readRolloutFacts(deps.queries, deps.fleet, { rollout, ownership }, now);
+  const { state, facts } = await readRolloutFacts(deps.queries, deps.fleet, { rollout, ownership, purpose: 'explain' }, now);
   return explainPlan(now, state, facts);
 }
 

@@ -46,7 +46,7 @@ async function reconcileOne(deps: RolloutDeps, rolloutId: EntityId<'rollout'>, n
     const rollout = rollouts.find((known) => known.rolloutId === rolloutId);
     if (rollout === undefined) return { rolloutId, steps, kind: 'done', reasons: [] };
     const ownership = await readOwnership(queries, rollout.environment, rollouts);
-    const { state, facts } = await readRolloutFacts(queries, deps.fleet, { rollout, ownership }, now);
+    const { state, facts } = await readRolloutFacts(queries, deps.fleet, { rollout, ownership, purpose: 'plan' }, now);
     const next = planNextStep(now, state, facts);
     if (next.kind !== 'step') {
       const reasons = next.kind === 'hold' ? next.reasons : [];

@@ -24,7 +24,7 @@ export type IngestDeps = {
   readonly database: AuditedDatabase;
   /** What each of these proxies serves and calls, from inventory. */
   readonly readScopes: ReadScopes;
-  /** Told after each commit of reports. */
+  /** Told when reports were committed, a few times a second at most. */
   readonly changed: Signal;
 };
 
@@ -56,6 +56,7 @@ type Waiting = {
 export function openTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const scopes = new ScopeCache(deps.readScopes, deps.database.queries);
   const told = new Map<string, Instant>();
+  const tell = paceSignal(deps.changed);
   let waiting: Waiting[] = [];
   let flushing = false;
 
@@ -66,7 +67,7 @@ export function openTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       waiting = waiting.slice(MAX_BATCH);
       try {
         await flushBatch(deps, scopes, told, batch);
-        deps.changed.notify();
+        tell();
       } catch (error) {
         for (const { answer } of batch) answer.reject(error);
       }
@@ -124,6 +125,19 @@ async function flushBatch(deps: IngestDeps, scopes: ScopeCache, told: Map<string
   }
 }
 
+/** A fleet reports all the time; who listens re-reads a lot, and need not do so for each report. */
+function paceSignal(signal: Signal): () => void {
+  let pending = false;
+  return () => {
+    if (pending) return;
+    pending = true;
+    setTimeout(() => {
+      pending = false;
+      signal.notify();
+    }, NOTIFY_MS).unref();
+  };
+}
+
 /** At most one entry per proxy and minute, so that a broken proxy cannot fill the log. */
 function isNews(told: Map<string, Instant>, proxyId: string, now: Instant): boolean {
   const last = told.get(proxyId);
@@ -133,6 +147,7 @@ function isNews(told: Map<string, Instant>, proxyId: string, now: Instant): bool
   return true;
 }
 
+const NOTIFY_MS = 200;
 const MAX_BATCH = 200;
 const MAX_WAITING = 20_000;
 const TELL_AGAIN_MS = 60_000;

@@ -26,6 +26,8 @@ export function judgeGate(now: Instant, view: EndpointView, config: RolloutConfi
     const standing = judgeStanding(now, state, path, config);
     // What a path that has not switched sends is expected; its standing says enough.
     if (standing.length > 0 && standing[0]!.code !== 'soaking') return standing;
+    // While the window reaches back to before the switch, its sums mean nothing; who would be refused is worth knowing at once.
+    if (standing.length > 0) return [...standing, ...judgeCallers(now, path, config), ...judgeWouldRefuse(path, facts.soak)];
     return [...standing, ...judgeCallers(now, path, config), ...judgeTraffic(path, endpoint, config, facts.soak)];
   });
   return [
@@ -48,8 +50,13 @@ function judgeStanding(now: Instant, state: PathState, path: PathFacts, config: 
   if (isEarlierStage(state.stage, 'originate')) return [{ code: 'path-not-ready', pathId, endpointId, caller, detail: state.stage }];
   if (isEnforced(state.stage)) return [];
   if (state.settledAt === null) return [{ code: 'path-not-ready', pathId, endpointId, caller, detail: 'its wave is being judged' }];
-  const until = state.since + config.soakMs + config.lagMs + EDGE_MS;
+  const until = soakedAt(state, config);
   return now < until ? [{ code: 'soaking', pathId, endpointId, caller, until }] : [];
+}
+
+/** When the soak window no longer reaches back to the time before the path switched. */
+export function soakedAt(state: PathState, config: RolloutConfig): Instant {
+  return state.since + config.soakMs + config.lagMs + EDGE_MS;
 }
 
 /** What both ends counted of the path over the window. Of a suspended caller nothing is expected but to be refused. */
@@ -78,19 +85,26 @@ function judgeCallerWindow(path: PathFacts, endpoint: EndpointFacts, config: Rol
   return reasons;
 }
 
-/** What the receivers made of this caller: all that it sent must have been verified with the trust that will be enforced. */
-function judgeVerified(path: PathFacts, endpoint: EndpointFacts, window: TelemetryWindow): Reason[] {
-  const { pathId, endpointId, caller } = path;
-  const { caller: sender, receiver } = pathCountsOf(window, pathId);
-  const reasons = sumByReason(receiver.wouldRefuse.filter(({ reason }) => !intendedRefusals.has(reason))).map((tally): Reason => ({
+/** Who is declared and would be refused all the same. */
+function judgeWouldRefuse({ pathId, endpointId, caller, callerSuspended }: PathFacts, window: TelemetryWindow): Reason[] {
+  if (callerSuspended) return [];
+  const refusals = pathCountsOf(window, pathId).receiver.wouldRefuse.filter(({ reason }) => !intendedRefusals.has(reason));
+  return sumByReason(refusals).map(({ reason, count, lastSeenAt }) => ({
     code: 'would-refuse',
     pathId,
     endpointId,
     caller,
-    refusal: tally.reason,
-    count: tally.count,
-    lastSeenAt: tally.lastSeenAt,
+    refusal: reason,
+    count,
+    lastSeenAt,
   }));
+}
+
+/** What the receivers made of this caller: all that it sent must have been verified with the trust that will be enforced. */
+function judgeVerified(path: PathFacts, endpoint: EndpointFacts, window: TelemetryWindow): Reason[] {
+  const { pathId, endpointId, caller } = path;
+  const { caller: sender, receiver } = pathCountsOf(window, pathId);
+  const reasons = judgeWouldRefuse(path, window);
   if (reasons.length > 0) return reasons;
   const sent = sender[endpoint.unit].sent.mtls;
   const unverified = sent - receiver.verified[endpoint.unit];
