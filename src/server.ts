@@ -1,6 +1,7 @@
 import { chmod, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createBootstrapToken, needsBootstrap } from './control/access/bootstrap-token.ts';
+import type { StagedEntry } from './control/audit/entry.ts';
 import type { Authorities } from './control/ca/authorities.ts';
 import { forgetConnections } from './control/fleet/set-connected.ts';
 import { readProxyScopes } from './control/fleet/proxy-scopes.ts';
@@ -11,7 +12,7 @@ import { makeSignal } from './platform/clock/signal.ts';
 import type { ServerConfig } from './platform/config/server-config.ts';
 import type { Log } from './platform/log/logger.ts';
 import type { HostPort } from './platform/network/host-port.ts';
-import { createMetrics } from './platform/telemetry/metrics.ts';
+import { createMetrics, type Metrics } from './platform/telemetry/metrics.ts';
 import { openFleetLink } from './server/fleet-link.ts';
 import { openOrMakeAuthorities, openState, type State } from './server/open-state.ts';
 import { startReconcilers } from './server/reconcilers.ts';
@@ -36,10 +37,11 @@ export type RunningServer = AsyncDisposable & {
  */
 export async function startServer({ config, clock, log }: ServerOptions): Promise<RunningServer> {
   await using stack = new AsyncDisposableStack();
-  const state = stack.use(await openState({ config, clock }));
+  const metrics = createMetrics();
+  const sealed = (staged: readonly StagedEntry[]): void => countEntries(metrics, staged);
+  const state = stack.use(await openState({ config, clock, sealed }));
   const authorities = await openOrMakeAuthorities(state, config, clock);
   await writeRoots(config, authorities);
-  const metrics = createMetrics();
   const signals: Signals = {
     authorities: makeSignal(),
     settings: makeSignal(),
@@ -89,6 +91,11 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
     bootstrapFile,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+function countEntries(metrics: Metrics, staged: readonly StagedEntry[]): void {
+  for (const { entry } of staged) metrics.add('countersign_log_entries_total', { type: entry.type });
+  metrics.set('countersign_log_size', staged.at(-1)!.receipt.leafIndex + 1);
 }
 
 /** The address with the port that the system chose where 0 was asked for. */

@@ -35,10 +35,10 @@ export class UnreachableServer extends Error {}
  * The client of an invocation, by --server, --root and --token-file or COUNTERSIGN_SERVER, _ROOT and _TOKEN_FILE.
  * Tokens come by file only: argv and environment are seen by others.
  */
-export function openClient(invocation: Invocation): Client {
+export function openClient(invocation: Invocation, credential: 'token' | 'none' = 'token'): Client {
   const server = textOption(invocation, 'server') ?? process.env['COUNTERSIGN_SERVER'];
   const root = textOption(invocation, 'root') ?? process.env['COUNTERSIGN_ROOT'];
-  const tokenFile = textOption(invocation, 'tokenFile') ?? process.env['COUNTERSIGN_TOKEN_FILE'];
+  const tokenFile = credential === 'none' ? undefined : (textOption(invocation, 'tokenFile') ?? process.env['COUNTERSIGN_TOKEN_FILE']);
   if (server === undefined || !server.startsWith('https://')) throw new UsageError('--server https://… or COUNTERSIGN_SERVER is missing');
   if (root === undefined) throw new UsageError('--root FILE or COUNTERSIGN_ROOT is missing');
   return connectClient({

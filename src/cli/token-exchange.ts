@@ -7,7 +7,7 @@ import { writeSecret } from './write-secret.ts';
 export const run: Run = async (invocation) => {
   const file = neededOption(invocation, 'bootstrapFile');
   const token = (await readFile(file, 'utf8')).trim();
-  const answer = await openClient(invocation).post<{ readonly token: string }>('/v1/bootstrap-exchange', {
+  const answer = await openClient(invocation, 'none').post<{ readonly token: string }>('/v1/bootstrap-exchange', {
     token,
     name: neededOption(invocation, 'name'),
   });

@@ -27,11 +27,18 @@ export type State = {
   [Symbol.asyncDispose](): Promise<void>;
 };
 
+export type StateOptions = {
+  readonly config: ServerConfig;
+  readonly clock: Clock;
+  /** Told of the entries of each seal, in order; their commit follows at once. */
+  readonly sealed?: (staged: readonly StagedEntry[]) => void;
+};
+
 /**
  * Opens data directory, database, keys and log; what a first start needs is made.
  * @throws database-unsafe, key-file-unsafe, key-locked
  */
-export async function openState({ config, clock }: { readonly config: ServerConfig; readonly clock: Clock }): Promise<State> {
+export async function openState({ config, clock, sealed = ignoreSealed }: StateOptions): Promise<State> {
   await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 });
   await chmod(config.dataDirectory, 0o700);
   // The key that seals lies in the database that it seals: until it is there, nothing can be recorded.
@@ -42,7 +49,11 @@ export async function openState({ config, clock }: { readonly config: ServerConf
     const { environment, region } = config;
     const checkpointKey: KeyObject = await ensureCheckpointKey({ database, kek }, { environment, region }, clock.now());
     const origin = logOrigin(config);
-    seal = makeSeal({ checkpointKey, origin, kind: database.kind, clock });
+    const append = makeSeal({ checkpointKey, origin, kind: database.kind, clock });
+    seal = async (queries, staged) => {
+      await append(queries, staged);
+      sealed(staged);
+    };
     return {
       database,
       kek,
@@ -54,6 +65,8 @@ export async function openState({ config, clock }: { readonly config: ServerConf
     throw error;
   }
 }
+
+function ignoreSealed(): void {}
 
 async function refuseEntries(): Promise<never> {
   throw new Problem('internal', 'Cannot record entry: the log has no key yet');
@@ -69,11 +82,27 @@ export async function openOrMakeAuthorities(
   const { database, kek } = state;
   if ((await listAuthorities(database.queries)).length === 0) {
     const { trustDomain, region } = config;
-    const crlBaseUrl = `http://${formatHostPort(config.listen.public)}`;
+    const crlBaseUrl = publicUrlOf(config);
     const actor = { kind: 'system', name: 'first-start' } as const;
     await initializeAuthorities({ database, kek }, { trustDomain, environment: '*', region, keyType, crlBaseUrl }, actor, clock.now());
   }
   return openAuthorities({ database, kek });
+}
+
+/**
+ * Where the world reaches the public listener; it is written into every certificate, for the authority's whole life. With a port that the
+ * system chooses there is no such place, and no list is published. @throws input-invalid if it listens everywhere and nobody said where that is
+ */
+function publicUrlOf({ publicUrl, listen }: ServerConfig): string | null {
+  if (publicUrl !== null) return publicUrl;
+  if (listen.public.port === 0) return null;
+  if (/^(0\.0\.0\.0|::)$/.test(listen.public.host)) {
+    throw new Problem(
+      'input-invalid',
+      'Cannot make authorities: listen.public is every address, expected publicUrl to say which one clients reach',
+    );
+  }
+  return `http://${formatHostPort(listen.public)}`;
 }
 
 /** The name of the log, first line of its checkpoints: one log for each trust domain and environment. */

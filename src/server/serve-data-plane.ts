@@ -16,6 +16,7 @@ import type { Clock } from '../platform/clock/clock.ts';
 import type { Signal } from '../platform/clock/signal.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Log } from '../platform/log/logger.ts';
+import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { parseHostPort } from '../platform/network/host-port.ts';
 import { authenticateNode, dismissalOf } from '../protocols/data-plane/authenticate-node.ts';
 import { type DataPlaneListener, type ListenerCredentials, openDataPlaneListener } from '../protocols/data-plane/data-plane-listener.ts';
@@ -45,11 +46,12 @@ export type DataPlaneDeps = {
   readonly drillsChanged: Signal;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: Metrics;
 };
 
 /** Opens the listener of data planes with every method that they may call. */
 export async function serveDataPlane(deps: DataPlaneDeps): Promise<DataPlaneListener> {
-  const { state, authorities, clock, log, authorityChanged } = deps;
+  const { state, authorities, clock, log, metrics, authorityChanged } = deps;
   const { queries } = state.database;
   const revoked = await openRevokedIndex(() => readRevokedSet(queries));
   const trust = { anchors: authorities.roots, intermediates: authorities.issuing.map(({ certificate }) => certificate) };
@@ -66,9 +68,13 @@ export async function serveDataPlane(deps: DataPlaneDeps): Promise<DataPlaneList
     dismissal: (node) => dismissalOf(clock.now(), revoked, node),
     methods: [
       ...enrollmentMethods(deps),
-      telemetryMethod({ clock, ingest: (sender, report, now) => ingestReport(deps.ingest, sender, report, now) }),
+      telemetryMethod({ clock, ingest: (sender, report, now) => ingestCounted(deps, sender, report, now) }),
       discoveryMethod(deps),
     ],
+  });
+  metrics.collect(() => {
+    metrics.set('countersign_data_plane_connections', listener.connections);
+    for (const [reason, count] of listener.refusals()) metrics.set('countersign_data_plane_refusals_total', count, { reason });
   });
   const following = followRevocations({
     index: revoked,
@@ -84,6 +90,16 @@ export async function serveDataPlane(deps: DataPlaneDeps): Promise<DataPlaneList
     },
   });
 }
+
+async function ingestCounted({ ingest, metrics }: DataPlaneDeps, ...[sender, report, now]: Tail<Parameters<typeof ingestReport>>) {
+  const result = await ingestReport(ingest, sender, report, now);
+  metrics.add('countersign_telemetry_reports_total', {
+    result: result.duplicate ? 'duplicate' : result.refused.length > 0 ? 'refused' : 'counted',
+  });
+  return result;
+}
+
+type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
 
 function enrollmentMethods({ state, authorities, authorityChanged, clock }: DataPlaneDeps): RpcMethod[] {
   const { database } = state;
@@ -106,7 +122,7 @@ function enrollmentMethods({ state, authorities, authorityChanged, clock }: Data
   return [joinMethod(enrollment), renewMethod(enrollment), issueDrillMethod(drills), revokeDrillMethod(drills)];
 }
 
-function discoveryMethod({ state, config, fleet, authorityChanged, drillsChanged, clock, log }: DataPlaneDeps): RpcMethod {
+function discoveryMethod({ state, config, fleet, authorityChanged, drillsChanged, clock, log, metrics }: DataPlaneDeps): RpcMethod {
   const { queries } = state.database;
   const sources: ResourceSource[] = [
     trustBundleSource({ read: () => readTrustBundle(queries), changes: authorityChanged }),
@@ -123,9 +139,12 @@ function discoveryMethod({ state, config, fleet, authorityChanged, drillsChanged
     log,
     attend: ({ proxyId }) => fleet.attend(proxyId),
     recordAcknowledgement: async ({ typeUrl, proxyId, version, refusal }) => {
-      if (typeUrl === SETTINGS_TYPE)
+      if (typeUrl === SETTINGS_TYPE) {
+        metrics.add('countersign_settings_answers_total', { answer: refusal === undefined ? 'acknowledged' : 'refused' });
         await fleet.recordAcknowledgement({ proxyId, version, ...(refusal === undefined ? {} : { refusal }) }, clock.now());
-      else if (refusal !== undefined) log('warn', 'resource refused', { typeUrl, proxyId, version, refusal });
+      } else if (refusal !== undefined) {
+        log('warn', 'resource refused', { typeUrl, proxyId, version, refusal });
+      }
     },
   });
 }

@@ -29,6 +29,9 @@ test('parseServerConfig() refuses what it does not know or cannot use', () => {
     ['a list at the top', '- a\n'],
     ['broken YAML', 'a: [\n'],
     ['a number for text', `${minimal}region: 7\n`],
+    ['a public URL with TLS', `${minimal}publicUrl: https://x\n`],
+    ['a public URL with a path', `${minimal}publicUrl: http://x/y\n`],
+    ['a public URL that is none', `${minimal}publicUrl: x\n`],
     ['an unknown log level', `${minimal}logLevel: loud\n`],
   ] as const;
   for (const [name, text] of cases) assert.throws(() => parseServerConfig(text, '/srv'), { code: 'input-invalid' }, name);

@@ -16,6 +16,8 @@ export type ServerConfig = {
   /** `sqlite:PATH` or `postgres://…`. */
   readonly database: string;
   readonly listen: { readonly admin: HostPort; readonly dataPlane: HostPort; readonly public: HostPort };
+  /** `http://HOST[:PORT]` under which clients reach listen.public; null: as it listens. */
+  readonly publicUrl: string | null;
   readonly network: AddressPolicy;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 };
@@ -38,6 +40,11 @@ export const serverConfigKeys = {
   'listen.admin': { default: '127.0.0.1:8443', meaning: 'HTTPS address of the REST API.' },
   'listen.dataPlane': { default: '127.0.0.1:8444', meaning: 'Address of enrolment, ADS and telemetry (gRPC over TLS 1.3).' },
   'listen.public': { default: '127.0.0.1:8080', meaning: 'Plain HTTP address of CRLs and the log checkpoint.' },
+  publicUrl: {
+    default: 'http:// and listen.public',
+    meaning:
+      'http URL under which clients reach listen.public; stands in every certificate that the authorities made at first start will issue.',
+  },
   'network.allow': { default: '127.0.0.0/8', meaning: 'Ranges that discovery, scans and drills may connect to (CIDR).' },
   logLevel: { default: 'info', meaning: 'debug, info, warn or error.' },
 } as const;
@@ -83,6 +90,7 @@ export function parseServerConfig(text: string, base: string): ServerConfig {
       dataPlane: parseHostPort(text1('listen.dataPlane') ?? serverConfigKeys['listen.dataPlane'].default),
       public: parseHostPort(text1('listen.public') ?? serverConfigKeys['listen.public'].default),
     },
+    publicUrl: readPublicUrl(text1('publicUrl')),
     network: parseAddressPolicy(readRanges(values.get('network.allow'))),
     logLevel: readLogLevel(text1('logLevel') ?? serverConfigKeys.logLevel.default),
   };
@@ -130,6 +138,19 @@ function readLabel(key: string, value: string): string {
   if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(value))
     throw new Problem('input-invalid', `Cannot read configuration: ${key} is ${JSON.stringify(value)}, expected [a-z0-9-], at most 63`);
   return value;
+}
+
+/** Plain http only: a list behind TLS could not be fetched to judge that TLS (RFC 5280 section 8). */
+function readPublicUrl(value: string | undefined): string | null {
+  if (value === undefined) return null;
+  const url = URL.canParse(value) ? new URL(value) : null;
+  if (url === null || url.protocol !== 'http:' || url.origin !== value.replace(/\/$/, '')) {
+    throw new Problem(
+      'input-invalid',
+      `Cannot read configuration: publicUrl is ${JSON.stringify(value.slice(0, 200))}, expected http://HOST[:PORT]`,
+    );
+  }
+  return url.origin;
 }
 
 function readRanges(value: unknown): readonly string[] {

@@ -1,17 +1,17 @@
 /** Every metric that Countersign exposes; docs/reference/metrics.md comes from this table. Units are in the names (OpenMetrics). */
 export const metricTable = {
-  countersign_certificates_issued_total: {
+  countersign_data_plane_connections: { kind: 'gauge', help: 'Open connections of data planes.', labels: [] },
+  countersign_data_plane_refusals_total: {
     kind: 'counter',
-    help: 'Certificates issued, by door and profile.',
-    labels: ['door', 'profile'],
-  },
-  countersign_connections_refused_total: {
-    kind: 'counter',
-    help: 'Connections and calls that the control plane refused a data plane, by reason.',
+    help: 'Calls and connections of data planes that were refused, by reason.',
     labels: ['reason'],
   },
-  countersign_data_plane_streams: { kind: 'gauge', help: 'Open ADS streams.', labels: [] },
-  countersign_log_entries: { kind: 'gauge', help: 'Size of the audit log tree.', labels: [] },
+  countersign_log_entries_total: {
+    kind: 'counter',
+    help: 'Entries recorded in the audit log by this process, by type: what was issued, refused, revoked, ordered.',
+    labels: ['type'],
+  },
+  countersign_log_size: { kind: 'gauge', help: 'Entries in the audit log, as of the last one that this process recorded.', labels: [] },
   countersign_reconcile_failures_total: {
     kind: 'counter',
     help: 'Runs of a reconciler that threw, by reconciler.',
@@ -19,11 +19,7 @@ export const metricTable = {
   },
   countersign_reconcile_seconds_total: { kind: 'counter', help: 'Wall time spent in a reconciler, by reconciler.', labels: ['reconciler'] },
   countersign_requests_total: { kind: 'counter', help: 'REST requests, by route and status.', labels: ['route', 'status'] },
-  countersign_settings_pushes_total: {
-    kind: 'counter',
-    help: 'Resources pushed to data planes, by type and answer.',
-    labels: ['type', 'answer'],
-  },
+  countersign_settings_answers_total: { kind: 'counter', help: 'Settings that proxies acknowledged or refused.', labels: ['answer'] },
   countersign_telemetry_reports_total: { kind: 'counter', help: 'Telemetry reports, by what became of them.', labels: ['result'] },
 } as const satisfies Record<string, { readonly kind: 'counter' | 'gauge'; readonly help: string; readonly labels: readonly string[] }>;
 

@@ -6,10 +6,10 @@ test('metrics print as OpenMetrics text, escaped', () => {
   const metrics = createMetrics();
   metrics.add('countersign_requests_total', { route: 'GET /v1/"x"\n', status: '200' });
   metrics.add('countersign_requests_total', { route: 'GET /v1/"x"\n', status: '200' }, 2);
-  metrics.set('countersign_data_plane_streams', 7);
+  metrics.set('countersign_data_plane_connections', 7);
   const text = metrics.render();
   assert.match(text, /^countersign_requests_total\{route="GET \/v1\/\\"x\\"\\n",status="200"\} 3$/m);
-  assert.match(text, /^countersign_data_plane_streams 7$/m);
+  assert.match(text, /^countersign_data_plane_connections 7$/m);
   assert.match(text, /^# TYPE countersign_requests counter$/m);
   assert.ok(text.endsWith('# EOF\n'));
 });

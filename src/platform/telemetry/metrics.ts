@@ -4,6 +4,8 @@ import { type MetricName, metricTable } from './metric-table.ts';
 export type Metrics = {
   add(name: MetricName, labels?: Labels, amount?: number): void;
   set(name: MetricName, value: number, labels?: Labels): void;
+  /** Calls this before each rendering, for what is cheaper to look up than to follow. */
+  collect(collector: () => void): void;
   render(): string;
 };
 
@@ -11,6 +13,7 @@ export type Labels = { readonly [label: string]: string };
 
 export function createMetrics(): Metrics {
   const series = new Map<MetricName, Map<string, number>>();
+  const collectors: (() => void)[] = [];
   const update = (name: MetricName, labels: Labels, change: (old: number) => number): void => {
     const values = series.get(name) ?? new Map<string, number>();
     series.set(name, values);
@@ -21,8 +24,16 @@ export function createMetrics(): Metrics {
   return {
     add: (name, labels = {}, amount = 1) => update(name, labels, (old) => old + amount),
     set: (name, value, labels = {}) => update(name, labels, () => value),
-    render: () => `${[...series].flatMap(([name, values]) => renderMetric(name, values)).join('\n')}\n# EOF\n`,
+    collect: (collector) => void collectors.push(collector),
+    render: () => {
+      for (const collector of collectors) collector();
+      return renderAll(series);
+    },
   };
+}
+
+function renderAll(series: ReadonlyMap<MetricName, ReadonlyMap<string, number>>): string {
+  return `${[...series].flatMap(([name, values]) => renderMetric(name, values)).join('\n')}\n# EOF\n`;
 }
 
 function labelText(name: MetricName, labels: Labels): string {
