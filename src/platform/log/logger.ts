@@ -7,7 +7,12 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 /** JSON lines on stderr, so that stdout stays for answers. Errors are logged with their cause. */
 export function openLog(program: string, level: LogLevel): Log {
   const logger = pino(
-    { level, base: { program, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
+    {
+      level,
+      serializers: { error: pino.stdSerializers.errWithCause, err: pino.stdSerializers.errWithCause },
+      base: { program, pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+    },
     pino.destination({ dest: 2, sync: false }),
   );
   return (at, event, fields = {}) => logger[at](fields, event);
