@@ -199,6 +199,35 @@ forEachDatabase('the database', (newUrl, kind) => {
     return;
   }
 
+  test('a server whose files may tear or lag is refused', async () => {
+    const url = await newUrl();
+    await using database = await openDatabase<string>({ url });
+    const run = (text: string) => sql.raw(text).execute(database.queries);
+    // A session takes a reloaded configuration when the signal reaches it, and a new one takes the server’s.
+    const untilServerHas = async (name: string, value: string) => {
+      await run('select pg_reload_conf()');
+      for (let asked = 0; asked < 2_000; asked++) {
+        const { rows } = await sql<{ setting: string }>`select current_setting(${name}) as setting, pg_sleep(0.005)`.execute(
+          database.queries,
+        );
+        if (rows[0]?.setting === value) return;
+      }
+      assert.fail(`${name} did not become ${value}`);
+    };
+    for (const name of ['fsync', 'full_page_writes']) {
+      await run(`alter system set ${name} = off`);
+      try {
+        await untilServerHas(name, 'off');
+        await assert.rejects(openDatabase<string>({ url }), { code: 'database-unsafe', message: new RegExp(name) });
+      } finally {
+        await run(`alter system reset ${name}`);
+        await untilServerHas(name, 'on');
+      }
+    }
+    await using again = await openDatabase<string>({ url });
+    assert.equal(again.kind, 'postgres');
+  });
+
   test('a lost connection fails the commit that it carried, and no later one', async () => {
     const url = await newUrl();
     await using database = await open(url);
