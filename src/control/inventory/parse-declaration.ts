@@ -1,4 +1,4 @@
-import { isAlias, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
+import { isAlias, isScalar, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
 import { exceptionKinds, type ExceptionKind } from '../../core/policy/exception-kind.ts';
 import { modes } from '../../core/policy/mode.ts';
 import { parsePolicy, tiers } from '../../core/policy/policy.ts';
@@ -52,7 +52,8 @@ function parseDocuments(text: string, lines: LineCounter): readonly Node[] {
     const [error] = [...document.errors, ...document.warnings];
     if (error !== undefined)
       throw problemAt(lines.linePos(error.pos[0]).line, 'the document', error.message.split('\n')[0] ?? '', 'well-formed YAML');
-    if (document.contents === null) continue;
+    const isEmpty = document.contents === null || (isScalar(document.contents) && document.contents.value === null);
+    if (isEmpty) continue;
     refuseAliases(document.contents as Node, lines);
     nodes.push(document.contents as Node);
   }
@@ -134,7 +135,7 @@ const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content
       until: Number(fields.text('until', dateForm)),
     };
   },
-  Policy: (fields) => ({ kind: 'Policy', policy: attempt(fields, 'tls', () => parsePolicy(takeRest(fields))) }),
+  Policy: (fields) => ({ kind: 'Policy', policy: attempt(fields, () => parsePolicy(takeRest(fields))) }),
   Target: readTarget,
 };
 
@@ -208,7 +209,7 @@ function readTarget(fields: Fields): TargetDeclaration {
     return caller;
   });
   const conditions = takeRest(fields);
-  attempt(fields, Object.keys(conditions)[0] ?? 'soakMs', () => parseRolloutConfig(conditions));
+  attempt(fields, () => parseRolloutConfig(conditions));
   return { kind: 'Target', endpoints, mode, conditions, unwanted };
 }
 
@@ -222,13 +223,13 @@ function takeRest(fields: Fields): { readonly [key: string]: unknown } {
 }
 
 /** Gives the reader's own message a line. */
-function attempt<T>(fields: Fields, key: string, read: () => T): T {
+function attempt<T>(fields: Fields, read: () => T): T {
   try {
     return read();
   } catch (cause) {
     if (!(cause instanceof Problem)) throw cause;
     const inner = cause.message.replace(/^Cannot read [a-z]+: /, '');
-    throw new Problem('input-invalid', `Cannot read declaration: line ${fields.line}, ${inner}`, { cause: { key } });
+    throw new Problem('input-invalid', `Cannot read declaration: line ${fields.line}, ${inner}`, { cause });
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Principal } from '../../control/access/principal.ts';
+import { actorOf, type Principal } from '../../control/access/principal.ts';
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import { recordEntry } from '../../control/audit/record-entry.ts';
 import type { ProblemCode } from '../../core/problems/codes.ts';
@@ -36,7 +36,7 @@ export class RefusalLog {
         type: 'request.refused',
         at: now,
         ...this.#deps.place,
-        actor: principal === null ? { kind: 'system', name: 'nobody' } : { kind: 'person', name: principal.name },
+        actor: principal === null ? { kind: 'system', name: 'nobody' } : actorOf(principal),
         data: { route, code, tokenId: principal?.tokenId ?? null, alikeSinceLastEntry: before },
       });
     });

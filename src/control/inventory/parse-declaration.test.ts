@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Problem } from '../../core/problems/problem.ts';
+import { parseDeclaration } from './parse-declaration.ts';
+
+const head = 'apiVersion: countersign/v1\n';
+const service = `${head}kind: Service\nname: orders\nowner: commerce\n`;
+const endpoint = `${head}kind: Endpoint\nname: orders-api\nservice: orders\nprotocol: http\naddresses: ["127.0.0.1:8111"]\nowner: commerce\n`;
+const proxy = `${head}kind: Proxy\nname: orders-1\nservice: orders\nrole: sidecar\n`;
+const exception = `${head}kind: Exception\nname: gap\nexception: plaintext-path\nendpoint: orders-api\nowner: ada\nreason: vendor\nuntil: 2027-01-31\n`;
+const target = `${head}kind: Target\nname: all\nendpoints: all\n`;
+
+const refuses = (text: string, message: RegExp): void => {
+  assert.throws(
+    () => parseDeclaration(text),
+    (error) => {
+      assert.ok(error instanceof Problem && error.code === 'input-invalid', `${text.slice(0, 300)}\n${String(error)}`);
+      assert.match(error.message, message);
+      assert.ok(error.message.length < 600, error.message);
+      return true;
+    },
+  );
+};
+
+test('several documents become several declarations, empty ones none', () => {
+  const declarations = parseDeclaration(`---\n${service}---\n---\n${endpoint}---\n${target}`);
+  assert.deepEqual(
+    declarations.map(({ kind, name }) => [kind, name]),
+    [
+      ['Service', 'orders'],
+      ['Endpoint', 'orders-api'],
+      ['Target', 'all'],
+    ],
+  );
+  assert.deepEqual(parseDeclaration(''), []);
+});
+
+test('fields that are left out have their defaults', () => {
+  const [declared] = parseDeclaration(endpoint);
+  assert.ok(declared?.kind === 'Endpoint');
+  const { exposure, tier, dataClasses, policy, allowedCallers, external, environment, region } = declared;
+  assert.deepEqual(
+    { exposure, tier, dataClasses, policy, allowedCallers, external, environment, region },
+    {
+      exposure: 'internal',
+      tier: 'standard',
+      dataClasses: [],
+      policy: 'default',
+      allowedCallers: [],
+      external: null,
+      environment: null,
+      region: null,
+    },
+  );
+});
+
+test('a day lasts until its end in UTC', () => {
+  const [declared] = parseDeclaration(exception);
+  assert.ok(declared?.kind === 'Exception');
+  assert.equal(new Date(declared.until).toISOString(), '2027-01-31T23:59:59.999Z');
+});
+
+test('an address has one spelling', () => {
+  const [declared] = parseDeclaration(`${proxy}outbound:\n  - endpoint: orders-api\n    listen: "[::1]:9000"\n`);
+  assert.ok(declared?.kind === 'Proxy');
+  assert.deepEqual(declared.outbound, [{ endpoint: 'orders-api', listen: '[::1]:9000' }]);
+});
+
+test('absent needs no more than kind and name, and takes no more', () => {
+  const [declared] = parseDeclaration(`${head}kind: Service\nname: orders\nstate: absent\n`);
+  assert.deepEqual(declared, { kind: 'absent', of: 'Service', name: 'orders', environment: null, region: null, line: 1 });
+  refuses(`${service}state: absent\n`, /owner holds an unknown key/);
+  refuses(`${service}state: gone\n`, /present, absent/);
+});
+
+test('a fault is told with its line and field', () => {
+  refuses(`${service}---\n${head}kind: Service\nname: Web\nowner: web\n`, /line 8, name holds "Web"/);
+  refuses(
+    `${proxy}inbound:\n  - endpoint: orders-api\n    listen: 127.0.0.1:1\n    upstream: nowhere\n`,
+    /inbound\[0\]\.upstream holds "nowhere"/,
+  );
+  refuses(`${service}colour: blue\n`, /line 5, colour holds an unknown key/);
+  refuses(`${target}soakMs: soon\n`, /soakMs/);
+});
+
+test('every document says what it is', () => {
+  refuses('kind: Service\nname: a\nowner: b\n', /apiVersion holds nothing/);
+  refuses('apiVersion: countersign/v2\nkind: Service\nname: a\nowner: b\n', /countersign\/v1/);
+  refuses(`${head}kind: Gateway\nname: a\n`, /Service, Endpoint, Proxy/);
+  refuses(`${head}name: a\n`, /kind holds nothing/);
+  refuses('- a\n', /a list/);
+  refuses('text\n', /"text"/);
+});
+
+test('names that would break identities or paths are refused', () => {
+  for (const name of ['Orders', '-orders', 'or ders', 'countersign', '.', '..', 'a/b', 'ä', '1'.repeat(64), '[]', '3', 'null', '""']) {
+    refuses(service.replace('name: orders', `name: ${name}`), /name holds/);
+  }
+});
+
+test('owners and reasons are one line without controls', () => {
+  for (const owner of ['""', '"a\\nb"', '"\\u001b[31m"', '"\\u202e"', `"${'x'.repeat(101)}"`, '"\\ud800"', '[]', '1']) {
+    refuses(service.replace('owner: commerce', `owner: ${owner}`), /owner holds/);
+  }
+});
+
+test('addresses are IP and port, and at least one', () => {
+  for (const addresses of [
+    '[]',
+    '["localhost:80"]',
+    '["127.0.0.1"]',
+    '["127.0.0.1:0"]',
+    '["127.0.0.1:65536"]',
+    '["127.0.0.1:1", "127.0.0.1:1"]',
+    '[[]]',
+    '8111',
+  ]) {
+    refuses(endpoint.replace('["127.0.0.1:8111"]', addresses), /addresses/);
+  }
+});
+
+test('an endpoint takes known words only', () => {
+  refuses(`${endpoint}exposure: world\n`, /exposure holds "world"/);
+  refuses(`${endpoint}tier: gold\n`, /tier/);
+  refuses(`${endpoint}dataClasses: [pii, secrets]\n`, /dataClasses/);
+  refuses(`${endpoint}allowedCallers: ["*"]\n`, /allowedCallers\[0\]/);
+  refuses(`${endpoint}allowedCallers: ["spiffe://acme.example/../x"]\n`, /allowedCallers\[0\]/);
+  refuses(endpoint.replace('protocol: http', 'protocol: gopher'), /protocol/);
+});
+
+test('an external endpoint needs a name and anchors that are certificates', () => {
+  refuses(`${endpoint}external: {}\n`, /external\.serverName holds nothing/);
+  refuses(`${endpoint}external: { serverName: "*.example.com", anchorsPem: x }\n`, /serverName/);
+  refuses(`${endpoint}external: { serverName: pay.example.com, anchorsPem: "no PEM" }\n`, /anchorsPem/);
+  const fake = '-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----';
+  refuses(`${endpoint}external: { serverName: pay.example.com, anchorsPem: "${fake}" }\n`, /anchorsPem/);
+  refuses(`${endpoint}external: { serverName: pay.example.com, anchorsPem: "${fake}", pin: x }\n`, /anchorsPem|pin/);
+});
+
+test('what a service dials through stays on its machine', () => {
+  for (const listen of [
+    '10.0.0.1:9000',
+    '0.0.0.0:9000',
+    '[::]:9000',
+    'unix:relative',
+    'unix:/a/../b',
+    'unix:/',
+    `unix:/${'x'.repeat(107)}`,
+  ]) {
+    refuses(`${proxy}outbound:\n  - endpoint: orders-api\n    listen: "${listen}"\n`, /outbound\[0\]\.listen/);
+  }
+});
+
+test('a proxy listens nowhere twice and does not feed itself', () => {
+  const twice = `outbound:\n  - { endpoint: a, listen: "127.0.0.1:1" }\n  - { endpoint: b, listen: "127.0.0.1:1" }\n`;
+  refuses(`${proxy}${twice}`, /each listen address once/);
+  refuses(`${proxy}inbound:\n  - { endpoint: a, listen: "127.0.0.1:1", upstream: "127.0.0.1:1" }\n`, /another address/);
+});
+
+test('a scanner is no service, and everything else is', () => {
+  assert.equal(parseDeclaration(`${head}kind: Proxy\nname: scanner-1\nrole: scanner\n`).length, 1);
+  refuses(`${head}kind: Proxy\nname: scanner-1\nrole: scanner\nservice: orders\n`, /no service/);
+  refuses(`${head}kind: Proxy\nname: orders-1\nrole: sidecar\n`, /service holds/);
+});
+
+test('an exception is of one thing, of a known kind, and ends', () => {
+  refuses(exception.replace('endpoint: orders-api\n', ''), /exactly one/);
+  refuses(`${exception}path: { caller: web, endpoint: orders-api }\n`, /exactly one/);
+  refuses(exception.replace('plaintext-path', 'because'), /exception holds "because"/);
+  for (const until of ['never', '2027-02-30', '2027-13-01', '31.01.2027', '2027-01-31T00:00:00', '1800000000000', '""']) {
+    refuses(exception.replace('2027-01-31', until), /until holds/);
+  }
+});
+
+test('a target takes known conditions within their bounds', () => {
+  refuses(`${target}minCalls: 0\n`, /minCalls/);
+  refuses(`${target}soakMs: 10\n`, /soakMs/);
+  refuses(`${target}speed: 3\n`, /speed/);
+  refuses(`${target}unwanted: [{ endpoint: a, caller: web }]\n`, /unwanted\[0\]\.reason holds nothing/);
+  refuses(`${target}unwanted: [web]\n`, /unwanted\[0\]/);
+  refuses(target.replace('endpoints: all', 'endpoints: []'), /endpoints/);
+  refuses(target.replace('endpoints: all', 'endpoints: everything'), /endpoints/);
+});
+
+test('a policy is checked where it stands', () => {
+  refuses(`${head}kind: Policy\nname: strict\ntls: { minimumVersion: "1.0" }\n`, /line 1, tls\.minimumVersion holds "1\.0"/);
+  refuses(`${head}kind: Policy\nname: strict\nciphers: []\n`, /ciphers/);
+});
+
+test('YAML that could mean more than it says is refused', () => {
+  refuses(`${head}kind: Service\nname: &a orders\nowner: *a\n`, /anchor or alias/);
+  refuses(`${service}owner: twice\n`, /unique/i);
+  refuses(`${head}kind: !custom Service\nname: a\nowner: b\n`, /custom|tag/i);
+  refuses(`${service}? [a, b]\n: c\n`, /a key holds/);
+  refuses('a: [1, 2\n', /expected well-formed YAML/);
+  refuses('\t- a', /expected/);
+});
+
+test('what is too large, too deep or too many is refused without being built', () => {
+  refuses(`# ${'x'.repeat(1_048_577)}`, /octets, expected at most/);
+  refuses('['.repeat(500_000), /open brackets/);
+  refuses(`a: ${'{a: '.repeat(1_000)}`, /open brackets/);
+  refuses('- '.repeat(200_000), /deep/);
+  refuses(Array.from({ length: 700 }, (_, depth) => `${' '.repeat(depth)}a:`).join('\n'), /deep/);
+  const callers = Array.from({ length: 1_001 }, (_, index) => `c${index}`).join(', ');
+  refuses(`${endpoint}allowedCallers: [${callers}]\n`, /at most 1000/);
+});
+
+test('no text makes the parser fail otherwise than with its own problem', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string({ maxLength: 300, unit: 'binary' }), mutated), (text) => {
+      try {
+        parseDeclaration(text);
+      } catch (error) {
+        assert.ok(error instanceof Problem, String(error));
+        assert.equal(error.code, 'input-invalid');
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+/** A good document with one piece put in somewhere. */
+const mutated = fc
+  .tuple(
+    fc.constantFrom(service, endpoint, proxy, exception, target),
+    fc.nat(),
+    fc.constantFrom('[', '{', ':', '\n', '- ', '"', '&a ', '*a', '!!binary ', '? ', '|', '\u0000', '---\n', '%YAML 9\n', '<<: ', '#'),
+  )
+  .map(([text, at, piece]) => text.slice(0, at % text.length) + piece + text.slice(at % text.length));

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { compileCadence, compileTlsPolicy } from './compile-policy.ts';
+import { diffPolicy } from './diff-policy.ts';
+import { explainPolicy } from './explain-policy.ts';
+import { defaultPolicy, parsePolicy } from './policy.ts';
+import { policyDigest } from './policy-digest.ts';
+
+test('parsePolicy() of nothing is the default', () => {
+  assert.deepEqual(parsePolicy({}), defaultPolicy);
+  assert.deepEqual(parsePolicy(undefined), defaultPolicy);
+});
+
+test('parsePolicy() refuses what is unknown, weak or out of bounds, and names the field', () => {
+  const refused: readonly (readonly [unknown, RegExp])[] = [
+    [[], /spec holds/],
+    ['strict', /spec holds/],
+    [{ tls: null, extra: 1 }, /"extra", expected only/],
+    [{ tls: { minimumVersion: '1.1' } }, /tls\.minimumVersion holds "1\.1"/],
+    [{ tls: { minimumVersion: 1.2 } }, /tls\.minimumVersion/],
+    [{ tls: { minimumVersion: '1.3', maximumVersion: '1.2' } }, /at most 1\.2/],
+    [{ tls: { groups: [] } }, /tls\.groups/],
+    [{ tls: { groups: ['X25519', 'X25519'] } }, /each once/],
+    [{ tls: { groups: ['P-521'] } }, /tls\.groups\[0\]/],
+    [{ tls: { groups: 'X25519' } }, /tls\.groups/],
+    [{ tls: { suites: ['AES128-SHA'] } }, /tls\.suites\[0\] holds "AES128-SHA"/],
+    [{ tls: { suites: ['ECDHE-RSA-AES128-SHA256'] } }, /tls\.suites/],
+    [{ tls: { ciphers: [] } }, /"ciphers"/],
+    [{ certificates: { renewAtPermille: { critical: 99 } } }, /renewAtPermille\.critical holds 99/],
+    [{ certificates: { renewAtPermille: { critical: 901 } } }, /100 to 900/],
+    [{ certificates: { renewAtPermille: { urgent: 500 } } }, /"urgent"/],
+    [{ certificates: { renewalSmearMs: -1 } }, /renewalSmearMs/],
+    [{ drainMs: 1.5 }, /drainMs/],
+    [{ drainMs: '5' }, /drainMs/],
+    [{ telemetryIntervalMs: 249 }, /250 to 1000/],
+    [{ telemetryIntervalMs: 1_001 }, /250 to 1000/],
+    [{ drainMs: Number.NaN }, /drainMs/],
+  ];
+  for (const [input, message] of refused) {
+    assert.throws(() => parsePolicy(input), { code: 'input-invalid', message }, JSON.stringify(input));
+  }
+});
+
+test('a message of parsePolicy() does not repeat a value without bound', () => {
+  assert.throws(
+    () => parsePolicy({ drainMs: 'x'.repeat(100_000) }),
+    ({ message }: Error) => message.length < 300,
+  );
+});
+
+test('policyDigest() depends on content alone', () => {
+  const a = parsePolicy({ drainMs: 1_000, tls: { minimumVersion: '1.3' } });
+  const b = parsePolicy({ tls: { minimumVersion: '1.3' }, drainMs: 1_000 });
+  assert.equal(policyDigest(a), policyDigest(b));
+  assert.notEqual(policyDigest(a), policyDigest(defaultPolicy));
+  assert.match(policyDigest(a), /^[0-9a-f]{64}$/);
+});
+
+const effects = (changes: ReturnType<typeof diffPolicy>) => Object.fromEntries(changes.map(({ field, effect }) => [field, effect]));
+
+test('diffPolicy() says what loosens', () => {
+  assert.deepEqual(diffPolicy(defaultPolicy, defaultPolicy), []);
+  const strict = parsePolicy({ tls: { minimumVersion: '1.3', groups: ['X25519MLKEM768'] }, drainMs: 1_000 });
+  assert.deepEqual(effects(diffPolicy(defaultPolicy, strict)), {
+    'tls.minimumVersion': 'tightens',
+    'tls.groups': 'tightens',
+    drainMs: 'neutral',
+  });
+  assert.deepEqual(effects(diffPolicy(strict, defaultPolicy)), {
+    'tls.minimumVersion': 'loosens',
+    'tls.groups': 'loosens',
+    drainMs: 'neutral',
+  });
+});
+
+test('a new suite loosens, whatever else went', () => {
+  const one = parsePolicy({ tls: { suites: ['ECDHE-RSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES256-GCM-SHA384'] } });
+  const other = parsePolicy({ tls: { suites: ['ECDHE-ECDSA-AES128-GCM-SHA256'] } });
+  assert.deepEqual(
+    diffPolicy(one, other).map(({ effect }) => effect),
+    ['loosens'],
+  );
+});
+
+test('explainPolicy() says when recorded traffic is not safe from later computers', () => {
+  assert.match(explainPolicy(defaultPolicy).join('\n'), /X25519MLKEM768 protects/);
+  assert.match(explainPolicy(parsePolicy({ tls: { groups: ['X25519'] } })).join('\n'), /can be read by a later quantum computer/);
+});
+
+test('compileTlsPolicy() carries versions, groups, suites and the digest', () => {
+  const { minimumVersion, maximumVersion, groups, suites, policyDigest: digest } = compileTlsPolicy(defaultPolicy);
+  assert.deepEqual([minimumVersion, maximumVersion], [0x0303, 0x0304]);
+  assert.deepEqual(groups, ['X25519MLKEM768', 'X25519', 'P-256']);
+  assert.ok(suites.every((suite) => /^ECDHE-(ECDSA|RSA)-(AES\d+-GCM-SHA\d+|CHACHA20-POLY1305)$/.test(suite)));
+  assert.equal(digest, policyDigest(defaultPolicy));
+});
+
+test('certificates of critical endpoints are renewed earlier', () => {
+  const critical = compileCadence(defaultPolicy, 'critical', 3);
+  assert.ok(critical.renewAtPermille < compileCadence(defaultPolicy, 'standard', 3).renewAtPermille);
+  assert.equal(critical.renewalEpoch, 3n);
+});
