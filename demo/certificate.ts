@@ -50,7 +50,10 @@ export function makeSigningRequest(uris: readonly string[]): { readonly der: Buf
 
 function assemble(tbs: Buffer, signer: KeyObject): string {
   const der = sequence(tbs, ecdsaWithSha256(), wrap(0x03, Buffer.from([0]), sign('sha256', tbs, signer)));
-  return `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replace(/(.{64})/g, '$1\n')}\n-----END CERTIFICATE-----\n`;
+  return `-----BEGIN CERTIFICATE-----\n${der
+    .toString('base64')
+    .match(/.{1,64}/g)!
+    .join('\n')}\n-----END CERTIFICATE-----\n`;
 }
 
 /** RFC 5280 section 4.2: basicConstraints, keyUsage, extKeyUsage and subjectAltName. */

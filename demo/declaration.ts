@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { type AcmeCloud, unixSocketOf } from './acme-cloud.ts';
-import { callersOf, callsOf, processorName, type ServiceName, services, undeclaredCaller } from './fleet.ts';
+import { callersOf, callsOf, processorName, robbedService, type ServiceName, services, undeclaredCaller } from './fleet.ts';
 import { publicPortsOf, type Replica } from './replica.ts';
 
 /** Until when the agreed gaps last, and who answers for them. */
@@ -13,11 +13,19 @@ export const scannerName = 'scanner-1';
 
 type Document = { readonly kind: string; readonly name: string; readonly [field: string]: unknown };
 
+/** What the operator has found out by reading the plan. */
+export type DeclarationOptions = {
+  /** Whether the undeclared caller is allowed. */
+  readonly admitsUndeclared: boolean;
+  /** Endpoints at which somebody shows the robbed service's certificate, which has no business there. */
+  readonly unwantedAt: readonly ServiceName[];
+};
+
 /**
  * What the operator writes down for Acme Cloud, as YAML: services, endpoints, proxies, exceptions, policy and target.
  * The undeclared caller has a sidecar like everybody, but no endpoint names it until somebody admits it.
  */
-export function declareFleet(cloud: AcmeCloud, options: { readonly admitsUndeclared: boolean }): string {
+export function declareFleet(cloud: AcmeCloud, options: DeclarationOptions): string {
   const documents: readonly Document[] = [
     { kind: 'Policy', name: 'acme', drainMs: DRAIN_MS, telemetryIntervalMs: 500, certificates: { renewalSmearMs: 1_000 } },
     ...services.map(({ name, owner }) => ({ kind: 'Service', name, owner })),
@@ -27,7 +35,14 @@ export function declareFleet(cloud: AcmeCloud, options: { readonly admitsUndecla
     ...cloud.layout.replicas.filter(({ service }) => service.proxy !== 'none').map((replica) => declareProxy(cloud, replica)),
     { kind: 'Proxy', name: scannerName, role: 'scanner' },
     ...exceptions,
-    { kind: 'Target', name: rolloutName, endpoints: 'all', mode: 'enforce', ...conditions },
+    {
+      kind: 'Target',
+      name: rolloutName,
+      endpoints: 'all',
+      mode: 'enforce',
+      ...conditions,
+      unwanted: options.unwantedAt.map(declareUnwanted),
+    },
   ];
   return documents.map((document) => stringify({ apiVersion: 'countersign/v1', ...document })).join('---\n');
 }
@@ -59,6 +74,14 @@ function declareProxy(cloud: AcmeCloud, replica: Replica): Document {
     role: service.proxy,
     inbound: inbound === null ? [] : [{ endpoint: service.name, listen: `127.0.0.1:${inbound.port}`, upstream }],
     outbound: callsOf(service.name).map(({ endpoint }) => ({ endpoint, listen: `127.0.0.1:${egress.get(endpoint)!.port}` })),
+  };
+}
+
+function declareUnwanted(endpoint: ServiceName): { readonly [field: string]: string } {
+  return {
+    endpoint,
+    caller: robbedService,
+    reason: `${robbedService} has no business with ${endpoint}; who shows its certificate there is refused`,
   };
 }
 

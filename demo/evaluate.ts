@@ -108,7 +108,12 @@ function describeRollbacks(
   return found.map((rollback): RollbackFact => {
     const endpoint = rollback.path.split(' → ')[1];
     const ofPath = calls.filter((call) => call.role === 'service' && call.caller === wave.caller && call.endpoint === endpoint);
-    const failed = ofPath.filter((call) => !isAnswered(call) && call.begunAt >= wave.from && call.begunAt < wave.to);
+    const failed = ofPath.filter(
+      (call) =>
+        !isAnswered(call) &&
+        call.begunAt >= Math.max(wave.from, rollback.decidedAt - AROUND_MS) &&
+        call.begunAt < Math.min(wave.to, rollback.decidedAt + AROUND_MS),
+    );
     const firstFailureAt = Math.min(...failed.map((call) => call.ended?.at ?? call.begunAt));
     const lastFailureAt = Math.max(...failed.map((call) => call.ended?.at ?? call.begunAt));
     const good = ofPath.filter((call) => isAnswered(call) && call.begunAt > lastFailureAt).map((call) => call.ended!.at);
@@ -157,5 +162,7 @@ function sum(counts: readonly number[]): number {
   return counts.reduce((total, count) => total + count, 0);
 }
 
+/** What fails of a rolled-back caller within this time of the decision, belongs to it. */
+const AROUND_MS = 10_000;
 const START_MS = 1_000;
 const LONGEST_ROLLBACK_MS = 5_000;

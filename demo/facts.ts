@@ -13,7 +13,15 @@ export type Coverage = { readonly paths: number; readonly calls: number };
 
 export type WaveFact = { readonly wave: number | null; readonly kind: string; readonly at: number; readonly paths: readonly string[] };
 
-export type HoldFact = { readonly code: string; readonly path: string; readonly caller: string | null; readonly since: number };
+/** What held the rollout: a path or a whole endpoint, from when, and until when unless it held to the end. */
+export type HoldFact = {
+  readonly code: string;
+  readonly path: string | null;
+  readonly endpoint: string | null;
+  readonly caller: string | null;
+  readonly from: number;
+  readonly to: number | null;
+};
 
 export type RollbackFact = {
   readonly path: string;

@@ -15,7 +15,7 @@ export type Reason = {
 
 export type RolloutStatus = {
   readonly status: string;
-  readonly holds: readonly { readonly since: number; readonly reason: Reason }[];
+  readonly holds: readonly { readonly firstAt: number; readonly endedAt: number | null; readonly reason: Reason }[];
   readonly rollbacks: readonly {
     readonly at: number;
     readonly wave: number | null;
@@ -67,19 +67,25 @@ export async function readProxies(
   return items.map(({ name, delivery, connected }) => ({ name, isAcknowledged: delivery === 'acknowledged', isConnected: connected }));
 }
 
-/** The paths by their ids. */
-export type PathNames = ReadonlyMap<string, { readonly caller: ServiceName; readonly endpoint: ServiceName; readonly name: string }>;
+/** What ids mean. */
+export type Names = {
+  readonly paths: ReadonlyMap<string, { readonly caller: ServiceName; readonly endpoint: ServiceName; readonly name: string }>;
+  readonly endpoints: ReadonlyMap<string, ServiceName>;
+};
 
-export async function readPathNames(plane: ControlPlane): Promise<PathNames> {
+export async function readNames(plane: ControlPlane): Promise<Names> {
   const { items } = await plane.get<{
-    readonly items: readonly { readonly id: string; readonly caller: string; readonly endpoint: string }[];
+    readonly items: readonly { readonly id: string; readonly caller: string; readonly endpointId: string; readonly endpoint: string }[];
   }>(`/v1/paths?environment=${environment}`);
-  return new Map(
-    items.map(({ id, caller, endpoint }) => {
-      const from = caller.split('/').at(-1) as ServiceName;
-      return [id, { caller: from, endpoint: endpoint as ServiceName, name: `${from} → ${endpoint}` }] as const;
-    }),
-  );
+  return {
+    paths: new Map(
+      items.map(({ id, caller, endpoint }) => {
+        const from = caller.split('/').at(-1) as ServiceName;
+        return [id, { caller: from, endpoint: endpoint as ServiceName, name: `${from} → ${endpoint}` }] as const;
+      }),
+    ),
+    endpoints: new Map(items.map(({ endpointId, endpoint }) => [endpointId, endpoint as ServiceName])),
+  };
 }
 
 export async function suspend(plane: ControlPlane, spiffeId: string, reason: string): Promise<void> {

@@ -26,7 +26,7 @@ export function toJson(
       failures: calls?.failures ?? [],
     },
     waves: facts.waves.map((wave) => ({ ...wave, at: toIso(wave.at) })),
-    holds: facts.holds.map((hold) => ({ ...hold, since: toIso(hold.since) })),
+    holds: facts.holds.map((hold) => ({ ...hold, from: toIso(hold.from), to: hold.to === null ? null : toIso(hold.to) })),
     rollbacks: facts.rollbacks.map((rollback) => ({
       ...rollback,
       decidedAt: toIso(rollback.decidedAt),

@@ -16,5 +16,5 @@ export function stealIdentity(stateDirectory: string): StolenIdentity | null {
 }
 
 function toPem(label: string, base64: string): string {
-  return `-----BEGIN ${label}-----\n${base64.replace(/(.{64})/g, '$1\n')}\n-----END ${label}-----\n`;
+  return `-----BEGIN ${label}-----\n${base64.match(/.{1,64}/g)!.join('\n')}\n-----END ${label}-----\n`;
 }

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { declareFleet, exceptionsUntil, scannerName } from '../declaration.ts';
+import { declareFleet, type DeclarationOptions, exceptionsUntil, scannerName } from '../declaration.ts';
 import { paths, services } from '../fleet.ts';
 import type { Run } from '../run.ts';
 import { stateDirectoryOf } from '../acme-cloud.ts';
@@ -8,7 +8,7 @@ import { stateDirectoryOf } from '../acme-cloud.ts';
 /** Shows the difference first, then applies it; then the scanner joins, as the first proof that joining works. */
 export async function declareAcme(run: Run): Promise<void> {
   const { plane, cloud, facts, dataPlanes, progress } = run;
-  const file = writeDeclaration(run, { admitsUndeclared: false });
+  const file = writeDeclaration(run, { admitsUndeclared: false, unwantedAt: [] });
   await plane.run('apply', '-f', file, '--dry-run');
   await plane.run('apply', '-f', file, '--yes');
   facts.exceptions = paths.flatMap(({ caller, endpoint }) => {
@@ -25,8 +25,8 @@ export async function declareAcme(run: Run): Promise<void> {
   progress.note(`${services.length} services, ${paths.length} paths, ${facts.exceptions.length} exceptions`);
 }
 
-/** Writes the operator's file as it stands before or after the undeclared caller was admitted. */
-export function writeDeclaration({ cloud }: Run, options: { readonly admitsUndeclared: boolean }): string {
+/** Writes the operator's file as it stands now. */
+export function writeDeclaration({ cloud }: Run, options: DeclarationOptions): string {
   const file = join(cloud.directory, 'fleet.yaml');
   writeFileSync(file, declareFleet(cloud, options), { mode: 0o600 });
   return file;

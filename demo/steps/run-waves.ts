@@ -1,7 +1,7 @@
 import { rolloutName } from '../declaration.ts';
-import { mistrustingCaller, spiffeIdOf, undeclaredCaller } from '../fleet.ts';
-import { type PathNames, readPathNames, readPlan, readStatus, type RolloutPlan, type RolloutStatus } from '../product-api.ts';
-import { type HoldsSeen, noteHolds, writeDownRollout } from '../rollout-facts.ts';
+import { mistrustingCaller, robbedService, type ServiceName, spiffeIdOf, undeclaredCaller } from '../fleet.ts';
+import { type Names, readNames, readPlan, readStatus, type RolloutPlan, type RolloutStatus } from '../product-api.ts';
+import { writeDownRollout } from '../rollout-facts.ts';
 import { pause, type Run } from '../run.ts';
 import { repairTrustFile } from '../trust-file.ts';
 import { writeDeclaration } from './declare-acme.ts';
@@ -12,8 +12,11 @@ const MEASURED_AFTER_MS = 2_000;
 /** A wave that fails and was not rolled back in this time will not be. */
 const ROLLBACK_PATIENCE_MS = 12_000;
 
+/** A proxy reads a changed trust file within a second. */
+const REREAD_MS = 1_500;
+
 /** What a person did meanwhile. */
-type Repairs = { isAdmitted: boolean; isTrustRepaired: boolean; retried: number };
+type Repairs = { isAdmitted: boolean; unwantedAt: readonly ServiceName[]; isTrustRepaired: boolean; retried: number };
 
 /**
  * Starts the rollout and watches it. Two callers are broken, and nobody told the planner: the undeclared one is admitted once the plan
@@ -22,22 +25,21 @@ type Repairs = { isAdmitted: boolean; isTrustRepaired: boolean; retried: number 
 export async function runWaves(run: Run): Promise<void> {
   const { plane, facts, progress, timeline } = run;
   await plane.run('rollout', 'start', rolloutName, '--reason', 'the fleet is declared');
-  const repairs: Repairs = { isAdmitted: false, isTrustRepaired: false, retried: 0 };
-  const holds: HoldsSeen = new Map();
+  const repairs: Repairs = { isAdmitted: false, unwantedAt: [], isTrustRepaired: false, retried: 0 };
   const startedAt = Date.now();
   timeline.brokenWave = { caller: mistrustingCaller, from: startedAt, to: Number.POSITIVE_INFINITY };
   facts.undeclared = { namedByPlan: false, failedCalls: 0 };
   for (;;) {
     const [status, plan] = await Promise.all([readStatus(plane), readPlan(plane)]);
-    const names = await readPathNames(plane);
-    noteHolds(holds, status);
-    writeDownRollout(run, { status, plan, names, holds });
+    const names = await readNames(plane);
+    writeDownRollout(run, { status, plan, names });
     progress.tick(describeStages(plan));
     if (facts.paths !== null && facts.paths.proven + facts.paths.excepted === facts.paths.total) break;
-    await admitUndeclared(run, plan, repairs);
+    await readThePlan(run, plan, names, repairs);
     await repairPartner(run, status, repairs);
     const elapsed = Date.now() - startedAt;
-    if (elapsed > LONGEST_MS) throw new Error(`the waves did not end within ${LONGEST_MS / 1000} s: ${describeStages(plan)}`);
+    if (elapsed > LONGEST_MS)
+      throw new Error(`the waves did not end within ${LONGEST_MS / 1000} s: ${describeStages(plan)}; ${describeHolds(run)}`);
     if (hasNoRollback(status, names, repairs)) throw new Error('the broken wave was not rolled back');
     await pause(POLL_MS);
   }
@@ -47,15 +49,26 @@ export async function runWaves(run: Run): Promise<void> {
   progress.note(`${facts.paths.proven} paths proven, ${facts.paths.excepted} excepted, ${facts.rollbacks.length} rolled back on the way`);
 }
 
-/** The operator reads the plan, finds a caller that enforcement would refuse, and admits it. */
-async function admitUndeclared(run: Run, plan: RolloutPlan, repairs: Repairs): Promise<void> {
-  const identity = spiffeIdOf(undeclaredCaller);
-  const isNamed = [...plan.endpoints, ...plan.paths].some(({ wouldRefuse }) => wouldRefuse.some(({ caller }) => caller === identity));
-  if (!isNamed || repairs.isAdmitted) return;
-  repairs.isAdmitted = true;
-  run.facts.undeclared = { namedByPlan: true, failedCalls: 0 };
-  run.progress.note(`the plan names ${identity}, which enforcement would refuse; it is admitted`);
-  await run.plane.run('apply', '-f', writeDeclaration(run, { admitsUndeclared: true }), '--yes');
+/**
+ * The operator reads the plan and finds callers that enforcement would refuse: one that belongs there and is admitted, and one that has
+ * no business there, because its certificate was stolen, and is declared unwanted.
+ */
+async function readThePlan(run: Run, plan: RolloutPlan, names: Names, repairs: Repairs): Promise<void> {
+  const undeclared = spiffeIdOf(undeclaredCaller);
+  const robbed = spiffeIdOf(robbedService);
+  const refused = [...plan.endpoints, ...plan.paths].flatMap(({ endpointId, wouldRefuse }) =>
+    wouldRefuse.map(({ caller }) => ({ endpointId, caller })),
+  );
+  const isAdmitted = repairs.isAdmitted || refused.some(({ caller }) => caller === undeclared);
+  const strangeAt = refused.flatMap(({ endpointId, caller }) => (caller === robbed ? (names.endpoints.get(endpointId) ?? []) : []));
+  const unwantedAt = [...new Set([...repairs.unwantedAt, ...strangeAt])];
+  if (isAdmitted === repairs.isAdmitted && unwantedAt.length === repairs.unwantedAt.length) return;
+  if (isAdmitted && !repairs.isAdmitted) run.progress.note(`the plan names ${undeclared}, which enforcement would refuse; it is admitted`);
+  if (unwantedAt.length > repairs.unwantedAt.length)
+    run.progress.note(`the plan names ${robbed} at ${unwantedAt.join(', ')}; it is declared unwanted there`);
+  Object.assign(repairs, { isAdmitted, unwantedAt });
+  run.facts.undeclared = { namedByPlan: isAdmitted, failedCalls: 0 };
+  await run.plane.run('apply', '-f', writeDeclaration(run, { admitsUndeclared: isAdmitted, unwantedAt }), '--yes');
 }
 
 /** After each rollback of the partner: its trust file is repaired (once), and the rollout is told to try again. */
@@ -67,14 +80,15 @@ async function repairPartner(run: Run, status: RolloutStatus, repairs: Repairs):
     repairTrustFile(run.cloud, run.plane.rootFile);
     run.progress.note(`a wave rolled itself back; the trust file of ${mistrustingCaller} is repaired`);
   }
+  await pause(REREAD_MS);
   await run.plane.run('rollout', 'retry', rolloutName, '--reason', 'the trust file is repaired');
 }
 
 /** True if the partner's callers switched long ago and neither a verdict nor a rollback came. */
-function hasNoRollback(status: RolloutStatus, names: PathNames, { isTrustRepaired }: Repairs): boolean {
+function hasNoRollback(status: RolloutStatus, names: Names, { isTrustRepaired }: Repairs): boolean {
   if (isTrustRepaired) return false;
   const switched = status.steps.filter(
-    ({ kind, moves }) => kind === 'originate' && moves.some(({ pathId }) => names.get(pathId)?.caller === mistrustingCaller),
+    ({ kind, moves }) => kind === 'originate' && moves.some(({ pathId }) => names.paths.get(pathId)?.caller === mistrustingCaller),
   );
   return switched.some(({ at }) => Date.now() - at > ROLLBACK_PATIENCE_MS);
 }
@@ -82,4 +96,11 @@ function hasNoRollback(status: RolloutStatus, names: PathNames, { isTrustRepaire
 function describeStages({ paths }: RolloutPlan): string {
   const stages = Map.groupBy(paths, ({ stage }) => stage);
   return [...stages].map(([stage, of]) => `${of.length} ${stage}`).join(', ');
+}
+
+function describeHolds({ facts }: Run): string {
+  const open = facts.holds.filter(({ to }) => to === null);
+  return open
+    .map(({ code, path, endpoint, caller }) => [code, path ?? endpoint, caller].filter((part) => part !== null).join(' '))
+    .join(', ');
 }
