@@ -206,10 +206,15 @@ export function outboundTo(
 
 /** What a client needs of node:tls to show a certificate. */
 export function clientOptions(credential: TestCredential): ConnectionOptions {
-  return {
-    cert: credential.chain.map((der) => encodePem('CERTIFICATE', der)).join(''),
-    key: credential.key.export({ type: 'pkcs8', format: 'pem' }) as string,
-  };
+  return { cert: chainPemOf(credential), key: keyPemOf(credential) };
+}
+
+export function chainPemOf({ chain }: TestCredential): string {
+  return chain.map((der) => encodePem('CERTIFICATE', der)).join('');
+}
+
+export function keyPemOf({ key }: TestCredential): string {
+  return key.export({ type: 'pkcs8', format: 'pem' }) as string;
 }
 
 export type Seen = {

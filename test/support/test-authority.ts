@@ -22,6 +22,7 @@ export type TestLeaf = {
   /** SPIFFE ID or other URIs. */
   readonly uris?: readonly string[];
   readonly ips?: readonly string[];
+  readonly dnsNames?: readonly string[];
   readonly usages?: readonly ('client' | 'server')[];
   readonly notBefore?: Instant;
   readonly notAfter?: Instant;
@@ -68,7 +69,7 @@ type Certified = TestLeaf & {
 };
 
 function certify(fields: Certified, issuer: Certificate | null, issuerKey: KeyObject): Certificate {
-  const { ca, uris = [], ips = [], usages = ['client', 'server'] } = fields;
+  const { ca, uris = [], ips = [], dnsNames = [], usages = ['client', 'server'] } = fields;
   const subject = buildName(fields.name === undefined ? [] : [[oids.commonName, fields.name]]);
   const signatureAlgorithm = signatureAlgorithmFor(issuerKey);
   const spki = fields.publicKey.export({ format: 'der', type: 'spki' });
@@ -84,7 +85,7 @@ function certify(fields: Certified, issuer: Certificate | null, issuerKey: KeyOb
     basicConstraints: ca === null ? { ca: false, pathLength: null } : { ca: true, pathLength: ca },
     keyUsage: ca === null ? ['digitalSignature'] : ['keyCertSign', 'cRLSign'],
     extendedKeyUsage: ca === null ? usages.map((usage) => (usage === 'client' ? oids.clientAuth : oids.serverAuth)) : [],
-    ...(ca === null ? { subjectAltNames: { uri: uris, ip: ips.map(parseIpAddress) } } : {}),
+    ...(ca === null ? { subjectAltNames: { uri: uris, ip: ips.map(parseIpAddress), dns: dnsNames } } : {}),
     subjectKeyId: keyIdentifierOf(parseSubjectPublicKey(spki)),
     ...(issuer === null ? {} : { authorityKeyId: keyIdentifierOf(parseSubjectPublicKey(issuer.spki)) }),
   });

@@ -18,14 +18,15 @@ export async function shakeOwnHand(now: Instant, contexts: TlsContexts, kind: Te
   const [near, far] = duplexPair();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => reject(new Error('it took too long')), TIMEOUT_MS);
-  contexts.terminatorFor(kind).acceptStream(far, (handshake) => {
-    if (handshake.kind === 'failed') reject(new Error(handshake.detail));
-    else handshake.socket.on('error', () => {});
-  });
-  const client: TLSSocket = connect({ socket: near, cert: credential.chainPem, key: keyPemOf(credential), rejectUnauthorized: false });
-  client.on('error', reject);
-  client.on('secureConnect', resolve);
+  let client: TLSSocket | null = null;
   try {
+    contexts.terminatorFor(kind).acceptStream(far, (handshake) => {
+      if (handshake.kind === 'failed') reject(new Error(handshake.detail));
+      else handshake.socket.on('error', () => {});
+    });
+    client = connect({ socket: near, cert: credential.chainPem, key: keyPemOf(credential), rejectUnauthorized: false });
+    client.on('error', reject);
+    client.on('secureConnect', resolve);
     await promise;
     const judged = judgeChain(now, trust, 'server', readPeerChain(client));
     if (judged.kind === 'unproved') throw new Error(`the certificate that it serves is not acceptable: ${judged.reason}`);
@@ -39,7 +40,7 @@ export async function shakeOwnHand(now: Instant, contexts: TlsContexts, kind: Te
     );
   } finally {
     clearTimeout(timer);
-    client.destroy();
+    client?.destroy();
     far.destroy();
   }
 }
