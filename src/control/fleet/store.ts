@@ -4,6 +4,7 @@ import type { Mode, Origination } from '../../core/policy/mode.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
+import { environmentsIn } from '../policies/environments-in.ts';
 import type { ProxyRole } from '../inventory/record.ts';
 
 /** A proxy that joined: one replica, with what it says about itself. */
@@ -50,7 +51,7 @@ export async function listJoinedProxies(queries: Queries, scope: Scope): Promise
   const rows = await tables(queries)
     .selectFrom('proxies')
     .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('environment')
     .orderBy('name')
     .execute();
@@ -107,7 +108,7 @@ export async function listPathModes(queries: Queries, scope: Scope): Promise<rea
   const rows = await tables(queries)
     .selectFrom('path_modes')
     .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('path_id')
     .execute();
   return rows.map((row) => ({
@@ -140,7 +141,7 @@ export async function listSettings(queries: Queries, scope: Scope): Promise<read
     .selectFrom('proxy_settings')
     .select(['proxy_id', 'environment', 'region', 'generation', 'digest'])
     .select(['acknowledged_generation', 'acknowledged_at', 'refused_generation', 'refusal'])
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('proxy_id')
     .execute();
   return rows.map((row) => ({

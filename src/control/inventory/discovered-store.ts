@@ -1,5 +1,6 @@
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
+import { environmentsIn } from '../policies/environments-in.ts';
 import type { DiscoveredRecord } from './record.ts';
 import { type InventoryTables, toDiscovered } from './rows.ts';
 
@@ -8,7 +9,7 @@ export async function listDiscovered(queries: Queries, scope: Scope): Promise<re
   const rows = await tables(queries)
     .selectFrom('discovered')
     .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('environment')
     .orderBy('address')
     .execute();

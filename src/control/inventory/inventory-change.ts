@@ -1,3 +1,4 @@
+import { canonicalJson } from '../../core/merkle/canonical-json.ts';
 import type { PolicyRecord, TargetRecord } from '../policies/store.ts';
 import type { JsonValue } from '../audit/entry.ts';
 import type { DeclarationKind } from './declaration.ts';
@@ -72,10 +73,7 @@ function compare<Thing extends Placed>(
 
 /** Records are plain data; the order of their keys says nothing. */
 function sameContent(a: object, b: object): boolean {
-  const [left, right] = [a, b] as [Record<string, unknown>, Record<string, unknown>];
-  return [...new Set([...Object.keys(left), ...Object.keys(right)])].every(
-    (key) => JSON.stringify(left[key]) === JSON.stringify(right[key]),
-  );
+  return canonicalJson(a as JsonValue) === canonicalJson(b as JsonValue);
 }
 
 function placeOf({ environment, region }: Placed): { readonly environment: string; readonly region: string } {

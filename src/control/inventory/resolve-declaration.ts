@@ -1,6 +1,7 @@
 import { parseSpiffeId, probeSpiffeId, serviceSpiffeId, type SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { EntityId, EntityKind } from '../../core/ids/entity-id.ts';
+import { canonicalJson, type JsonValue } from '../../core/merkle/canonical-json.ts';
 import { policyDigest } from '../../core/policy/policy-digest.ts';
 import { parseRolloutConfig } from '../../core/rollout/rollout-config.ts';
 import type { Instant } from '../../core/time/instant.ts';
@@ -123,7 +124,10 @@ export function draftTarget(draft: Draft, declaration: Placed<'Target'>, { now, 
   const config = parseRolloutConfig({ ...declaration.conditions, unwanted });
   const next = { id: held?.id ?? newId('rollout'), environment, region, name, endpoints, mode, config } as const;
   const { updatedAt, ...before } = held ?? { updatedAt: now };
-  draft.targets.set(key, { ...next, updatedAt: JSON.stringify(before) === JSON.stringify(next) ? updatedAt : now });
+  draft.targets.set(key, {
+    ...next,
+    updatedAt: held !== undefined && canonicalJson(before as JsonValue) === canonicalJson(next) ? updatedAt : now,
+  });
 }
 
 /** A service by its name in the same environment, or by its SPIFFE ID in any. */

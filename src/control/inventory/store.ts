@@ -2,6 +2,7 @@ import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
+import { environmentsIn } from '../policies/environments-in.ts';
 import { type InventoryTables, toEndpoint, toException, toPath, toProxy, toService } from './rows.ts';
 import type { EndpointRecord, ExceptionRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
 
@@ -10,7 +11,7 @@ export async function listServices(queries: Queries, scope: Scope): Promise<read
   const rows = await tables(queries)
     .selectFrom('services')
     .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('environment')
     .orderBy('name')
     .execute();
@@ -21,7 +22,7 @@ export async function listEndpoints(queries: Queries, scope: Scope): Promise<rea
   const rows = await tables(queries)
     .selectFrom('endpoints')
     .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('environment')
     .orderBy('name')
     .execute();
@@ -33,7 +34,7 @@ export async function listPaths(queries: Queries, scope: Scope): Promise<readonl
   const rows = await tables(queries)
     .selectFrom('paths')
     .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('environment')
     .orderBy('id')
     .execute();
@@ -45,7 +46,7 @@ export async function listDeclaredProxies(queries: Queries, scope: Scope): Promi
   const rows = await tables(queries)
     .selectFrom('declared_proxies')
     .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('environment')
     .orderBy('name')
     .execute();
@@ -78,7 +79,7 @@ export async function listExceptions(queries: Queries, scope: Scope): Promise<re
   const rows = await tables(queries)
     .selectFrom('exceptions')
     .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('environment')
     .orderBy('name')
     .execute();

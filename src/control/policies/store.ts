@@ -6,6 +6,7 @@ import type { RolloutConfig } from '../../core/rollout/rollout-config.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
+import { environmentsIn } from './environments-in.ts';
 
 /** A policy by its name in one environment; its content never changes, the name can be moved to another. */
 export type PolicyRecord = {
@@ -36,7 +37,7 @@ export async function listPolicies(queries: Queries, scope: Scope): Promise<read
     .selectFrom('policies')
     .innerJoin('policy_contents', 'policy_contents.digest', 'policies.digest')
     .select(['policies.id', 'environment', 'region', 'name', 'policies.digest', 'content', 'updated_at'])
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('environment')
     .orderBy('name')
     .execute();
@@ -81,7 +82,7 @@ export async function listTargets(queries: Queries, scope: Scope): Promise<reado
   const rows = await tables(queries)
     .selectFrom('targets')
     .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
     .orderBy('environment')
     .orderBy('name')
     .execute();

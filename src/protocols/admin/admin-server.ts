@@ -13,7 +13,7 @@ import type { HostPort } from '../../platform/network/host-port.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import { bearerOf, checkEnvironment, checkRole, narrowScope } from './authorize.ts';
 import type { Answer, Asked, Handlers } from './handler.ts';
-import { isInternal, toProblemAnswer } from './problems.ts';
+import { isInternal, type ProblemAnswer, toProblemAnswer } from './problems.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { DEFAULT_BODY_LIMIT, type Route } from './route.ts';
 import { type RouteName, routes } from './routes.ts';
@@ -69,6 +69,12 @@ function buildApp(options: AdminOptions): FastifyInstance {
     forceCloseConnections: true,
     return503OnClosing: true,
     exposeHeadRoutes: false,
+    // A URL that cannot be decoded meets no hook and no handler.
+    frameworkErrors: (_error, request, reply) => {
+      const fault = new Problem('input-invalid', 'Cannot read request: the URL cannot be decoded');
+      void reply.headers({ ...SECURITY_HEADERS, 'x-request-id': request.id });
+      void sendProblem(reply as unknown as FastifyReply, toProblemAnswer(fault, request.id));
+    },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: false } },
   }) as unknown as FastifyInstance;
   app.removeContentTypeParser('text/plain');
@@ -78,18 +84,18 @@ function buildApp(options: AdminOptions): FastifyInstance {
   });
   app.setErrorHandler(async (error, request, reply) => {
     if (isInternal(error)) log('error', 'request failed', { requestId: request.id, route: request.routeOptions.url, err: error });
-    const { status, body } = toProblemAnswer(error, request.id);
-    const code = body.code;
+    const answer = toProblemAnswer(error, request.id);
+    const { status, body } = answer;
     const name = request.routeOptions.config.name;
     if (name !== undefined && (status === 401 || status === 403 || status === 429)) {
       await refusals
-        .record({ route: name, code, principal: principals.get(request) ?? null }, options.clock.now())
+        .record({ route: name, code: body.code, principal: principals.get(request) ?? null }, options.clock.now())
         .catch((err: unknown) => {
           log('error', 'refusal could not be logged', { requestId: request.id, err });
         });
     }
     if (status === 401) void reply.header('www-authenticate', 'Bearer');
-    return reply.code(status).type('application/problem+json').send(JSON.stringify(body));
+    return sendProblem(reply, answer);
   });
   app.addHook('onResponse', async (request, reply) => {
     const { method, url } = request.routeOptions;
@@ -166,6 +172,10 @@ function send(reply: FastifyReply, answer: Answer): FastifyReply {
     default:
       throw new TypeError(`Cannot send answer: ${JSON.stringify(answer satisfies never)}`);
   }
+}
+
+function sendProblem(reply: FastifyReply, { status, body }: ProblemAnswer): FastifyReply {
+  return reply.code(status).type('application/problem+json').send(JSON.stringify(body));
 }
 
 function tlsOptions({ chain, key }: AdminCredentials) {

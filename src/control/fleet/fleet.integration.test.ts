@@ -1,0 +1,384 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fromBinary } from '@bufbuild/protobuf';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { ada, openInventory, place, type TestInventory } from '../../../test/support/inventory.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import { Mode, Origination, type ProxySettings, ProxySettingsSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { makeSignal } from '../../platform/clock/signal.ts';
+import { findDeclaredProxy, listEndpoints, listPaths } from '../inventory/store.ts';
+import { deliveryFacts } from './delivery-facts.ts';
+import { readProxyScopes } from './proxy-scopes.ts';
+import { readFleet } from './read-fleet.ts';
+import { reconcileSettings } from './reconcile.ts';
+import { recordAcknowledgement } from './record-acknowledgement.ts';
+import { registerProxy } from './register-proxy.ts';
+import { requestRenewal } from './request-renewal.ts';
+import { forgetConnections, setConnected } from './set-connected.ts';
+import { setPathModes } from './set-path-modes.ts';
+import { listJoinedProxies, listSettings, readSettings } from './store.ts';
+
+const documents = (anchorsPem: string): string => `
+kind: Service
+name: web
+owner: web
+---
+kind: Service
+name: orders
+owner: commerce
+tier: critical
+---
+kind: Service
+name: processor
+owner: finance
+---
+kind: Endpoint
+name: orders-api
+service: orders
+protocol: http
+addresses: ["127.0.0.1:8111", "127.0.0.1:8112"]
+owner: commerce
+allowedCallers: [web]
+---
+kind: Endpoint
+name: processor
+service: processor
+protocol: tcp
+addresses: ["127.0.0.1:9443"]
+owner: finance
+external:
+  serverName: pay.example.com
+  anchorsPem: |
+${anchorsPem.replaceAll(/^/gm, '    ')}
+---
+kind: Proxy
+name: orders-1
+service: orders
+role: sidecar
+inbound: [{ endpoint: orders-api, listen: "127.0.0.1:8111", upstream: "unix:/run/orders.sock" }]
+outbound: [{ endpoint: processor, listen: "127.0.0.1:9200" }]
+---
+kind: Proxy
+name: web-1
+service: web
+role: sidecar
+outbound: [{ endpoint: orders-api, listen: "127.0.0.1:9111" }]
+---
+kind: Proxy
+name: scanner-1
+role: scanner
+`;
+
+type Fleet = TestInventory & {
+  readonly reconcile: () => Promise<number>;
+  readonly idOf: (proxy: string) => Promise<EntityId<'proxy'>>;
+  readonly settingsOf: (proxy: string) => Promise<ProxySettings>;
+  readonly pathTo: (endpoint: string) => Promise<EntityId<'path'>>;
+  readonly acknowledge: (proxy: string, generation: number, refusal?: string) => Promise<void>;
+  readonly setMode: (
+    pathId: EntityId<'path'>,
+    receiverMode: 'observe' | 'permissive' | 'enforce',
+    origination: 'plaintext' | 'mtls',
+  ) => Promise<void>;
+};
+
+async function openFleet(url: string): Promise<Fleet> {
+  const inventory = await openInventory(url);
+  const { database, clock } = inventory;
+  const { queries } = database;
+  await inventory.apply(documents(inventory.anchorsPem));
+  const signal = makeSignal();
+  const idOf = async (proxy: string) => (await findDeclaredProxy(queries, 'test', proxy))!.id;
+  return {
+    ...inventory,
+    reconcile: () => reconcileSettings({ database, trustDomain: place.trustDomain, changed: signal }, clock.now()),
+    idOf,
+    settingsOf: async (proxy) => fromBinary(ProxySettingsSchema, (await readSettings(queries, await idOf(proxy)))!.octets),
+    pathTo: async (name) => {
+      const endpoint = (await listEndpoints(queries, '*')).find((known) => known.name === name)!;
+      return (await listPaths(queries, '*')).find(({ endpointId }) => endpointId === endpoint.id)!.id;
+    },
+    acknowledge: async (proxy, generation, refusal) =>
+      recordAcknowledgement(
+        { database, answered: signal },
+        { proxyId: await idOf(proxy), generation, ...(refusal === undefined ? {} : { refusal }) },
+        clock.now(),
+      ),
+    setMode: (pathId, receiverMode, origination) =>
+      database.commit((unit) => setPathModes(unit, [{ pathId, receiverMode, origination }], clock.now())),
+    [Symbol.asyncDispose]: () => inventory[Symbol.asyncDispose](),
+  };
+}
+
+const all = (kind: string) => ({ 'orders-1': kind, 'scanner-1': kind, 'web-1': kind });
+const declare = (kind: string, until: string): string =>
+  `kind: Exception\nname: gap-${until}\nexception: ${kind}\nendpoint: orders-api\nowner: ada\nreason: x\nuntil: ${until}\n`;
+
+forEachDatabase('settings', (newUrl) => {
+  test('say what a proxy listens on, who may call and where it hands on', async () => {
+    await using fleet = await openFleet(await newUrl());
+    assert.equal(await fleet.reconcile(), 3);
+    const orders = await fleet.settingsOf('orders-1');
+    assert.deepEqual([orders.generation, orders.spiffeId, orders.trustDomain], [1n, 'spiffe://acme.example/test/orders', 'acme.example']);
+    const [inbound] = orders.inbound;
+    assert.deepEqual(inbound?.listen?.address, {
+      case: 'internet',
+      value: { $typeName: 'countersign.v1.InternetAddress', ip: '127.0.0.1', port: 8111 },
+    });
+    assert.deepEqual(inbound?.upstream?.address, { case: 'unixPath', value: '/run/orders.sock' });
+    assert.deepEqual([inbound?.anonymousMode, inbound?.strangerMode], [Mode.OBSERVE, Mode.OBSERVE]);
+    assert.deepEqual(
+      inbound?.callers.map(({ spiffeId, mode }) => [spiffeId, mode]),
+      [['spiffe://acme.example/test/web', Mode.OBSERVE]],
+    );
+    assert.equal(inbound?.probeSpiffeId, 'spiffe://acme.example/test/countersign/probe');
+    assert.equal(orders.certificate?.renewAtPermille, 500);
+    assert.equal((await fleet.settingsOf('web-1')).certificate?.renewAtPermille, 667);
+    assert.deepEqual((await fleet.settingsOf('scanner-1')).inbound, []);
+  });
+
+  test('reach an endpoint of ours by its identity, and a foreign one by its name under its own anchors', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    const [toOrders] = (await fleet.settingsOf('web-1')).outbound;
+    assert.equal(toOrders?.origination, Origination.PLAINTEXT);
+    assert.equal(toOrders.serverSpiffeId, 'spiffe://acme.example/test/orders');
+    assert.equal(toOrders.upstreams.length, 2);
+    const [toProcessor] = (await fleet.settingsOf('orders-1')).outbound;
+    assert.equal(toProcessor?.origination, Origination.TLS);
+    assert.deepEqual([toProcessor.serverName, toProcessor.serverSpiffeId], ['pay.example.com', '']);
+    assert.equal(toProcessor.serverAnchors.length, 1);
+  });
+
+  test('keep their generation while nothing that they are made from changes', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    const before = await readSettings(fleet.database.queries, await fleet.idOf('orders-1'));
+    const logged = fleet.entries.length;
+    fleet.clock.advance(60_000);
+    assert.equal(await fleet.reconcile(), 0);
+    await fleet.apply('kind: Service\nname: unrelated\nowner: x\n');
+    assert.equal(await fleet.reconcile(), 0);
+    assert.deepEqual(await readSettings(fleet.database.queries, await fleet.idOf('orders-1')), before);
+    assert.equal(fleet.entries.slice(logged).filter(({ type }) => type === 'settings.changed').length, 0);
+  });
+
+  test('rise by one generation, and only for the proxies that a change is about', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    await fleet.setMode(await fleet.pathTo('orders-api'), 'permissive', 'plaintext');
+    assert.equal(await fleet.reconcile(), 1);
+    const generations = (await listSettings(fleet.database.queries, '*')).map(({ generation }) => generation).toSorted();
+    assert.deepEqual(generations, [1, 1, 2]);
+    const orders = await fleet.settingsOf('orders-1');
+    assert.equal(orders.generation, 2n);
+    assert.deepEqual([orders.inbound[0]?.anonymousMode, orders.inbound[0]?.callers[0]?.mode], [Mode.PERMISSIVE, Mode.PERMISSIVE]);
+    const entry = fleet.entries.findLast(({ type }) => type === 'settings.changed')!;
+    assert.equal((entry.data['proxies'] as readonly unknown[]).length, 1);
+  });
+
+  test('of a caller that is added to an enforced endpoint begin enforced', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.setMode(await fleet.pathTo('orders-api'), 'enforce', 'mtls');
+    await fleet.apply(
+      'kind: Service\nname: batch\nowner: x\n---\nkind: Endpoint\nname: orders-api\nservice: orders\nprotocol: http\naddresses: ["127.0.0.1:8111"]\nowner: x\nallowedCallers: [web, batch]\n---\nkind: Proxy\nname: batch-1\nservice: batch\nrole: sidecar\noutbound: [{ endpoint: orders-api, listen: "127.0.0.1:9300" }]\n',
+    );
+    await fleet.reconcile();
+    const [inbound] = (await fleet.settingsOf('orders-1')).inbound;
+    assert.deepEqual([inbound?.anonymousMode, inbound?.strangerMode], [Mode.ENFORCE, Mode.ENFORCE]);
+    assert.deepEqual(
+      inbound?.callers.map(({ mode }) => mode),
+      [Mode.ENFORCE, Mode.ENFORCE],
+    );
+    assert.equal((await fleet.settingsOf('batch-1')).outbound[0]?.origination, Origination.MTLS);
+  });
+
+  test('name no caller that only dials', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.apply('kind: Endpoint\nname: orders-api\nservice: orders\nprotocol: http\naddresses: ["127.0.0.1:8111"]\nowner: x\n');
+    await fleet.reconcile();
+    assert.deepEqual((await fleet.settingsOf('orders-1')).inbound[0]?.callers, []);
+    assert.equal((await fleet.settingsOf('web-1')).outbound.length, 1);
+  });
+
+  test('go when the proxy is declared no more', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    const id = await fleet.idOf('web-1');
+    await fleet.apply('kind: Proxy\nname: web-1\nstate: absent\n');
+    assert.equal(await fleet.reconcile(), 1);
+    assert.equal(await readSettings(fleet.database.queries, id), null);
+  });
+
+  test('two reconcilers at once make one generation', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await Promise.all([fleet.reconcile(), fleet.reconcile(), fleet.reconcile()]);
+    assert.deepEqual(
+      (await listSettings(fleet.database.queries, '*')).map(({ generation }) => generation),
+      [1, 1, 1],
+    );
+  });
+
+  test('modes that would refuse every call, and paths that are gone, are not set', async () => {
+    await using fleet = await openFleet(await newUrl());
+    const path = await fleet.pathTo('orders-api');
+    await assert.rejects(fleet.setMode(path, 'enforce', 'plaintext'), { code: 'state-conflict' });
+    await fleet.reconcile();
+    await fleet.setMode('path_00000000000000000000000000', 'permissive', 'plaintext');
+    assert.equal(await fleet.reconcile(), 0);
+  });
+});
+
+forEachDatabase('delivery', (newUrl) => {
+  test('is pending until the present generation is acknowledged', async () => {
+    await using fleet = await openFleet(await newUrl());
+    const { queries } = fleet.database;
+    const kinds = async () =>
+      Object.fromEntries([...(await deliveryFacts(queries)).proxies.values()].map(({ name, delivery }) => [name, delivery.kind]));
+    assert.deepEqual(await kinds(), all('pending'));
+    await fleet.reconcile();
+    assert.deepEqual(await kinds(), all('pending'));
+    for (const name of ['orders-1', 'web-1', 'scanner-1']) await fleet.acknowledge(name, 1);
+    assert.deepEqual(await kinds(), all('acknowledged'));
+  });
+
+  test('of nothing counts between a change of modes and its compilation', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    for (const name of ['orders-1', 'web-1', 'scanner-1']) await fleet.acknowledge(name, 1);
+    await fleet.setMode(await fleet.pathTo('orders-api'), 'permissive', 'plaintext');
+    const { proxies } = await deliveryFacts(fleet.database.queries);
+    assert.ok([...proxies.values()].every(({ delivery }) => delivery.kind === 'pending'));
+    await fleet.reconcile();
+    const after = await deliveryFacts(fleet.database.queries);
+    assert.deepEqual(after.proxies.get(await fleet.idOf('web-1'))?.delivery, { kind: 'acknowledged' });
+    assert.deepEqual(after.proxies.get(await fleet.idOf('orders-1'))?.delivery, { kind: 'pending' });
+  });
+
+  test('an answer to another generation changes nothing', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    for (const generation of [0, 2, 99]) await fleet.acknowledge('orders-1', generation);
+    await fleet.acknowledge('orders-1', 7, 'no');
+    const { proxies } = await deliveryFacts(fleet.database.queries);
+    assert.deepEqual(proxies.get(await fleet.idOf('orders-1'))?.delivery, { kind: 'pending' });
+    await recordAcknowledgement(
+      { database: fleet.database, answered: makeSignal() },
+      { proxyId: 'proxy_x', generation: 1, refusal: 'x' },
+      1,
+    );
+  });
+
+  test('a refusal stands with its words, is logged once, and ends with the next generation', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    const refusal = `port taken ${'x'.repeat(1_000)}`;
+    await fleet.acknowledge('orders-1', 1, refusal);
+    await fleet.acknowledge('orders-1', 1, refusal);
+    const delivery = async () => (await deliveryFacts(fleet.database.queries)).proxies.get(await fleet.idOf('orders-1'))?.delivery;
+    assert.deepEqual(await delivery(), { kind: 'refused', detail: refusal.slice(0, 500) });
+    assert.equal(fleet.entries.filter(({ type }) => type === 'settings.refused').length, 1);
+    await fleet.setMode(await fleet.pathTo('orders-api'), 'permissive', 'plaintext');
+    await fleet.reconcile();
+    assert.deepEqual(await delivery(), { kind: 'pending' });
+    await fleet.acknowledge('orders-1', 2);
+    assert.deepEqual(await delivery(), { kind: 'acknowledged' });
+  });
+
+  test('the facts of a rollout name both ends of each path', async () => {
+    await using fleet = await openFleet(await newUrl());
+    const facts = await readFleet(fleet.database.queries, 'test', fleet.clock.now());
+    const [web, orders] = [await fleet.idOf('web-1'), await fleet.idOf('orders-1')];
+    const byProtection = new Map(facts.paths.map((path) => [path.protection, path]));
+    assert.deepEqual(byProtection.get('mutual')?.callerProxies, [web]);
+    assert.deepEqual(byProtection.get('one-way')?.callerProxies, [orders]);
+    assert.deepEqual(
+      facts.endpoints.map(({ unit, receivers }) => [unit, receivers]),
+      [
+        ['call', [orders]],
+        ['connection', []],
+      ],
+    );
+    assert.deepEqual(await readFleet(fleet.database.queries, 'stage', fleet.clock.now()).then(({ paths }) => paths), []);
+  });
+
+  test('only an exception that holds a path, and only until it ends, is a fact', async () => {
+    await using fleet = await openFleet(await newUrl());
+    const exceptionOf = async () =>
+      (await readFleet(fleet.database.queries, 'test', fleet.clock.now())).paths.find(({ protection }) => protection === 'mutual')
+        ?.exception;
+    await fleet.apply(declare('legacy-plaintext-hop', '2030-01-01'));
+    assert.equal(await exceptionOf(), null);
+    await fleet.apply(declare('plaintext-path', '2026-11-25'));
+    await fleet.apply(declare('plaintext-path', '2026-11-26'));
+    assert.deepEqual(await exceptionOf(), { owner: 'ada', until: Date.parse('2026-11-26T23:59:59.999Z') });
+    fleet.clock.advance(4 * 86_400_000);
+    assert.equal(await exceptionOf(), null);
+  });
+});
+
+forEachDatabase('renewals', (newUrl) => {
+  test('raise the epoch of those that are meant, in their next settings', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    const { database, clock } = fleet;
+    const renew = (subject: Parameters<typeof requestRenewal>[1]['subject'], scope: '*' | readonly string[] = '*') =>
+      requestRenewal({ database, changed: makeSignal() }, { subject, scope, reason: 'key ceremony' }, ada, clock.now());
+    assert.equal((await renew({ kind: 'all' })).proxies.length, 3);
+    assert.deepEqual((await renew({ kind: 'service', name: 'orders' })).proxies, [await fleet.idOf('orders-1')]);
+    assert.deepEqual((await renew({ kind: 'proxy', name: 'web-1' })).proxies, [await fleet.idOf('web-1')]);
+    assert.equal(await fleet.reconcile(), 3);
+    assert.equal((await fleet.settingsOf('orders-1')).certificate?.renewalEpoch, 2n);
+    assert.equal((await fleet.settingsOf('scanner-1')).certificate?.renewalEpoch, 1n);
+    assert.equal(fleet.entries.filter(({ type }) => type === 'renewal.requested').length, 3);
+    await assert.rejects(renew({ kind: 'service', name: 'nobody' }), { code: 'not-found' });
+    await assert.rejects(renew({ kind: 'all' }, ['stage']), { code: 'not-found' });
+    await assert.rejects(renew({ kind: 'proxy', name: 'web-1' }, []), { code: 'not-found' });
+  });
+});
+
+forEachDatabase('proxies', (newUrl) => {
+  test('join once, join again under their id, come and go', async () => {
+    await using fleet = await openFleet(await newUrl());
+    const { database, clock } = fleet;
+    const { queries } = database;
+    const joiner = {
+      proxyId: await fleet.idOf('orders-1'),
+      proxyName: 'orders-1',
+      spiffeId: (await findDeclaredProxy(queries, 'test', 'orders-1'))!.spiffeId,
+      role: 'sidecar',
+      environment: 'test',
+      region: 'local',
+      version: '0.1.0',
+      capabilities: ['settings/1'],
+    } as const;
+    const joinedAt = clock.now();
+    await database.commit((unit) => registerProxy(unit, joiner, clock.now()));
+    clock.advance(5_000);
+    await database.commit((unit) => registerProxy(unit, { ...joiner, version: '0.2.0' }, clock.now()));
+    await setConnected({ database }, joiner.proxyId, true, clock.now());
+    const [proxy, ...more] = await listJoinedProxies(queries, ['test']);
+    assert.deepEqual(more, []);
+    assert.deepEqual(
+      [proxy?.version, proxy?.joinedAt, proxy?.lastSeenAt, proxy?.connected, proxy?.capabilities],
+      ['0.2.0', joinedAt, joinedAt + 5_000, true, ['settings/1']],
+    );
+    await forgetConnections({ database });
+    assert.equal((await listJoinedProxies(queries, '*'))[0]?.connected, false);
+    assert.deepEqual(await listJoinedProxies(queries, ['stage']), []);
+    await setConnected({ database }, 'proxy_nobody', true, clock.now());
+    assert.equal((await listJoinedProxies(queries, '*')).length, 1);
+  });
+
+  test('may speak of what they serve and call, and of nothing else', async () => {
+    await using fleet = await openFleet(await newUrl());
+    const { queries } = fleet.database;
+    const [orders, web] = [await fleet.idOf('orders-1'), await fleet.idOf('web-1')];
+    const endpoints = new Map((await listEndpoints(queries, '*')).map(({ name, id }) => [name, id]));
+    const scopes = await readProxyScopes(queries, [orders, web, 'proxy_nobody']);
+    assert.equal(scopes.size, 2);
+    assert.deepEqual([...scopes.get(orders)!.serves], [endpoints.get('orders-api')]);
+    assert.deepEqual([...scopes.get(orders)!.calls], [endpoints.get('processor')]);
+    assert.deepEqual([...scopes.get(web)!.serves], []);
+  });
+});

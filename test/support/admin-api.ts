@@ -1,0 +1,160 @@
+import { request } from 'node:https';
+import { randomBytes } from 'node:crypto';
+import { createToken } from '../../src/control/access/create-token.ts';
+import type { Scope } from '../../src/control/access/principal.ts';
+import type { Role } from '../../src/control/access/role.ts';
+import type { AuditedDatabase, AuditEntry, StagedEntry } from '../../src/control/audit/entry.ts';
+import { pinnedRoot } from '../../src/control/ca/authorities.ts';
+import { addAuthorityPair } from '../../src/control/ca/initialize-authorities.ts';
+import { openAuthorities } from '../../src/control/ca/open-authorities.ts';
+import { makeFleetPort } from '../../src/control/rollouts/make-fleet-port.ts';
+import { readDrillFacts } from '../../src/control/scans/read-drills.ts';
+import { Problem } from '../../src/core/problems/problem.ts';
+import { encodePem } from '../../src/core/x509/pem.ts';
+import { ManualClock } from '../../src/platform/clock/clock.ts';
+import { makeSignal } from '../../src/platform/clock/signal.ts';
+import { openDatabase } from '../../src/platform/db/open-database.ts';
+import { makeKeyEncryptionKey } from '../../src/platform/signer/key-encryption-key.ts';
+import { createMetrics } from '../../src/platform/telemetry/metrics.ts';
+import { startAdminServer } from '../../src/protocols/admin/admin-server.ts';
+import type { Handlers } from '../../src/protocols/admin/handler.ts';
+import { accessHandlers } from '../../src/protocols/admin/serve-access.ts';
+import { certificateHandlers } from '../../src/protocols/admin/serve-certificates.ts';
+import { inventoryHandlers } from '../../src/protocols/admin/serve-inventory.ts';
+import { logHandlers } from '../../src/protocols/admin/serve-log.ts';
+import { rolloutHandlers } from '../../src/protocols/admin/serve-rollouts.ts';
+import { ada, place } from './inventory.ts';
+import { makeTestAuthority } from './test-authority.ts';
+
+export type ApiAnswer = {
+  readonly status: number;
+  readonly headers: { readonly [name: string]: string | string[] | undefined };
+  readonly text: string;
+  /** The body, where it is JSON. */
+  readonly json: any;
+};
+
+export type ApiCall = {
+  readonly method: string;
+  readonly path: string;
+  readonly token?: string;
+  readonly body?: unknown;
+  /** Sent as it is, instead of `body`. */
+  readonly raw?: string | Buffer;
+  readonly headers?: { readonly [name: string]: string };
+};
+
+export type AdminApi = AsyncDisposable & Awaited<ReturnType<typeof openAdminApi>>;
+
+/** The REST listener over a real database and a real CA, with tokens of every kind. */
+export async function openAdminApi(url: string) {
+  const entries: AuditEntry[] = [];
+  const database: AuditedDatabase = await openDatabase<StagedEntry>({
+    url,
+    seal: async (_queries, staged) => void entries.push(...staged.map(({ entry }) => entry)),
+  });
+  const clock = new ManualClock(Date.UTC(2026, 10, 24));
+  const kek = makeKeyEncryptionKey(randomBytes(32));
+  const { trustDomain, environment, region } = place;
+  await addAuthorityPair(
+    { database, kek },
+    { trustDomain, environment: '*', region, keyType: 'P-256', crlBaseUrl: null },
+    ada,
+    clock.now() - 1,
+  );
+  const authorities = await openAuthorities({ database, kek });
+  const { queries } = database;
+  const metrics = createMetrics();
+  const [desiredChanged, authorityChanged, drillsChanged] = [makeSignal(), makeSignal(), makeSignal()];
+  const handlers: Handlers = {
+    ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
+    ...inventoryHandlers({ database, place, desiredChanged }),
+    ...certificateHandlers({ database, authorities, region, authorityChanged }),
+    ...rolloutHandlers({
+      rollouts: { database, fleet: makeFleetPort(readDrillFacts), modesChanged: desiredChanged },
+      rolloutChanged: desiredChanged,
+      drillsChanged,
+    }),
+    ...logHandlers({
+      queries,
+      metrics,
+      readLogFile: async (path) => {
+        if (path !== 'checkpoint') throw new Problem('not-found', 'Cannot read log: there is no such file');
+        return { body: Buffer.from('note\n'), contentType: 'text/plain; charset=utf-8', cacheControl: 'no-store' };
+      },
+    }),
+  };
+  const transport = makeTestAuthority(clock.now());
+  const credential = transport.issue({ ips: ['127.0.0.1'], usages: ['server'] });
+  const logged: { readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
+  const server = await startAdminServer({
+    listen: { host: '127.0.0.1', port: 0 },
+    credentials: { chain: credential.chain, key: credential.key },
+    handlers,
+    database,
+    place: { environment, region },
+    clock,
+    metrics,
+    log: (_level, event, fields = {}) => void logged.push({ event, fields }),
+  });
+  const trust = encodePem('CERTIFICATE', transport.root.der);
+  return {
+    database,
+    authorities,
+    clock,
+    metrics,
+    entries,
+    logged,
+    server,
+    transport,
+    /** Open to change, so that a test can break one. */
+    handlers: handlers as { -readonly [Name in keyof Handlers]: Handlers[Name] },
+    call: (call: ApiCall) => send(server.port, trust, call),
+    tokenOf: async (role: Role, scope: Scope = '*') => {
+      const made = await createToken(
+        { database },
+        { name: `${role} of the test`, role, scope, environment, region, ttlMs: null },
+        ada,
+        clock.now(),
+      );
+      return made.token.reveal();
+    },
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await database[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function send(port: number, ca: string, { method, path, token, body, raw, headers }: ApiCall): Promise<ApiAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<ApiAnswer>();
+  const payload = raw ?? (body === undefined ? null : JSON.stringify(body));
+  const outgoing = request({
+    host: '127.0.0.1',
+    port,
+    ca,
+    method,
+    path,
+    agent: false,
+    // The test's clock stands in 2026; whether the certificate is good today is not what is asked.
+    rejectUnauthorized: false,
+    headers: {
+      ...(payload === null ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...headers,
+    },
+  });
+  outgoing.on('error', reject);
+  outgoing.on('response', (response) => {
+    const chunks: Buffer[] = [];
+    response.on('data', (chunk: Buffer) => chunks.push(chunk));
+    response.on('error', reject);
+    response.on('end', () => {
+      const text = Buffer.concat(chunks).toString();
+      const isJson = /json/.test(response.headers['content-type'] ?? '') && text !== '';
+      resolve({ status: response.statusCode ?? 0, headers: response.headers, text, json: isJson ? (JSON.parse(text) as unknown) : null });
+    });
+  });
+  outgoing.end(payload ?? undefined);
+  return promise;
+}
