@@ -1,6 +1,7 @@
-/** Safeties of the product that a run can switch off, by changing a copy of its source. The product itself knows no such switch. */
 import type { ClaimName } from './claims.ts';
 import type { StepName } from './step-name.ts';
+
+/** Safeties of the product that a run can switch off, by changing a copy of its source. The product itself knows no such switch. */
 
 export type SabotageName =
   | 'no-revocation-push'
@@ -12,11 +13,13 @@ export type SabotageName =
 
 export type Sabotage = {
   readonly name: SabotageName;
+  /** What is cut out. */
+  readonly cuts: string;
   /** The claim that must fail. */
   readonly claim: ClaimName;
   /** What the short form runs: no more than that claim needs. */
   readonly steps: readonly StepName[];
-  /** Which source files of the product are changed, and how: `find` stands in its file exactly once. */
+  /** Which passages of the product are changed, and how: `find` stands in its file exactly once. */
   readonly mutations: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
 };
 
@@ -24,14 +27,106 @@ const toProxies: readonly StepName[] = ['measure-before', 'control-plane', 'disc
 const toWaves: readonly StepName[] = [...toProxies, 'waves'];
 
 export const sabotages: readonly Sabotage[] = [
-  { name: 'no-revocation-push', claim: 'revocation-in-time', steps: [...toWaves, 'suspend'], mutations: [] },
-  { name: 'no-drain', claim: 'tap-silent-after-drain', steps: toWaves, mutations: [] },
-  { name: 'no-rollback', claim: 'rollback-in-time', steps: toWaves, mutations: [] },
-  { name: 'drop-audit-entry', claim: 'log-complete', steps: [...toProxies, 'log'], mutations: [] },
-  { name: 'accept-any-client', claim: 'drills-refused', steps: [...toWaves, 'drills'], mutations: [] },
-  { name: 'stale-served-certificate', claim: 'rotation-served', steps: [...toWaves, 'rotate'], mutations: [] },
+  {
+    name: 'no-revocation-push',
+    cuts: 'proxies are not told of a suspension',
+    claim: 'revocation-in-time',
+    steps: [...toWaves, 'suspend'],
+    mutations: [
+      {
+        file: 'src/control/ca/suspend-identity.ts',
+        find: lines(
+          "    recordEntry(unit, { type: 'identity.suspended', at: now, environment, region, actor, data: { spiffeId, reason } });",
+          "    return advanceSequence(unit.queries, 'revoked-set');",
+          '  });',
+          '  deps.changed.notify();',
+        ),
+        replace: lines(
+          "    recordEntry(unit, { type: 'identity.suspended', at: now, environment, region, actor, data: { spiffeId, reason } });",
+          "    return advanceSequence(unit.queries, 'revoked-set');",
+          '  });',
+        ),
+      },
+    ],
+  },
+  {
+    name: 'no-drain',
+    cuts: 'connections of a weaker mode live on after enforcement',
+    claim: 'impostor-refused',
+    steps: toWaves,
+    mutations: [
+      {
+        file: 'src/dataplane/proxy/receiver-connection.ts',
+        find: lines(
+          "    this.#state = 'draining';",
+          '    this.#graceUntil = performance.now() + withinMs;',
+          '    this.#cutAfter(withinMs);',
+        ),
+        replace: '    this.#graceUntil = withinMs + Number.POSITIVE_INFINITY;\n',
+      },
+    ],
+  },
+  {
+    name: 'no-rollback',
+    cuts: 'a wave whose callers fail is held where it is',
+    claim: 'rollback-in-time',
+    steps: toWaves,
+    mutations: [
+      {
+        file: 'src/core/rollout/judge-wave.ts',
+        find: "if (failures.length > 0) return { verdict: 'roll-back', reasons: failures };",
+        replace: "if (failures.length > 0) return { verdict: 'hold', reasons: failures };",
+      },
+    ],
+  },
+  {
+    name: 'drop-audit-entry',
+    cuts: 'issued certificates are not written to the log',
+    claim: 'log-complete',
+    steps: [...toProxies, 'log'],
+    mutations: [
+      {
+        file: 'src/control/ca/reserve-certificate.ts',
+        find: '  recordEntry(unit, { type, at: now, environment, region, actor, data });',
+        replace: "  if (type === 'certificate.refused') recordEntry(unit, { type, at: now, environment, region, actor, data });",
+      },
+    ],
+  },
+  {
+    name: 'accept-any-client',
+    cuts: 'a client certificate is enough, whoever signed it',
+    claim: 'drills-refused',
+    steps: toWaves,
+    mutations: [
+      {
+        file: 'src/dataplane/proxy/judge-connection.ts',
+        find: lines('  if (offence !== null) return offence;', "  if (identity === null) return 'no-certificate';"),
+        replace: lines(
+          "  if (offence === 'plaintext' || offence === 'no-certificate' || offence === 'tls-version') return offence;",
+          '  if (identity === null) return null;',
+        ),
+      },
+    ],
+  },
+  {
+    name: 'stale-served-certificate',
+    cuts: 'a renewed certificate is reported as served, and the old one is served on',
+    claim: 'rotation-served',
+    steps: [...toWaves, 'rotate'],
+    mutations: [
+      {
+        file: 'src/dataplane/proxy/proxy.ts',
+        find: lines('      this.#live.contexts = contexts;', '      served();'),
+        replace: lines('      served();'),
+      },
+    ],
+  },
 ];
 
 export function findSabotage(name: SabotageName): Sabotage {
   return sabotages.find((sabotage) => sabotage.name === name)!;
+}
+
+function lines(...text: readonly string[]): string {
+  return `${text.join('\n')}\n`;
 }

@@ -71,10 +71,21 @@ async function callOnOpenConnection(): Promise<void> {
   if (!isAnswered) openConnection = openSocket({});
 }
 
+/** A call counts as resumed only if the server really took the session up. */
 async function callOnFreshConnection(kind: 'resumed' | 'new'): Promise<void> {
   const socket = openSocket(kind === 'resumed' && session !== undefined ? { session } : {});
-  await call(socket, kind);
+  await shakeHands(socket);
+  await call(socket, kind === 'resumed' && !socket.isSessionReused() ? 'not-resumed' : kind);
   socket.destroy();
+}
+
+/** Waits for the end of the handshake, or of the connection. */
+async function shakeHands(socket: TLSSocket): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  socket.once('secureConnect', resolve).once('close', () => resolve());
+  const timer = setTimeout(resolve, TIMEOUT_MS);
+  await promise;
+  clearTimeout(timer);
 }
 
 const every = 1000 / config.callsPerSecond;

@@ -6,6 +6,7 @@ import { type Run, pause } from '../run.ts';
 import { readServedSerial } from '../served-serial.ts';
 
 const SERVED_TIMEOUT_MS = 15_000;
+const ORDER_TIMEOUT_MS = 2_000;
 
 /**
  * Has every proxy renew its certificate, and looks for itself: a proxy counts when its own certificate is another one than before,
@@ -30,10 +31,13 @@ export async function rotateCertificates({ plane, cloud, facts, progress }: Run)
     progress.tick(`${replicas.length - waiting.length} of ${replicas.length} new certificates are served`);
   }
   const seconds = (Date.now() - startedAt) / 1000;
-  const { code, stderr } = await ordered;
+  // The command waits for what the proxies report; how long it may, is not its own business here.
+  const answer = await Promise.race([ordered, pause(ORDER_TIMEOUT_MS).then(() => null)]);
+  plane.killCommands();
   facts.rotation = { certificates: replicas.length, failed: waiting.length, seconds };
   progress.note(`${replicas.length - waiting.length} of ${replicas.length} certificates in ${seconds.toFixed(1)} s`);
-  if (code !== 0) progress.note(`cert rotate ended with ${code}: ${stderr.trim()}`);
+  if (answer === null) progress.note('cert rotate still waited for a new certificate');
+  else if (answer.code !== 0) progress.note(`cert rotate ended with ${answer.code}: ${answer.stderr.trim()}`);
 }
 
 /** The serial (hex) of the certificate in a state directory. */

@@ -1,6 +1,6 @@
 import { rolloutName } from '../declaration.ts';
 import { mistrustingCaller, robbedService, type ServiceName, spiffeIdOf, undeclaredCaller } from '../fleet.ts';
-import { type Names, readNames, readPlan, readStatus, type RolloutPlan, type RolloutStatus } from '../product-api.ts';
+import { type Names, readDrills, readNames, readPlan, readStatus, type RolloutPlan, type RolloutStatus } from '../product-api.ts';
 import { writeDownRollout } from '../rollout-facts.ts';
 import { pause, type Run } from '../run.ts';
 import { repairTrustFile } from '../trust-file.ts';
@@ -12,6 +12,9 @@ const MEASURED_AFTER_MS = 2_000;
 /** A wave that fails and was not rolled back in this time will not be. */
 const ROLLBACK_PATIENCE_MS = 12_000;
 
+/** Holds that nobody resolves: a safety of the product itself is missing. */
+const hopeless: readonly string[] = ['drain-overdue', 'drill-failed'];
+const HOLD_PATIENCE_MS = 8_000;
 /** A proxy reads a changed trust file within a second. */
 const REREAD_MS = 1_500;
 
@@ -23,6 +26,20 @@ type Repairs = { isAdmitted: boolean; unwantedAt: readonly ServiceName[]; isTrus
  * names it, and the partner's trust file is repaired once its wave has rolled itself back.
  */
 export async function runWaves(run: Run): Promise<void> {
+  const { plane, facts, progress, timeline } = run;
+  try {
+    await watchWaves(run);
+  } finally {
+    const { failures: _, ...drills } = await readDrills(plane);
+    facts.drills = drills;
+  }
+  const from = Date.now();
+  await pause(MEASURED_AFTER_MS);
+  timeline.after = { from, to: Date.now() };
+  progress.note(`${facts.paths!.proven} paths proven, ${facts.paths!.excepted} excepted, ${facts.rollbacks.length} rolled back on the way`);
+}
+
+async function watchWaves(run: Run): Promise<void> {
   const { plane, facts, progress, timeline } = run;
   await plane.run('rollout', 'start', rolloutName, '--reason', 'the fleet is declared');
   const repairs: Repairs = { isAdmitted: false, unwantedAt: [], isTrustRepaired: false, retried: 0 };
@@ -41,12 +58,10 @@ export async function runWaves(run: Run): Promise<void> {
     if (elapsed > LONGEST_MS)
       throw new Error(`the waves did not end within ${LONGEST_MS / 1000} s: ${describeStages(plan)}; ${describeHolds(run)}`);
     if (hasNoRollback(status, names, repairs)) throw new Error('the broken wave was not rolled back');
+    const stuck = facts.holds.find(({ code, from, to }) => hopeless.includes(code) && to === null && Date.now() - from > HOLD_PATIENCE_MS);
+    if (stuck !== undefined) throw new Error(`the waves are stuck: ${stuck.code} at ${stuck.endpoint}`);
     await pause(POLL_MS);
   }
-  const from = Date.now();
-  await pause(MEASURED_AFTER_MS);
-  timeline.after = { from, to: Date.now() };
-  progress.note(`${facts.paths.proven} paths proven, ${facts.paths.excepted} excepted, ${facts.rollbacks.length} rolled back on the way`);
 }
 
 /**
