@@ -10,12 +10,16 @@ import { problems } from '../src/core/problems/codes.ts';
 import { refusalReasons } from '../src/core/tls/refusal-reason.ts';
 import { serverConfigKeys } from '../src/platform/config/server-config.ts';
 import { metricTable } from '../src/platform/telemetry/metric-table.ts';
+import { routes } from '../src/protocols/admin/routes.ts';
 
 const root = join(import.meta.dirname, '..');
 const made = '<!-- Made from the code by `npm run docs -- --write`. -->';
 
+function line(cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+}
+
 function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   return [line(heading), line(heading.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
@@ -49,6 +53,18 @@ const pages: { readonly [file: string]: string } = {
     table(
       ['key', 'default', 'meaning'],
       Object.entries(serverConfigKeys).map(([key, { default: value, meaning }]) => [`\`${key}\``, value ?? 'needed', meaning]),
+    ),
+  ].join('\n\n'),
+  'docs/reference/rest.md': [
+    '# REST API',
+    'HTTPS with JSON. `Authorization: Bearer` carries a token; a role covers those that stand right of it in `admin > operator > ci`, `admin > auditor > viewer`, `operator > viewer`, `partner-manager > viewer`. A token covers all environments or some: lists are narrowed to them. Lists answer `{ "items": [] }`. Times are epoch milliseconds. Nothing is coerced, and an unknown key is refused; errors are in [error codes](errors.md).',
+    table(
+      ['route', 'role', 'what it does'],
+      Object.values(routes).map((route) => [
+        `\`${route.method} ${route.path}\``,
+        'role' in route ? route.role : `public: ${route.public}`,
+        route.summary,
+      ]),
     ),
   ].join('\n\n'),
   'docs/reference/errors.md': [
