@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import {
+  Mode,
+  Origination,
+  Protocol,
+  type ProxySettings,
+  ProxySettingsSchema,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { parseProxySettings } from './proxy-settings.ts';
+
+const at = (port: number) => ({ address: { case: 'internet' as const, value: { ip: '127.0.0.1', port } } });
+const inbound = {
+  endpointId: 'endpoint_a',
+  endpointName: 'orders',
+  listen: at(1),
+  upstream: { address: { case: 'unixPath' as const, value: '/run/orders.sock' } },
+  protocol: Protocol.HTTP,
+  anonymousMode: Mode.PERMISSIVE,
+  strangerMode: Mode.ENFORCE,
+  callers: [{ pathId: 'path_a', spiffeId: 'spiffe://acme.example/prod/a', mode: Mode.OBSERVE }],
+};
+const outbound = {
+  endpointId: 'endpoint_b',
+  endpointName: 'payments',
+  listen: at(2),
+  upstreams: [at(3), at(4)],
+  protocol: Protocol.TCP,
+  origination: Origination.MTLS,
+  serverSpiffeId: 'spiffe://acme.example/prod/payments',
+};
+
+function settings(more: MessageInitShape<typeof ProxySettingsSchema> = {}): ProxySettings {
+  const base = {
+    generation: 7n,
+    spiffeId: 'spiffe://acme.example/prod/orders',
+    trustDomain: 'acme.example',
+    inbound: [inbound],
+    outbound: [outbound],
+  };
+  return create(ProxySettingsSchema, { ...base, ...more } as MessageInitShape<typeof ProxySettingsSchema>);
+}
+
+test('parseProxySettings() reads ports, modes, callers and originations', () => {
+  const parsed = parseProxySettings(settings());
+  const [first] = parsed.inbound;
+  assert.deepEqual(
+    [first!.anonymousMode, first!.strangerMode, [...first!.callers]],
+    ['permissive', 'enforce', [['spiffe://acme.example/prod/a', 'observe']]],
+  );
+  assert.deepEqual(first!.upstream, { kind: 'unix', path: '/run/orders.sock' });
+  assert.deepEqual(parsed.outbound[0]!.origination, { kind: 'mtls', server: 'spiffe://acme.example/prod/payments' });
+});
+
+function digest(more: object): string {
+  return parseProxySettings(settings({ outbound: [{ ...outbound, ...more }] })).outbound[0]!.digest;
+}
+
+test('parseProxySettings() gives one digest to one way of speaking, and another to another', () => {
+  assert.equal(digest({}), digest({ drainMs: 9 }));
+  for (const change of [
+    { origination: Origination.PLAINTEXT },
+    { serverSpiffeId: 'spiffe://acme.example/prod/x' },
+    { upstreams: [at(3)] },
+    { tls: { groups: ['X25519'] } },
+  ]) {
+    assert.notEqual(digest({}), digest(change), JSON.stringify(Object.keys(change)));
+  }
+});
+
+const bad: readonly (readonly [string, MessageInitShape<typeof ProxySettingsSchema>])[] = [
+  ['an unset mode', { inbound: [{ ...inbound, anonymousMode: Mode.UNSPECIFIED }] }],
+  ['a mode of the future', { inbound: [{ ...inbound, strangerMode: 9 as Mode }] }],
+  ['a caller without a mode', { inbound: [{ ...inbound, callers: [{ spiffeId: 'spiffe://acme.example/prod/a' }] }] }],
+  ['a caller that is no SPIFFE ID', { inbound: [{ ...inbound, callers: [{ spiffeId: 'storefront', mode: Mode.ENFORCE }] }] }],
+  ['an unset protocol', { inbound: [{ ...inbound, protocol: Protocol.UNSPECIFIED }] }],
+  ['no address to listen at', { inbound: [{ endpointId: 'endpoint_a' }] }],
+  [
+    'a name in place of an IP',
+    { inbound: [{ ...inbound, listen: { address: { case: 'internet', value: { ip: 'localhost', port: 1 } } } }] },
+  ],
+  ['a relative socket path', { inbound: [{ ...inbound, upstream: { address: { case: 'unixPath', value: 'orders.sock' } } }] }],
+  ['one address twice', { inbound: [inbound, inbound] }],
+  ['one address for both sides', { outbound: [{ ...outbound, listen: at(1) }] }],
+  ['an unset origination', { outbound: [{ ...outbound, origination: Origination.UNSPECIFIED }] }],
+  ['mutual TLS to nobody in particular', { outbound: [{ ...outbound, serverSpiffeId: '' }] }],
+  ['one-way TLS without a name', { outbound: [{ ...outbound, origination: Origination.TLS, serverAnchors: [Uint8Array.of(1)] }] }],
+  ['one-way TLS without anchors', { outbound: [{ ...outbound, origination: Origination.TLS, serverName: 'pay.example' }] }],
+  [
+    'one-way TLS with an anchor that is no certificate',
+    { outbound: [{ ...outbound, origination: Origination.TLS, serverName: 'pay.example', serverAnchors: [Uint8Array.of(1)] }] },
+  ],
+  ['no upstream', { outbound: [{ ...outbound, upstreams: [] }] }],
+  ['TLS 1.1', { inbound: [{ ...inbound, tls: { minimumVersion: 0x0302 } }] }],
+  ['versions the wrong way round', { inbound: [{ ...inbound, tls: { minimumVersion: 0x0304, maximumVersion: 0x0303 } }] }],
+  ['a suite that is an operator of OpenSSL', { inbound: [{ ...inbound, tls: { suites: ['ALL:@SECLEVEL=0'] } }] }],
+  ['an identity that is none', { spiffeId: 'orders' }],
+];
+
+for (const [name, more] of bad) {
+  test(`parseProxySettings() refuses ${name}`, () => {
+    assert.throws(() => parseProxySettings(settings(more)), { name: 'Problem' });
+  });
+}
