@@ -263,6 +263,7 @@ test('settings that cannot be put in force change nothing', async () => {
     { inbound: [inboundTo(origin.port, 'enforce'), inboundTo(origin.port, 'enforce', { listen: loopback(taken.port) })] },
     { inbound: [inboundTo(origin.port, 'enforce', { anonymousMode: Mode.UNSPECIFIED })] },
     { inbound: [inboundTo(origin.port, 'enforce', { tls: { groups: ['no-such-group'] } as never })] },
+    { inbound: [inboundTo(origin.port, 'observe', { tls: { groups: ['no-such-group'] } as never })] },
     { inbound: [inboundTo(origin.port, 'enforce')], spiffeId: STRANGER },
   ]) {
     const answer = await lab.apply(bad);

@@ -22,6 +22,8 @@ export type HttpHop = {
   readonly isRetiring: () => boolean;
   /** Says the reason of a failure in the answer: to our own service only, never to a peer. */
   readonly explainsFailures: boolean;
+  /** How long a body may stand still where its sender, or the reader of the answer, has to act: it holds a connection to the next hop. */
+  readonly stalledMs: number;
   readonly onEnd: (end: CallEnd) => void;
 };
 
@@ -41,7 +43,10 @@ export function forwardHttp(request: IncomingMessage, response: ServerResponse, 
     call.send({ method: request.method as Dispatcher.HttpMethod, path: target, headers, body });
   if (!isChunked && (contentLength === null || contentLength === 0)) send(null);
   else if (contentLength !== null && contentLength <= MAXIMUM_HELD_OCTETS) holdBody(request, contentLength, send);
-  else send(request);
+  else {
+    boundUpload(request, response, hop.stalledMs);
+    send(request);
+  }
 }
 
 /** An answer of the proxy itself, without a body. */
@@ -56,6 +61,7 @@ class Call implements Dispatcher.DispatchHandler {
   readonly #response: ServerResponse;
   readonly #hop: HttpHop;
   #controller: Dispatcher.DispatchController | null = null;
+  #patience: NodeJS.Timeout | undefined;
   #ended = false;
 
   constructor(request: IncomingMessage, response: ServerResponse, hop: HttpHop) {
@@ -84,13 +90,17 @@ class Call implements Dispatcher.DispatchHandler {
     const headers = forwardResponseHeaders(controller.rawHeaders as Buffer[]);
     if (this.#hop.isRetiring()) headers.push('Connection', 'close');
     this.#response.sendDate = false;
-    this.#response.writeHead(statusCode, statusMessage, headers);
+    this.#response.writeHead(statusCode, REASON_PHRASE.test(statusMessage) ? statusMessage : '', headers);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#response.write(chunk)) return;
     controller.pause();
-    this.#response.once('drain', () => controller.resume());
+    this.#patience = setTimeout(() => this.#response.destroy(), this.#hop.stalledMs).unref();
+    this.#response.once('drain', () => {
+      clearTimeout(this.#patience);
+      controller.resume();
+    });
   }
 
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: Record<string, string | string[] | undefined>): void {
@@ -115,6 +125,7 @@ class Call implements Dispatcher.DispatchHandler {
   }
 
   #left(): void {
+    clearTimeout(this.#patience);
     if (this.#ended) return;
     const hadAnswer = this.#response.headersSent;
     this.#end(hadAnswer ? { kind: 'answered' } : { kind: 'left' });
@@ -133,6 +144,16 @@ function holdBody(request: IncomingMessage, length: number, onBody: (body: Buffe
   const chunks: Buffer[] = [];
   request.on('data', (chunk: Buffer) => chunks.push(chunk));
   request.on('end', () => onBody(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)));
+}
+
+/** node:http closes the connection at this timeout. */
+function boundUpload(request: IncomingMessage, response: ServerResponse, stalledMs: number): void {
+  const { socket } = request;
+  socket.setTimeout(stalledMs);
+  request.once('end', () => {
+    // Afterwards the timeout is that of an idle connection.
+    if (!response.writableFinished) socket.setTimeout(0);
+  });
 }
 
 function reasonOf(error: NodeJS.ErrnoException): RefusalReason {
@@ -155,3 +176,5 @@ function reasonOf(error: NodeJS.ErrnoException): RefusalReason {
 function ignore(): void {}
 
 const MAXIMUM_HELD_OCTETS = 16_384;
+/** RFC 9112 section 4; undici hands on what it is not, which node:http would throw at. The phrase means nothing to anybody. */
+const REASON_PHRASE = /^[\t\x20-\x7e\x80-\xff]*$/;

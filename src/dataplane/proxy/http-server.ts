@@ -29,7 +29,7 @@ export function makeHttpFeed(handlers: HttpServerHandlers): HttpFeed {
     insecureHTTPParser: false,
     requireHostHeader: true,
     // Any other offer, such as h2c, may be left unanswered (RFC 9110 section 7.8): the call goes on as HTTP/1.1.
-    shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+    shouldUpgradeCallback: (request) => request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket',
   });
   server.on('request', (request, response) => handlers.onRequest(request, response));
   server.on('upgrade', (request, stream, head) => handlers.onUpgrade(request, stream, head));

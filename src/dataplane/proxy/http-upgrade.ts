@@ -17,7 +17,8 @@ export function forwardUpgrade(request: IncomingMessage, near: Duplex, head: Buf
   response.on('finish', () => near.end());
   near.on('error', () => near.destroy());
   const forwarded = forwardRequestHeaders(request.rawHeaders, hop.stripIdentity);
-  if (forwarded.kind === 'malformed' || forwarded.isChunked || forwarded.contentLength !== null) {
+  const target = request.url ?? '';
+  if (forwarded.kind === 'malformed' || forwarded.isChunked || forwarded.contentLength !== null || !target.startsWith('/')) {
     forwardHttp(request, response, hop);
     return;
   }
@@ -29,7 +30,7 @@ export function forwardUpgrade(request: IncomingMessage, near: Duplex, head: Buf
   near.on('close', () => end({ kind: 'left' }));
   const options = {
     method: 'GET' as const,
-    path: request.url ?? '/',
+    path: target,
     headers: [...forwarded.headers, ...hop.addedHeaders],
     upgrade: 'websocket',
   };

@@ -22,6 +22,7 @@ export function makeInboundCalls(options: InboundCallsOptions): HttpFeed {
     onRequest(request, response) {
       const connection = connectionOf(request.socket);
       if (connection === undefined) return void request.socket.destroy();
+      if (connection.calls >= MAXIMUM_PIPELINED) return void cutGreedy(deps, connection);
       const verdict = admitCall(options, connection);
       if (verdict === null) return refuseCall(response, 403, true);
       connection.beginCall();
@@ -58,6 +59,12 @@ function admitCall({ deps, settings }: InboundCallsOptions, connection: Receiver
   return null;
 }
 
+/** Without this bound one connection could take every connection to the service, and fill the memory with calls that wait for one. */
+function cutGreedy(deps: PortDeps, connection: ReceiverConnection): void {
+  connection.socket.destroy();
+  countCall(deps, connection, { kind: 'failed', reason: 'limit-exceeded' }, ACCEPTED);
+}
+
 function hopOf({ deps, upstream }: InboundCallsOptions, connection: ReceiverConnection, verdict: Verdict): HttpHop {
   const begunAt = performance.now();
   return {
@@ -66,6 +73,7 @@ function hopOf({ deps, upstream }: InboundCallsOptions, connection: ReceiverConn
     stripIdentity: true,
     isRetiring: () => connection.isRetiring || deps.clock.now() >= connection.retireAt,
     explainsFailures: false,
+    stalledMs: deps.limits.stalledMs,
     onEnd(end) {
       if (end.kind !== 'left') countCall(deps, connection, end, verdict);
       else if (performance.now() - begunAt > PATIENT_MS) countCall(deps, connection, { kind: 'failed', reason: 'timeout' }, verdict);
@@ -101,3 +109,5 @@ function refusalFacts({ endpointName }: InboundSettings, connection: ReceiverCon
 const ACCEPTED: Verdict = { kind: 'accept' };
 /** A caller that leaves sooner changed its mind; one that leaves later gave up waiting. */
 const PATIENT_MS = 2_000;
+/** Hardly a client pipelines at all, and those that do send a few calls ahead. */
+const MAXIMUM_PIPELINED = 32;

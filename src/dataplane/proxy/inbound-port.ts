@@ -8,8 +8,7 @@ import { dialPlain } from './dial.ts';
 import { makeInboundCalls } from './inbound-calls.ts';
 import { type PortDeps, recordRefusal } from './port-deps.ts';
 import { isProbe, judgeConnection, modeFor } from './judge-connection.ts';
-import { judgeChain } from './kept-verdicts.ts';
-import { callerOf, type Peer, plaintextPeer } from './peer.ts';
+import { callerOf, type Peer, plaintextPeer, type ProvedIdentity } from './peer.ts';
 import type { ListeningPort } from './port.ts';
 import { answerProbe } from './probe-answer.ts';
 import type { InboundSettings } from './proxy-settings.ts';
@@ -28,9 +27,12 @@ type Newcomer = { readonly socket: Socket; readonly remote: string };
 export class InboundPort implements ListeningPort {
   readonly #deps: PortDeps;
   readonly #http: HttpFeed;
+  /** Every socket from its arrival on, and those that were admitted. */
+  readonly #sockets = new Set<Socket>();
   readonly #connections = new Map<Socket, ReceiverConnection>();
   #settings: InboundSettings;
   #upstream: Upstream;
+  #retiresAt: number | null = null;
 
   constructor(deps: PortDeps, settings: InboundSettings) {
     this.#deps = deps;
@@ -64,6 +66,8 @@ export class InboundPort implements ListeningPort {
   accept(socket: Socket): void {
     const newcomer = { socket, remote: `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}` };
     socket.on('error', () => socket.destroy());
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
     const { protocol, anonymousMode } = this.#settings;
     const mayBeServerFirst = protocol === 'tcp' && anonymousMode !== 'enforce';
     const { limits } = this.#deps;
@@ -72,9 +76,13 @@ export class InboundPort implements ListeningPort {
   }
 
   async retire(withinMs: number): Promise<void> {
+    this.#retiresAt = performance.now() + withinMs;
     for (const connection of this.#connections.values()) connection.retire(withinMs);
-    const closed = [...this.#connections.keys()].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    // Who is still shaking hands is admitted and gets its answer, too.
+    const closed = [...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    const timer = setTimeout(() => this.#sockets.forEach((socket) => socket.destroy()), withinMs);
     await Promise.all(closed);
+    clearTimeout(timer);
     await this.#upstream.retire(withinMs);
     this.#http.close();
   }
@@ -120,8 +128,7 @@ export class InboundPort implements ListeningPort {
       this.#refuse(newcomer, { ...plaintextPeer, channel: 'tls', offence: 'tls-version' }, 'tls-version', first);
       return;
     }
-    const { contexts } = live;
-    contexts.terminatorFor({ policy, protocol, legacy }).accept(newcomer.socket, (handshake: Handshake) => {
+    live.contexts.terminatorFor({ policy, protocol, legacy }).accept(newcomer.socket, (handshake: Handshake) => {
       if (handshake.kind === 'failed') {
         this.#fail(newcomer, handshake.reason, first, handshake.detail);
         return;
@@ -185,6 +192,7 @@ export class InboundPort implements ListeningPort {
       outcome: verdict.kind === 'accept' ? 'accepted' : 'would-refuse',
       reason: verdict.kind === 'accept' ? null : verdict.reason,
     });
+    if (this.#retiresAt !== null) connection.retire(Math.max(0, this.#retiresAt - performance.now()));
     this.#connections.set(socket, connection);
     table.add(connection);
     socket.once('close', () => {
@@ -201,7 +209,7 @@ export class InboundPort implements ListeningPort {
     const { peer, identity } = connection;
     const now = clock.now();
     const settings = this.#settings;
-    if (cause === 'trust' && identity !== null && judgeChain(now, live.contexts.trust, 'client', identity.path).kind === 'unproved') {
+    if (cause === 'trust' && identity !== null && !this.#isProvedStill(identity)) {
       connection.retire(settings.drainMs);
       return;
     }
@@ -216,6 +224,13 @@ export class InboundPort implements ListeningPort {
       return;
     }
     connection.drain(settings.drainMs);
+  }
+
+  /** Under the trust bundle of now; judged once for all connections of one certificate. */
+  #isProvedStill({ path }: ProvedIdentity): boolean {
+    const { live, kept, clock } = this.#deps;
+    const presented = { leaf: path[0]!, readChain: () => path, resumed: false, usage: 'client' } as const;
+    return kept.judge(clock.now(), live.contexts.trust, presented).kind === 'proved';
   }
 
   /** A connection whose beginning broke: refused where nobody unproved is let in, else a failure. The peer sees a close. */

@@ -58,9 +58,11 @@ function only(which: 'anonymous' | 'stranger' | 'friend'): InboundRules {
   return rules({ anonymous: 'permissive', stranger: 'permissive', friend: 'permissive', [which]: 'enforce' });
 }
 
+function refused(peer: Peer, which: 'anonymous' | 'stranger' | 'friend', revoked = emptyRevokedIndex): boolean {
+  return judgeConnection(NOW, peer, only(which), revoked).kind === 'refuse';
+}
+
 test('judgeConnection() takes the mode of the path for a proved caller, of strangers for others, and the anonymous mode for the rest', () => {
-  const refused = (peer: Peer, which: 'anonymous' | 'stranger' | 'friend', revoked = emptyRevokedIndex): boolean =>
-    judgeConnection(NOW, peer, only(which), revoked).kind === 'refuse';
   assert.deepEqual([refused(proved(friend), 'friend', revokedLeaf), refused(proved(friend), 'anonymous', revokedLeaf)], [true, false]);
   assert.deepEqual([refused(proved(stranger), 'stranger'), refused(proved(stranger), 'anonymous')], [true, false]);
   assert.deepEqual([refused(plaintextPeer, 'anonymous'), refused(plaintextPeer, 'stranger')], [true, false]);

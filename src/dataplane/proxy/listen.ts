@@ -1,4 +1,4 @@
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, lstat, rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Problem } from '../../core/problems/problem.ts';
 import { type Address, formatAddress } from './address.ts';
@@ -41,8 +41,12 @@ export async function listen({ address, fd, onConnection }: ListenOptions): Prom
   return { address: boundAddress(server, address), close: () => void server.close() };
 }
 
-/** A socket file that nobody answers at is left over from a crash. @throws state-conflict when somebody does */
+/** A socket file that nobody answers at is left over from a crash. @throws state-conflict when somebody does, or it is no socket */
 async function clearStalePath(path: string): Promise<void> {
+  const facts = await lstat(path).catch(() => null);
+  if (facts === null) return;
+  // Settings that name a file by mistake must not delete it.
+  if (!facts.isSocket()) throw new Problem('state-conflict', `Cannot listen at unix:${path}: something else than a socket is there`);
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = connect({ path }, () => resolve(true));
   socket.on('error', () => resolve(false));

@@ -96,6 +96,7 @@ export class OutboundPort implements ListeningPort {
       stripIdentity: false,
       isRetiring: () => this.#isRetiring,
       explainsFailures: true,
+      stalledMs: this.#deps.limits.stalledMs,
       onEnd: (end) => {
         if (end.kind === 'answered') this.#count('call', 'accepted', null);
         else if (end.kind === 'failed') this.#count('call', 'failed', end.reason);

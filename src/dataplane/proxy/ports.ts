@@ -12,12 +12,13 @@ type OpenPort = { readonly listener: Listener; handler: InboundPort | OutboundPo
 /** The listening sockets of the proxy and what stands behind each. A change closes nothing that stays. */
 export class Ports {
   readonly #deps: PortDeps;
-  readonly #inherited: ReadonlyMap<string, number>;
+  /** Each is used once: closing a listener closes its descriptor. */
+  readonly #inherited: Map<string, number>;
   readonly #open = new Map<string, OpenPort>();
 
   constructor(deps: PortDeps, inherited: ReadonlyMap<string, number>) {
     this.#deps = deps;
-    this.#inherited = inherited;
+    this.#inherited = new Map(inherited);
   }
 
   /**
@@ -89,9 +90,11 @@ export class Ports {
   async #bind(bound: Map<string, OpenPort>, address: Address, handler: InboundPort | OutboundPort): Promise<void> {
     const key = formatAddress(address);
     const open = { handler } as { listener: Listener; handler: InboundPort | OutboundPort };
-    open.listener = await listen({ address, fd: this.#inherited.get(key), onConnection: (socket) => open.handler.accept(socket) });
+    const fd = this.#inherited.get(key);
+    open.listener = await listen({ address, fd, onConnection: (socket) => open.handler.accept(socket) });
+    this.#inherited.delete(key);
     bound.set(key, open);
-    this.#deps.log('info', 'port opened', { address: key, inherited: this.#inherited.has(key) });
+    this.#deps.log('info', 'port opened', { address: key, inherited: fd !== undefined });
   }
 
   #switchInbound(key: string, settings: InboundPort['settings']): void {

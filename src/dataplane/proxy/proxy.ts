@@ -20,7 +20,7 @@ import { type InboundSettings, type ParsedSettings, parseProxySettings } from '.
 import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
 import { shakeOwnHand } from './self-handshake.ts';
 import { ServedCertificates } from './served-certificates.ts';
-import { TlsContexts } from './tls-contexts.ts';
+import { type TerminatorKind, TlsContexts } from './tls-contexts.ts';
 import { parseTrust, type Trust, trustOf } from './trust.ts';
 
 export type ProxyOptions = {
@@ -81,14 +81,14 @@ export class Proxy {
       const settings = parseProxySettings(wire);
       if (settings.spiffeId !== this.#live.spiffeId)
         throw new Problem('input-invalid', `Cannot use settings: they are for ${settings.spiffeId}`);
-      const served = await this.#tryHandshakes(settings.inbound, this.#live.contexts, isLastGood);
+      for (const kind of kindsOf(settings.inbound)) makeTerminators(this.#live.contexts, kind);
+      if (!isLastGood) await this.#tryHandshakes(settings.inbound, this.#live.contexts);
       await this.#ports.apply(settings, this.#serverTrust(), () => {
         this.#settings = settings;
         this.#live.generation = settings.generation;
       });
-      this.#served.keep(settings.inbound.map(({ endpointId }) => endpointId));
-      served();
       this.#table.rejudgeAll('settings');
+      await this.#lookAtServed();
       this.#log('info', 'settings in force', {
         generation: settings.generation.toString(),
         inbound: settings.inbound.length,
@@ -107,6 +107,7 @@ export class Proxy {
       this.#live.contexts = new TlsContexts(this.#live.contexts.credential, trust);
       this.#ports.renewWays(this.#serverTrust());
       this.#table.rejudgeAll('trust');
+      await this.#lookAtServed();
       this.#log('info', 'trust bundle in force', { sequence: bundle.sequence.toString(), digest: trust.digest });
       return ACCEPTED;
     });
@@ -128,10 +129,10 @@ export class Proxy {
   async applyIdentity(identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey'>): Promise<void> {
     await this.#inOrder(async () => {
       const contexts = new TlsContexts(openCredential(identity), this.#live.contexts.trust);
-      const served = await this.#tryHandshakes(this.#settings?.inbound ?? [], contexts, false);
+      await this.#tryHandshakes(this.#settings?.inbound ?? [], contexts);
       this.#live.contexts = contexts;
-      served();
       this.#ports.renewWays(this.#serverTrust());
+      await this.#lookAtServed();
       this.#log('info', 'certificate in force', {
         serial: contexts.credential.leaf.serialHex,
         notAfter: contexts.credential.leaf.notAfter,
@@ -172,26 +173,30 @@ export class Proxy {
     return this.#serverAnchors === null ? trust : trustOf(trust.trustDomain, this.#serverAnchors, []);
   }
 
-  /** Shakes hands once for each kind of port. Returns what notes the served certificates, to be called when they are in force. */
-  async #tryHandshakes(inbound: readonly InboundSettings[], contexts: TlsContexts, mayFail: boolean): Promise<() => void> {
-    const seen: (() => void)[] = [];
-    const groups = Map.groupBy(inbound, ({ tls, protocol }) => `${tls.digest} ${protocol}`);
-    for (const ports of groups.values()) {
-      const { tls: policy, protocol } = ports[0]!;
+  /** A handshake for each kind of port that speaks TLS, before anything is changed. @throws state-conflict */
+  async #tryHandshakes(inbound: readonly InboundSettings[], contexts: TlsContexts): Promise<void> {
+    for (const kind of kindsOf(inbound)) {
       try {
-        const identity = await shakeOwnHand(this.#clock.now(), contexts, { policy, protocol, legacy: false });
-        seen.push(() =>
-          this.#served.saw(
-            ports.map(({ endpointId }) => endpointId),
-            identity,
-          ),
-        );
+        await shakeOwnHand(this.#clock.now(), contexts, kind);
       } catch (error) {
-        if (!mayFail && ports.some(speaksTls)) throw error;
-        this.#log('warn', 'own certificate cannot be served', { endpoints: ports.map(({ endpointName }) => endpointName), error });
+        // In observe a port serves plaintext whatever becomes of its certificate.
+        if (kind.ports.some(speaksTls)) throw error;
       }
     }
-    return () => seen.forEach((note) => note());
+  }
+
+  /** Sees by a handshake with what is in force which certificate each endpoint serves. */
+  async #lookAtServed(): Promise<void> {
+    const inbound = this.#settings?.inbound ?? [];
+    this.#served.keep(inbound.map(({ endpointId }) => endpointId));
+    for (const kind of kindsOf(inbound)) {
+      const endpointIds = kind.ports.map(({ endpointId }) => endpointId);
+      try {
+        this.#served.saw(endpointIds, await shakeOwnHand(this.#clock.now(), this.#live.contexts, kind));
+      } catch (error) {
+        this.#log('warn', 'own certificate cannot be served', { endpointIds, error });
+      }
+    }
   }
 
   async #change(change: () => Promise<Acknowledgement>): Promise<Acknowledgement> {
@@ -210,9 +215,31 @@ export class Proxy {
   }
 }
 
-/** In observe a port serves plaintext whatever becomes of its certificate. */
+/** Both are made before any connection wants them, so that a policy which OpenSSL does not take is never in force. @throws input-invalid */
+function makeTerminators(contexts: TlsContexts, kind: TerminatorKind): void {
+  try {
+    for (const legacy of [false, true]) contexts.terminatorFor({ ...kind, legacy });
+  } catch (error) {
+    throw new Problem(
+      'input-invalid',
+      `Cannot use TLS policy: ${(error as Error).message}, expected groups and suites that OpenSSL knows`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
 function speaksTls({ anonymousMode, strangerMode, callers }: InboundSettings): boolean {
   return [anonymousMode, strangerMode, ...callers.values()].some((mode) => mode !== 'observe');
+}
+
+/** Ports of one policy and protocol share a terminator, so one handshake speaks for all of them. */
+function kindsOf(inbound: readonly InboundSettings[]): (TerminatorKind & { readonly ports: readonly InboundSettings[] })[] {
+  return [...Map.groupBy(inbound, ({ tls, protocol }) => `${tls.digest} ${protocol}`).values()].map((ports) => {
+    const { tls: policy, protocol } = ports[0]!;
+    return { policy, protocol, legacy: false, ports };
+  });
 }
 
 const DEFAULT_TELEMETRY_MS = 1_000;

@@ -68,6 +68,11 @@ export class ReceiverConnection implements OpenConnection {
     return this.#calls === 0;
   }
 
+  /** Calls under way; more than one where the caller pipelines (RFC 9112 section 9.3.2). */
+  get calls(): number {
+    return this.#calls;
+  }
+
   get isRetiring(): boolean {
     return this.#state !== 'open';
   }

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { constants, createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createServer, type TLSSocket } from 'node:tls';
@@ -68,6 +68,8 @@ function makeTerminator(credential: Credential, trust: Trust, { policy, protocol
     ca: trust.anchors.map(({ der }) => encodePem('CERTIFICATE', der)),
     requestCert: true,
     rejectUnauthorized: false,
+    // The verdict is on the first handshake: in TLS 1.2 a second one could show another certificate after it (RFC 5746 section 5).
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     ...(protocol === 'http' ? { ALPNProtocols: ['http/1.1'] } : {}),
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     ticketKeys,
