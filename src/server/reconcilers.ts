@@ -3,6 +3,7 @@ import { reconcileAuthorities } from '../control/ca/reconcile.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
 import { listServices } from '../control/inventory/store.ts';
 import { reconcile as reconcileRollouts } from '../control/rollouts/reconcile.ts';
+import { readLatchedEndpoints } from '../control/rollouts/store.ts';
 import { reconcile as reconcileScans } from '../control/scans/reconcile.ts';
 import { pruneTelemetry } from '../control/telemetry/prune-telemetry.ts';
 import { MINUTE_MS, SECOND_MS } from '../core/time/instant.ts';
@@ -38,7 +39,11 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
     },
     {
       name: 'fleet',
-      run: () => reconcileSettings({ database, trustDomain: config.trustDomain, changed: signals.settings }, clock.now()),
+      run: () =>
+        reconcileSettings(
+          { database, trustDomain: config.trustDomain, readLatched: readLatchedEndpoints, changed: signals.settings },
+          clock.now(),
+        ),
       wakes: [signals.inventory, signals.modes],
       intervalMs: SECOND_MS,
     },

@@ -11,6 +11,7 @@ import { listDeclaredProxies, listEndpoints, listPaths } from '../../src/control
 import { makeFleetPort } from '../../src/control/rollouts/make-fleet-port.ts';
 import { readEndpointsAwaitingDrills } from '../../src/control/rollouts/read-rollout.ts';
 import { reconcile, type RolloutDeps } from '../../src/control/rollouts/reconcile.ts';
+import { readLatchedEndpoints } from '../../src/control/rollouts/store.ts';
 import { ingestReport, openTelemetryIngest } from '../../src/control/telemetry/ingest-report.ts';
 import { drillReasons, type DrillRunKind, POSITIVE_DRILL } from '../../src/core/findings/drill-kind.ts';
 import { parseTrustDomain } from '../../src/core/identity/trust-domain.ts';
@@ -169,7 +170,7 @@ export async function openSimulatedFleet(url: string, declarations: string) {
       if (restart) ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signal });
       await runProxies();
       await Promise.all(Array.from({ length: reconcilers }, () => reconcile({ ...deps }, now)));
-      await reconcileSettings({ database, trustDomain: place.trustDomain, changed: signal }, now);
+      await reconcileSettings({ database, trustDomain: place.trustDomain, readLatched: readLatchedEndpoints, changed: signal }, now);
       await runDrills();
     },
     async pathModes(): Promise<Record<string, string>> {
@@ -181,11 +182,23 @@ export async function openSimulatedFleet(url: string, declarations: string) {
         .execute();
       const paths = new Map((await listPaths(queries, '*')).map((path) => [path.id as string, path]));
       return Object.fromEntries(
-        modes.map((mode) => {
-          const path = paths.get(mode.path_id)!;
-          return [`${path.caller.split('/').at(-1)}>${names.get(path.endpointId)}`, `${mode.receiver_mode} ${mode.origination}`];
+        modes.flatMap((mode): [string, string][] => {
+          const path = paths.get(mode.path_id);
+          // The modes of a path that is gone stay behind.
+          if (path === undefined) return [];
+          return [[`${path.caller.split('/').at(-1)}>${names.get(path.endpointId)}`, `${mode.receiver_mode} ${mode.origination}`]];
         }),
       );
+    },
+    /** What the settings say of whom the endpoint refuses. */
+    async inboundModes(name: string): Promise<{ readonly anonymous: Mode; readonly stranger: Mode; readonly callers: readonly Mode[] }> {
+      const endpoint = (await listEndpoints(queries, '*')).find((known) => known.name === name)!;
+      const proxy = (await listDeclaredProxies(queries, '*')).find(({ inbound }) =>
+        inbound.some(({ endpointId }) => endpointId === endpoint.id),
+      )!;
+      const { inbound } = fromBinary(ProxySettingsSchema, (await readSettings(queries, proxy.id))!.octets);
+      const { anonymousMode, strangerMode, callers } = inbound.find(({ endpointId }) => endpointId === endpoint.id)!;
+      return { anonymous: anonymousMode, stranger: strangerMode, callers: callers.map(({ mode }) => mode) };
     },
     [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
   };

@@ -34,6 +34,8 @@ export type FleetView = {
   /** Sorted by caller. */
   readonly pathsByEndpoint: ReadonlyMap<EntityId<'endpoint'>, readonly PathRecord[]>;
   readonly modes: ReadonlyMap<EntityId<'path'>, ModeOfPath>;
+  /** Endpoints that were proven once. */
+  readonly latched: ReadonlySet<EntityId<'endpoint'>>;
   /** By environment and name. */
   readonly policies: ReadonlyMap<string, Policy>;
   readonly renewalEpochs: ReadonlyMap<EntityId<'proxy'>, number>;
@@ -74,7 +76,7 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, { endpointId, liste
   const endpoint = view.endpoints.get(endpointId)!;
   const policy = policyOf(view, endpoint);
   const paths = view.pathsByEndpoint.get(endpointId) ?? [];
-  const weakest = wireModes[endpointModeOf(paths, view.modes)];
+  const weakest = wireModes[modeOfEndpoint(view, endpointId)];
   return create(InboundSchema, {
     endpointId,
     endpointName: endpoint.name,
@@ -83,7 +85,7 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, { endpointId, liste
     protocol: wireProtocols[endpoint.protocol],
     anonymousMode: weakest,
     strangerMode: weakest,
-    callers: paths.filter(({ allowed }) => allowed).map((path) => compileCaller(view, paths, path)),
+    callers: paths.filter(({ allowed }) => allowed).map((path) => compileCaller(view, path)),
     tls: compileTlsPolicy(policy),
     drainMs: policy.drainMs,
     probeSpiffeId: probeSpiffeId(view.trustDomain, proxy.environment),
@@ -91,8 +93,8 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, { endpointId, liste
 }
 
 /** A caller that the rollout does not know yet meets what the endpoint already is: a new caller weakens nobody's protection. */
-function compileCaller(view: FleetView, paths: readonly PathRecord[], path: PathRecord): CallerRule {
-  const mode = view.modes.get(path.id)?.receiverMode ?? endpointModeOf(paths, view.modes);
+function compileCaller(view: FleetView, path: PathRecord): CallerRule {
+  const mode = view.modes.get(path.id)?.receiverMode ?? modeOfEndpoint(view, path.endpointId);
   return create(CallerRuleSchema, { pathId: path.id, spiffeId: path.caller, mode: wireModes[mode] });
 }
 
@@ -117,13 +119,20 @@ function compileOutbound(view: FleetView, proxy: ProxyRecord, { endpointId, list
   }
   return create(OutboundSchema, {
     ...common,
-    origination: wireOriginations[originationOf(view, paths, path)],
+    origination: wireOriginations[originationOf(view, path)],
     serverSpiffeId: view.services.get(endpoint.serviceId)!.spiffeId,
   });
 }
 
-function originationOf(view: FleetView, paths: readonly PathRecord[], path: PathRecord): Origination {
-  return view.modes.get(path.id)?.origination ?? (endpointModeOf(paths, view.modes) === 'enforce' ? 'mtls' : 'plaintext');
+function originationOf(view: FleetView, path: PathRecord): Origination {
+  return view.modes.get(path.id)?.origination ?? (modeOfEndpoint(view, path.endpointId) === 'enforce' ? 'mtls' : 'plaintext');
+}
+
+/** An endpoint that was proven and lost its last known path stays shut: to take a caller away opens it to nobody. */
+function modeOfEndpoint({ pathsByEndpoint, modes, latched }: FleetView, endpointId: EntityId<'endpoint'>): Mode {
+  const paths = pathsByEndpoint.get(endpointId) ?? [];
+  if (latched.has(endpointId) && !paths.some(({ id }) => modes.has(id))) return 'enforce';
+  return endpointModeOf(paths, modes);
 }
 
 function compileAddress(text: string): SocketAddress {

@@ -91,7 +91,8 @@ async function openFleet(url: string): Promise<Fleet> {
   const idOf = async (proxy: string) => (await findDeclaredProxy(queries, 'test', proxy))!.id;
   return {
     ...inventory,
-    reconcile: () => reconcileSettings({ database, trustDomain: place.trustDomain, changed: signal }, clock.now()),
+    reconcile: () =>
+      reconcileSettings({ database, trustDomain: place.trustDomain, readLatched: async () => new Set(), changed: signal }, clock.now()),
     idOf,
     settingsOf: async (proxy) => fromBinary(ProxySettingsSchema, (await readSettings(queries, await idOf(proxy)))!.octets),
     pathTo: async (name) => {

@@ -1,4 +1,5 @@
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { Queries } from '../../platform/db/database.ts';
@@ -19,18 +20,23 @@ import {
   upsertSettings,
 } from './store.ts';
 
+export type ReconcileDeps = {
+  readonly database: AuditedDatabase;
+  readonly trustDomain: TrustDomain;
+  /** Endpoints that were proven once, by the rollouts' own record. */
+  readonly readLatched: (queries: Queries) => Promise<ReadonlySet<EntityId<'endpoint'>>>;
+  readonly changed: Signal;
+};
+
 /**
  * Brings every proxy's settings to what inventory, policies, modes and renewals say now. A proxy whose content did not change keeps
  * its generation. Without a change since the last time nothing but the two revisions is read.
  * @returns how many proxies got a new generation, or lost their settings
  */
-export async function reconcileSettings(
-  deps: { readonly database: AuditedDatabase; readonly trustDomain: TrustDomain; readonly changed: Signal },
-  now: Instant,
-): Promise<number> {
-  const { database, trustDomain } = deps;
+export async function reconcileSettings(deps: ReconcileDeps, now: Instant): Promise<number> {
+  const { database } = deps;
   if (await isSettled(database.queries)) return 0;
-  const changed = await database.commit((unit) => compileAll(unit, trustDomain, now));
+  const changed = await database.commit((unit) => compileAll(unit, deps, now));
   if (changed > 0) deps.changed.notify();
   return changed;
 }
@@ -46,11 +52,11 @@ export async function readSettledRevision(queries: Queries): Promise<string | nu
   return compiledFrom === revisionText(await readInventoryRevision(queries), value) ? compiledFrom : null;
 }
 
-async function compileAll(unit: AuditedUnit, trustDomain: TrustDomain, now: Instant): Promise<number> {
+async function compileAll(unit: AuditedUnit, deps: ReconcileDeps, now: Instant): Promise<number> {
   const { queries } = unit;
   const revision = revisionText(await readInventoryRevision(queries), (await readFleetRevision(queries)).value);
   const proxies = await listDeclaredProxies(queries, '*');
-  const view = await readView(queries, trustDomain);
+  const view = await readView(queries, deps);
   const held = new Map((await listSettings(queries, '*')).map((settings) => [settings.proxyId, settings]));
   const changed: Changed[] = [];
   for (const proxy of proxies) changed.push(...(await compileOne(queries, view, proxy, held.get(proxy.id) ?? null, now)));
@@ -85,7 +91,7 @@ async function compileOne(
 }
 
 /** A fixed number of queries, whatever the fleet's size. */
-async function readView(queries: Queries, trustDomain: TrustDomain): Promise<FleetView> {
+async function readView(queries: Queries, { trustDomain, readLatched }: ReconcileDeps): Promise<FleetView> {
   const services = await listServices(queries, '*');
   const endpoints = await listEndpoints(queries, '*');
   const paths = (await listPaths(queries, '*')).toSorted(byCaller);
@@ -97,6 +103,7 @@ async function readView(queries: Queries, trustDomain: TrustDomain): Promise<Fle
     endpoints: new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])),
     pathsByEndpoint: Map.groupBy(paths, ({ endpointId }) => endpointId),
     modes: new Map(modes.map((mode) => [mode.pathId, mode])),
+    latched: await readLatched(queries),
     policies: new Map(policies.map(({ environment, name, policy }) => [`${environment}/${name}`, policy])),
     renewalEpochs: await readRenewalEpochs(queries),
   };
@@ -125,6 +132,6 @@ function byCaller(a: PathRecord, b: PathRecord): number {
 }
 
 /** Raised whenever `compileSettings` gives other octets for the same view, so that an upgrade compiles anew. */
-const COMPILER_VERSION = 1;
+const COMPILER_VERSION = 2;
 /** A leaf of the log is at most 64 KiB (C2SP tlog-tiles); one proxy takes some 140 octets. */
 const MAXIMUM_LOGGED = 200;

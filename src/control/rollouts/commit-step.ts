@@ -1,5 +1,5 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import { applyMove, originationOf, type PathState, receiverModeOf } from '../../core/rollout/path-state.ts';
+import { applyMove, originationOf, type PathMove, type PathState, receiverModeOf } from '../../core/rollout/path-state.ts';
 import type { PlannedStep } from '../../core/rollout/planned-step.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
@@ -60,11 +60,16 @@ export async function commitStep(
       parent: step.parent,
       kind: step.kind,
       wave: step.wave,
-      moves: toJson(step.moves.map((move) => ({ ...move, reasons: undefined }))),
+      moves: toJson(step.moves.map(describeMove)),
       reasons: toJson(step.reasons.slice(0, MAX_AUDITED_REASONS)),
     },
   });
   return stepId;
+}
+
+/** A person stands in a leaf as the actor alone, by a hash that can be made meaningless; a weakening names the person again. */
+function describeMove(move: PathMove): unknown {
+  return { ...move, reasons: undefined, ...(move.kind === 'weaken' ? { weakening: { ...move.weakening, by: undefined } } : {}) };
 }
 
 /** Plain data as the log wants it: absent fields are absent. */

@@ -2,12 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { openSimulatedFleet, operator } from '../../../test/support/simulated-fleet.ts';
+import { Mode } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { DAY_MS } from '../../core/time/instant.ts';
 import { readRolloutPlan, readRolloutStatus } from './read-rollout.ts';
 import { retryRollout } from './retry-rollout.ts';
 import { pauseRollout, startRollout } from './set-status.ts';
 import { weakenPath } from './weaken-path.ts';
 
+const TO_ORDERS = '{endpoint: orders, listen: "127.0.0.1:7101"}';
+const TO_PAYMENTS = '{endpoint: payments, listen: "127.0.0.1:7102"}';
 const order = { environment: 'prod', name: 'all', reason: 'test' };
 
 /** Shop calls orders and payments, orders calls payments; one replica each. */
@@ -198,6 +201,43 @@ forEachDatabase('control/rollouts', (newUrl) => {
     await fleet.until(allEnforced);
     for (let second = 0; second < 10; second++) await fleet.second();
     assert.equal((await fleet.status()).waves[0]!.stages.proven, 1);
+    assert.deepEqual([fleet.seen.failed, fleet.seen.refused], [0, 0]);
+  });
+
+  test('the leaf of a weakening names no person in clear', async () => {
+    await using fleet = await open(await newUrl());
+    await fleet.start();
+    await fleet.until(allEnforced);
+    const { waves } = await fleet.status();
+    const asked = {
+      environment: 'prod',
+      pathId: waves[0]!.paths[0]!,
+      to: 'permissive',
+      until: fleet.now() + 5_000,
+      reason: 'upgrade',
+    } as const;
+    await weakenPath(fleet.deps, asked, { kind: 'person', name: 'Grace Hopper' }, fleet.now());
+    const entry = fleet.entries.findLast(({ type, data }) => type === 'rollout.step' && data['kind'] === 'weaken')!;
+    assert.match(JSON.stringify(entry.data), /"until":\d+/);
+    assert.doesNotMatch(JSON.stringify(entry.data), /Grace/);
+  });
+
+  test('a proven endpoint that loses its last caller opens to nobody, and the next caller is enforced from its first call', async () => {
+    await using fleet = await open(await newUrl());
+    await fleet.start();
+    await fleet.until(allEnforced);
+    for (let second = 0; second < 10; second++) await fleet.second();
+    const callers = [endpoint('orders', 8101, 'standard', ['shop']), proxy('shop', '', `outbound: [${TO_ORDERS}, ${TO_PAYMENTS}]`)];
+    const none = [endpoint('orders', 8101, 'standard', []), proxy('shop', '', `outbound: [${TO_PAYMENTS}]`)];
+    await fleet.apply(none.join('\n---\n'));
+    for (let second = 0; second < 3; second++) await fleet.second();
+    assert.deepEqual(await fleet.inboundModes('orders'), { anonymous: Mode.ENFORCE, stranger: Mode.ENFORCE, callers: [] });
+    await fleet.apply(callers.join('\n---\n'));
+    for (let second = 0; second < 10; second++) {
+      await fleet.second();
+      assert.deepEqual(await fleet.inboundModes('orders'), { anonymous: Mode.ENFORCE, stranger: Mode.ENFORCE, callers: [Mode.ENFORCE] });
+    }
+    assert.equal((await fleet.pathModes())['shop>orders'], 'enforce mtls');
     assert.deepEqual([fleet.seen.failed, fleet.seen.refused], [0, 0]);
   });
 

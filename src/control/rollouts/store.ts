@@ -143,6 +143,17 @@ export async function readPathStates(
   }));
 }
 
+/** Endpoints of which a path was proven once, also where that path is gone from the inventory. */
+export async function readLatchedEndpoints(queries: Queries): Promise<ReadonlySet<EntityId<'endpoint'>>> {
+  const rows = await tables(queries)
+    .selectFrom('rollout_paths')
+    .select('endpoint_id')
+    .distinct()
+    .where('latched_at', 'is not', null)
+    .execute();
+  return new Set(rows.map((row) => row.endpoint_id));
+}
+
 export async function putPathStates(queries: Queries, rollout: RolloutRecord, states: readonly PathState[]): Promise<void> {
   for (let at = 0; at < states.length; at += CHUNK_ROWS) {
     const rows = states.slice(at, at + CHUNK_ROWS).map((state) => ({

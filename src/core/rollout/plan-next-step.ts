@@ -26,7 +26,7 @@ export function planNextStep(now: Instant, state: RolloutState, facts: RolloutFa
   const enforcement = planEnforcement(now, view);
   const urgent = [origination, enforcement].find((lane) => lane.kind === 'step' && lane.step.kind === 'roll-back');
   const waits: Reason[] = [];
-  for (const lane of [urgent, planRestorations(now, view), planEnrolment(view)]) {
+  for (const lane of [urgent, planRestorations(now, view), planEnrolment(view, state)]) {
     if (lane?.kind === 'step') return { kind: 'step', step: { ...lane.step, parent: state.lastStepId } };
     if (lane?.kind === 'wait') waits.push(...lane.reasons);
   }
@@ -53,7 +53,7 @@ function hasArrived({ state, unwanted }: PathView, target: Mode): boolean {
 }
 
 /** Gives new paths their waves. A path that comes to an enforced endpoint is enforced from its first call: anything else would loosen the endpoint. */
-function planEnrolment(view: RolloutView): LaneResult {
+function planEnrolment(view: RolloutView, { paths: known }: RolloutState): LaneResult {
   const fresh = view.paths.filter((path) => path.state.wave === null && isStaged(path));
   if (fresh.length === 0) return { kind: 'wait', reasons: [] };
   const last = Math.max(-1, ...view.paths.map(({ state }) => state.wave ?? -1));
@@ -62,10 +62,12 @@ function planEnrolment(view: RolloutView): LaneResult {
     new Map(view.endpoints.map(({ endpoint }) => [endpoint.endpointId, endpoint])),
     { firstWave: last + 1, maxPaths: view.config.maxPathsPerWave },
   );
+  const present = new Set(view.paths.map(({ state }) => state.pathId));
+  // The latch is the endpoint's: it holds although the path that was proven may be gone from the inventory.
   const enforced = new Set(
-    view.endpoints
-      .filter(({ paths }) => paths.some(({ state }) => state.latchedAt !== null || isEnforced(state.stage)))
-      .map(({ endpoint }) => endpoint.endpointId),
+    known
+      .filter(({ pathId, stage, latchedAt }) => latchedAt !== null || (isEnforced(stage) && present.has(pathId)))
+      .map(({ endpointId }) => endpointId),
   );
   const moves = fresh.flatMap(({ state }): PathMove[] => {
     const wave = waves.get(state.pathId);
