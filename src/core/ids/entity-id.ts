@@ -2,12 +2,15 @@ import type { Instant } from '../time/instant.ts';
 
 /** The kinds of things that have an id, each by its prefix. */
 export type EntityKind =
+  | 'account'
   | 'authority'
+  | 'authorization'
   | 'drill'
   | 'endpoint'
   | 'entry'
   | 'exception'
   | 'key'
+  | 'order'
   | 'path'
   | 'policy'
   | 'proxy'

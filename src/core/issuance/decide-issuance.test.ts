@@ -52,11 +52,20 @@ const good: { readonly [N in ProfileName]: IssuanceOrder } = (() => {
     spiffeId: null,
     authorityName: buildName([[oids.commonName, 'New']]),
   };
+  const server: IssuanceOrder = {
+    ...workload,
+    door: 'rest',
+    asker: asker('operator'),
+    spiffeId: null,
+    dnsNames: ['www.acme.test'],
+    ipAddresses: ['10.0.0.1'],
+  };
   return {
     root: authority,
     issuing: authority,
     workload,
-    server: { ...workload, door: 'rest', asker: asker('operator'), spiffeId: null, dnsNames: ['www.acme.test'], ipAddresses: ['10.0.0.1'] },
+    server,
+    'server-shortlived': server,
     'control-plane': {
       ...workload,
       door: 'control-plane',
@@ -300,6 +309,23 @@ test('decideIssuance() signs nothing that the authority may not sign', () => {
     notAfter: issuer.notAfter,
   });
   refuses('constraints', decide('workload', {}, { issuer: constrained }), 'name constraints');
+});
+
+test('by ACME decideIssuance() certifies proven names only, each by itself', () => {
+  const ask = (provenNames: readonly string[] | undefined, changes: Partial<IssuanceOrder> = {}): Decision => {
+    const account: Asker = { ...asker('acme-account'), ...(provenNames === undefined ? {} : { provenNames }) };
+    return decide('server', { door: 'acme', asker: account, ...changes });
+  };
+  assert.equal(ask(['www.acme.test', '10.0.0.1']).kind, 'issue');
+  refuses('proven-names', ask(undefined), 'nothing proven');
+  refuses('proven-names', ask([]), 'an empty list');
+  refuses('proven-names', ask(['www.acme.test']), 'the address is not proven');
+  refuses('proven-names', ask(['acme.test', '10.0.0.1']), 'the name above');
+  refuses('proven-names', ask(['*.acme.test', '10.0.0.1']), 'a wildcard for one of its names');
+  refuses('proven-names', ask(['acme.test'], { dnsNames: ['*.acme.test'], ipAddresses: [] }), 'a wildcard by its base');
+  refuses('proven-names', ask(['www.acme.test', '10.0.0.10']), 'another address');
+  refuses('asker', ask(['www.acme.test', '10.0.0.1'], { door: 'rest' }), 'an account at another door');
+  refuses('asker', decide('workload', { door: 'acme' }), 'an identity by ACME');
 });
 
 test('a suspended identity gets nothing', () => {

@@ -110,7 +110,7 @@ type Chosen = { readonly subject: Name; readonly names: SubjectAltNames; readonl
 
 function makeTemplate(profile: Profile, order: IssuanceOrder, facts: IssuanceFacts, chosen: Chosen): CertificateTemplate {
   const { subject, names, notBefore, notAfter } = chosen;
-  const { issuer, crlUri } = facts;
+  const { issuer } = facts;
   const isAuthority = profile.names === 'authority';
   const authorityKeyId = issuer?.subjectKeyId ?? null;
   return {
@@ -126,11 +126,36 @@ function makeTemplate(profile: Profile, order: IssuanceOrder, facts: IssuanceFac
       keyUsage: profile.keyUsage,
       // A prober is a client: a credential for servers alone is the wrong one in exactly this property.
       extendedKeyUsage: order.flaw === 'wrong-usage' ? [oids.serverAuth] : profile.extendedKeyUsage,
-      ...(isAuthority ? { subjectKeyId: keyIdentifierOf(parseSubjectPublicKey(order.key.spki)) } : { subjectAltNames: names }),
+      ...revocationFields(profile, facts),
+      ...(profile.names === 'responder'
+        ? {}
+        : isAuthority
+          ? { subjectKeyId: keyIdentifierOf(parseSubjectPublicKey(order.key.spki)) }
+          : { subjectAltNames: names }),
       ...(authorityKeyId === null ? {} : { authorityKeyId: Buffer.from(authorityKeyId, 'hex') }),
-      ...(crlUri === null || profile.revocation === 'none' ? {} : { crlUri }),
     },
   };
+}
+
+function revocationFields(
+  { revocation }: Profile,
+  { crlUri, ocspUri = null }: IssuanceFacts,
+): Pick<CertificateTemplate['fields'], 'crlUri' | 'ocspUri' | 'ocspNoCheck' | 'noRevAvail'> {
+  const point = crlUri === null ? {} : { crlUri };
+  switch (revocation) {
+    case 'distribution-point':
+      return point;
+    case 'ocsp':
+      return ocspUri === null ? point : { ...point, ocspUri };
+    case 'no-check':
+      return { ocspNoCheck: true };
+    case 'not-available':
+      return { noRevAvail: true };
+    case 'none':
+      return {};
+    default:
+      return revocation satisfies never;
+  }
 }
 
 const EMPTY_NAME = buildName([]);

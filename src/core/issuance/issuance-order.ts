@@ -14,6 +14,8 @@ export type Asker = {
   readonly scope: '*' | readonly string[];
   /** The identity that a data plane joins or renews as; null for everybody else. */
   readonly spiffeId: SpiffeId | null;
+  /** The DNS names and addresses that it proved control of: all that the door `acme` certifies. Absent: none. */
+  readonly provenNames?: readonly string[];
 };
 
 /** The key to certify, and what its CSR asks for besides; of a CSR whose self-signature was verified. */
@@ -28,7 +30,7 @@ export type IssuanceOrder = {
   readonly spiffeId: SpiffeId | null;
   readonly dnsNames: readonly string[];
   readonly ipAddresses: readonly string[];
-  /** Distinguished name of an authority; null for everything else, whose subject is empty. */
+  /** Distinguished name of an authority or of its OCSP responder; null for everything else, whose subject is empty. */
   readonly authorityName: Name | null;
   /** Absent: the profile's usual lifetime, cut at the end of the issuer's. */
   readonly lifetimeMs?: number;
@@ -45,6 +47,8 @@ export type IssuanceFacts = {
   readonly issuerEnvironment: string;
   /** http URI of the list on which the certificate would be revoked; null: the authority publishes none. */
   readonly crlUri: string | null;
+  /** http URI of the authority's OCSP responder; absent or null: there is none. */
+  readonly ocspUri?: string | null;
   readonly identitySuspended: boolean;
   /** The key was reported compromised, or is otherwise barred. */
   readonly keyBlocked: boolean;
@@ -68,6 +72,7 @@ export const issuanceRules = {
   'reserved-name': 'Names under /countersign/ belong to the control plane, the probe and its drills.',
   names: 'DNS names and addresses are well formed and such as the profile allows.',
   'csr-names': 'The CSR asks for no name that the order does not have.',
+  'proven-names': 'By ACME a name is certified for whoever proved control of it.',
   constraints: 'The name constraints of the issuing authority permit every name.',
   key: "The key is of a kind and size that the profile allows, not blocked, and not the authority's own.",
   lifetime: 'The lifetime lies within the bounds of the profile and of the issuing authority.',

@@ -18,7 +18,7 @@ export function judgeNames(
   const refuse = (rule: IssuanceReason['rule'], message: string): void => void reasons.push({ rule, message });
   const names = readNames(order, refuse);
   judgeCount(names, refuse);
-  if (profile.names === 'authority') judgeAuthorityName(order, names, refuse);
+  if (profile.names === 'authority' || profile.names === 'responder') judgeAuthorityName(order, names, refuse);
   else if (order.authorityName !== null) refuse('names', 'a distinguished name is for authorities only');
   judgeIdentity(profile, order, facts, refuse);
   if (profile.names === 'server') {
@@ -26,6 +26,7 @@ export function judgeNames(
   } else if (profile.names === 'probe' || profile.names === 'drill') {
     if (names.dns.length + names.ip.length > 0) refuse('names', "the probe is nobody's host: no DNS names or addresses");
   }
+  judgeProof(order, names, refuse);
   judgeCsrNames(order, names, refuse);
   return { names, reasons };
 }
@@ -52,6 +53,15 @@ function judgeCount({ dns, ip }: SubjectAltNames, refuse: Refuse): void {
   if (dns.length + ip.length > MAX_NAMES) refuse('names', `more than ${MAX_NAMES} names`);
 }
 
+/** A proof for a name is none for the names below it, nor for a wildcard (RFC 8555 section 7.1.3). */
+function judgeProof({ door, asker }: IssuanceOrder, { dns, ip }: SubjectAltNames, refuse: Refuse): void {
+  if (door !== 'acme') return;
+  const proven = new Set(asker.provenNames);
+  for (const name of [...dns, ...ip].filter((name) => !proven.has(name)).slice(0, MAX_TOLD)) {
+    refuse('proven-names', `control of ${JSON.stringify(name)} is not proved`);
+  }
+}
+
 function judgeAuthorityName({ authorityName }: IssuanceOrder, names: SubjectAltNames, refuse: Refuse): void {
   if (!authorityName || isEmptyName(authorityName)) refuse('names', 'an authority needs a distinguished name');
   if (names.uri.length + names.dns.length + names.ip.length > 0) refuse('names', 'an authority has no name but its distinguished name');
@@ -60,7 +70,7 @@ function judgeAuthorityName({ authorityName }: IssuanceOrder, names: SubjectAltN
 /** Who may be whom: the trust domain, the environment and the reserved names. */
 function judgeIdentity(profile: Profile, order: IssuanceOrder, facts: IssuanceFacts, refuse: Refuse): void {
   const { spiffeId, environment, asker } = order;
-  const needsIdentity = profile.names !== 'server' && profile.names !== 'authority';
+  const needsIdentity = !withoutIdentity.includes(profile.names);
   if (spiffeId === null) {
     if (needsIdentity) refuse('identity', `profile ${profile.name} needs a SPIFFE ID`);
     return;
@@ -119,3 +129,4 @@ function judgeCsrNames({ key, authorityName }: IssuanceOrder, names: SubjectAltN
 /** Let's Encrypt allows 100; a certificate with more is a directory. */
 const MAX_NAMES = 100;
 const MAX_TOLD = 10;
+const withoutIdentity: readonly Profile['names'][] = ['server', 'authority', 'responder'];

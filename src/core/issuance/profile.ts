@@ -5,7 +5,7 @@ import { oids } from '../x509/oid.ts';
 import type { PublicKeyKind } from '../x509/public-key.ts';
 
 /** By which way a request comes in. */
-export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane'] as const;
+export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane', 'acme'] as const;
 export type Door = (typeof doors)[number];
 
 /** Who asks, as the door has proved: the role of a token's holder, or what a machine is. */
@@ -21,7 +21,9 @@ export type AskerRole =
   /** The scanner, by the same, with the probe identity. */
   | 'scanner'
   /** The control plane itself. */
-  | 'control-plane';
+  | 'control-plane'
+  /** An ACME account that no operator bound to a role. */
+  | 'acme-account';
 
 /** A flaw that a drill's credential has on purpose. */
 export const drillFlaws = ['expired', 'not-yet-valid', 'wrong-usage'] as const;
@@ -29,9 +31,9 @@ export type DrillFlaw = (typeof drillFlaws)[number];
 
 /**
  * Which names a certificate may carry. `workload`: one SPIFFE ID of a service, with DNS names and addresses beside it if it wants.
- * `server`: DNS names and addresses alone. The others: the reserved identities. `authority`: a distinguished name alone.
+ * `server`: DNS names and addresses alone. The others: the reserved identities. `authority`, `responder`: a distinguished name alone.
  */
-export type NameRule = 'workload' | 'server' | 'control-plane' | 'probe' | 'drill' | 'authority';
+export type NameRule = 'workload' | 'server' | 'control-plane' | 'probe' | 'drill' | 'authority' | 'responder';
 
 export type KeyRule = {
   readonly curves: readonly Extract<PublicKeyKind, { kind: 'ec' }>['curve'][];
@@ -54,12 +56,25 @@ export type Profile = {
   readonly lifetimeMs: { readonly min: number; readonly usual: number; readonly max: number };
   /** How far notBefore lies back for clocks that are slow, at most; never more than a tenth of the lifetime. */
   readonly backdateMs: number;
-  readonly revocation: 'distribution-point' | 'none';
+  /**
+   * `distribution-point`: a CRL shard; `ocsp`: that and a responder; `no-check`: an OCSP responder's own, which nobody asks about;
+   * `not-available`: too short-lived for either, and says so (RFC 9608); `none`: nothing is said (roots).
+   */
+  readonly revocation: 'distribution-point' | 'ocsp' | 'no-check' | 'not-available' | 'none';
   /** Flaws that may be asked for, each with the lint rules that it then may break. */
   readonly flaws: { readonly [F in DrillFlaw]?: readonly LintException[] };
 };
 
-export type ProfileName = 'root' | 'issuing' | 'workload' | 'server' | 'control-plane' | 'probe' | 'drill';
+export type ProfileName =
+  | 'root'
+  | 'issuing'
+  | 'workload'
+  | 'server'
+  | 'server-shortlived'
+  | 'control-plane'
+  | 'probe'
+  | 'drill'
+  | 'ocsp-signer';
 
 const YEAR_MS = 365 * DAY_MS;
 const allKeys: KeyRule = { curves: ['P-256', 'P-384', 'P-521'], ed25519: true, rsaBits: { min: 2_048, max: 4_096 } };
@@ -80,6 +95,17 @@ const workload: Profile = {
   backdateMs: MAX_BACKDATE_MS,
   revocation: 'distribution-point',
   flaws: noFlaws,
+};
+
+const server: Profile = {
+  ...workload,
+  name: 'server',
+  // By ACME whoever proved the names; a bound account asks in the role of its binding.
+  askers: { rest: ['admin', 'operator', 'ci'], acme: ['acme-account', 'admin', 'operator', 'partner-manager', 'ci'] },
+  names: 'server',
+  extendedKeyUsage: [oids.serverAuth],
+  revocation: 'ocsp',
+  lifetimeMs: { min: SECOND_MS, usual: 90 * DAY_MS, max: 199 * DAY_MS },
 };
 
 /** The profiles that come with the product. */
@@ -108,13 +134,22 @@ export const profiles: { readonly [N in ProfileName]: Profile } = {
     lifetimeMs: { min: HOUR_MS, usual: 5 * YEAR_MS, max: 10 * YEAR_MS },
   },
   workload,
-  server: {
+  server,
+  'server-shortlived': {
+    ...server,
+    name: 'server-shortlived',
+    lifetimeMs: { min: SECOND_MS, usual: 6 * DAY_MS, max: 7 * DAY_MS },
+    revocation: 'not-available',
+  },
+  'ocsp-signer': {
     ...workload,
-    name: 'server',
-    askers: { rest: ['admin', 'operator', 'ci'] },
-    names: 'server',
-    extendedKeyUsage: [oids.serverAuth],
-    lifetimeMs: { min: SECOND_MS, usual: 90 * DAY_MS, max: 199 * DAY_MS },
+    name: 'ocsp-signer',
+    askers: { 'control-plane': ['control-plane'] },
+    names: 'responder',
+    extendedKeyUsage: [oids.ocspSigning],
+    // Whoever has the key can answer for all until it ends, and nobody asks whether it is revoked: so it ends soon.
+    lifetimeMs: { min: HOUR_MS, usual: 7 * DAY_MS, max: 14 * DAY_MS },
+    revocation: 'no-check',
   },
   'control-plane': {
     ...workload,

@@ -8,6 +8,7 @@ import * as fleet from './0006-fleet.ts';
 import * as telemetry from './0007-telemetry.ts';
 import * as rollouts from './0008-rollouts.ts';
 import * as scans from './0009-scans.ts';
+import * as acme from './0010-acme.ts';
 
 /** Append-only: a migration that was ever released is never changed, and its name never reused. */
 export const migrations: Record<string, Migration> = {
@@ -20,4 +21,5 @@ export const migrations: Record<string, Migration> = {
   '0007-telemetry': telemetry,
   '0008-rollouts': rollouts,
   '0009-scans': scans,
+  '0010-acme': acme,
 };

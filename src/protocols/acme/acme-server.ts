@@ -1,0 +1,155 @@
+import type { KeyObject } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import { encodePem } from '../../core/x509/pem.ts';
+import type { Clock } from '../../platform/clock/clock.ts';
+import type { Log } from '../../platform/log/logger.ts';
+import type { HostPort } from '../../platform/network/host-port.ts';
+import { type AcmeAnswer, linkTo } from './answer.ts';
+import type { AcmeDeps } from './deps.ts';
+import { AcmeProblem, malformed, toAcmeProblem, toDocument } from './problems.ts';
+import { type AcmeRequest, answerAcme } from './routes.ts';
+
+/** The server's certificate with the authorities between it and the root, DER. */
+export type AcmeCredentials = { readonly chain: readonly Uint8Array[]; readonly key: KeyObject };
+
+export type AcmeServer = AsyncDisposable & {
+  readonly port: number;
+  /** New connections get this certificate; open ones keep theirs. */
+  setCredentials(credentials: AcmeCredentials): void;
+};
+
+/** Listens, and serves nothing before `depsOf` has told what: the external URL may need the port that the system chose. */
+export async function startAcmeServer(options: {
+  readonly listen: HostPort;
+  readonly credentials: AcmeCredentials;
+  readonly depsOf: (port: number) => AcmeDeps;
+  readonly clock: Clock;
+  readonly log: Log;
+}): Promise<AcmeServer> {
+  const { listen, credentials, clock, log } = options;
+  let deps: AcmeDeps | null = null;
+  const server = createServer(
+    { ...tlsOptions(credentials), maxHeaderSize: MAXIMUM_HEADERS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+    (request, response) => void (deps === null ? response.writeHead(503).end() : serve(deps, request, response, { clock, log })),
+  );
+  server.maxConnections = MAXIMUM_CONNECTIONS;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(listen.port, listen.host, resolve);
+  });
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : listen.port;
+  deps = options.depsOf(port);
+  return {
+    port,
+    setCredentials: (next) => server.setSecureContext(tlsOptions(next)),
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+async function serve(
+  deps: AcmeDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): Promise<void> {
+  const { method = '' } = request;
+  let answer: AcmeAnswer;
+  try {
+    answer = method === 'OPTIONS' ? PREFLIGHT : await answerAcme(deps, await readRequest(request), clock.now());
+  } catch (error) {
+    const problem = toAcmeProblem(error);
+    if (problem.type === 'serverInternal') log('error', 'acme request failed', { err: problem.options.cause ?? problem });
+    answer = problemAnswer(problem);
+  }
+  if (response.destroyed) return;
+  send(deps, response, { method, target: request.url ?? '', answer, now: clock.now() });
+}
+
+/** RFC 8555 section 6.5: a fresh nonce on every answer to a POST, on errors above all. Section 7.1: the index on all but the directory. */
+function send(
+  { nonces, urls }: AcmeDeps,
+  response: ServerResponse,
+  { method, target, answer, now }: { readonly method: string; readonly target: string; readonly answer: AcmeAnswer; readonly now: number },
+): void {
+  const isDirectory = target.split('?')[0] === '/acme/directory';
+  const wantsNonce = method === 'POST' || target.split('?')[0] === '/acme/new-nonce';
+  const { link = [], ...headers } = answer.headers;
+  const links = [...(isDirectory ? [] : [linkTo(urls.directory, 'index')]), ...(typeof link === 'string' ? [link] : link)];
+  response.writeHead(answer.status, {
+    'cache-control': 'no-store',
+    ...CROSS_ORIGIN,
+    ...(wantsNonce ? { 'replay-nonce': nonces.issue(now) } : {}),
+    ...(links.length === 0 ? {} : { link: links }),
+    ...(answer.body === null ? {} : { 'content-length': Buffer.byteLength(answer.body) }),
+    ...(headers as { readonly [name: string]: string }),
+  });
+  response.end(method === 'HEAD' || answer.body === null ? undefined : answer.body);
+}
+
+function problemAnswer(problem: AcmeProblem): AcmeAnswer {
+  return {
+    status: problem.status,
+    headers: { 'content-type': 'application/problem+json', ...problem.options.headers },
+    body: JSON.stringify(toDocument(problem)),
+  };
+}
+
+/** @throws malformed with 413 when the body is larger than any request of ours can be */
+async function readRequest(request: IncomingMessage): Promise<AcmeRequest> {
+  const { method = '', url = '', headers, socket } = request;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAXIMUM_BODY)
+      throw malformed(`the body is larger than ${MAXIMUM_BODY} octets`, { status: 413, headers: { connection: 'close' } });
+    chunks.push(chunk);
+  }
+  return {
+    method,
+    target: url,
+    contentType: headers['content-type'] ?? '',
+    body: Buffer.concat(chunks).toString('utf8'),
+    remoteAddress: socket.remoteAddress ?? '',
+  };
+}
+
+function tlsOptions({ chain, key }: AcmeCredentials) {
+  return {
+    cert: chain.map((der) => encodePem('CERTIFICATE', der)).join(''),
+    key: key.export({ type: 'pkcs8', format: 'pem' }),
+    // Clients of old systems still speak 1.2, and what they fetch is signed.
+    minVersion: 'TLSv1.2',
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+  } as const;
+}
+
+/** RFC 8555 section 6.1: browsers of any origin. */
+const CROSS_ORIGIN = {
+  'access-control-allow-origin': '*',
+  'access-control-expose-headers': 'Link, Location, Replay-Nonce, Retry-After',
+  'x-content-type-options': 'nosniff',
+} as const;
+const PREFLIGHT: AcmeAnswer = {
+  status: 204,
+  headers: {
+    'access-control-allow-methods': 'GET, HEAD, POST',
+    'access-control-allow-headers': 'Content-Type',
+    'access-control-max-age': '86400',
+  },
+  body: null,
+};
+/** A CSR of a hundred names with an RSA 4096 key, twice in base64. */
+const MAXIMUM_BODY = 65_536;
+const MAXIMUM_HEADERS = 16_384;
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 30_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const MAXIMUM_CONNECTIONS = 2_000;
