@@ -1,6 +1,6 @@
 /**
  * The process that is killed: opens the state of a server and issues certificates without pause, eight at a time. A line on stdout,
- * written at once, is the answer that a client would have got. `--order` answers over a socket, one at a time, for the order of flush and answer.
+ * written at once, is the answer that a client would have got.
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { writeSync } from 'node:fs';
@@ -13,8 +13,8 @@ import { buildCertificateRequest, parseCertificateRequest } from '../../src/core
 import { systemClock } from '../../src/platform/clock/clock.ts';
 import { openOrMakeAuthorities, openState } from '../../src/server/open-state.ts';
 
-const [folder, database, mode] = process.argv.slice(2);
-if (folder === undefined || database === undefined) throw new Error('usage: issuing-process.ts FOLDER DATABASE [unsafe]');
+const [folder, database] = process.argv.slice(2);
+if (folder === undefined || database === undefined) throw new Error('usage: issuing-process.ts FOLDER DATABASE');
 const text = `dataDirectory: ${join(folder, 'data')}\nkeyFile: ${join(folder, 'kek')}\ntrustDomain: faults.example\ndatabase: ${database}\n`;
 const config = parseServerConfig(text, folder);
 const state = await openState({ config, clock: systemClock });
@@ -45,12 +45,8 @@ async function issueOne(): Promise<string> {
 }
 
 writeSync(1, 'ready\n');
-const parallel = mode === 'sequential' ? 1 : 8;
-const limit = mode === 'sequential' ? 20 : Number.POSITIVE_INFINITY;
-let count = 0;
 await Promise.all(
-  Array.from({ length: parallel }, async () => {
-    while (count++ < limit) writeSync(1, `${await issueOne()}\n`);
+  Array.from({ length: 8 }, async () => {
+    for (;;) writeSync(1, `${await issueOne()}\n`);
   }),
 );
-await state[Symbol.asyncDispose]();
