@@ -1,6 +1,9 @@
 // Plain JavaScript for Node 20 and later: finds the Node 26 that npm installed beside this package and runs a program with it.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import * as module from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const WANTED_MAJOR = 26;
@@ -25,11 +28,27 @@ export function findNode26() {
   }
 }
 
+/**
+ * Where Node keeps what it compiled, so that a start does not strip and compile everything again: a folder of this user's own, since
+ * whoever can write there decides what runs here. Null where there is no such place.
+ */
+function compileCache() {
+  const folder = process.env.NODE_COMPILE_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'countersign');
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    return folder;
+  } catch {
+    return null;
+  }
+}
+
 /** Runs a program file with Node 26: in this process when it is one, else in a child that takes over stdio, signals and sockets. */
 export async function runWithNode26(file, args) {
   const program = fileURLToPath(file);
+  const cache = compileCache();
   if (Number(process.versions.node.split('.')[0]) >= WANTED_MAJOR) {
     process.argv = [process.argv[0], program, ...args];
+    if (cache !== null) module.enableCompileCache?.(cache);
     await import(file.href);
     return;
   }
@@ -44,7 +63,8 @@ export async function runWithNode26(file, args) {
   }
   const inherited = Number(process.env.LISTEN_FDS ?? 0);
   const stdio = ['inherit', 'inherit', 'inherit', ...Array.from({ length: inherited }, (_, index) => 3 + index)];
-  const child = spawn(node, ['--disable-warning=ExperimentalWarning', program, ...args], { stdio });
+  const env = cache === null ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache };
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', program, ...args], { stdio, env });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
     console.error(`Cannot start Node ${WANTED_MAJOR}: ${error.message}`);
