@@ -48,6 +48,10 @@ export type TbsFields = {
   readonly crlUri?: string;
   /** http URI of the issuer's certificate (RFC 5280 section 4.2.2.1). */
   readonly issuerUri?: string;
+  /** http URI of the OCSP responder (RFC 5280 section 4.2.2.1). */
+  readonly ocspUri?: string;
+  /** RFC 6960 section 4.2.2.2.1: nobody asks whether this responder is revoked. */
+  readonly ocspNoCheck?: boolean;
   /** RFC 9608: no revocation information will ever exist. */
   readonly noRevAvail?: boolean;
   /** Written after the others, as they are. */
@@ -95,9 +99,13 @@ function extensionNodes(fields: TbsFields): DerNode[] {
   if (fields.nameConstraints) nodes.push(extensionNode(oids.nameConstraints, true, nameConstraintsNode(fields.nameConstraints)));
   if (fields.crlUri !== undefined)
     nodes.push(extensionNode(oids.crlDistributionPoints, false, sequence(distributionPointNode(fields.crlUri))));
-  if (fields.issuerUri !== undefined) {
-    nodes.push(extensionNode(oids.authorityInfoAccess, false, sequence(sequence(oid(CA_ISSUERS), uriNode(fields.issuerUri)))));
-  }
+  const { ocspUri, issuerUri } = fields;
+  const accesses = [
+    ...(ocspUri === undefined ? [] : [sequence(oid(oids.ocspAccess), uriNode(ocspUri))]),
+    ...(issuerUri === undefined ? [] : [sequence(oid(CA_ISSUERS), uriNode(issuerUri))]),
+  ];
+  if (accesses.length > 0) nodes.push(extensionNode(oids.authorityInfoAccess, false, sequence(...accesses)));
+  if (fields.ocspNoCheck === true) nodes.push(extensionNode(oids.ocspNoCheck, false, primitive(tags.null, '')));
   if (fields.noRevAvail === true) nodes.push(extensionNode(oids.noRevAvail, false, primitive(tags.null, '')));
   for (const extension of fields.furtherExtensions ?? [])
     nodes.push(extensionNode(extension.oid, extension.critical, raw(extension.value)));

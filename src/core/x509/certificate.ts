@@ -157,10 +157,7 @@ export function findExtension(certificate: TbsCertificate, oid: string): Extensi
 
 const keys = new WeakMap<TbsCertificate, KeyObject>();
 
-/**
- * Extensions that path validation acts upon, so that they may be critical. Policies and inhibitAnyPolicy are among them because
- * they can break a path only under an explicit policy (RFC 5280 section 6.1.5 (g)), which `judge-path.ts` refuses.
- */
+/** Extensions that path validation acts upon, so that they may be critical. */
 const processed: ReadonlySet<string> = new Set([
   oids.basicConstraints,
   oids.keyUsage,
@@ -168,5 +165,7 @@ const processed: ReadonlySet<string> = new Set([
   oids.subjectAltName,
   oids.nameConstraints,
   oids.certificatePolicies,
+  oids.policyMappings,
+  oids.policyConstraints,
   oids.inhibitAnyPolicy,
 ]);

@@ -10,7 +10,7 @@ import {
   readSmallInteger,
   tags,
 } from './der.ts';
-import { noNames, readGeneralNames, readIa5, type SubjectAltNames, URI } from './general-name.ts';
+import { countNames, noNames, readGeneralNames, type SubjectAltNames } from './general-name.ts';
 import { type NameConstraints, readNameConstraints } from './name-constraints.ts';
 import { oids, readOid } from './oid.ts';
 
@@ -182,18 +182,22 @@ export function readPointUris(name: DerReader): readonly string[] {
   return uri;
 }
 
-/** The caIssuers URIs of an authority information access extension (RFC 5280 section 4.2.2.1). @throws der-malformed */
-export function readIssuerUris(extension: Extension): readonly string[] {
-  const list = DerReader.over(extension.value).enter(tags.sequence);
-  const uris: string[] = [];
-  while (!list.done) {
-    const access = list.enter(tags.sequence);
-    const method = readOid(access);
-    if (method === CA_ISSUERS && access.nextTag === URI) uris.push(readIa5(access.content(URI)));
-    else access.element();
-    access.finish();
-  }
-  return uris;
-}
+/** One access description: how, and where if the place is a URI (RFC 5280 section 4.2.2). */
+export type Access = { readonly method: string; readonly uri: string | null };
 
-const CA_ISSUERS = '1.3.6.1.5.5.7.48.2';
+/** Reads an authority or subject information access extension. @throws der-malformed */
+export function readAccess(extension: Extension): readonly Access[] {
+  const reader = DerReader.over(extension.value);
+  const list = reader.enter(tags.sequence);
+  reader.finish();
+  const found: Access[] = [];
+  if (list.done) throw malformed('information access without a description');
+  while (!list.done) {
+    const description = list.enter(tags.sequence);
+    const method = readOid(description);
+    const location = readGeneralNames(description);
+    if (countNames(location) !== 1) throw malformed('an access description without one location');
+    found.push({ method, uri: location.uri[0] ?? null });
+  }
+  return found;
+}

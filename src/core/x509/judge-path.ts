@@ -1,66 +1,105 @@
-import type { RefusalReason } from '../tls/refusal-reason.ts';
 import type { Instant } from '../time/instant.ts';
-import { type Certificate, findExtension } from './certificate.ts';
+import type { Certificate } from './certificate.ts';
+import type { KeyUsageBit } from './extensions.ts';
+import { judgeConformance } from './judge-conformance.ts';
+import { judgePolicies, type PolicyDemands } from './judge-policies.ts';
 import { breaksNameConstraints, type ComparisonBudget } from './match-name-constraints.ts';
 import { sameName } from './name.ts';
 import { oids } from './oid.ts';
+import type { PathFault } from './path-fault.ts';
+import { isUsableKey } from './public-key.ts';
 
-/** Which side of TLS the leaf's holder is. */
-export type PathUsage = 'client' | 'server';
+/** What the path has to be good for. */
+export type PathDemands = {
+  /** Purposes that every certificate with extended key usage must allow, dotted. */
+  readonly purposes: readonly string[];
+  /** Bits that the leaf must have where it has key usage at all. */
+  readonly keyUsage: readonly KeyUsageBit[];
+  /** True: an issued leaf that is an authority is refused, as in TLS (SPIFFE X509-SVID section 4.1, CA/B BR 7.1.2.7). */
+  readonly endEntity: boolean;
+  readonly policies: PolicyDemands;
+  /** Authorities between leaf and anchor that are not self-issued (RFC 5280 section 6.1.2 (k)); null: only the limits count. */
+  readonly maxDepth: number | null;
+  /**
+   * `validation`: RFC 5280 section 6. `profile`: also what section 4 demands of every conforming certificate and section 6 does not look at.
+   */
+  readonly conformance: 'validation' | 'profile';
+};
 
-export type PathFault = { readonly reason: RefusalReason; readonly detail: string };
+/** Work that judging may still cause, shared over all paths tried. */
+export type JudgeBudget = { readonly names: ComparisonBudget; readonly policies: { left: number } };
 
 /**
  * Judges one complete path, leaf first and anchor last, whose signatures and names already chain (RFC 5280 section 6.1).
  * The anchor's own constraints count too (RFC 5937). Null: no fault.
  */
-export function judgePath(now: Instant, path: readonly Certificate[], usage: PathUsage, budget: ComparisonBudget): PathFault | null {
+export function judgePath(now: Instant, path: readonly Certificate[], demands: PathDemands, budget: JudgeBudget): PathFault | null {
   const anchor = path.length - 1;
   for (let index = anchor; index >= 0; index--) {
+    const place = { leaf: index === 0, anchor: index === anchor };
     const certificate = path[index]!;
     const fault =
-      judgeForm(certificate, index === anchor) ??
-      (index === 0 ? judgeLeaf(certificate, path.length > 1) : judgeAuthority(path, index)) ??
-      judgeNames(path, index, budget) ??
-      judgeValidity(now, certificate) ??
-      judgePurpose(certificate, usage);
+      judgeCertificate(now, certificate, demands, place) ??
+      judgePathLength(path, index) ??
+      judgeNames(path, index, budget.names) ??
+      judgePurposes(certificate, demands.purposes);
     if (fault) return { reason: fault.reason, detail: `${fault.detail} (certificate ${index + 1} of ${path.length}, leaf first)` };
   }
-  return null;
+  return judgeDepth(path, demands.maxDepth) ?? judgePolicies(path, demands.policies, budget.policies);
 }
 
-function judgeForm(certificate: Certificate, isAnchor: boolean): PathFault | null {
+/** Where a certificate stands in a path; a leaf that is itself an anchor is both. */
+export type Place = { readonly leaf: boolean; readonly anchor: boolean };
+
+/** All that can be said of a certificate without the rest of its path, purposes apart. Null: no fault. */
+export function judgeCertificate(now: Instant, certificate: Certificate, demands: PathDemands, place: Place): PathFault | null {
+  return (
+    judgeForm(certificate, place) ??
+    (place.leaf ? judgeLeaf(certificate, demands, place) : judgeAuthority(certificate, place)) ??
+    judgeValidity(now, certificate) ??
+    (demands.conformance === 'profile' ? judgeConformance(certificate, place) : null)
+  );
+}
+
+function judgeForm(certificate: Certificate, { anchor }: Place): PathFault | null {
   const [critical] = certificate.unknownCritical;
   if (critical !== undefined) return invalid(`critical extension ${critical} is not understood`);
-  // Critical or not: only they can demand an explicit policy, and the policy graph (RFC 9618) is not computed here.
-  if (findExtension(certificate, oids.policyConstraints)) return invalid('policy constraints cannot be fulfilled');
+  if (!isUsableKey(certificate.publicKey)) return invalid('a public key that is too weak, too large or of no kind that is used here');
   // Old roots have serial 0; what makes them trusted is that somebody put them there.
-  if (isAnchor) return null;
+  if (anchor) return null;
   if (certificate.serial.length > MAX_SERIAL_OCTETS) return invalid('serial number longer than 20 octets');
   if (certificate.serial.every((octet) => octet === 0)) return invalid('serial number zero');
   return null;
 }
 
-/** A leaf with a path above it is no authority (SPIFFE X509-SVID section 4.1; CA/B BR 7.1.2.7). */
-function judgeLeaf(leaf: Certificate, issued: boolean): PathFault | null {
-  if (issued && leaf.basicConstraints?.ca === true) return invalid('the leaf is a certification authority');
-  if (leaf.keyUsage?.has('keyCertSign') === true && leaf.basicConstraints?.ca !== true) return invalid('keyCertSign without cA');
-  // TLS 1.3, and TLS 1.2 with forward secrecy, sign with the key (RFC 8446 section 4.4.2.2).
-  if (leaf.keyUsage && !leaf.keyUsage.has('digitalSignature')) return { reason: 'wrong-usage', detail: 'key usage lacks digitalSignature' };
+function judgeLeaf(leaf: Certificate, { endEntity, keyUsage }: PathDemands, { anchor }: Place): PathFault | null {
+  const isAuthority = leaf.basicConstraints?.ca === true;
+  if (endEntity && isAuthority && !anchor) return invalid('the leaf is a certification authority');
+  if (leaf.keyUsage?.has('keyCertSign') === true && !isAuthority) return invalid('keyCertSign without cA');
+  const missing = leaf.keyUsage === null ? undefined : keyUsage.find((bit) => leaf.keyUsage?.has(bit) !== true);
+  return missing === undefined ? null : { reason: 'wrong-usage', detail: `key usage lacks ${missing}` };
+}
+
+/** RFC 5280 section 6.1.4 (k), (n). Version 1 is good enough for an anchor, which is verified by other means. */
+function judgeAuthority(authority: Certificate, { anchor }: Place): PathFault | null {
+  if (authority.version !== 3) return anchor ? null : invalid(`authority of version ${authority.version}`);
+  if (authority.basicConstraints?.ca !== true) return invalid('issued by a certificate that is no authority');
+  if (authority.keyUsage && !authority.keyUsage.has('keyCertSign')) return invalid('issued by a certificate without keyCertSign');
   return null;
 }
 
-/** RFC 5280 section 6.1.4 (k) to (n). Version 1 is good enough for an anchor, which is verified by other means. */
-function judgeAuthority(path: readonly Certificate[], index: number): PathFault | null {
-  const authority = path[index]!;
-  const isAnchor = index === path.length - 1;
-  if (authority.version !== 3) return isAnchor ? null : invalid(`authority of version ${authority.version}`);
-  if (authority.basicConstraints?.ca !== true) return invalid('issued by a certificate that is no authority');
-  if (authority.keyUsage && !authority.keyUsage.has('keyCertSign')) return invalid('issued by a certificate without keyCertSign');
-  const { pathLength } = authority.basicConstraints;
+/** RFC 5280 section 6.1.4 (l), (m). */
+function judgePathLength(path: readonly Certificate[], index: number): PathFault | null {
+  const pathLength = index === 0 ? null : (path[index]!.basicConstraints?.pathLength ?? null);
   if (pathLength === null) return null;
   const below = path.slice(1, index).filter((certificate) => !isSelfIssued(certificate)).length;
   return below > pathLength ? invalid(`path length ${below}, expected at most ${pathLength}`) : null;
+}
+
+function judgeDepth(path: readonly Certificate[], maxDepth: number | null): PathFault | null {
+  if (maxDepth === null) return null;
+  const depth = path.slice(1, -1).filter((certificate) => !isSelfIssued(certificate)).length;
+  return depth > maxDepth ? invalid(`${depth} authorities below the anchor, expected at most ${maxDepth}`) : null;
 }
 
 /** Each certificate's names against the constraints of every authority above it; self-issued authorities are exempt (section 6.1.3). */
@@ -69,7 +108,7 @@ function judgeNames(path: readonly Certificate[], index: number, budget: Compari
   if (index > 0 && isSelfIssued(certificate)) return null;
   for (const { nameConstraints } of path.slice(index + 1)) {
     const broken = nameConstraints && breaksNameConstraints(certificate, nameConstraints, budget);
-    if (broken !== null) return invalid(broken);
+    if (broken !== null) return budget.left < 0 ? { reason: 'limit-exceeded', detail: broken } : invalid(broken);
   }
   return null;
 }
@@ -82,11 +121,12 @@ function judgeValidity(now: Instant, { notBefore, notAfter }: Certificate): Path
 }
 
 /** Extended key usage of an authority limits what is below it (CA/B BR 7.1.2.2; every TLS implementation chains it). */
-function judgePurpose({ extendedKeyUsage }: Certificate, usage: PathUsage): PathFault | null {
-  if (extendedKeyUsage === null) return null;
-  const purpose = usage === 'client' ? oids.clientAuth : oids.serverAuth;
-  if (extendedKeyUsage.includes(purpose) || extendedKeyUsage.includes(oids.anyExtendedKeyUsage)) return null;
-  return { reason: 'wrong-usage', detail: `extended key usage lacks ${usage} authentication` };
+export function judgePurposes({ extendedKeyUsage }: Certificate, purposes: readonly string[]): PathFault | null {
+  if (extendedKeyUsage === null || extendedKeyUsage.includes(oids.anyExtendedKeyUsage)) return null;
+  const missing = purposes.find((purpose) => !extendedKeyUsage.includes(purpose));
+  return missing === undefined
+    ? null
+    : { reason: 'wrong-usage', detail: `extended key usage lacks ${purposeNames.get(missing) ?? missing}` };
 }
 
 export function isSelfIssued(certificate: Certificate): boolean {
@@ -99,3 +139,7 @@ function invalid(detail: string): PathFault {
 
 /** RFC 5280 section 4.1.2.2. */
 const MAX_SERIAL_OCTETS = 20;
+const purposeNames: ReadonlyMap<string, string> = new Map([
+  [oids.serverAuth, 'server authentication'],
+  [oids.clientAuth, 'client authentication'],
+]);

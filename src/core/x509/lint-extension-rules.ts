@@ -1,5 +1,6 @@
 import { findExtension, type TbsCertificate } from './certificate.ts';
-import type { KeyUsageBit } from './extensions.ts';
+import { equalOctets } from './der.ts';
+import { type KeyUsageBit, readAccess } from './extensions.ts';
 import { unless } from './lint-certificate-rules.ts';
 import type { LintRule } from './lint-rule.ts';
 import { isEmptyName } from './name.ts';
@@ -38,7 +39,9 @@ export const extensionRules: readonly LintRule[] = [
     clause: 'CA/B BR 7.1.2.2',
     find: ({ tbs, issuer }) => {
       const allowed = issuer?.extendedKeyUsage ?? null;
-      const beyond = allowed === null ? undefined : (tbs.extendedKeyUsage ?? []).find((purpose) => !allowed.includes(purpose));
+      // CA/B BR 7.1.2.10.6 forbids OCSPSigning in an authority, whose responders have it all the same.
+      const asked = (tbs.extendedKeyUsage ?? []).filter((purpose) => purpose !== oids.ocspSigning);
+      const beyond = allowed === null ? undefined : asked.find((purpose) => !allowed.includes(purpose));
       return unless(beyond === undefined, `purpose ${beyond} is not among the issuer's`);
     },
   },
@@ -92,8 +95,34 @@ export const extensionRules: readonly LintRule[] = [
     clause: 'RFC 9608 section 4',
     find: ({ tbs }) => {
       if (!findExtension(tbs, oids.noRevAvail)) return null;
-      const both = findExtension(tbs, oids.crlDistributionPoints) ?? findExtension(tbs, oids.freshestCrl);
-      return unless(!both && !isAuthority(tbs) && !isCritical(tbs, oids.noRevAvail), 'noRevAvail with a CRL, in an authority, or critical');
+      const both =
+        findExtension(tbs, oids.crlDistributionPoints) !== null ||
+        findExtension(tbs, oids.freshestCrl) !== null ||
+        ocspUrisOf(tbs).length > 0;
+      return unless(
+        !both && !isAuthority(tbs) && !isCritical(tbs, oids.noRevAvail),
+        'noRevAvail with a CRL or OCSP, in an authority, or critical',
+      );
+    },
+  },
+  {
+    id: 'ocsp-uri',
+    clause: 'RFC 5280 section 4.2.2.1, RFC 9919 section 5',
+    find: ({ tbs }) =>
+      unless(
+        ocspUrisOf(tbs).every((uri) => uri !== null && /^http:\/\/[!-~]+$/.test(uri)),
+        'an OCSP responder that is not at an http URI',
+      ),
+  },
+  {
+    id: 'ocsp-responder',
+    clause: 'RFC 6960 section 4.2.2.2, CA/B BR 7.1.2.8',
+    find: ({ tbs }) => {
+      const noCheck = findExtension(tbs, oids.ocspNoCheck);
+      if (!isResponder(tbs)) return unless(noCheck === null, 'ocsp-nocheck outside a responder');
+      if (isAuthority(tbs) || tbs.extendedKeyUsage?.length !== 1) return 'OCSPSigning beside another purpose, or in an authority';
+      if (noCheck === null || noCheck.critical || !equalOctets(noCheck.value, NULL)) return 'ocsp-nocheck is absent, critical or not NULL';
+      return unless(!findExtension(tbs, oids.crlDistributionPoints), 'a responder that is on a CRL, which nobody asks');
     },
   },
   {
@@ -117,6 +146,16 @@ function judgeKeyUsage(tbs: TbsCertificate, usage: ReadonlySet<KeyUsageBit>): st
   return unless(beyond === undefined, `${beyond} in a leaf`);
 }
 
+/** True of a delegated OCSP responder, which has no host and so no alternative name. */
+export function isResponder(tbs: TbsCertificate): boolean {
+  return tbs.extendedKeyUsage?.includes(oids.ocspSigning) === true;
+}
+
+function ocspUrisOf(tbs: TbsCertificate): readonly (string | null)[] {
+  const access = findExtension(tbs, oids.authorityInfoAccess);
+  return access === null ? [] : readAccess(access).flatMap(({ method, uri }) => (method === oids.ocspAccess ? [uri] : []));
+}
+
 function isAuthority(tbs: TbsCertificate): boolean {
   return tbs.basicConstraints?.ca === true;
 }
@@ -124,3 +163,5 @@ function isAuthority(tbs: TbsCertificate): boolean {
 function isCritical(tbs: TbsCertificate, oid: string): boolean {
   return findExtension(tbs, oid)?.critical === true;
 }
+
+const NULL = Uint8Array.of(5, 0);

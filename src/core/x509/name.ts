@@ -117,8 +117,8 @@ export function isWithinName(name: Name, base: Name): boolean {
   return name.rdns.length >= base.rdns.length && comparableText(name.rdns.slice(0, base.rdns.length)) === comparableText(base.rdns);
 }
 
-/** Kept per name: trust bundles are searched by name at each handshake. */
-function comparableName(name: Name): string {
+/** The same text for names that RFC 5280 section 7.1 calls the same. Kept per name: trust bundles are searched by name at each handshake. */
+export function comparableName(name: Name): string {
   const kept = comparable.get(name);
   if (kept !== undefined) return kept;
   const text = comparableText(name.rdns);

@@ -83,6 +83,13 @@ export function openPublicKey(spki: Uint8Array): KeyObject {
   }
 }
 
+/** Keys too small to prove anything, so large that verifying is the attack, or of no kind that is used here, prove nothing. */
+export function isUsableKey(key: PublicKeyKind): boolean {
+  if (key.kind !== 'rsa') return key.kind !== 'unknown';
+  const { bits, exponent } = key;
+  return bits >= MIN_RSA_BITS && bits <= MAX_RSA_BITS && exponent >= 3 && exponent % 2 === 1 && exponent <= MAX_RSA_EXPONENT;
+}
+
 /** RFC 7093 section 2 method 1: the leftmost 160 bits of SHA-256 over the subjectPublicKey octets. */
 export function keyIdentifierOf(key: SubjectPublicKey): Uint8Array {
   return hash('sha256', key.keyOctets, 'buffer').subarray(0, 20);
@@ -98,3 +105,6 @@ const curves = [
   [oids.p384, 'P-384', 97],
   [oids.p521, 'P-521', 133],
 ] as const;
+const MIN_RSA_BITS = 2_048;
+const MAX_RSA_BITS = 8_192;
+const MAX_RSA_EXPONENT = 2 ** 32;

@@ -10,7 +10,8 @@ import { bitString, encodeDer, namedBits, nullValue, oid, primitive, raw, sequen
 import { buildName } from './name.ts';
 import { oids } from './oid.ts';
 import { algorithmIdentifier } from './signature-algorithm.ts';
-import { defaultPathLimits, type PathRequest, verifyPath } from './verify-path.ts';
+import { defaultPathLimits } from './build-paths.ts';
+import { type PathRequest, verifyPath } from './verify-path.ts';
 import { time } from './x509-time.ts';
 
 const [root, issuing, below, leaf, stranger] = [
@@ -238,8 +239,13 @@ test('verifyPath() ends on loops, on long chains and on crowds of look-alikes', 
 test('verifyPath() is bounded where every authority certifies every other', () => {
   const holders = Array.from({ length: 8 }, (_, i) => makeHolder(`Mesh ${i}`));
   const mesh = holders.flatMap((holder) => holders.filter((other) => other !== holder).map((other) => certify(holder, other, true)));
-  const verdict = verify({ leaf: certify(leaf, holders[0]!, false), intermediates: mesh });
-  assert.equal(verdict.kind === 'invalid' && verdict.reason, 'limit-exceeded');
+  const leafOfMesh = certify(leaf, holders[0]!, false);
+  refuses('unknown-authority', { leaf: leafOfMesh, intermediates: mesh }, 'no name of an anchor among them');
+  const forged = certify(holders[7]!, makeHolder('Root'), true);
+  refuses('limit-exceeded', { leaf: leafOfMesh, intermediates: [...mesh, forged] }, "an anchor's name, and not its signature");
+  const anchored = { leaf: leafOfMesh, intermediates: [...mesh, certify(holders[7]!, root, true)] };
+  assert.equal(verify(anchored).kind, 'valid');
+  refuses('chain-invalid', { ...anchored, anchors: [certify(root, root, true, only('other.test'))] }, 'every path breaks a constraint');
 });
 
 test('verifyPath() does not throw on issuers whose key is none, too small or absurd', () => {
