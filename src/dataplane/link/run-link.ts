@@ -36,6 +36,8 @@ export class LinkRunner {
   readonly #trust: HeldTrust;
   readonly #stopped = new AbortController();
   readonly #applied: AppliedVersions = new Map();
+  readonly #spoken = new Map<string, number>();
+  #turn = 0;
   readonly #saver: StateSaver;
   readonly #done: Promise<void>;
   #identity: StoredIdentity;
@@ -155,6 +157,8 @@ export class LinkRunner {
           },
         }),
         applied: this.#applied,
+        turn: ++this.#turn,
+        spoken: this.#spoken,
         log,
         inOrder: (typeUrl, change) => this.#inOrder(typeUrl, change),
       },

@@ -30,6 +30,10 @@ export type SubscriptionOptions = {
   readonly log: Log;
   /** Runs the changes of one type one after another, over all connections. */
   readonly inOrder: <T>(typeUrl: string, change: () => Promise<T>) => Promise<T>;
+  /** The number of this connection; a later one has a higher number. */
+  readonly turn: number;
+  /** By type, the highest number of a connection that spoke of it. It outlives a connection. */
+  readonly spoken: Map<string, number>;
   /** Told once, when every subscription was answered. */
   readonly synchronized: () => void;
 };
@@ -60,6 +64,9 @@ export function runSubscriptions(stream: Stream, options: SubscriptionOptions): 
   stream.on('data', (response: DeltaDiscoveryResponse) => {
     // No pause: there is at most one response per type under way, and a slow one must not hold up a revocation.
     const handle = async (): Promise<void> => {
+      // Where two connections overlap, the older one's response may arrive last, and would bring back what the newer one's replaced.
+      if ((options.spoken.get(response.typeUrl) ?? 0) > options.turn) return;
+      options.spoken.set(response.typeUrl, options.turn);
       const subscription = asked.get(response.typeUrl);
       const answer =
         subscription === undefined
