@@ -29,9 +29,11 @@ export type DrillDeps = Pick<EnrollmentDeps, 'issue' | 'queries' | 'clock'> & {
 
 /** Credentials that must be refused, for the probe alone, by the same door as every certificate; logged as drills. */
 export function issueDrillMethod(deps: DrillDeps): UnaryMethod {
+  const issuedByJob = new Map<string, number>();
   return unaryMethod(EnrollmentService.method.issueDrillCertificate, 'probe', async (request, { node }) => {
     const kind = readKind(request.kind);
     await checkJob(deps, node, request.jobId);
+    countIssue(issuedByJob, request.jobId);
     const { environment, region } = node;
     const spiffeId = kind === 'wrong-identity' ? strangerBeside(node.spiffeId) : node.spiffeId;
     const issued = await deps.issue(
@@ -53,6 +55,15 @@ export function issueDrillMethod(deps: DrillDeps): UnaryMethod {
     );
     return create(IssueDrillCertificateResponseSchema, { chain: [...issued.chain] });
   });
+}
+
+/** A prober that was taken over shall not fill the revoked set, which every proxy must hold whole. @throws rate-limited */
+function countIssue(issuedByJob: Map<string, number>, jobId: string): void {
+  const issued = (issuedByJob.get(jobId) ?? 0) + 1;
+  if (issued > MAXIMUM_OF_A_JOB)
+    throw new Problem('rate-limited', `Cannot serve drill: job ${jobId} had ${MAXIMUM_OF_A_JOB} certificates, expected no more`);
+  issuedByJob.set(jobId, issued);
+  if (issuedByJob.size > MAXIMUM_JOBS) issuedByJob.delete(issuedByJob.keys().next().value!);
 }
 
 /** Revokes what `issueDrillMethod` gave out, and nothing else: the probe takes down no service. */
@@ -104,5 +115,9 @@ function strangerBeside(probe: SpiffeId): SpiffeId {
 }
 
 const MAXIMUM_JOB_ID = 100;
+/** A run takes one for each of a dozen kinds, and a few more where it was cut off. */
+const MAXIMUM_OF_A_JOB = 64;
+/** More than are open at a time: a job ends within minutes. */
+const MAXIMUM_JOBS = 10_000;
 /** RFC 5280 section 4.1.2.2. */
 const MAXIMUM_SERIAL = 20;

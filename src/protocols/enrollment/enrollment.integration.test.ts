@@ -154,7 +154,7 @@ function enrollmentMethods(database: Database, authorities: Authorities, changed
     queries: database.queries,
     roots: () => authorities.roots.map(({ der }) => der),
     clock,
-    environmentOfJob: async (jobId: string) => (jobId === 'drill_1' ? 'prod' : jobId === 'drill_2' ? 'staging' : null),
+    environmentOfJob: async (jobId: string) => (['drill_1', 'drill_9'].includes(jobId) ? 'prod' : jobId === 'drill_2' ? 'staging' : null),
     revoke: (...[revocation, actor, now]: [Parameters<typeof revokeCertificate>[1], Parameters<typeof revokeCertificate>[2], number]) =>
       revokeCertificate({ database, changed }, revocation, actor, now),
     issuerKeys: () => authorities.issuing.map(({ keySha256 }) => keySha256),
@@ -310,6 +310,14 @@ describe('drills', () => {
     await assert.rejects(orderOf(probe, 'constructor'), { code: 'input-invalid' });
     for (const job of ['drill_2', 'drill_3', '', 'x'.repeat(10_000)])
       await assert.rejects(orderOf(probe, 'expired', job), { code: 'not-found' });
+  });
+
+  test('a prober gets no more credentials than a run can need', async () => {
+    const probe = await joined(PROBE, 'scanner');
+    const csr = buildCertificateRequest({}, await makePrivateKey());
+    const order = () => probe.issueDrillCertificate({ jobId: 'drill_9', kind: 'expired', csr });
+    for (let times = 0; times < 64; times++) await order();
+    await assert.rejects(order(), { code: 'rate-limited' });
   });
 
   test('refuses everybody but the probe', async () => {
