@@ -5,9 +5,23 @@ import type { Queries } from '../../platform/db/database.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
-import { encodeBearerToken, hashTokenSecret, newTokenSecret, parseBearerToken, tokenSecretMatches } from './bearer-token.ts';
+import {
+  type BearerToken,
+  encodeBearerToken,
+  hashTokenSecret,
+  newTokenSecret,
+  parseBearerToken,
+  tokenSecretMatches,
+} from './bearer-token.ts';
 import { checkTokenRequest } from './create-token.ts';
-import { endAccessToken, endBootstrapTokens, findAccessToken, insertAccessToken, listAccessTokens } from './store.ts';
+import {
+  type AccessTokenRecord,
+  endAccessToken,
+  endBootstrapTokens,
+  findAccessToken,
+  insertAccessToken,
+  listAccessTokens,
+} from './store.ts';
 
 /** True while nobody holds a live admin token, so that the next start must offer a way in. */
 export async function needsBootstrap(queries: Queries, now: Instant): Promise<boolean> {
@@ -50,6 +64,12 @@ export async function createBootstrapToken(
   return encodeBearerToken({ tokenId, secret });
 }
 
+/** True if the token would be exchanged now. It changes nothing, so that a guess costs a read and no commit. */
+export async function holdsBootstrapToken(deps: { readonly database: AuditedDatabase }, bearer: Secret, now: Instant): Promise<boolean> {
+  const given = parseBearerToken(bearer.reveal());
+  return given !== null && (await findOpenToken(deps.database.queries, given, now)) !== null;
+}
+
 /** Gives a named admin token for the bootstrap token, once. @throws token-refused, input-invalid */
 export async function exchangeBootstrapToken(
   deps: { readonly database: AuditedDatabase },
@@ -62,10 +82,8 @@ export async function exchangeBootstrapToken(
   const tokenId = newEntityId('token', now);
   const secret = newTokenSecret();
   await deps.database.commit(async (unit) => {
-    const held = await findAccessToken(unit.queries, given.tokenId);
-    if (!tokenSecretMatches(given.secret, held?.secretSha256 ?? null) || held === null) throw refused();
-    if (held.kind !== 'bootstrap' || held.expiresAt === null || held.expiresAt <= now) throw refused();
-    if (!(await endAccessToken(unit.queries, held.id, now))) throw refused();
+    const held = await findOpenToken(unit.queries, given, now);
+    if (held === null || !(await endAccessToken(unit.queries, held.id, now))) throw refused();
     const { environment, region } = held;
     await insertAccessToken(unit.queries, {
       ...held,
@@ -86,6 +104,13 @@ export async function exchangeBootstrapToken(
     });
   });
   return encodeBearerToken({ tokenId, secret });
+}
+
+/** The bootstrap token if it is this one and still open; null alike for every other reason. */
+async function findOpenToken(queries: Queries, given: BearerToken, now: Instant): Promise<AccessTokenRecord | null> {
+  const held = await findAccessToken(queries, given.tokenId);
+  if (!tokenSecretMatches(given.secret, held?.secretSha256 ?? null) || held === null) return null;
+  return held.kind === 'bootstrap' && held.endedAt === null && held.expiresAt !== null && held.expiresAt > now ? held : null;
 }
 
 function refused(): Problem {

@@ -426,6 +426,10 @@ forEachDatabase('REST', (newUrl) => {
       const codes = new Set<string>();
       for (let times = 0; times < 12; times++) codes.add((await exchange('guess')).json.code);
       assert.deepEqual(codes, new Set(['token-refused', 'rate-limited']));
+      const next = (await createBootstrapToken(api, { environment: 'test', region: 'local' }, api.clock.now())).reveal();
+      assert.equal((await exchange(`${next.slice(0, -1)}${next.endsWith('A') ? 'B' : 'A'}`)).json.code, 'rate-limited');
+      // Guessers shut out nobody who holds the token.
+      assert.equal((await exchange(next)).status, 201);
     });
 
     test('secrets are answered once, and stand in no list and no log', async () => {

@@ -1,4 +1,4 @@
-import { exchangeBootstrapToken } from '../../control/access/bootstrap-token.ts';
+import { exchangeBootstrapToken, holdsBootstrapToken } from '../../control/access/bootstrap-token.ts';
 import { createJoinToken } from '../../control/access/create-join-token.ts';
 import { createToken } from '../../control/access/create-token.ts';
 import { revokeJoinToken } from '../../control/access/revoke-join-token.ts';
@@ -34,8 +34,10 @@ export function accessHandlers(deps: AccessDeps): Pick<Handlers, keyof typeof ac
   const attempts = new RateLimit({ attempts: 10, windowMs: 60_000 });
   return {
     'exchange-bootstrap-token': async ({ body, now }) => {
-      attempts.take(now);
-      const token = await exchangeBootstrapToken(deps, { bearer: new Secret(body.token.trim()), name: body.name }, now);
+      const bearer = new Secret(body.token.trim());
+      // Only guesses are counted: strangers who use the attempts up must not shut out whoever holds the token.
+      if (!(await holdsBootstrapToken(deps, bearer, now))) attempts.take(now);
+      const token = await exchangeBootstrapToken(deps, { bearer, name: body.name }, now);
       return created({ token: token.reveal() });
     },
     'show-caller': async ({ principal: { tokenId, name, role, scope } }) => json({ tokenId, name, role, environments: scope }),
