@@ -127,6 +127,21 @@ test('failures that do not stand out hold the wave', () => {
   assert.ok(verdict.verdict === 'hold' && verdict.reasons[0]!.code === 'failures-everywhere');
 });
 
+test('one caller that reports failures without end excuses no other', () => {
+  const fleet = new RolloutFleet();
+  fail(fleet, 50);
+  fleet.trafficOf('shop', 'payments').failed = [tally('timeout', 1e14)];
+  fleet.traffic.set('path_quiet', fleet.makeTraffic({ mtls: 100 }));
+  const { paths, originating } = fleet.facts(now);
+  const [moved, ...others] = paths;
+  const verdict = judgeWave(
+    now,
+    { moved: 'originate', since: now - 2_000, paths: [moved!] },
+    { config: quickConfig, windows: originating!, control: [...others.map(({ pathId }) => pathId), 'path_quiet'], unready: [] },
+  );
+  assert.equal(verdict.verdict, 'roll-back');
+});
+
 test('one failure and no success hold the wave: too few to roll back, and not good', () => {
   const verdict = judge((fleet) => fleet.traffic.set('path_shop-orders', fleet.makeTraffic({ failed: [tally('expired', 1)] })));
   assert.ok(verdict.verdict === 'hold' && verdict.reasons[0]!.code === 'caller-failures');

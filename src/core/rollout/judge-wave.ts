@@ -49,7 +49,7 @@ function judgePath(path: PathFacts, wave: Wave, { config, windows, control }: Wa
   for (const unit of units) {
     const counts = pathCountsOf(windows.flight, path.pathId).caller[unit];
     const rate = callerRate(counts, wave);
-    const usual = Math.max(rateOf(controlRate(windows.flight, control, unit, wave)), rateOf(baselineRate(windows, path, unit, wave)));
+    const usual = Math.max(controlRate(windows.flight, control, unit, wave), rateOf(baselineRate(windows, path, unit, wave)));
     if (exceeds(rate, usual, config)) bad.push(failureReason('caller-failures', path, rate));
     else if (exceeds(rate, 0, config)) doubtful.push(failureReason('failures-everywhere', path, rate));
     // Too few to judge, but nothing got through yet: such a wave is not good.
@@ -96,14 +96,17 @@ function rateOf({ failed, total }: Pick<Rate, 'failed' | 'total'>): number {
   return total === 0 ? 0 : failed / total;
 }
 
-function controlRate(
-  window: TelemetryWindow,
-  control: readonly EntityId<'path'>[],
-  unit: Unit,
-  wave: Wave,
-): Pick<Rate, 'failed' | 'total'> {
-  const rates = control.map((pathId) => callerRate(pathCountsOf(window, pathId).caller[unit], wave));
-  return rates.reduce((sum, rate) => ({ failed: sum.failed + rate.failed, total: sum.total + rate.total }), { failed: 0, total: 0 });
+/**
+ * The failure rate of the middle one of the control paths, of two the worse one. Not of their sum: each rate is what one caller's proxies say, and one
+ * that reports failures without end would make every other path's look usual.
+ */
+function controlRate(window: TelemetryWindow, control: readonly EntityId<'path'>[], unit: Unit, wave: Wave): number {
+  const rates = control
+    .map((pathId) => callerRate(pathCountsOf(window, pathId).caller[unit], wave))
+    .filter(({ total }) => total > 0)
+    .map(rateOf)
+    .toSorted((a, b) => a - b);
+  return rates[Math.floor(rates.length / 2)] ?? 0;
 }
 
 function baselineRate(windows: FlightWindows, path: PathFacts, unit: Unit, wave: Wave): Rate {
