@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { Problem } from '../../core/problems/problem.ts';
 import type { AddressPolicy } from '../../platform/network/address-policy.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
@@ -17,13 +18,13 @@ export function parseAddressRange(text: string): readonly HostPort[] {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
   const first = Number(match?.[3]);
   const last = Number(match?.[4] ?? match?.[3]);
-  if (match === null || first === 0 || last > 65_535 || last < first || last - first >= MAXIMUM_ADDRESSES) {
+  const host = match?.[1] ?? match?.[2] ?? '';
+  if (isIP(host) === 0 || first === 0 || last > 65_535 || last < first || last - first >= MAXIMUM_ADDRESSES) {
     throw new Problem(
       'input-invalid',
       `Cannot parse addresses: ${JSON.stringify(text.slice(0, 100))}, expected IP:PORT or IP:FIRST-LAST, at most ${MAXIMUM_ADDRESSES}`,
     );
   }
-  const host = match[1] ?? match[2]!;
   return Array.from({ length: last - first + 1 }, (_, index) => ({ host, port: first + index }));
 }
 

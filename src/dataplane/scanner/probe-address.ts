@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { connect as connectTls, type SecureVersion, type TLSSocket } from 'node:tls';
-import type { HostPort } from '../../platform/network/host-port.ts';
+import { formatHostPort, type HostPort } from '../../platform/network/host-port.ts';
 import { type CertificateDemand, readCertificateDemand, readClearChain } from './read-certificate-request.ts';
 import { WireSocket } from './wire-socket.ts';
 
@@ -28,7 +28,7 @@ export type TlsFacts = {
 
 /** Probes one address by real connections: plaintext HTTP, then a TLS handshake for each version. */
 export async function probeAddress(address: HostPort, timeoutMs: number): Promise<AddressFacts> {
-  const text = `${address.host}:${address.port}`;
+  const text = formatHostPort(address);
   const plaintext = await probePlaintext(address, timeoutMs);
   if (plaintext === 'unreachable') return { address: text, reachable: false, plaintextHttp: null, tls: null };
   const handshakes: Handshake[] = [];
@@ -50,7 +50,7 @@ type Handshake = {
 function summarize(handshakes: readonly Handshake[]): TlsFacts | null {
   const best = handshakes[0];
   if (best === undefined) return null;
-  const leaf = best.chain[0] === undefined ? null : new X509Certificate(best.chain[0]);
+  const leaf = readLeaf(best.chain);
   return {
     versions: handshakes.map(({ version }) => version),
     suite: best.suite,
@@ -62,6 +62,15 @@ function summarize(handshakes: readonly Handshake[]): TlsFacts | null {
     names: leaf?.subjectAltName ?? '',
     notAfter: leaf === null ? '' : leaf.validToDate.toISOString(),
   };
+}
+
+/** Null where the server showed nothing, or octets that are no certificate. */
+function readLeaf([leaf]: readonly Buffer[]): X509Certificate | null {
+  try {
+    return leaf === undefined ? null : new X509Certificate(leaf);
+  } catch {
+    return null;
+  }
 }
 
 /** The status line of a plaintext HTTP answer; null when something else, or nothing, answered. */

@@ -17,6 +17,7 @@ export function readCertificateDemand(received: Buffer, serverHandshakeSecret: B
   const messages: Buffer[] = [];
   let sequence = 0;
   for (const record of records(received)) {
+    if (record.type === CHANGE_CIPHER_SPEC && serverHandshakeSecret === null) break;
     if (record.type === HANDSHAKE) messages.push(record.body);
     if (record.type === APPLICATION_DATA && serverHandshakeSecret !== null && cipher !== undefined) {
       const inner = decryptRecord(record, serverHandshakeSecret, cipher, sequence++);
@@ -31,7 +32,11 @@ export function readCertificateDemand(received: Buffer, serverHandshakeSecret: B
 
 /** The certificates (DER, leaf first) of a flight in the clear, as TLS 1.2 and older send it; empty for TLS 1.3 (RFC 5246 section 7.4.2). */
 export function readClearChain(received: Buffer): Buffer[] {
-  const octets = Buffer.concat([...records(received)].filter((record) => record.type === HANDSHAKE).map((record) => record.body));
+  const clear = [...records(received)];
+  const end = clear.findIndex(({ type }) => type === CHANGE_CIPHER_SPEC);
+  const octets = Buffer.concat(
+    clear.slice(0, end === -1 ? undefined : end).flatMap(({ type, body }) => (type === HANDSHAKE ? [body] : [])),
+  );
   for (let at = 0; at + 4 <= octets.length; at += 4 + octets.readUIntBE(at + 1, 3)) {
     if (octets[at] !== CERTIFICATE) continue;
     const list = octets.subarray(at + 7, at + 4 + octets.readUIntBE(at + 1, 3));
@@ -98,6 +103,8 @@ function messageTypes(octets: Buffer): number[] {
   return types;
 }
 
+/** Before TLS 1.3, handshake messages after it are encrypted and look like anything (RFC 5246 section 7.1). */
+const CHANGE_CIPHER_SPEC = 20;
 const HANDSHAKE = 22;
 const APPLICATION_DATA = 23;
 const CERTIFICATE = 11;
