@@ -66,6 +66,7 @@ const good: { readonly [N in ProfileName]: IssuanceOrder } = (() => {
     workload,
     server,
     'server-shortlived': server,
+    'ocsp-signer': { ...authority, asker: asker('control-plane') },
     'control-plane': {
       ...workload,
       door: 'control-plane',
@@ -403,4 +404,32 @@ test('no order makes decideIssuance() throw, and none is issued outside its boun
     }),
     { numRuns: 500 },
   );
+});
+
+/** Where a certificate of this profile says that its revocation is told. */
+const said = (name: ProfileName, ocspUri: string | null = 'http://ocsp.acme.test/ocsp') => {
+  const decision = decide(name, {}, { ocspUri });
+  assert.ok(decision.kind === 'issue', name);
+  const { crlUri, ocspUri: responder, ocspNoCheck, noRevAvail } = decision.template.fields;
+  return { crl: crlUri !== undefined, ocsp: responder !== undefined, ocspNoCheck, noRevAvail };
+};
+
+test('decideIssuance() says where revocation is told: a list, a responder too, or that there is none', () => {
+  const nothing = { crl: false, ocsp: false, ocspNoCheck: undefined, noRevAvail: undefined };
+  assert.deepEqual(said('workload'), { ...nothing, crl: true });
+  assert.deepEqual(said('server'), { ...nothing, crl: true, ocsp: true });
+  assert.deepEqual(said('server', null), { ...nothing, crl: true });
+  assert.deepEqual(said('server-shortlived'), { ...nothing, noRevAvail: true });
+  assert.deepEqual(said('ocsp-signer'), { ...nothing, ocspNoCheck: true });
+  assert.deepEqual(said('root'), nothing);
+});
+
+test('decideIssuance() makes a responder for the control plane alone, with a distinguished name alone', () => {
+  for (const role of ['admin', 'operator', 'ci', 'data-plane', 'scanner', 'viewer'] as const) {
+    const decision = decide('ocsp-signer', { asker: asker(role, role === 'data-plane' || role === 'scanner' ? orders : null) });
+    assert.equal(decision.kind, 'refuse', role);
+  }
+  refuses('names', decide('ocsp-signer', { authorityName: null }), 'no name');
+  refuses('names', decide('ocsp-signer', { dnsNames: ['www.acme.test'] }), 'a host');
+  assert.equal(decide('ocsp-signer', { spiffeId: orders }).kind, 'refuse', 'an identity');
 });
