@@ -21,7 +21,9 @@ export const run: Run = async (invocation) => {
   });
   const out = textOption(invocation, 'out');
   if (out !== undefined) await writeNewFile(out, answer.pem);
-  invocation.output.answer(answer, () => (out === undefined ? [answer.pem.trimEnd()] : [`certificate ${answer.serial} written to ${out}`]));
+  invocation.output.answer(answer, () =>
+    out === undefined ? answer.pem.trimEnd().split('\n') : [`certificate ${answer.serial} written to ${out}`],
+  );
   return 'ok';
 };
 

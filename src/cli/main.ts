@@ -5,7 +5,7 @@ import { ServerRefusal, UnreachableServer } from './client.ts';
 import { type Command, UsageError } from './command.ts';
 import { commands, groups } from './commands.ts';
 import { exitCodes, type ExitName } from './exit-codes.ts';
-import { escapeText, openOutput } from './output.ts';
+import { encodeJson, escapeText, openOutput } from './output.ts';
 
 /** Runs one command line and answers with its exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -70,7 +70,7 @@ function explainError(error: unknown, json: boolean): number {
   const text = ending === 'internal' ? `Countersign failed: ${message}` : message;
   process.stderr.write(
     json
-      ? `${JSON.stringify({ error: { code, message } })}\n`
+      ? `${encodeJson({ error: { code, message } })}\n`
       : `${text.split('\n').map(escapeText).join('\n')}${code === null ? '' : ` [${code}]`}\n`,
   );
   if (ending === 'internal' && process.env['COUNTERSIGN_TRACE'] === '1' && error instanceof Error) process.stderr.write(`${error.stack}\n`);

@@ -10,12 +10,14 @@ export type Output = {
   progress(text: string): void;
 };
 
-export function openOutput(json: boolean): Output {
+/** `write` is told whole lines; stdout if not given. */
+export function openOutput(json: boolean, write = (text: string): unknown => process.stdout.write(text)): Output {
   return {
     json,
     answer: (value, describe) => {
-      const lines = json ? [JSON.stringify(value)] : describe(value);
-      process.stdout.write(`${lines.join('\n')}\n`);
+      // Here and not where the lines are made, so that no command can forget it.
+      const lines = json ? [encodeJson(value)] : describe(value).map(escapeLine);
+      write(`${lines.join('\n')}\n`);
     },
     remark: (text) => process.stderr.write(`${escapeText(text)}\n`),
     progress: (text) => {
@@ -27,6 +29,17 @@ export function openOutput(json: boolean): Output {
 /** Makes strings from outside harmless on a terminal: no control character survives (ECMA-48, bidirectional overrides too). */
 export function escapeText(text: string): string {
   return text.replaceAll(UNSAFE, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
+}
+
+/** JSON on one line, in which what `escapeText` would take out is written as JSON itself can: by its number. */
+export function encodeJson(value: unknown): string {
+  return JSON.stringify(value).replaceAll(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** A heading may be bold; nothing else in a line reaches the terminal as it is. */
+function escapeLine(line: string): string {
+  const heading = HEADING.exec(line)?.[1];
+  return heading === undefined ? escapeText(line) : `${BOLD}${escapeText(heading)}${PLAIN}`;
 }
 
 /** Columns padded to their widest cell; the first row is the heading. */
@@ -43,3 +56,8 @@ export function formatTable(rows: readonly (readonly string[])[]): string[] {
 }
 
 const UNSAFE = /[\p{Cc}\p{Bidi_Control}]/gu;
+/** As `styleText` writes bold. */
+const BOLD = '\u001b[1m';
+const PLAIN = '\u001b[22m';
+// oxlint-disable-next-line no-control-regex -- these are the two that it looks for
+const HEADING = /^\u001b\[1m([^]*)\u001b\[22m$/;
