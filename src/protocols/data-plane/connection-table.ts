@@ -23,6 +23,7 @@ export class ConnectionTable implements CallGate {
   readonly #connections = new Map<string, Connection>();
   readonly #options: ConnectionTableOptions;
   readonly refusals = new Map<string, number>();
+  readonly #ofProxy = new Map<string, number>();
   readonly #strangers = { anonymous: 0, refused: 0 };
 
   constructor(options: ConnectionTableOptions) {
@@ -33,15 +34,32 @@ export class ConnectionTable implements CallGate {
     return this.#connections.size;
   }
 
-  /** False if the connection was closed instead: it is gone already, or too many without a certificate are open. */
+  /** False if the connection was closed instead: it is gone already, or too many of its kind are open. */
   add(socket: TLSSocket, peer: Peer): boolean {
     const remote = `${socket.remoteAddress}:${socket.remotePort}`;
     if (socket.destroyed || socket.remotePort === undefined) return false;
-    if (peer.kind !== 'node' && !this.#addStranger(socket, peer.kind, remote)) return false;
+    if (peer.kind === 'node' ? !this.#addNode(socket, peer.node, remote) : !this.#addStranger(socket, peer.kind, remote)) return false;
     const connection: Connection = { socket, remote, peer, streams: new Set() };
     this.#connections.set(remote, connection);
     socket.once('close', () => {
       if (this.#connections.get(remote) === connection) this.#connections.delete(remote);
+    });
+    return true;
+  }
+
+  /** One data plane that was taken over shall not keep the others out: they would hear of no revocation any more. */
+  #addNode(socket: TLSSocket, { proxyId }: Node, remote: string): boolean {
+    const open = this.#ofProxy.get(proxyId) ?? 0;
+    if (open >= MAXIMUM_OF_A_PROXY) {
+      this.#options.log('warn', 'data-plane.too-many-connections', { remote, proxyId, limit: MAXIMUM_OF_A_PROXY });
+      socket.destroy();
+      return false;
+    }
+    this.#ofProxy.set(proxyId, open + 1);
+    socket.once('close', () => {
+      const left = this.#ofProxy.get(proxyId)! - 1;
+      if (left === 0) this.#ofProxy.delete(proxyId);
+      else this.#ofProxy.set(proxyId, left);
     });
     return true;
   }
@@ -118,5 +136,7 @@ const STRANGERS = {
   anonymous: { connections: 256, lifetimeMs: 30_000 },
   refused: { connections: 256, lifetimeMs: 3_000 },
 } as const;
+/** Two while a certificate is renewed, and what a bad line left half open until its keep-alive notices. */
+const MAXIMUM_OF_A_PROXY = 16;
 /** Long enough for the status of a closed stream to leave. */
 const DISMISSAL_GRACE_MS = 250;

@@ -131,6 +131,19 @@ describe('who may call', () => {
   });
 });
 
+describe('how many may call', () => {
+  test('one data plane takes a few connections and leaves the others theirs', async () => {
+    const { credential } = enrolled();
+    const open = await Promise.all(Array.from({ length: 16 }, () => connectWith(credential)));
+    for (const connection of open) await renewFor(connection, [ORDERS]);
+    await assert.rejects(connectWith(credential).then((connection) => renewFor(connection, [ORDERS])));
+    assert.ok(plane.logged.some(({ event }) => event === 'data-plane.too-many-connections'));
+    const other = await connectWith(enrolled().credential);
+    assert.equal((await renewFor(other, [ORDERS])).chain.length, 2);
+    for (const connection of [...open, other]) connection.destroy();
+  });
+});
+
 describe('what a node may do', () => {
   test('refuses a certificate request for another name', async () => {
     const connection = await connectWith(enrolled().credential);
