@@ -1,6 +1,7 @@
 import { ipAddressOctets } from '../identity/ip-address.ts';
 import type { TbsCertificate } from './certificate.ts';
 import { isEmptyName, isWithinName, type Name } from './name.ts';
+import { HOST, parseMailbox, readSmtpUtf8Mailbox } from './mailbox.ts';
 import type { NameBase, NameConstraints } from './name-constraints.ts';
 import { oids } from './oid.ts';
 
@@ -64,7 +65,7 @@ function isUsableBase(base: NameBase): boolean {
     case 'uri':
       return HOST.test(base.host.replace(/^\./, ''));
     case 'email':
-      return HOST.test(base.mailbox.replace(/^(?:[^@]+@|\.)/, ''));
+      return base.mailbox.includes('@') ? parseMailbox(base.mailbox) !== null : HOST.test(base.mailbox.replace(/^\./, ''));
     default:
       return true;
   }
@@ -80,7 +81,7 @@ function* presentedNames(certificate: NamedCertificate): Generator<PresentedName
   for (const mailbox of names.email) yield readMailbox(mailbox);
   // Certificates of old carry the mail address in the subject; RFC 5280 section 4.2.1.10 constrains it there too.
   for (const { type, value } of subject.rdns.flat()) if (type === oids.emailAddress) yield readMailbox(value ?? '');
-  for (const { number } of names.other) yield { kind: 'other', number };
+  for (const name of names.other) yield* readOther(name);
 }
 
 function readDns(presented: string): PresentedName {
@@ -95,12 +96,16 @@ function readUri(uri: string): PresentedName {
   return HOST.test(host) && !/^[0-9.]+$/.test(host) ? { kind: 'uri', host: host.toLowerCase() } : { kind: 'unreadable', of: 'uri' };
 }
 
-function readMailbox(mailbox: string): PresentedName {
-  const at = mailbox.lastIndexOf('@');
-  const host = mailbox.slice(at + 1);
-  return at > 0 && HOST.test(host)
-    ? { kind: 'email', local: mailbox.slice(0, at), host: host.toLowerCase() }
-    : { kind: 'unreadable', of: 'email' };
+function readMailbox(text: string, international = false): PresentedName {
+  const mailbox = parseMailbox(text, international);
+  return mailbox ? { kind: 'email', ...mailbox } : { kind: 'unreadable', of: 'email' };
+}
+
+/** RFC 9598 section 6: an internationalized mailbox is held to the constraints of rfc822Name, and stays an otherName. */
+function* readOther({ number, der }: NamedCertificate['subjectAltNames']['other'][number]): Generator<PresentedName> {
+  yield { kind: 'other', number };
+  const text = number === 0 ? readSmtpUtf8Mailbox(der) : null;
+  if (text !== null) yield readMailbox(text, true);
 }
 
 function isWithin(name: PresentedName, base: NameBase, list: 'permitted' | 'excluded'): boolean {
@@ -143,6 +148,4 @@ function isAddressWithin(octets: Uint8Array, address: Uint8Array, mask: Uint8Arr
   return octets.length === address.length && octets.every((octet, i) => (octet & mask[i]!) === (address[i]! & mask[i]!));
 }
 
-/** Labels without regard to their finer rules: underscores and the like do occur and must not escape a constraint. */
-const HOST = /^[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*$/;
 const URI_HOST = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/(?:[^/?#@]*@)?([^/?#:@]*)(?::[0-9]*)?(?:[/?#]|$)/;
