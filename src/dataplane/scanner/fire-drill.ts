@@ -84,8 +84,10 @@ function fireTls(shot: DrillShot): Promise<DrillSight> {
     socket.write(probeRequest(shot.address.host));
   });
   socket.on('data', (chunk: Buffer) => answer.take(chunk));
-  socket.on('error', (error: NodeJS.ErrnoException) => (seen = describeError(error)));
-  wire.on('error', (error: NodeJS.ErrnoException) => (seen = describeError(error)));
+  // The alert of who refused says more than the broken connection that comes with it.
+  const note = (error: NodeJS.ErrnoException): void => void (seen.startsWith('alert:') || (seen = describeError(error)));
+  socket.on('error', note);
+  wire.on('error', note);
   socket.on('end', () => socket.end());
   socket.on('close', () => wire.destroy());
   wire.on('close', () => {
