@@ -49,11 +49,15 @@ export function makeOriginator(options: OriginationOptions): Dialer {
     ca: anchors.map(({ der }) => encodePem('CERTIFICATE', der)),
     ...(origination.kind === 'mtls' ? { cert: own.chainPem, key: keyPemOf(own) } : {}),
   });
-  /** The last ticket of each server. They go with this dialer, so none survives a change of our certificate or of the trust. */
-  const sessions = new Map<string, Buffer>();
+  /**
+   * The last ticket of each server and whom its full handshake proved: on this side a resumed session shows no certificate, and
+   * only that server can take it up. They go with this dialer, so none survives a change of our certificate or of the trust.
+   */
+  const sessions = new Map<string, HeldSession>();
   return async (address, signal) => {
     const raw = await dialPlain(address, signal);
     const key = formatAddress(address);
+    const held = sessions.get(key);
     const socket = connectTls({
       socket: raw,
       secureContext,
@@ -61,12 +65,15 @@ export function makeOriginator(options: OriginationOptions): Dialer {
       rejectUnauthorized: false,
       ...(options.protocol === 'http' ? { ALPNProtocols: ['http/1.1'] } : {}),
       ...(origination.kind === 'tls' ? { servername: origination.serverName } : {}),
-      ...(origination.kind === 'mtls' && sessions.has(key) ? { session: sessions.get(key)! } : {}),
+      ...(held === undefined ? {} : { session: held.session }),
     });
-    if (origination.kind === 'mtls') socket.on('session', (session: Buffer) => sessions.set(key, session));
+    socket.on('session', (session: Buffer) => {
+      const identity = serverIdentities.get(socket);
+      if (identity !== undefined) sessions.set(key, { session, identity });
+    });
     await finishHandshake(socket, address, signal);
     try {
-      if (origination.kind === 'mtls') serverIdentities.set(socket, proveServer(socket, options));
+      if (origination.kind === 'mtls') serverIdentities.set(socket, proveServer(socket, options, held?.identity ?? null));
       else proveNamedServer(socket, options);
     } catch (error) {
       socket.destroy();
@@ -110,15 +117,12 @@ function finishHandshake(socket: TLSSocket, address: Address, signal: AbortSigna
 }
 
 /** A server of the trust domain: a verified path, exactly the expected SPIFFE ID, and not revoked. @throws UpstreamFailure */
-function proveServer(socket: TLSSocket, { origination, trust, kept, revoked, clock }: OriginationOptions): ProvedIdentity {
+function proveServer(socket: TLSSocket, options: OriginationOptions, held: ProvedIdentity | null): ProvedIdentity {
+  const { origination, revoked, clock } = options;
   if (origination.kind !== 'mtls') throw new TypeError('not an origination of the trust domain');
-  // A resumed session carries the certificate of its first handshake, which may be long replaced: a full one decides.
+  // What a resumed session was once proved to be may be over by now: then a full handshake decides.
   const resumed = socket.isSessionReused();
-  const leaf = socket.getPeerX509Certificate()?.raw;
-  if (leaf === undefined) throw untrusted('no-certificate', 'it showed no certificate', resumed);
-  const judged = kept.judge(clock.now(), trust, { leaf, readChain: () => readPeerChain(socket), resumed, usage: 'server' });
-  if (judged.kind === 'unproved') throw untrusted(judged.reason, `it must prove ${origination.server}`, resumed);
-  const { identity } = judged;
+  const identity = resumed && held !== null ? held : proveCertificate(socket, options);
   if (identity.spiffeId !== origination.server) {
     throw untrusted('wrong-identity', `it is ${identity.spiffeId}, expected ${origination.server}`, resumed);
   }
@@ -126,6 +130,17 @@ function proveServer(socket: TLSSocket, { origination, trust, kept, revoked, clo
   const revocation = findRevocation(revoked(), identity);
   if (revocation !== null) throw untrusted(revocation, `${identity.spiffeId} is ${revocation}`, resumed);
   return identity;
+}
+
+/** Whom the certificate of a full handshake proves. @throws UpstreamFailure */
+function proveCertificate(socket: TLSSocket, { origination, trust, kept, clock }: OriginationOptions): ProvedIdentity {
+  if (origination.kind !== 'mtls') throw new TypeError('not an origination of the trust domain');
+  const resumed = socket.isSessionReused();
+  const leaf = socket.getPeerX509Certificate()?.raw;
+  if (leaf === undefined) throw untrusted('no-certificate', 'it showed no certificate', resumed);
+  const judged = kept.judge(clock.now(), trust, { leaf, readChain: () => readPeerChain(socket), resumed, usage: 'server' });
+  if (judged.kind === 'unproved') throw untrusted(judged.reason, `it must prove ${origination.server}`, resumed);
+  return judged.identity;
 }
 
 /** A server outside of the trust domain: a path to the anchors given for it, and its DNS name (RFC 9525). @throws UpstreamFailure */
@@ -153,6 +168,8 @@ function untrusted(reason: RefusalReason, detail: string, isTransient = false): 
 }
 
 function ignore(): void {}
+
+type HeldSession = { readonly session: Buffer; readonly identity: ProvedIdentity };
 
 const serverIdentities = new WeakMap<Socket, ProvedIdentity>();
 const HANDSHAKE_TIMEOUT_MS = 10_000;
