@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CallConfig, ListenConfig, ServiceConfig } from './acme/service-config.ts';
 import { makeCredential } from './certificate.ts';
@@ -15,6 +16,8 @@ export type AcmeCloud = {
   readonly layout: Layout;
   readonly group: ProcessGroup;
   readonly directory: string;
+  /** Of the Unix sockets: their paths may have 103 octets, and a checkout may lie deep. */
+  readonly socketDirectory: string;
   readonly observerUrl: string;
   readonly marker: string;
   readonly files: { readonly events: string; readonly tap: string; readonly checkpoints: string; readonly processorCa: string };
@@ -39,6 +42,7 @@ export async function startAcmeCloud(group: ProcessGroup, directory: string, lay
     layout,
     group,
     directory,
+    socketDirectory: mkdtempSync(join(tmpdir(), 'acme-')),
     observerUrl,
     marker: `marker-${randomBytes(12).toString('hex')}`,
     files,
@@ -103,11 +107,12 @@ export async function stopAcmeCloud(cloud: AcmeCloud): Promise<void> {
   for (const { name } of cloud.layout.replicas) await stop(name);
   await stop('tap');
   await stop('observer');
+  rmSync(cloud.socketDirectory, { recursive: true, force: true });
 }
 
 /** The Unix socket on which a replica answers its sidecar. */
 export function unixSocketOf(cloud: AcmeCloud, replica: Replica): string {
-  return join(cloud.directory, `${replica.name}.sock`);
+  return join(cloud.socketDirectory, `${replica.name}.sock`);
 }
 
 /** The state directory of a replica's sidecar. */

@@ -47,7 +47,7 @@ const LONGEST_RUN_SECONDS = 90;
 /** Telemetry and observer see a call at its edges of a window a few milliseconds apart. */
 const LARGEST_TELEMETRY_DIFFERENCE = 0.02;
 
-/** One table: the names stand in the README, in the JSON and in sabotage.ts. */
+/** One table: the names stand in the final table, in the JSON and in sabotage.ts. */
 export const claims: readonly Claim[] = [
   {
     name: 'fleet-discovered',

@@ -114,7 +114,7 @@ const exceptions: readonly Document[] = [
   },
 ];
 
-/** A fleet in production soaks for a day; a demo has a minute and a half, and calls every path eighteen times a second. */
+/** A fleet in production soaks for a day; a demo has a minute and a half, and calls every path sixteen times a second. */
 const conditions = {
   soakMs: 3_000,
   settleMs: 1_000,

@@ -14,8 +14,13 @@ import { readEvents, readMarkers, readReadableCalls } from './observer/read-reco
 import type { Timeline } from './timeline.ts';
 
 /** Fills in what the observer's and the tap's files say, by the times that the steps wrote down. Asks nothing of the product. */
-export function evaluateRun(facts: RunFacts, timeline: Timeline, files: { readonly events: string; readonly tap: string }): void {
-  const { calls } = joinCalls(readEvents(files.events));
+export function evaluateRun(
+  facts: RunFacts,
+  timeline: Timeline,
+  files: { readonly events: string; readonly tap: string },
+  { isLive = false } = {},
+): void {
+  const calls = isLive ? withoutRunning(joinCalls(readEvents(files.events)).calls) : joinCalls(readEvents(files.events)).calls;
   const markers = readMarkers(files.tap);
   const readable = readReadableCalls(files.tap);
   const { before, after, closedAt, brokenWave, suspended } = timeline;
@@ -55,6 +60,12 @@ export function evaluateRun(facts: RunFacts, timeline: Timeline, files: { readon
   if (facts.revocation !== null && suspended !== null) {
     facts.revocation = { ...facts.revocation, ...measureRevocation(calls, suspended) };
   }
+}
+
+/** While the fleet still runs, its youngest calls have no end yet. */
+function withoutRunning(calls: readonly Call[]): readonly Call[] {
+  const last = Math.max(...calls.map(({ begunAt }) => begunAt));
+  return calls.filter(({ begunAt, ended }) => ended !== null || begunAt < last - RUNNING_MS);
 }
 
 /** A stolen certificate is a true identity; every other identity of an impostor, told to an origin by its sidecar, is forged. */
@@ -165,4 +176,6 @@ function sum(counts: readonly number[]): number {
 /** What fails of a rolled-back caller within this time of the decision, belongs to it. */
 const AROUND_MS = 10_000;
 const START_MS = 1_000;
+/** Longer than the time limit of a call. */
+const RUNNING_MS = 16_000;
 const LONGEST_ROLLBACK_MS = 5_000;

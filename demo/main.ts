@@ -1,4 +1,5 @@
 /** `npm run demo`: Acme Cloud goes from plaintext to proven mutual TLS. See flags.ts for the options and steps.ts for what happens. */
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AcmeCloud, startAcmeCloud, stopAcmeCloud } from './acme-cloud.ts';
 import { type ClaimName, claims, type Judged, judgeClaims, UNMEASURED } from './claims.ts';
@@ -17,9 +18,8 @@ import { findSabotage, type Sabotage } from './sabotage.ts';
 import { type Step, steps } from './steps.ts';
 import { emptyTimeline } from './timeline.ts';
 
-const exitCodes = { ok: 0, claimFailed: 1, notYet: 2, unnoticed: 3 } as const;
-/** What `countersign` ends with when a command's own module cannot be loaded. */
-const INTERNAL_FAILURE = 70;
+/** 2 is kept for steps that are not built. */
+const exitCodes = { ok: 0, claimFailed: 1, unnoticed: 3, usage: 64 } as const;
 const root = join(import.meta.dirname, '..');
 
 async function main(flags: Flags): Promise<number> {
@@ -32,25 +32,26 @@ async function main(flags: Flags): Promise<number> {
   const plane = new ControlPlane(product, group, join(directory, 'control-plane'));
   endOnSignals(group, plane, flags.keep);
 
-  const notYet = (await plane.try('server', '--config', join(directory, 'none'))).code === INTERNAL_FAILURE ? steps.slice(1) : [];
   progress.step('Acme Cloud starts, in plaintext, with its observer, its tap and an impostor');
   const cloud = await startAcmeCloud(group, directory, layOut());
   const run: Run = { flags, cloud, plane, progress, facts: noFacts(startedAt), timeline: emptyTimeline(), dataPlanes: new Map() };
   const chosen = steps.filter(({ name }) => !flags.short || sabotage === null || sabotage.steps.includes(name));
-  const failure = await takeSteps(run, notYet.length > 0 ? chosen.slice(0, 1) : chosen);
+  const failure = await takeSteps(run, chosen);
   run.facts.seconds = (Date.now() - startedAt) / 1000;
-  if (flags.keep) await keepUp(run);
-  await stopEverything(run, cloud);
-  evaluateRun(run.facts, run.timeline, cloud.files);
-  if (notYet.length > 0) {
-    for (const { name } of notYet) process.stderr.write(`not yet: ${name}\n`);
-    return exitCodes.notYet;
-  }
+  if (!flags.keep) await stopEverything(run, cloud);
+  evaluateRun(run.facts, run.timeline, cloud.files, { isLive: flags.keep });
   const judged = judgeClaims(run.facts, claimsOf(chosen));
   process.stderr.write(`${toTable(run.facts, judged)}\n`);
   if (failure !== null) process.stderr.write(`${failure}\n`);
   if (flags.json) process.stdout.write(`${JSON.stringify(toJson(run.facts, judged, { sabotage: flags.sabotage, failure }))}\n`);
-  return endingOf(judged, failure, sabotage);
+  const ending = endingOf(judged, failure, sabotage);
+  if (flags.keep) {
+    await keepUp(run);
+    await stopEverything(run, cloud);
+  }
+  if (ending === exitCodes.ok) rmSync(directory, { recursive: true, force: true });
+  else process.stderr.write(`logs and files of this run: ${directory}\n`);
+  return ending;
 }
 
 /** Takes the steps in order; a step that fails ends them. Null, or what failed. */
@@ -108,4 +109,15 @@ function endingOf(judged: readonly Judged[], failure: string | null, sabotage: S
   return failed.length === 0 && failure === null ? exitCodes.ok : exitCodes.claimFailed;
 }
 
-process.exitCode = await main(readFlags(process.argv.slice(2)));
+/** @returns null after it said what is wrong with the command line */
+function readFlagsOrExplain(): Flags | null {
+  try {
+    return readFlags(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return null;
+  }
+}
+
+const flags = readFlagsOrExplain();
+process.exitCode = flags === null ? exitCodes.usage : await main(flags);

@@ -110,14 +110,14 @@ export const sabotages: readonly Sabotage[] = [
   },
   {
     name: 'stale-served-certificate',
-    cuts: 'a renewed certificate is reported as served, and the old one is served on',
+    cuts: 'a proxy takes a renewed certificate and serves the old one on',
     claim: 'rotation-served',
     steps: [...toWaves, 'rotate'],
     mutations: [
       {
         file: 'src/dataplane/proxy/proxy.ts',
-        find: lines('      this.#live.contexts = contexts;', '      served();'),
-        replace: lines('      served();'),
+        find: lines('      this.#live.contexts = contexts;'),
+        replace: '',
       },
     ],
   },

@@ -5,7 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ObserverStream } from './observer-stream.ts';
 import type { CallConfig, ServiceConfig } from './service-config.ts';
 
-const CALL_TIMEOUT_MS = 5_000;
+/** Longer than any stall of a busy machine: a call that is given up costs a new handshake, and many of them feed the stall. */
+const CALL_TIMEOUT_MS = 15_000;
 const START_TIMEOUT_MS = 60_000;
 const HEALTH_EVERY_MS = 50;
 

@@ -96,7 +96,9 @@ async function repairPartner(run: Run, status: RolloutStatus, repairs: Repairs):
     run.progress.note(`a wave rolled itself back; the trust file of ${mistrustingCaller} is repaired`);
   }
   await pause(REREAD_MS);
-  await run.plane.run('rollout', 'retry', rolloutName, '--reason', 'the trust file is repaired');
+  const { code, stderr } = await run.plane.try('rollout', 'retry', rolloutName, '--reason', 'the trust file is repaired');
+  // What was rolled back from enforcement alone comes back by itself.
+  if (code !== 0) run.progress.note(`rollout retry ended with ${code}: ${stderr.trim()}`);
 }
 
 /** True if the partner's callers switched long ago and neither a verdict nor a rollback came. */
