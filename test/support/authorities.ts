@@ -35,7 +35,12 @@ export type TestAuthorities = AsyncDisposable & {
 export async function openTestAuthorities(
   url: string,
   now: Instant,
-  options: { readonly keyType?: AuthorityKeyType; readonly crlBaseUrl?: string | null; readonly reopen?: KeyEncryptionKey } = {},
+  options: {
+    readonly keyType?: AuthorityKeyType;
+    readonly crlBaseUrl?: string | null;
+    readonly crlShards?: number;
+    readonly reopen?: KeyEncryptionKey;
+  } = {},
 ): Promise<TestAuthorities> {
   const entries: AuditEntry[] = [];
   let commits = 0;
@@ -46,10 +51,10 @@ export async function openTestAuthorities(
       entries.push(...staged.map(({ entry }) => entry));
     },
   });
-  const { keyType = 'P-256', crlBaseUrl = 'http://127.0.0.1:8080', reopen } = options;
+  const { keyType = 'P-256', crlBaseUrl = 'http://127.0.0.1:8080', crlShards = 1, reopen } = options;
   const kek = reopen ?? makeKeyEncryptionKey(randomBytes(32));
   for (const at of reopen === undefined ? [now - 1, now] : [])
-    await addAuthorityPair({ database, kek }, { trustDomain, ...place, keyType, crlBaseUrl }, ada, at);
+    await addAuthorityPair({ database, kek }, { trustDomain, ...place, keyType, crlBaseUrl, crlShards }, ada, at);
   return {
     database,
     kek,

@@ -14,6 +14,8 @@ export type IssuingAuthority = {
   readonly environment: string;
   readonly region: string;
   readonly crlUrl: string | null;
+  readonly crlShards: number;
+  readonly ocspUrl: string | null;
   readonly signer: Signer;
   /** What follows the leaf in a chain: DER, without the root. */
   readonly chain: readonly Uint8Array[];
@@ -26,9 +28,11 @@ export type Authorities = {
   readonly roots: readonly Certificate[];
 };
 
-/** The newest authority that is valid now. @throws state-conflict if none is */
-export function currentIssuer(authorities: Authorities, now: Instant): IssuingAuthority {
-  const issuer = authorities.issuing.find(({ certificate }) => certificate.notBefore <= now && now <= certificate.notAfter);
+/** The newest authority that is valid now, or the one that is named. @throws state-conflict if none is, or that one is not */
+export function currentIssuer(authorities: Authorities, now: Instant, named?: EntityId<'authority'>): IssuingAuthority {
+  const issuer = authorities.issuing.find(
+    ({ id, certificate }) => certificate.notBefore <= now && now <= certificate.notAfter && (named === undefined || id === named),
+  );
   if (issuer === undefined) throw new Problem('state-conflict', 'Cannot issue certificate: no issuing authority is valid now');
   return issuer;
 }

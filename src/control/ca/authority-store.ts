@@ -16,8 +16,12 @@ export type AuthorityRecord = {
   readonly spkiSha256: string;
   /** DER. */
   readonly certificate: Uint8Array;
-  /** Where its CRL is published: the octets of its certificates' CRL distribution point. Null: nowhere. */
+  /** Where its CRL is published: the octets of its certificates' CRL distribution point, of which `crl-path.ts` makes those of shards. Null: nowhere. */
   readonly crlUrl: string | null;
+  /** Into how many lists its revocations are divided; fixed, because certificates name their shard. */
+  readonly crlShards: number;
+  /** Where it is asked by OCSP. Null: nowhere. */
+  readonly ocspUrl: string | null;
   readonly status: 'active' | 'trusted' | 'retired';
   readonly createdAt: Instant;
   readonly notAfter: Instant;
@@ -40,6 +44,8 @@ export async function insertAuthority(queries: Queries, authority: AuthorityReco
       spki_sha256: authority.spkiSha256,
       certificate: authority.certificate,
       crl_url: authority.crlUrl,
+      crl_shards: authority.crlShards,
+      ocsp_url: authority.ocspUrl,
       status: authority.status,
       created_at: authority.createdAt,
       not_after: authority.notAfter,
@@ -85,6 +91,8 @@ type AuthorityRow = {
   spki_sha256: string;
   certificate: Uint8Array;
   crl_url: string | null;
+  crl_shards: number;
+  ocsp_url: string | null;
   status: string;
   created_at: number;
   not_after: number;
@@ -104,6 +112,8 @@ function toAuthority(row: AuthorityRow): AuthorityRecord {
     spkiSha256: row.spki_sha256,
     certificate: row.certificate,
     crlUrl: row.crl_url,
+    crlShards: row.crl_shards,
+    ocspUrl: row.ocsp_url,
     status: row.status as AuthorityRecord['status'],
     createdAt: row.created_at,
     notAfter: row.not_after,

@@ -71,6 +71,7 @@ export async function insertReservation(queries: Queries, reservation: Reservati
       in_revoked_set: 0,
       on_crl: 0,
       crl_shard: reservation.crlShard,
+      crl_revision: null,
     })
     .execute();
 }
@@ -192,6 +193,7 @@ export type CertificateRow = {
   in_revoked_set: number;
   on_crl: number;
   crl_shard: number;
+  crl_revision: number | null;
 };
 
 const tables = (queries: Queries) =>

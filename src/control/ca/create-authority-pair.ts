@@ -18,7 +18,7 @@ import { sealKey } from '../../platform/signer/key-envelope.ts';
 import type { Signer } from '../../platform/signer/signer.ts';
 import { makeSoftwareSigner } from '../../platform/signer/software-signer.ts';
 import type { AuthorityRecord } from './authority-store.ts';
-import { crlPath } from './crl-path.ts';
+import { crlPath, OCSP_PATH } from './crl-path.ts';
 import { IssuanceRefused } from './issuance-refused.ts';
 import type { KeyRecord } from './key-store.ts';
 import { newSerialNumber } from './serial-number.ts';
@@ -33,8 +33,10 @@ export type AuthorityPairRequest = {
   readonly environment: string;
   readonly region: string;
   readonly keyType: AuthorityKeyType;
-  /** Base URL of the public listener, such as `http://127.0.0.1:8080`; null: no CRL is published. */
+  /** Base URL of the public listener, such as `http://127.0.0.1:8080`; null: neither CRL nor OCSP is told of. */
   readonly crlBaseUrl: string | null;
+  /** Into how many lists revocations are divided, 1 to 1,024; one if absent. */
+  readonly crlShards?: number;
 };
 
 /** An authority with its key, not stored yet. */
@@ -54,7 +56,7 @@ export async function createAuthorityPair(
 type Opened = { readonly made: NewAuthority; readonly signer: Signer };
 
 async function createAuthority(kek: KeyEncryptionKey, request: AuthorityPairRequest, parent: Opened | null, now: Instant): Promise<Opened> {
-  const { trustDomain, environment, region, crlBaseUrl } = request;
+  const { trustDomain, environment, region, crlBaseUrl, crlShards = 1 } = request;
   const kind = parent === null ? 'root' : 'issuing';
   const id = newEntityId('authority', now);
   const privateKey = new Secret<Uint8Array>(generateAuthorityKey(request.keyType).export({ type: 'pkcs8', format: 'der' }));
@@ -84,6 +86,8 @@ async function createAuthority(kek: KeyEncryptionKey, request: AuthorityPairRequ
     spkiSha256: certificate.spkiSha256,
     certificate: der,
     crlUrl: kind === 'root' || crlBaseUrl === null ? null : new URL(crlPath(id), crlBaseUrl).href,
+    crlShards: kind === 'root' ? 1 : crlShards,
+    ocspUrl: kind === 'root' || crlBaseUrl === null ? null : new URL(OCSP_PATH, crlBaseUrl).href,
     status: 'active',
     createdAt: now,
     notAfter: certificate.notAfter,

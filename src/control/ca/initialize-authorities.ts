@@ -6,7 +6,7 @@ import { recordEntry } from '../audit/record-entry.ts';
 import { advanceSequence, insertAuthority, listAuthorities } from './authority-store.ts';
 import { type AuthorityPairRequest, createAuthorityPair, type NewAuthority } from './create-authority-pair.ts';
 import { insertKey } from './key-store.ts';
-import { insertCrl } from './revocation-store.ts';
+import { insertCrls } from './crl-store.ts';
 
 type Deps = { readonly database: AuditedDatabase; readonly kek: KeyEncryptionKey };
 
@@ -31,11 +31,15 @@ async function storePair(
   now: Instant,
   check: (unit: AuditedUnit) => Promise<void>,
 ): Promise<void> {
+  const { crlShards = 1 } = request;
+  if (!Number.isInteger(crlShards) || crlShards < 1 || crlShards > MAXIMUM_SHARDS) {
+    throw new Problem('input-invalid', `Cannot make authorities: ${crlShards} shards, expected 1 to ${MAXIMUM_SHARDS}`);
+  }
   const { root, issuing } = await createAuthorityPair(kek, request, now);
   await database.commit(async (unit) => {
     await check(unit);
     for (const made of [root, issuing]) await storeAuthority(unit, made, actor, now);
-    await insertCrl(unit.queries, issuing.authority.id, FULL_LIST);
+    await insertCrls(unit.queries, issuing.authority.id, issuing.authority.crlShards);
     await advanceSequence(unit.queries, 'trust-bundle');
   });
 }
@@ -43,7 +47,7 @@ async function storePair(
 async function storeAuthority(unit: AuditedUnit, { authority, key, certificate }: NewAuthority, actor: Actor, now: Instant): Promise<void> {
   await insertKey(unit.queries, key);
   await insertAuthority(unit.queries, authority);
-  const { id, kind, parentId, environment, region, trustDomain, crlUrl } = authority;
+  const { id, kind, parentId, environment, region, trustDomain, crlUrl, crlShards, ocspUrl } = authority;
   const { serialHex, spkiSha256, subject, notBefore, notAfter, der } = certificate;
   recordEntry(unit, {
     type: 'authority.created',
@@ -62,9 +66,12 @@ async function storeAuthority(unit: AuditedUnit, { authority, key, certificate }
       notBefore,
       notAfter,
       crlUrl,
+      crlShards,
+      ocspUrl,
       certificate: Buffer.from(der).toString('base64'),
     },
   });
 }
 
-const FULL_LIST = 0;
+/** Each is a row, and is signed twice a day. */
+const MAXIMUM_SHARDS = 1_024;

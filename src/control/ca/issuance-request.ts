@@ -4,6 +4,7 @@ import type { Asker } from '../../core/issuance/issuance-order.ts';
 import type { Door, DrillFlaw, ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
+import type { Name } from '../../core/x509/name.ts';
 import type { Actor, AuditedUnit, JsonValue } from '../audit/entry.ts';
 import type { CertificateKey, CertificateNames } from './certificate-store.ts';
 
@@ -29,8 +30,14 @@ export type IssuanceRequest = {
   readonly predecessor?: CertificateKey;
   /** What is wrong with a drill's credential on purpose. */
   readonly flaw?: DrillFlaw;
+  /** Which authority signs; absent: the current one. */
+  readonly issuerId?: EntityId<'authority'>;
+  /** The name of an OCSP responder, which has no other. */
+  readonly distinguishedName?: Name;
   /** What must be used up in the commit of the reservation, such as a join token. It throws to refuse. */
   readonly claim?: (unit: AuditedUnit) => Promise<unknown>;
+  /** What becomes so with the certificate: it runs in the commit that records it, if it is given out. */
+  readonly settle?: (unit: AuditedUnit, certificate: CertificateKey) => Promise<unknown>;
   /** More that the entries of the log shall say. */
   readonly note?: { readonly [name: string]: JsonValue };
 };

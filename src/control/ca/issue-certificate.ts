@@ -8,6 +8,7 @@ import { lintTbsCertificate, type LintedTbs } from '../../core/x509/lint-certifi
 import type { AuditedDatabase } from '../audit/entry.ts';
 import { type Authorities, currentIssuer, type IssuingAuthority } from './authorities.ts';
 import type { Reservation } from './certificate-store.ts';
+import { crlShardOf, crlUrlOf } from './crl-path.ts';
 import { IssuanceRefused } from './issuance-refused.ts';
 import type { IssuanceRequest, IssuedCertificate } from './issuance-request.ts';
 import { recordCertificate, recordRefusal, reserveCertificate } from './reserve-certificate.ts';
@@ -25,7 +26,7 @@ export async function issueCertificate(
   now: Instant,
 ): Promise<IssuedCertificate> {
   const { database, authorities } = deps;
-  const issuer = currentIssuer(authorities, now);
+  const issuer = currentIssuer(authorities, now, request.issuerId);
   const prepared = prepareCertificate(authorities, issuer, request, now);
   if (prepared.kind === 'refuse') throw await refuse(database, request, prepared.reasons, now);
   const { tbs, serial, template } = prepared;
@@ -47,6 +48,7 @@ type Prepared =
 
 /** Decides, builds and lints. Whether identity, key and predecessor stand is asked inside the commits, where the answer cannot age. */
 function prepareCertificate(authorities: Authorities, issuer: IssuingAuthority, request: IssuanceRequest, now: Instant): Prepared {
+  const serial = newSerialNumber();
   const { door, asker, environment, csr, spiffeId, names, lifetimeMs, flaw } = request;
   const decision = decideIssuance(
     now,
@@ -59,7 +61,7 @@ function prepareCertificate(authorities: Authorities, issuer: IssuingAuthority, 
       spiffeId,
       dnsNames: names.dns,
       ipAddresses: names.ip,
-      authorityName: null,
+      authorityName: request.distinguishedName ?? null,
       ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
       ...(flaw === undefined ? {} : { flaw }),
     },
@@ -67,14 +69,14 @@ function prepareCertificate(authorities: Authorities, issuer: IssuingAuthority, 
       trustDomain: authorities.trustDomain,
       issuer: issuer.certificate,
       issuerEnvironment: issuer.environment,
-      crlUri: issuer.crlUrl,
+      crlUri: crlUrlOf(issuer, crlShardOf(serial, issuer.crlShards)),
+      ocspUri: issuer.ocspUrl,
       identitySuspended: false,
       keyBlocked: false,
     },
   );
   if (decision.kind === 'refuse') return { kind: 'refuse', reasons: decision.reasons.map(({ rule, message }) => `${rule}: ${message}`) };
   const { template } = decision;
-  const serial = newSerialNumber();
   const tbs = buildTbsCertificate({ ...template.fields, serial, signatureAlgorithm: issuer.signer.algorithm });
   const lint = lintTbsCertificate(tbs, issuer.certificate, { now, exceptions: template.exceptions });
   if (lint.kind === 'faulty') {
@@ -120,13 +122,10 @@ function reservationOf(
     notBefore: template.fields.notBefore,
     notAfter: template.fields.notAfter,
     reservedAt: now,
-    crlShard: ONLY_SHARD,
+    crlShard: crlShardOf(serial, issuer.crlShards),
   };
 }
 
 function sha256(octets: Uint8Array): string {
   return createHash('sha256').update(octets).digest('hex');
 }
-
-/** One full list per authority; a certificate keeps the shard that it was issued with. */
-const ONLY_SHARD = 0;

@@ -37,6 +37,7 @@ async function openIssuing(queries: Queries, kek: KeyEncryptionKey, record: Auth
   if (!signer.publicKey.export({ type: 'spki', format: 'der' }).equals(certificate.spki)) {
     throw new Problem('key-locked', `Cannot open authority ${record.id}: its key is not the one of its certificate`);
   }
-  const { id, environment, region, crlUrl } = record;
-  return { id, certificate, keySha256: certificate.spkiSha256, environment, region, crlUrl, signer, chain: [record.certificate] };
+  const { id, environment, region, crlUrl, crlShards, ocspUrl } = record;
+  const keySha256 = certificate.spkiSha256;
+  return { id, certificate, keySha256, environment, region, crlUrl, crlShards, ocspUrl, signer, chain: [record.certificate] };
 }

@@ -6,7 +6,8 @@ import type { Authorities } from './authorities.ts';
 import { advanceSequence } from './authority-store.ts';
 import { buildCertificateList, isListDue } from './build-certificate-list.ts';
 import { listStaleReservations, settleReservation } from './certificate-store.ts';
-import { dropExpiredFromRevokedSet, hasExpiredInRevokedSet, listCrls } from './revocation-store.ts';
+import { listCrlStates } from './crl-store.ts';
+import { dropExpiredFromRevokedSet, hasExpiredInRevokedSet } from './revocation-store.ts';
 
 type Deps = { readonly database: AuditedDatabase; readonly authorities: Authorities; readonly changed: Signal };
 
@@ -22,11 +23,17 @@ export async function reconcileAuthorities(deps: Deps, now: Instant): Promise<Ca
   const dropped = await dropExpired(deps, now);
   let published = 0;
   let due = 0;
-  for (const list of await listCrls(deps.database.queries)) {
-    const authority = deps.authorities.issuing.find(({ id }) => id === list.authorityId);
-    if (authority === undefined || !isListDue(list, now)) continue;
-    due++;
-    if ((await buildCertificateList(deps, authority, now)) !== null) published++;
+  const lists = (await listCrlStates(deps.database.queries)).filter((list) => isListDue(list, now));
+  // Those of one round share a commit.
+  for (let start = 0; start < lists.length; start += LISTS_A_ROUND) {
+    await Promise.all(
+      lists.slice(start, start + LISTS_A_ROUND).map(async ({ authorityId, shard }) => {
+        const authority = deps.authorities.issuing.find(({ id }) => id === authorityId);
+        if (authority === undefined) return;
+        due++;
+        if ((await buildCertificateList(deps, authority, shard, now)) !== null) published++;
+      }),
+    );
   }
   return { abandoned, dropped, published, settled: due === published && abandoned < MAXIMUM_ABANDONED };
 }
@@ -68,3 +75,5 @@ const SYSTEM = { kind: 'system', name: 'ca' } as const;
 /** Far longer than a signature takes, and than clocks of a fleet differ. */
 const PATIENCE_MS = 10 * MINUTE_MS;
 const MAXIMUM_ABANDONED = 500;
+/** Their octets are in memory at the same time. */
+const LISTS_A_ROUND = 8;

@@ -14,30 +14,23 @@ export type SuspensionRecord = {
   readonly suspendedAt: Instant;
 };
 
-/** One entry of a CRL. */
-export type ListedRevocation = { readonly serial: Uint8Array; readonly revokedAt: Instant; readonly reason: RevocationReason };
-
-/** A list as it was last built, and how far the truth has gone on since. */
-export type CrlRecord = {
-  readonly authorityId: EntityId<'authority'>;
-  readonly shard: number;
-  readonly revision: number;
-  readonly covered: number;
-  readonly number: number;
-  readonly built: { readonly thisUpdate: Instant; readonly nextUpdate: Instant; readonly der: Uint8Array } | null;
-};
-
 type SerialKey = { readonly issuerId: EntityId<'authority'>; readonly serial: Uint8Array };
 
 /** Puts the certificate into the revoked set and on its list. False, and nothing done, if it is revoked already. */
 export async function markRevoked(
   queries: Queries,
   key: SerialKey,
-  revocation: { readonly at: Instant; readonly reason: RevocationReason },
+  revocation: { readonly at: Instant; readonly reason: RevocationReason; readonly crlRevision: number },
 ): Promise<boolean> {
   const result = await tables(queries)
     .updateTable('certificates')
-    .set({ revoked_at: revocation.at, revocation_reason: revocation.reason, in_revoked_set: 1, on_crl: 1 })
+    .set({
+      revoked_at: revocation.at,
+      revocation_reason: revocation.reason,
+      in_revoked_set: 1,
+      on_crl: 1,
+      crl_revision: revocation.crlRevision,
+    })
     .where('issuer_id', '=', key.issuerId)
     .where('serial', '=', key.serial)
     .where('revoked_at', 'is', null)
@@ -46,10 +39,14 @@ export async function markRevoked(
 }
 
 /** For what turned out later: the one change that a revocation may see (RFC 5280 section 5.3.1, BR 4.9.1). */
-export async function changeRevocationReason(queries: Queries, key: SerialKey, reason: RevocationReason): Promise<void> {
+export async function changeRevocationReason(
+  queries: Queries,
+  key: SerialKey,
+  change: { readonly reason: RevocationReason; readonly crlRevision: number },
+): Promise<void> {
   await tables(queries)
     .updateTable('certificates')
-    .set({ revocation_reason: reason })
+    .set({ revocation_reason: change.reason, crl_revision: change.crlRevision })
     .where('issuer_id', '=', key.issuerId)
     .where('serial', '=', key.serial)
     .execute();
@@ -86,85 +83,6 @@ export async function dropExpiredFromRevokedSet(queries: Queries, before: Instan
     .where('not_after', '<', before)
     .executeTakeFirst();
   return Number(result.numUpdatedRows);
-}
-
-export async function listCrlEntries(queries: Queries, authorityId: EntityId<'authority'>, shard: number): Promise<ListedRevocation[]> {
-  const rows = await tables(queries)
-    .selectFrom('certificates')
-    .select(['serial', 'revoked_at', 'revocation_reason'])
-    .where('issuer_id', '=', authorityId)
-    .where('crl_shard', '=', shard)
-    .where('on_crl', '=', sql.lit(1))
-    .orderBy('revoked_at')
-    .orderBy('serial')
-    .execute();
-  return rows.map((row) => ({ serial: row.serial, revokedAt: row.revoked_at!, reason: row.revocation_reason as RevocationReason }));
-}
-
-/** Takes off the list what expired before `before`: an instant at which a published list still named it (RFC 5280 section 3.3). */
-export async function dropExpiredFromCrl(queries: Queries, list: Pick<CrlRecord, 'authorityId' | 'shard'>, before: Instant): Promise<void> {
-  await tables(queries)
-    .updateTable('certificates')
-    .set({ on_crl: 0 })
-    .where('issuer_id', '=', list.authorityId)
-    .where('crl_shard', '=', list.shard)
-    .where('on_crl', '=', sql.lit(1))
-    .where('not_after', '<', before)
-    .execute();
-}
-
-export async function insertCrl(queries: Queries, authorityId: EntityId<'authority'>, shard: number): Promise<void> {
-  await tables(queries)
-    .insertInto('crls')
-    .values({ authority_id: authorityId, shard, revision: 1, covered: 0, number: 0, this_update: null, next_update: null, der: null })
-    .execute();
-}
-
-/** Says that the list of this shard must be built again. */
-export async function touchCrl(queries: Queries, authorityId: EntityId<'authority'>, shard: number): Promise<void> {
-  await tables(queries)
-    .updateTable('crls')
-    .set((set) => ({ revision: set('revision', '+', 1) }))
-    .where('authority_id', '=', authorityId)
-    .where('shard', '=', shard)
-    .execute();
-}
-
-export async function findCrl(queries: Queries, authorityId: EntityId<'authority'>, shard: number): Promise<CrlRecord | null> {
-  const row = await tables(queries)
-    .selectFrom('crls')
-    .selectAll()
-    .where('authority_id', '=', authorityId)
-    .where('shard', '=', shard)
-    .executeTakeFirst();
-  return row === undefined ? null : toCrl(row);
-}
-
-export async function listCrls(queries: Queries): Promise<CrlRecord[]> {
-  const rows = await tables(queries).selectFrom('crls').selectAll().orderBy('authority_id').orderBy('shard').execute();
-  return rows.map(toCrl);
-}
-
-/** Publishes a list. False, and nothing done, if another was published since `before` was read: its number would not rise. */
-export async function publishCrl(
-  queries: Queries,
-  before: CrlRecord,
-  next: Pick<CrlRecord, 'covered' | 'number'> & { readonly built: NonNullable<CrlRecord['built']> },
-): Promise<boolean> {
-  const result = await tables(queries)
-    .updateTable('crls')
-    .set({
-      covered: next.covered,
-      number: next.number,
-      this_update: next.built.thisUpdate,
-      next_update: next.built.nextUpdate,
-      der: next.built.der,
-    })
-    .where('authority_id', '=', before.authorityId)
-    .where('shard', '=', before.shard)
-    .where('number', '=', before.number)
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
 }
 
 /** False if it is suspended already. */
@@ -204,30 +122,6 @@ export async function isSuspended(queries: Queries, spiffeId: SpiffeId): Promise
   return row !== undefined;
 }
 
-type CrlRow = {
-  authority_id: string;
-  shard: number;
-  revision: number;
-  covered: number;
-  number: number;
-  this_update: number | null;
-  next_update: number | null;
-  der: Uint8Array | null;
-};
-
 type SuspensionRow = { spiffe_id: string; environment: string; region: string; reason: string; suspended_at: number };
 
-const tables = (queries: Queries) =>
-  queries.withTables<{ certificates: CertificateRow; crls: CrlRow; suspended_identities: SuspensionRow }>();
-
-function toCrl(row: CrlRow): CrlRecord {
-  const { this_update: thisUpdate, next_update: nextUpdate, der } = row;
-  return {
-    authorityId: row.authority_id as EntityId<'authority'>,
-    shard: row.shard,
-    revision: row.revision,
-    covered: row.covered,
-    number: row.number,
-    built: thisUpdate === null || nextUpdate === null || der === null ? null : { thisUpdate, nextUpdate, der },
-  };
-}
+const tables = (queries: Queries) => queries.withTables<{ certificates: CertificateRow; suspended_identities: SuspensionRow }>();

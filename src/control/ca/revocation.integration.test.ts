@@ -24,13 +24,15 @@ import { issueCertificate } from './issue-certificate.ts';
 import { issueControlPlaneCertificate } from './issue-control-plane-certificate.ts';
 import { issueDrillCertificate, strangerSpiffeId } from './issue-drill-certificate.ts';
 import { reconcileAuthorities } from './reconcile.ts';
-import { findCrl } from './revocation-store.ts';
+import { findCrl } from './crl-store.ts';
 import { revokeCertificate } from './revoke-certificate.ts';
 import { readRevokedSet } from './revoked-set.ts';
 import { resumeIdentity, suspendIdentity } from './suspend-identity.ts';
 import { readTrustBundle } from './trust-bundle.ts';
 
 const now = 1_800_000_000_000;
+/** Numbers go with the clock, in seconds. */
+const FIRST_NUMBER = now / SECOND_MS;
 const conflict = { code: 'state-conflict' };
 const suspension = { spiffeId: orders, region: 'local', reason: 'stolen' };
 
@@ -167,7 +169,7 @@ forEachDatabase('revocation', (newUrl) => {
     );
     assert.equal((await reconcileAuthorities(ca, now + 2 * SECOND_MS)).published, 1);
     const { record, issuer, list } = await listOf(ca);
-    assert.equal(record.number, 2);
+    assert.equal(record.number, FIRST_NUMBER + 2);
     assert.equal(isListSignedBy(list, issuer.certificate), true);
     assert.deepEqual(
       list.revoked.map(({ serialHex, reason }) => [serialHex, reason]),
@@ -177,7 +179,7 @@ forEachDatabase('revocation', (newUrl) => {
     assert.deepEqual(list.scope?.uris, point);
     assert.equal(list.scope?.uris[0], `http://127.0.0.1:8080${crlPath(issuer.id)}`);
     const other = await listOf(ca, 1);
-    assert.equal(other.record.number, 1);
+    assert.equal(other.record.number, FIRST_NUMBER);
     assert.deepEqual(other.list.revoked, []);
     assert.equal(isListSignedBy(other.list, issuer.certificate), false);
   });
@@ -191,21 +193,23 @@ forEachDatabase('revocation', (newUrl) => {
       await reconcileAuthorities(ca, now);
       assert.equal((await reconcileAuthorities(ca, now + DAY_MS - SECOND_MS)).published, 0);
       assert.equal((await reconcileAuthorities(ca, now + DAY_MS)).published, 2);
-      await assert.rejects(buildCertificateList(ca, { ...ca.authorities.issuing[0]!, id: 'authority_none' }, now), { code: 'not-found' });
+      await assert.rejects(buildCertificateList(ca, { ...ca.authorities.issuing[0]!, id: 'authority_none' }, 0, now), {
+        code: 'not-found',
+      });
       const numbers = ca.entriesOf('crl.published').map(({ data }) => data['number']);
-      assert.deepEqual(numbers, [1, 1, 2, 2]);
+      assert.deepEqual(numbers, [FIRST_NUMBER, FIRST_NUMBER, FIRST_NUMBER + DAY_MS / SECOND_MS, FIRST_NUMBER + DAY_MS / SECOND_MS]);
     }
     await using ca = await openTestAuthorities(url, now, { reopen });
     await reconcileAuthorities(ca, now + 2 * DAY_MS);
-    assert.equal((await listOf(ca)).record.number, 3);
+    assert.equal((await listOf(ca)).record.number, FIRST_NUMBER + (2 * DAY_MS) / SECOND_MS);
   });
 
   test('of two processes that build a list at once, one publishes', async () => {
     await using ca = await openTestAuthorities(await newUrl(), now);
     const [issuer] = ca.authorities.issuing;
-    const built = await Promise.all([1, 2].map(() => buildCertificateList(ca, issuer!, now)));
+    const built = await Promise.all([1, 2].map(() => buildCertificateList(ca, issuer!, 0, now)));
     assert.equal(built.filter((list) => list !== null).length, 1);
-    assert.equal((await listOf(ca)).record.number, 1);
+    assert.equal((await listOf(ca)).record.number, FIRST_NUMBER);
   });
 
   test('an entry stays on one list beyond its expiry, then leaves', async () => {

@@ -6,7 +6,8 @@ import { recordEntry } from '../audit/record-entry.ts';
 import { advanceSequence } from './authority-store.ts';
 import { type CertificateKey, type CertificateRecord, findCertificate } from './certificate-store.ts';
 import type { RevocationReason } from './revocation-reason.ts';
-import { changeRevocationReason, markRevoked, touchCrl } from './revocation-store.ts';
+import { touchCrl } from './crl-store.ts';
+import { changeRevocationReason, markRevoked } from './revocation-store.ts';
 
 export type Revocation = CertificateKey & { readonly reason: RevocationReason };
 
@@ -31,9 +32,9 @@ async function revoke(unit: AuditedUnit, revocation: Revocation, actor: Actor, n
   const certificate = await findCertificate(unit.queries, issuerKeySha256, revocation.serial);
   if (certificate === null) throw new Problem('not-found', `Cannot revoke certificate: no certificate ${serial} of this issuer`);
   const learnt = certificate.revokedAt !== null && reason === 'keyCompromise' && certificate.revocationReason !== 'keyCompromise';
-  if (learnt) await changeRevocationReason(unit.queries, certificate, reason);
-  else await revokeFresh(unit, certificate, reason, now);
-  await touchCrl(unit.queries, certificate.issuerId, certificate.crlShard);
+  const crlRevision = await touchCrl(unit.queries, certificate.issuerId, certificate.crlShard);
+  if (learnt) await changeRevocationReason(unit.queries, certificate, { reason, crlRevision });
+  else await revokeFresh(unit, certificate, { at: now, reason, crlRevision });
   recordEntry(unit, {
     type: learnt ? 'certificate.revocation-amended' : 'certificate.revoked',
     at: now,
@@ -53,14 +54,18 @@ async function revoke(unit: AuditedUnit, revocation: Revocation, actor: Actor, n
   return advanceSequence(unit.queries, 'revoked-set');
 }
 
-async function revokeFresh(unit: AuditedUnit, certificate: CertificateRecord, reason: RevocationReason, now: Instant): Promise<void> {
+async function revokeFresh(
+  unit: AuditedUnit,
+  certificate: CertificateRecord,
+  mark: { readonly at: Instant; readonly reason: RevocationReason; readonly crlRevision: number },
+): Promise<void> {
   const serial = Buffer.from(certificate.serial).toString('hex');
   if (certificate.status === 'reserved') {
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is being issued, expected an issued certificate`);
   }
-  if (certificate.notAfter < now)
+  if (certificate.notAfter < mark.at)
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is expired, expected a current certificate`);
-  if (!(await markRevoked(unit.queries, certificate, { at: now, reason }))) {
+  if (!(await markRevoked(unit.queries, certificate, mark))) {
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is revoked already`);
   }
 }

@@ -79,6 +79,17 @@ export const certificateListRules: readonly ListRule[] = [
     },
   },
   {
+    id: 'crl-delta',
+    clause: 'RFC 5280 section 5.2.4, 5.2.6',
+    find: ({ extensions, deltaBase, crlNumber }) => {
+      const freshest = extensions.find(({ oid }) => oid === oids.freshestCrl);
+      if (deltaBase === null) return unless(freshest?.critical !== true, 'freshest CRL is critical');
+      if (freshest) return 'freshest CRL in a delta';
+      if (!extensions.some(({ oid, critical }) => oid === oids.deltaCrlIndicator && critical)) return 'delta CRL indicator is not critical';
+      return unless(BigInt(`0x${deltaBase}`) <= BigInt(`0x${crlNumber ?? '0'}`), 'the base of the delta is newer than the delta');
+    },
+  },
+  {
     id: 'crl-distribution-point',
     clause: 'RFC 5280 section 5.2.5',
     find: ({ extensions, scope }) => {

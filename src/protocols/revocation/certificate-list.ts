@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
-import { authorityOfCrlPath } from '../../control/ca/crl-path.ts';
-import { findCrl } from '../../control/ca/revocation-store.ts';
+import { parseCrlPath } from '../../control/ca/crl-path.ts';
+import { findCrl, hasShard } from '../../control/ca/crl-store.ts';
 import type { Queries } from '../../platform/db/database.ts';
 
 /** What is asked for: the parts of the HTTP request that matter, undecoded. */
@@ -19,13 +19,12 @@ export type CrlAnswer = {
   readonly body: Uint8Array | null;
 };
 
-/** The current list of one authority (RFC 5280 section 5, served as RFC 5280 section 4.2.1.13 says and cached as RFC 9111 allows). */
+/** A current list of one authority, a shard or all, complete or delta (RFC 5280 section 5, served as RFC 5280 section 4.2.1.13 says and cached as RFC 9111 allows). */
 export async function answerCertificateList(deps: { readonly queries: Queries }, request: CrlRequest, now: Instant): Promise<CrlAnswer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, headers: { allow: 'GET, HEAD' }, body: null };
-  const id = authorityOfCrlPath(request.path);
-  const list = id === null ? null : await findCrl(deps.queries, id, FULL_LIST);
-  if (list?.built == null) return { status: 404, headers: { 'cache-control': 'no-store' }, body: null };
-  const { der, thisUpdate, nextUpdate } = list.built;
+  const list = await findList(deps.queries, request.path);
+  if (list === null) return { status: 404, headers: { 'cache-control': 'no-store' }, body: null };
+  const { der, thisUpdate, nextUpdate } = list;
   const etag = `"${createHash('sha256').update(der).digest('base64url')}"`;
   const headers = {
     etag,
@@ -38,6 +37,20 @@ export async function answerCertificateList(deps: { readonly queries: Queries },
     headers: { ...headers, 'content-type': 'application/pkix-crl', 'content-length': String(der.length) },
     body: request.method === 'HEAD' ? null : der,
   };
+}
+
+type PublishedList = { readonly der: Uint8Array; readonly thisUpdate: Instant; readonly nextUpdate: Instant };
+
+/** A path without a number names the only list of its authority, never one of several: it would not be all that it seems. */
+async function findList(queries: Queries, path: string): Promise<PublishedList | null> {
+  const name = parseCrlPath(path);
+  if (name === null) return null;
+  const { authorityId, shard, kind } = name;
+  const isOnly = !(await hasShard(queries, authorityId, 1));
+  if ((shard === null) !== isOnly) return null;
+  const built = (await findCrl(queries, authorityId, shard ?? 0))?.built ?? null;
+  if (built === null || kind === 'full') return built;
+  return built.delta === null ? null : { ...built, der: built.delta };
 }
 
 /** A revocation makes a new list at once, so a cache asks again soon; never past nextUpdate. */
@@ -59,6 +72,5 @@ function isFresh(request: CrlRequest, etag: string, lastModified: Instant): bool
   return Number.isFinite(since) && lastModified <= since;
 }
 
-const FULL_LIST = 0;
 const MAXIMUM_AGE_MS = 60 * SECOND_MS;
 const MAXIMUM_HEADER = 4096;

@@ -9,6 +9,7 @@ import * as telemetry from './0007-telemetry.ts';
 import * as rollouts from './0008-rollouts.ts';
 import * as scans from './0009-scans.ts';
 import * as acme from './0010-acme.ts';
+import * as revocation from './0011-revocation.ts';
 
 /** Append-only: a migration that was ever released is never changed, and its name never reused. */
 export const migrations: Record<string, Migration> = {
@@ -22,4 +23,5 @@ export const migrations: Record<string, Migration> = {
   '0008-rollouts': rollouts,
   '0009-scans': scans,
   '0010-acme': acme,
+  '0011-revocation': revocation,
 };

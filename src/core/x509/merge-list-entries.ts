@@ -1,0 +1,52 @@
+import { type RevokedEntry, encodeRevokedEntry } from './build-certificate-list.ts';
+import { certificateListLimits, DerReader, tags } from './der.ts';
+
+/** `SEQUENCE OF` content of revokedCertificates: entries as they are signed, one after another. */
+export type EncodedEntries = Uint8Array;
+
+/** The entries of a list of ours, as views of it; empty if there are none. @throws der-malformed */
+export function encodedEntriesOf(list: Uint8Array): EncodedEntries {
+  const body = DerReader.over(list, certificateListLimits).enter(tags.sequence).enter(tags.sequence);
+  // version, signature, issuer, thisUpdate, nextUpdate: lists of this house have all five.
+  for (let field = 0; field < 5; field++) body.element();
+  return body.contentOptional(tags.sequence) ?? NOTHING;
+}
+
+/**
+ * What a rebuilt list holds: the entries that it had, without those that leave or changed, octet for octet, and then those that came.
+ * Only what came is encoded. Each serial stands once.
+ */
+export function mergeListEntries(
+  held: EncodedEntries,
+  { leaving, coming }: { readonly leaving: readonly Uint8Array[]; readonly coming: readonly RevokedEntry[] },
+): EncodedEntries {
+  const gone = new Set([...leaving, ...coming.map(({ serial }) => serial)].map(textOf));
+  const parts: Uint8Array[] = gone.size === 0 || held.length === 0 ? [held] : keptRuns(held, gone);
+  for (const entry of coming) parts.push(encodeRevokedEntry(entry));
+  return Buffer.concat(parts);
+}
+
+/** Runs of neighbours that stay, so that what is copied is large pieces. */
+function keptRuns(held: EncodedEntries, gone: ReadonlySet<string>): Uint8Array[] {
+  const octets = Buffer.from(held.buffer, held.byteOffset, held.length);
+  const runs: Uint8Array[] = [];
+  let start = 0;
+  for (let at = 0; at < octets.length;) {
+    // Entries of this house are shorter than 128 octets: one length octet, then the serial with one of its own.
+    const end = at + 2 + octets[at + 1]!;
+    const serial = octets.toString('latin1', at + 4, at + 4 + octets[at + 3]!);
+    if (gone.has(serial)) {
+      if (at > start) runs.push(octets.subarray(start, at));
+      start = end;
+    }
+    at = end;
+  }
+  if (start < octets.length) runs.push(octets.subarray(start));
+  return runs;
+}
+
+function textOf(serial: Uint8Array): string {
+  return Buffer.from(serial.buffer, serial.byteOffset, serial.length).toString('latin1');
+}
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,46 @@
+import { type Kysely, sql } from 'kysely';
+
+/** Shards, delta lists and responders of authorities; what is searched for among a million certificates. */
+export async function up(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .alterTable('authorities')
+    .addColumn('crl_shards', 'integer', (column) => column.notNull().defaultTo(1))
+    .execute();
+  await db.schema.alterTable('authorities').addColumn('ocsp_url', 'text').execute();
+  await addDeltas(db);
+  await addSearch(db);
+}
+
+async function addDeltas(db: Kysely<unknown>): Promise<void> {
+  // The complete list that a delta builds on: its number, what it covered, when it was made.
+  await db.schema.alterTable('crls').addColumn('base_number', 'bigint').execute();
+  await db.schema.alterTable('crls').addColumn('base_covered', 'bigint').execute();
+  await db.schema.alterTable('crls').addColumn('base_this_update', 'bigint').execute();
+  await db.schema.alterTable('crls').addColumn('delta', 'bytea').execute();
+  // The revision of its list at which an entry was last changed: what a list built before does not have.
+  await db.schema.alterTable('certificates').addColumn('crl_revision', 'bigint').execute();
+  await sql`update certificates set crl_revision = (
+    select revision from crls where crls.authority_id = certificates.issuer_id and crls.shard = certificates.crl_shard
+  ) where on_crl = 1`.execute(db);
+  await db.schema.dropIndex('certificates_on_crl').execute();
+  await sql`create index certificates_on_crl on certificates (issuer_id, crl_shard, crl_revision) where on_crl = 1`.execute(db);
+  await sql`create index certificates_leaving_crl on certificates (issuer_id, crl_shard, not_after) where on_crl = 1`.execute(db);
+}
+
+async function addSearch(db: Kysely<unknown>): Promise<void> {
+  // One row a DNS name or address, in the order in which a search shows them: a page is a range.
+  await db.schema
+    .createTable('certificate_names')
+    .addColumn('name', 'text', (column) => column.notNull())
+    .addColumn('reserved_at', 'bigint', (column) => column.notNull())
+    .addColumn('serial', 'bytea', (column) => column.notNull())
+    .addColumn('issuer_id', 'text', (column) => column.notNull())
+    .addPrimaryKeyConstraint('certificate_names_key', ['name', 'reserved_at', 'serial', 'issuer_id'])
+    .execute();
+  await db.schema.createIndex('certificates_by_key').on('certificates').columns(['spki_sha256']).execute();
+  await db.schema.createIndex('certificates_by_door').on('certificates').columns(['door', 'reserved_at', 'serial']).execute();
+  await db.schema.createIndex('certificates_by_profile').on('certificates').columns(['profile', 'reserved_at', 'serial']).execute();
+  await sql`create index certificates_revoked on certificates (reserved_at, serial) where revoked_at is not null`.execute(db);
+  await sql`create index certificates_withheld on certificates (reserved_at, serial) where status = 'withheld'`.execute(db);
+  await sql`create index certificates_abandoned on certificates (reserved_at, serial) where status = 'abandoned'`.execute(db);
+}
