@@ -29,9 +29,9 @@ async function orderAwaited(deps: ScanDeps, environment: string, now: Instant): 
   const latest = Map.groupBy(await listLatestJobs(queries, environment), ({ endpointId }) => endpointId);
   const due = awaiting.filter(({ endpointId, drainedAt }) => {
     const jobs = latest.get(endpointId) ?? [];
+    if (jobs.some(({ closedAt }) => closedAt === null)) return false;
     const isCurrent = jobs.some(({ orderedAt }) => orderedAt >= drainedAt);
-    const isOver = jobs.every(({ closedAt }) => closedAt !== null && now - closedAt >= RETRY_AFTER_MS);
-    return !isCurrent || isOver;
+    return !isCurrent || jobs.every(({ closedAt }) => now - closedAt! >= RETRY_AFTER_MS);
   });
   if (due.length === 0) return;
   const order = { environment, endpointIds: due.map(({ endpointId }) => endpointId), reason: 'the rollout enforced the endpoint' };
@@ -43,7 +43,7 @@ async function judgeJob({ database }: ScanDeps, job: DrillJobRecord, now: Instan
   const { queries } = database;
   const known = new Map((await listVerdicts(queries, [job.id])).map((verdict) => [verdict.kind, verdict]));
   const results = (await readDrillResults(queries, [job.id])).filter(
-    ({ kind, endpoint_id }) => !known.has(kind) && endpoint_id === job.endpointId,
+    ({ kind, endpoint_id, environment }) => !known.has(kind) && endpoint_id === job.endpointId && environment === job.environment,
   );
   const refusals = await findRefusals(
     queries,
