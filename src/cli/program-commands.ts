@@ -12,7 +12,15 @@ export const programCommands: readonly Command[] = [
   {
     words: 'up',
     summary: 'Run a control plane and a gateway on this machine as two supervised processes.',
-    options: [['--directory <directory>', 'where everything lives; made at first start (default: ./countersign)']],
+    options: [
+      ['--directory <directory>', 'where everything lives; made at first start (default: ./countersign)'],
+      ['--trust-domain <name>', 'first start: trust domain of all identities (default: countersign.local)'],
+      ['--environment <name>', 'first start: environment of the control plane (default: production)'],
+      ['--database <url>', 'first start: postgres://USER@HOST/NAME instead of SQLite in the directory'],
+      ['--admin <address>', 'first start: IP:PORT of the REST API (default: 127.0.0.1:8443)'],
+      ['--data-plane <address>', 'first start: IP:PORT of enrolment, settings and telemetry (default: 127.0.0.1:8444)'],
+      ['--public <address>', 'first start: IP:PORT of revocation lists and the log checkpoint (default: 127.0.0.1:8080)'],
+    ],
     client: false,
     example: 'countersign up --directory ./countersign',
     load: () => import('./up.ts'),

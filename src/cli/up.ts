@@ -1,98 +1,68 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { type Output } from './output.ts';
-import { type Run, textOption } from './command.ts';
+import { join } from 'node:path';
+import { formatHostPort } from '../platform/network/host-port.ts';
+import type { Run } from './command.ts';
+import { pause, supervise, type Supervision } from './supervise.ts';
+import { openUpDirectory, type UpDirectory } from './up-directory.ts';
 
 /** `countersign up`: a control plane and a gateway, each a process of its own, started again when it dies, ended together. */
 export const run: Run = async (invocation) => {
-  const directory = resolve(textOption(invocation, 'directory') ?? 'countersign');
-  await prepareDirectory(directory);
-  const { output } = invocation;
-  const stopping = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
-  output.remark(`control plane: https://127.0.0.1:8443, its directory ${directory}`);
-  output.remark(
-    `first start: countersign token exchange --server https://127.0.0.1:8443 --root ${join(directory, 'data/root.pem')} --bootstrap-file ${join(directory, 'data/bootstrap.token')} --name ME --out admin.token`,
-  );
-  const gatewayToken = join(directory, 'gateway.token');
-  output.remark(`the gateway starts when it is declared and its join token lies in ${gatewayToken}`);
+  const directory = await openUpDirectory(invocation);
+  const supervision = untilTold((text) => invocation.output.remark(text));
+  invocation.output.answer(describe(directory), ({ server, root, bootstrapFile, gatewayTokenFile }) => [
+    `control plane: ${server}, its root ${root}`,
+    `first start: countersign token exchange --server ${server} --root ${root} --bootstrap-file ${bootstrapFile} --name ME --out admin.token`,
+    `gateway: starts when its join token lies in ${gatewayTokenFile}`,
+  ]);
   await Promise.all([
-    supervise('server', () => ['server', '--config', join(directory, 'countersign.yaml')], output, stopping.signal),
-    superviseGateway(directory, gatewayToken, output, stopping.signal),
+    supervise({ name: 'server', prepare: async () => ['server', '--config', directory.configFile] }, supervision),
+    supervise({ name: 'gateway', prepare: (signal) => untilJoinable(directory, signal) }, supervision),
   ]);
   return 'ok';
 };
 
-/** The configuration of a first start: everything on loopback, the key file beside the data directory and not in it. */
-async function prepareDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const file = join(directory, 'countersign.yaml');
-  if (existsSync(file)) return;
-  await writeFile(
-    file,
-    [
-      'dataDirectory: data',
-      'keyFile: countersign.kek',
-      'trustDomain: countersign.local',
-      'environment: production',
-      'region: local',
-      '',
-    ].join('\n'),
-    { mode: 0o600, flag: 'wx' },
-  );
+function describe({ path, config, gateway }: UpDirectory) {
+  return {
+    directory: path,
+    server: `https://${formatHostPort(config.listen.admin)}`,
+    dataPlane: formatHostPort(config.listen.dataPlane),
+    public: `http://${formatHostPort(config.listen.public)}`,
+    root: join(config.dataDirectory, 'root.pem'),
+    bootstrapFile: join(config.dataDirectory, 'bootstrap.token'),
+    gatewayTokenFile: gateway.tokenFile,
+  };
 }
 
-/** The gateway joins once its token is there; a state directory that already holds a certificate needs none. */
-async function superviseGateway(directory: string, tokenFile: string, output: Output, signal: AbortSignal): Promise<void> {
-  const state = join(directory, 'gateway');
-  while (!signal.aborted && !existsSync(tokenFile) && !existsSync(join(state, 'identity'))) await pause(500, signal);
-  if (signal.aborted) return;
-  await supervise(
-    'gateway',
-    () => ['proxy', '--control', '127.0.0.1:8444', '--state', state, '--join-token-file', tokenFile],
-    output,
-    signal,
-  );
-}
-
-/** Starts the program again after it died, later each time up to ten seconds; ends it when told to and waits for its end. */
-async function supervise(name: string, args: () => readonly string[], output: Output, signal: AbortSignal): Promise<void> {
-  let waitMs = FIRST_WAIT_MS;
+/**
+ * The gateway can start once a person who may make join tokens has put one where it looks. `up` makes none itself: whoever may say what
+ * the gateway is, is known to the control plane by a token, and the log then names that person. A state directory with a certificate needs none.
+ */
+async function untilJoinable({ config, gateway }: UpDirectory, signal: AbortSignal): Promise<readonly string[] | null> {
+  const args = ['proxy', '--control', formatHostPort(config.listen.dataPlane), '--state', gateway.state];
   while (!signal.aborted) {
-    const startedAt = performance.now();
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'main.ts'), ...args()], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    });
-    const code = await ended(child, signal);
-    if (signal.aborted) return;
-    waitMs = performance.now() - startedAt > STEADY_MS ? FIRST_WAIT_MS : Math.min(waitMs * 2, LAST_WAIT_MS);
-    output.remark(`${name} ended with ${code}; it starts again in ${waitMs} ms`);
-    await pause(waitMs, signal);
+    if (existsSync(join(gateway.state, 'identity'))) return args;
+    if (existsSync(gateway.tokenFile)) return [...args, '--join-token-file', gateway.tokenFile];
+    await pause(LOOK_MS, signal);
   }
+  return null;
 }
 
-function ended(child: ChildProcess, signal: AbortSignal): Promise<string> {
-  const { promise, resolve: done } = Promise.withResolvers<string>();
-  const stop = (): void => void child.kill('SIGTERM');
-  signal.addEventListener('abort', stop, { once: true });
-  child.once('error', (error) => done(error.message));
-  child.once('exit', (code, by) => {
-    signal.removeEventListener('abort', stop);
-    done(code === null ? String(by) : `exit code ${code}`);
-  });
-  return promise;
+/** The first SIGINT or SIGTERM ends both programs; another one, given by a person who does not want to wait, kills them. */
+function untilTold(remark: (text: string) => void): Supervision {
+  const ending = new AbortController();
+  const killing = new AbortController();
+  let toldAt = 0;
+  const tell = (): void => {
+    if (!ending.signal.aborted) {
+      toldAt = performance.now();
+      ending.abort();
+      remark('ending; a second signal kills at once');
+    } else if (performance.now() - toldAt > ECHO_MS) killing.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, tell);
+  return { ending: ending.signal, killing: killing.signal, remark };
 }
 
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve: done } = Promise.withResolvers<void>();
-  const timer = setTimeout(done, milliseconds);
-  signal.addEventListener('abort', () => (clearTimeout(timer), done()), { once: true });
-  return promise;
-}
-
-const FIRST_WAIT_MS = 250;
-const LAST_WAIT_MS = 10_000;
-/** A program that ran for so long was well; its next death starts the waiting anew. */
-const STEADY_MS = 30_000;
+const LOOK_MS = 500;
+/** Ctrl-C reaches this process from the terminal and again from the program that started it. */
+const ECHO_MS = 1_000;
