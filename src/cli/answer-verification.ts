@@ -2,10 +2,11 @@ import { Problem } from '../core/problems/problem.ts';
 import type { Instant } from '../core/time/instant.ts';
 import type { PathLimits } from '../core/x509/build-paths.ts';
 import { type Certificate, parseCertificate } from '../core/x509/certificate.ts';
+import { parseCertificateList } from '../core/x509/certificate-list.ts';
 import type { PathReason } from '../core/x509/path-fault.ts';
 import { decodePem } from '../core/x509/pem.ts';
 import { presentsIdentity } from '../core/x509/service-identity.ts';
-import { validatePath } from '../core/x509/validate-path.ts';
+import { type GivenLists, validatePath } from '../core/x509/validate-path.ts';
 import type { VerifyRequest } from './verify-request.ts';
 
 /** What `cert verify` says of one request. */
@@ -22,7 +23,8 @@ export function answerVerification(now: Instant, request: VerifyRequest, parsed:
     leaf: parseCertificate(leaves[0]!),
     intermediates: parsed.certificates(request.intermediates),
     anchors: parsed.certificates(request.trusted),
-    demands: { ...request, endEntity: false },
+    demands: { ...request, endEntity: false, revocation: request.lists.length > 0 },
+    lists: request.lists.length > 0 ? parsed.lists(request.lists) : null,
     now: request.time ?? now,
     limits: verifyLimits,
   });
@@ -34,34 +36,56 @@ export function answerVerification(now: Instant, request: VerifyRequest, parsed:
 
 /** Keeps what was parsed, as many requests share their authorities; the oldest goes first. */
 export class ParsedTexts {
-  readonly #certificates = new Map<string, readonly Certificate[]>();
-  #characters = 0;
+  readonly #certificates = new KeptTexts<readonly Certificate[]>();
+  readonly #lists = new KeptTexts<GivenLists>();
 
   /** The certificates of these PEM texts that are well formed. @throws der-malformed when a text is no PEM */
   certificates(texts: readonly string[]): readonly Certificate[] {
-    return texts.flatMap((text) => {
-      const kept = this.#certificates.get(text);
-      if (kept) return kept;
-      const parsed = decodePem(text, 'CERTIFICATE').flatMap(tryParse);
-      this.#keep(text, parsed);
-      return parsed;
-    });
+    return texts.flatMap((text) =>
+      this.#certificates.read(text, () => {
+        const blocks = decodePem(text, 'CERTIFICATE');
+        if (blocks.length === 0) throw new Problem('der-malformed', 'Cannot parse PEM: no certificate in it');
+        return blocks.flatMap((der) => tryParse(der, parseCertificate));
+      }),
+    );
   }
 
-  #keep(text: string, parsed: readonly Certificate[]): void {
-    this.#certificates.set(text, parsed);
-    this.#characters += text.length;
-    for (const oldest of this.#certificates.keys()) {
-      if (this.#characters <= MAX_KEPT_CHARACTERS) return;
-      this.#certificates.delete(oldest);
-      this.#characters -= oldest.length;
-    }
+  /** The lists of these PEM texts, and whether some of them could not be parsed. @throws der-malformed when a text is no PEM */
+  lists(texts: readonly string[]): GivenLists {
+    const given = texts.map((text) =>
+      this.#lists.read(text, () => {
+        const blocks = decodePem(text, 'X509 CRL');
+        if (blocks.length === 0) throw new Problem('der-malformed', 'Cannot parse PEM: no certificate list in it');
+        const lists = blocks.flatMap((der) => tryParse(der, parseCertificateList));
+        return { lists, unreadable: lists.length < blocks.length };
+      }),
+    );
+    return { lists: given.flatMap(({ lists }) => lists), unreadable: given.some(({ unreadable }) => unreadable) };
   }
 }
 
-function tryParse(der: Uint8Array): readonly Certificate[] {
+class KeptTexts<T> {
+  readonly #kept = new Map<string, T>();
+  #characters = 0;
+
+  read(text: string, parse: () => T): T {
+    const kept = this.#kept.get(text);
+    if (kept !== undefined) return kept;
+    const parsed = parse();
+    this.#kept.set(text, parsed);
+    this.#characters += text.length;
+    for (const oldest of this.#kept.keys()) {
+      if (this.#characters <= MAX_KEPT_CHARACTERS) break;
+      this.#kept.delete(oldest);
+      this.#characters -= oldest.length;
+    }
+    return parsed;
+  }
+}
+
+function tryParse<T>(der: Uint8Array, parse: (der: Uint8Array) => T): readonly T[] {
   try {
-    return [parseCertificate(der)];
+    return [parse(der)];
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     return [];

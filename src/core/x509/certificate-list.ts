@@ -15,7 +15,9 @@ import {
   readSmallInteger,
   tags,
 } from './der.ts';
-import { type Extension, readExtensions, readPointUris } from './extensions.ts';
+import { type PointName, readPointName, readReasonMask } from './distribution-point.ts';
+import { type Extension, readExtensions } from './extensions.ts';
+import { readGeneralNames, type SubjectAltNames } from './general-name.ts';
 import { type Name, readName, sameName } from './name.ts';
 import { oids } from './oid.ts';
 import { readAlgorithmIdentifier, type SignatureAlgorithm, verifySignature } from './signature-algorithm.ts';
@@ -42,15 +44,20 @@ export type ListedCertificate = {
   readonly revokedAt: Instant;
   /** Absent in the list means unspecified. */
   readonly reason: CrlReason;
+  /** Who issued the certificate, of an indirect list (RFC 5280 section 5.3.3); null: the issuer of the list. */
+  readonly certificateIssuer: SubjectAltNames | null;
 };
 
 /** Issuing distribution point (RFC 5280 section 5.2.5). */
 export type ListScope = {
+  /** Null: no distribution point is named. */
+  readonly name: PointName | null;
   readonly uris: readonly string[];
   readonly onlyUserCertificates: boolean;
   readonly onlyAuthorityCertificates: boolean;
   readonly onlyAttributeCertificates: boolean;
-  readonly onlySomeReasons: boolean;
+  /** A mask of reasons as `readReasonMask` makes it; null: all of them. */
+  readonly reasons: number | null;
   readonly indirect: boolean;
 };
 
@@ -153,16 +160,23 @@ function readEntries(list: DerReader | null, unknownCritical: Set<string>): read
   // RFC 5280 section 5.1.2.6: absent when there are none.
   if (list.done) throw malformed('an empty list of revoked certificates');
   const entries: ListedCertificate[] = [];
+  let certificateIssuer: SubjectAltNames | null = null;
   while (!list.done) {
     const entry = list.enter(tags.sequence);
     const serialHex = hexOf(readInteger(entry));
     const revokedAt = readTime(entry);
     const extensions = entry.done ? [] : readExtensions(entry.enter(tags.sequence));
     entry.finish();
-    for (const { oid, critical } of extensions) if (critical && oid !== oids.reasonCode) unknownCritical.add(oid);
-    entries.push({ serialHex, revokedAt, reason: readOne(extensions, oids.reasonCode, readReason) ?? 'unspecified' });
+    for (const { oid, critical } of extensions) if (critical && !processedOfEntry.has(oid)) unknownCritical.add(oid);
+    // It stays so until an entry says otherwise.
+    certificateIssuer = readOne(extensions, oids.certificateIssuer, readIssuerNames) ?? certificateIssuer;
+    entries.push({ serialHex, revokedAt, reason: readOne(extensions, oids.reasonCode, readReason) ?? 'unspecified', certificateIssuer });
   }
   return entries;
+}
+
+function readIssuerNames(reader: DerReader): SubjectAltNames {
+  return readGeneralNames(reader.enter(tags.sequence));
 }
 
 function readReason(reader: DerReader): CrlReason {
@@ -181,13 +195,16 @@ function readKeyIdentifier(reader: DerReader): string | null {
 
 function readScope(reader: DerReader): ListScope {
   const body = reader.enter(tags.sequence);
-  const name = body.enterOptional(contextConstructed(0));
-  const uris = name ? readPointUris(name) : [];
+  // RFC 5280 section 5.2.5: never an empty sequence.
+  if (body.done) throw malformed('an issuing distribution point that says nothing');
+  const wrapped = body.enterOptional(contextConstructed(0));
+  const name = wrapped && readPointName(wrapped);
   const scope = {
-    uris,
+    name,
+    uris: name?.kind === 'full' ? name.names.uri : [],
     onlyUserCertificates: readDefaultFalse(body, contextPrimitive(1)),
     onlyAuthorityCertificates: readDefaultFalse(body, contextPrimitive(2)),
-    onlySomeReasons: body.contentOptional(contextPrimitive(3)) !== null,
+    reasons: body.nextTag === contextPrimitive(3) ? readReasonMask(body, 3) : null,
     indirect: readDefaultFalse(body, contextPrimitive(4)),
     onlyAttributeCertificates: readDefaultFalse(body, contextPrimitive(5)),
   };
@@ -206,3 +223,4 @@ const processed: ReadonlySet<string> = new Set([
   oids.issuingDistributionPoint,
   oids.deltaCrlIndicator,
 ]);
+const processedOfEntry: ReadonlySet<string> = new Set([oids.reasonCode, oids.certificateIssuer]);

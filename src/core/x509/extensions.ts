@@ -10,6 +10,7 @@ import {
   readSmallInteger,
   tags,
 } from './der.ts';
+import { type DistributionPoint, readDistributionPoints } from './distribution-point.ts';
 import { countNames, noNames, readGeneralNames, type SubjectAltNames } from './general-name.ts';
 import { type NameConstraints, readNameConstraints } from './name-constraints.ts';
 import { oids, readOid } from './oid.ts';
@@ -46,6 +47,7 @@ export type KnownExtensions = {
   /** Lower case hex. */
   readonly subjectKeyId: string | null;
   readonly nameConstraints: NameConstraints | null;
+  readonly distributionPoints: readonly DistributionPoint[];
   /** URIs of all distribution points, in order. */
   readonly crlDistributionPoints: readonly string[];
 };
@@ -78,6 +80,7 @@ export function readKnownExtensions(extensions: readonly Extension[], limits?: D
     authorityKeyId: null,
     subjectKeyId: null,
     nameConstraints: null,
+    distributionPoints: [],
     crlDistributionPoints: [],
   };
   for (const { oid, value } of extensions) {
@@ -105,7 +108,8 @@ export function readKnownExtensions(extensions: readonly Extension[], limits?: D
         known.nameConstraints = readNameConstraints(reader);
         break;
       case oids.crlDistributionPoints:
-        known.crlDistributionPoints = readDistributionPoints(reader);
+        known.distributionPoints = readDistributionPoints(reader.enter(tags.sequence));
+        known.crlDistributionPoints = known.distributionPoints.flatMap(({ name }) => (name?.kind === 'full' ? name.names.uri : []));
         break;
       default:
         continue;
@@ -152,34 +156,6 @@ function readAuthorityKeyId(reader: DerReader): string | null {
   body.finish();
   if ((issuer === null) !== (serial === null)) throw malformed('authority key identifier with issuer or serial alone');
   return keyId && hexOf(keyId);
-}
-
-function readDistributionPoints(reader: DerReader): readonly string[] {
-  const list = reader.enter(tags.sequence);
-  const uris: string[] = [];
-  if (list.done) throw malformed('distribution points without a point');
-  while (!list.done) {
-    const point = list.enter(tags.sequence);
-    const name = point.enterOptional(contextConstructed(0));
-    if (name) uris.push(...readPointUris(name));
-    if (point.nextTag === contextPrimitive(1)) readNamedBits(point, contextPrimitive(1));
-    const crlIssuer = point.enterOptional(contextConstructed(2));
-    if (crlIssuer) readGeneralNames(crlIssuer);
-    point.finish();
-  }
-  return uris;
-}
-
-/** The URIs of a DistributionPointName; a name relative to the issuer has none. @throws der-malformed */
-export function readPointUris(name: DerReader): readonly string[] {
-  if (name.nextTag !== contextConstructed(0)) {
-    name.element(contextConstructed(1));
-    name.finish();
-    return [];
-  }
-  const { uri } = readGeneralNames(name.enter(contextConstructed(0)));
-  name.finish();
-  return uri;
 }
 
 /** One access description: how, and where if the place is a URI (RFC 5280 section 4.2.2). */

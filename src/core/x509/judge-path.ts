@@ -18,6 +18,8 @@ export type PathDemands = {
   /** True: an issued leaf that is an authority is refused, as in TLS (SPIFFE X509-SVID section 4.1, CA/B BR 7.1.2.7). */
   readonly endEntity: boolean;
   readonly policies: PolicyDemands;
+  /** True: certificate lists are consulted, so that critical distribution points are acted upon. */
+  readonly revocation: boolean;
   /** Authorities between leaf and anchor that are not self-issued (RFC 5280 section 6.1.2 (k)); null: only the limits count. */
   readonly maxDepth: number | null;
   /**
@@ -54,15 +56,15 @@ export type Place = { readonly leaf: boolean; readonly anchor: boolean };
 /** All that can be said of a certificate without the rest of its path, purposes apart. Null: no fault. */
 export function judgeCertificate(now: Instant, certificate: Certificate, demands: PathDemands, place: Place): PathFault | null {
   return (
-    judgeForm(certificate, place) ??
+    judgeForm(certificate, demands, place) ??
     (place.leaf ? judgeLeaf(certificate, demands, place) : judgeAuthority(certificate, place)) ??
     judgeValidity(now, certificate) ??
     (demands.conformance === 'profile' ? judgeConformance(certificate, place) : null)
   );
 }
 
-function judgeForm(certificate: Certificate, { anchor }: Place): PathFault | null {
-  const [critical] = certificate.unknownCritical;
+function judgeForm(certificate: Certificate, { revocation }: PathDemands, { anchor }: Place): PathFault | null {
+  const critical = certificate.unknownCritical.find((oid) => !(revocation && oid === oids.crlDistributionPoints));
   if (critical !== undefined) return invalid(`critical extension ${critical} is not understood`);
   if (!isUsableKey(certificate.publicKey)) return invalid('a public key that is too weak, too large or of no kind that is used here');
   // Old roots have serial 0; what makes them trusted is that somebody put them there.

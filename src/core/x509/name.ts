@@ -22,13 +22,9 @@ export function readName(reader: DerReader): Name {
   const start = reader.rest();
   const list = reader.enter(tags.sequence);
   const der = start.subarray(0, start.length - reader.rest().length);
-  const rdns: NameAttribute[][] = [];
+  const rdns: (readonly NameAttribute[])[] = [];
   while (!list.done) {
-    const set = list.enter(tags.set);
-    const attributes: NameAttribute[] = [];
-    while (!set.done) attributes.push(readAttribute(set));
-    if (attributes.length === 0) throw malformed('a name part without attributes');
-    rdns.push(attributes);
+    rdns.push(readAttributes(list.enter(tags.set)));
   }
   if (rdns.length > MAX_RDNS) throw malformed(`a name of ${rdns.length} parts, expected at most ${MAX_RDNS}`);
   return {
@@ -38,6 +34,20 @@ export function readName(reader: DerReader): Name {
       return textOf(rdns);
     },
   };
+}
+
+/** Reads the attributes of one part of a name. @throws der-malformed */
+export function readAttributes(set: DerReader): readonly NameAttribute[] {
+  const attributes: NameAttribute[] = [];
+  while (!set.done) attributes.push(readAttribute(set));
+  if (attributes.length === 0) throw malformed('a name part without attributes');
+  return attributes;
+}
+
+/** The name with one more part below it; for comparison only, as it has no encoding. */
+export function nameBelow(name: Name, attributes: readonly NameAttribute[]): Name {
+  const rdns = [...name.rdns, attributes];
+  return { der: new Uint8Array(), text: textOf(rdns), rdns };
 }
 
 /** Reads a Name that stands alone. @throws der-malformed */

@@ -1,8 +1,12 @@
 import type { Instant } from '../time/instant.ts';
-import { findPath, type PathLimits, type PathWork, poolCertificates } from './build-paths.ts';
+import { type CertificatePool, findPath, type PathLimits, type PathSearch, type PathWork, poolCertificates } from './build-paths.ts';
 import type { Certificate } from './certificate.ts';
+import type { CertificateList } from './certificate-list.ts';
 import { type JudgeBudget, judgeCertificate, judgePath, judgePurposes, type PathDemands } from './judge-path.ts';
+import { noPolicyDemands } from './judge-policies.ts';
+import { judgeRevocation, type RevocationContext } from './judge-revocation.ts';
 import type { PathFault } from './path-fault.ts';
+import { sortLists } from './revocation-lists.ts';
 
 /** What is to be validated: intermediates in any order, useless ones among them; anchors as self-signed or any other CA certificates. */
 export type ValidationRequest = {
@@ -10,9 +14,14 @@ export type ValidationRequest = {
   readonly intermediates: readonly Certificate[];
   readonly anchors: readonly Certificate[];
   readonly demands: PathDemands;
+  /** Null: no revocation status is asked for. */
+  readonly lists: GivenLists | null;
   readonly now: Instant;
   readonly limits: PathLimits;
 };
+
+/** Certificate lists in any order; `unreadable`: others were given that could not be parsed, and so may hide a revocation. */
+export type GivenLists = { readonly lists: readonly CertificateList[]; readonly unreadable: boolean };
 
 /** `path` is leaf first, anchor last; a leaf that is itself an anchor is a path of one. */
 export type ValidationVerdict =
@@ -28,38 +37,70 @@ export function validatePath(request: ValidationRequest): ValidationVerdict {
   const work: PathWork = { signatures: limits.maxSignatures, steps: limits.maxSteps };
   const budget: JudgeBudget = { names: { left: limits.maxNameComparisons }, policies: { left: limits.maxPolicyNodes } };
   const pool = poolCertificates(request.anchors, request.intermediates);
-  const judged = new Map<Certificate, boolean>();
-  const isSound = (issuer: Certificate, isAnchor: boolean): boolean => {
-    const known = judged.get(issuer);
-    if (known !== undefined) return known;
-    const place = { leaf: false, anchor: isAnchor };
-    const sound = !judgeCertificate(now, issuer, demands, place) && !judgePurposes(issuer, demands.purposes);
-    judged.set(issuer, sound);
-    return sound;
-  };
+  const session: Session = { request, pool, work, budget };
+  const revocation = revocationContext(session);
   let fault: PathFault | null = null;
   const accept = (path: readonly Certificate[]): boolean => {
-    const found = judgePath(now, path, demands, budget);
+    const found = judgePath(now, path, demands, budget) ?? (revocation && judgeRevocation(revocation, path));
     fault ??= found;
     return found === null;
   };
   const search = { pool, maxCertificates: limits.maxCertificates, work, accept };
-  const path = findPath({ ...search, mayIssue: isSound }, request.leaf);
+  const path = findPath({ ...search, mayIssue: soundness(now, demands) }, request.leaf);
   if (path) return { kind: 'valid', path };
-  const passed = exhausted(work);
-  // Only for its fault: nothing that is found here can be valid.
-  if (!fault)
-    findPath(
-      { ...search, work: passed ? { signatures: 0, steps: limits.maxSteps } : work, mayIssue: () => true, accept: explain },
-      request.leaf,
-    );
-  function explain(candidate: readonly Certificate[]): boolean {
-    return !accept(candidate);
+  const passed = isExhausted(work);
+  if (!fault) {
+    // Only for its fault: nothing that is found here can be valid.
+    const explaining = { ...search, work: { signatures: Math.max(0, work.signatures), steps: limits.maxSteps } };
+    findPath({ ...explaining, mayIssue: () => true, accept: (candidate) => !accept(candidate) }, request.leaf);
   }
-  return { kind: 'invalid', ...(fault ?? (passed || exhausted(work) ? LIMIT : UNKNOWN)) };
+  return { kind: 'invalid', ...(fault ?? (passed ? LIMIT : UNKNOWN)) };
 }
 
-function exhausted({ signatures, steps }: PathWork): boolean {
+type Session = {
+  readonly request: ValidationRequest;
+  readonly pool: CertificatePool;
+  readonly work: PathWork;
+  readonly budget: JudgeBudget;
+};
+
+/** Whether an issuer can be in a valid path at all, found once for each. */
+function soundness(now: Instant, demands: PathDemands): PathSearch['mayIssue'] {
+  const judged = new Map<Certificate, boolean>();
+  return (issuer, anchor) => {
+    const known = judged.get(issuer);
+    if (known !== undefined) return known;
+    const sound = !judgeCertificate(now, issuer, demands, { leaf: false, anchor }) && !judgePurposes(issuer, demands.purposes);
+    judged.set(issuer, sound);
+    return sound;
+  };
+}
+
+function revocationContext({ request: { now, limits, demands, lists }, pool, work, budget }: Session): RevocationContext | null {
+  if (!lists) return null;
+  const signerDemands: PathDemands = {
+    purposes: [],
+    keyUsage: ['cRLSign'],
+    endEntity: false,
+    policies: noPolicyDemands,
+    revocation: true,
+    maxDepth: null,
+    conformance: demands.conformance,
+  };
+  const mayIssue = soundness(now, signerDemands);
+  const accept = (path: readonly Certificate[]): boolean => judgePath(now, path, signerDemands, budget) === null;
+  return {
+    now,
+    lists: sortLists(now, lists.lists, demands.conformance),
+    unreadable: lists.unreadable,
+    work,
+    signersNamed: (issuer) => pool.bySubject.get(issuer) ?? [],
+    findSignerPath: (signer, anchor) =>
+      findPath({ pool: { ...pool, anchors: [anchor] }, maxCertificates: limits.maxCertificates, work, mayIssue, accept }, signer),
+  };
+}
+
+function isExhausted({ signatures, steps }: PathWork): boolean {
   return signatures < 0 || steps < 0;
 }
 

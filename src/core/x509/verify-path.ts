@@ -27,7 +27,7 @@ export type PathVerdict =
 
 /** Validates the chain that a TLS peer presented (RFC 5280 section 6); no name and no certificate list is looked at. */
 export function verifyPath({ usage, limits, ...request }: PathRequest): PathVerdict {
-  const verdict = validatePath({ ...request, demands: demandsOf[usage], limits: limits ?? defaultPathLimits });
+  const verdict = validatePath({ ...request, lists: null, demands: demandsOf[usage], limits: limits ?? defaultPathLimits });
   if (verdict.kind === 'valid') return verdict;
   // Without certificate lists nothing asks for a status.
   const reason = verdict.reason === 'revocation-unknown' ? 'revoked' : verdict.reason;
@@ -40,6 +40,7 @@ const tlsDemands = (purpose: string): PathDemands => ({
   keyUsage: ['digitalSignature'],
   endEntity: true,
   policies: noPolicyDemands,
+  revocation: false,
   maxDepth: null,
   conformance: 'validation',
 });
