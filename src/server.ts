@@ -13,11 +13,13 @@ import type { ServerConfig } from './platform/config/server-config.ts';
 import type { Log } from './platform/log/logger.ts';
 import type { HostPort } from './platform/network/host-port.ts';
 import { createMetrics, type Metrics } from './platform/telemetry/metrics.ts';
+import { ensureAcmeSecrets } from './protocols/acme/acme-secrets.ts';
 import { openFleetLink } from './server/fleet-link.ts';
 import { openOrMakeAuthorities, openState, type State } from './server/open-state.ts';
 import { startReconcilers } from './server/reconcilers.ts';
 import { renewCredentials } from './server/renew-credentials.ts';
 import { makeCredentials } from './server/server-credentials.ts';
+import { serveAcme } from './server/serve-acme.ts';
 import { serveAdmin } from './server/serve-admin.ts';
 import { serveDataPlane } from './server/serve-data-plane.ts';
 import { servePublic } from './server/serve-public.ts';
@@ -26,7 +28,7 @@ import type { Signals } from './server/signals.ts';
 export type ServerOptions = { readonly config: ServerConfig; readonly clock: Clock; readonly log: Log };
 
 export type RunningServer = AsyncDisposable & {
-  readonly addresses: { readonly admin: HostPort; readonly dataPlane: HostPort; readonly public: HostPort };
+  readonly addresses: { readonly admin: HostPort; readonly dataPlane: HostPort; readonly public: HostPort; readonly acme: HostPort | null };
   /** Where the bootstrap token of a first start lies, or null. */
   readonly bootstrapFile: string | null;
 };
@@ -69,6 +71,23 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
     }),
   );
   const admin = stack.use(await serveAdmin({ ...shared, credentials: credentials.listener }));
+  const ownListeners = (): HostPort[] => [
+    portOf(config.listen.admin, admin.port),
+    portOf(config.listen.dataPlane, dataPlane.port),
+    portOf(config.listen.public, open.port),
+  ];
+  const acme =
+    config.acme === null
+      ? null
+      : stack.use(
+          await serveAcme({
+            ...shared,
+            acme: config.acme,
+            secrets: await ensureAcmeSecrets(state, config, clock.now()),
+            credentials: credentials.listener,
+            ownListeners,
+          }),
+        );
   stack.use(startReconcilers(shared));
   const make = () => makeCredentials(state, authorities, config, clock);
   stack.use(
@@ -77,7 +96,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       make,
       clock,
       log,
-      use: ({ listener }) => [dataPlane, admin].forEach((server) => server.setCredentials(listener)),
+      use: ({ listener }) => [dataPlane, admin, acme].forEach((server) => server?.setCredentials(listener)),
     }),
   );
   const bootstrapFile = await offerBootstrap(state, config, clock);
@@ -87,6 +106,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       admin: portOf(config.listen.admin, admin.port),
       dataPlane: portOf(config.listen.dataPlane, dataPlane.port),
       public: portOf(config.listen.public, open.port),
+      acme: config.acme === null || acme === null ? null : portOf(config.acme.listen, acme.port),
     },
     bootstrapFile,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

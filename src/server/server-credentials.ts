@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { issueControlPlaneCertificate } from '../control/ca/issue-control-plane-certificate.ts';
 import type { Instant } from '../core/time/instant.ts';
@@ -16,8 +17,10 @@ export async function makeCredentials(
   config: ServerConfig,
   clock: Clock,
 ): Promise<ServerCredentials> {
-  const { environment, region, listen } = config;
-  const names = { dns: ['localhost'], ip: [...new Set([listen.admin.host, listen.dataPlane.host])] };
+  const { environment, region, listen, acme } = config;
+  const acmeHost = acme === null ? [] : [acme.listen.host, ...(acme.externalUrl === null ? [] : [hostOf(acme.externalUrl)])];
+  const hosts = [...new Set(['localhost', listen.admin.host, listen.dataPlane.host, ...acmeHost])];
+  const names = { dns: hosts.filter((host) => isIP(host) === 0), ip: hosts.filter((host) => isIP(host) !== 0) };
   const { certificate, privateKey } = await issueControlPlaneCertificate(
     { database, authorities },
     { environment, region, names },
@@ -29,4 +32,9 @@ export async function makeCredentials(
     notBefore: certificate.notBefore,
     notAfter: certificate.notAfter,
   };
+}
+
+/** Of a URL, without the brackets of an IPv6 address. */
+function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { parseTrustDomain, type TrustDomain } from '../../core/identity/trust-domain.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { type HostPort, parseHostPort } from '../network/host-port.ts';
+import { type AcmeConfig, acmeConfigKeys, readAcmeConfig } from './acme-config.ts';
 import { type AddressPolicy, parseAddressPolicy } from '../network/address-policy.ts';
 
 /** The control plane's configuration, parsed once; docs/configuration.md is held against `serverConfigKeys`. */
@@ -19,6 +20,8 @@ export type ServerConfig = {
   /** `http://HOST[:PORT]` under which clients reach listen.public; null: as it listens. */
   readonly publicUrl: string | null;
   readonly network: AddressPolicy;
+  /** Null: ACME is not served. */
+  readonly acme: AcmeConfig | null;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 };
 
@@ -46,6 +49,7 @@ export const serverConfigKeys = {
       'http URL under which clients reach listen.public; stands in every certificate that the authorities made at first start will issue.',
   },
   'network.allow': { default: '127.0.0.0/8', meaning: 'Ranges that discovery, scans and drills may connect to (CIDR).' },
+  ...acmeConfigKeys,
   logLevel: { default: 'info', meaning: 'debug, info, warn or error.' },
 } as const;
 
@@ -92,6 +96,7 @@ export function parseServerConfig(text: string, base: string): ServerConfig {
     },
     publicUrl: readPublicUrl(text1('publicUrl')),
     network: parseAddressPolicy(readRanges(values.get('network.allow'))),
+    acme: readAcmeConfig(values),
     logLevel: readLogLevel(text1('logLevel') ?? serverConfigKeys.logLevel.default),
   };
 }
@@ -106,19 +111,22 @@ function parseYaml(text: string): unknown {
   }
 }
 
-/** Two levels of keys as `a.b`; a list stays a value. */
+/** Up to three levels of keys as `a.b.c`; a list stays a value. */
 function flatten(value: unknown): Map<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new Problem('input-invalid', 'Cannot read configuration: expected keys at the top level');
+  if (!isTable(value)) throw new Problem('input-invalid', 'Cannot read configuration: expected keys at the top level');
   const flat = new Map<string, unknown>();
-  for (const [key, inner] of Object.entries(value)) {
-    if (typeof inner === 'object' && inner !== null && !Array.isArray(inner)) {
-      for (const [name, leaf] of Object.entries(inner)) flat.set(`${key}.${name}`, leaf);
-    } else {
-      flat.set(key, inner);
+  const walk = (table: object, prefix: string, depth: number): void => {
+    for (const [key, inner] of Object.entries(table)) {
+      if (isTable(inner) && depth < MAXIMUM_DEPTH) walk(inner, `${prefix}${key}.`, depth + 1);
+      else flat.set(`${prefix}${key}`, inner);
     }
-  }
+  };
+  walk(value, '', 1);
   return flat;
+}
+
+function isTable(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function readKeySource(keyFile: string | undefined, passphraseFile: string | undefined, base: string): ServerConfig['key'] {
@@ -169,3 +177,4 @@ function readLogLevel(value: string): ServerConfig['logLevel'] {
 }
 
 const MAXIMUM_CHARACTERS = 1_000_000;
+const MAXIMUM_DEPTH = 3;

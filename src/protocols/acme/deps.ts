@@ -6,8 +6,10 @@ import type { Log } from '../../platform/log/logger.ts';
 import type { AcmeSecrets } from './acme-secrets.ts';
 import type { AcmeSettings } from './acme-settings.ts';
 import type { Chaos } from './chaos.ts';
+import type { AddressLimit } from './limits.ts';
 import type { Nonces } from './nonces.ts';
 import type { AcmeUrls } from './urls.ts';
+import type { Validator } from './validator.ts';
 
 /** All that the slice works with; each handler takes the part that it names. */
 export type AcmeDeps = {
@@ -21,6 +23,8 @@ export type AcmeDeps = {
   readonly nonces: Nonces;
   readonly urls: AcmeUrls;
   readonly chaos: Chaos;
+  readonly validator: Validator;
+  readonly addressLimit: AddressLimit;
   readonly clock: Clock;
   readonly log: Log;
 };

@@ -3,6 +3,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import { type Account, actorOfAccount, parseContacts, viewAccount } from './account.ts';
 import { findAccount, updateAccount } from './account-store.ts';
 import { type AcmeAnswer, jsonAnswer } from './answer.ts';
+import { deactivateAuthorizationsOf } from './authorization-store.ts';
 import type { AcmeDeps } from './deps.ts';
 import { malformed, notFound } from './problems.ts';
 
@@ -20,6 +21,8 @@ export async function postAccount(
   if (Object.keys(change).length === 0) return answer(deps, account);
   const changed = await deps.database.commit(async (unit) => {
     if (!(await updateAccount(unit.queries, account.id, change))) return null;
+    // RFC 8555 section 7.3.6: what is pending is called off; certificates stay.
+    if (change.status === 'deactivated') await deactivateAuthorizationsOf(unit.queries, account.id);
     const { environment, region } = account;
     recordEntry(unit, {
       type: change.status === undefined ? 'acme-account.updated' : 'acme-account.deactivated',

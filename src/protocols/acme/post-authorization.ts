@@ -1,0 +1,94 @@
+import { recordEntry } from '../../control/audit/record-entry.ts';
+import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
+import type { Queries } from '../../platform/db/database.ts';
+import { type Account, actorOfAccount } from './account.ts';
+import { type AcmeAnswer, jsonAnswer, linkTo } from './answer.ts';
+import {
+  type Authorization,
+  authorizationStatus,
+  challengeStatus,
+  orderedName,
+  viewAuthorization,
+  viewChallenge,
+} from './authorization.ts';
+import { chooseChallenge, deactivateAuthorization, findAuthorization } from './authorization-store.ts';
+import { challengesFor, isChallengeType } from './challenge-type.ts';
+import type { AcmeDeps } from './deps.ts';
+import { malformed, notFound } from './problems.ts';
+import { LEASE_MS } from './validator.ts';
+
+type AuthorizationDeps = Pick<AcmeDeps, 'database' | 'urls' | 'settings'>;
+type Payload = { readonly [name: string]: unknown } | null;
+
+/** Reads or deactivates an authorization (RFC 8555 sections 7.5 and 7.5.2). */
+export async function postAuthorization(
+  deps: AuthorizationDeps,
+  { account, id, payload }: { readonly account: Account; readonly id: string; readonly payload: Payload },
+  now: Instant,
+): Promise<AcmeAnswer> {
+  const authorization = await ownAuthorization(deps.database.queries, account, id);
+  if (payload === null || payload['status'] === undefined) return answer(deps, authorization, now);
+  if (payload['status'] !== 'deactivated') throw malformed('status is not deactivated');
+  const status = authorizationStatus(now, authorization);
+  if (status !== 'pending' && status !== 'valid') throw malformed(`the authorization is ${status}, expected pending or valid`);
+  const changed = await deps.database.commit(async (unit) => {
+    if (await deactivateAuthorization(unit.queries, authorization.id)) {
+      const { environment, region } = authorization;
+      const data = { authorizationId: authorization.id, accountId: account.id, name: orderedName(authorization) };
+      recordEntry(unit, { type: 'acme-authorization.deactivated', at: now, environment, region, actor: actorOfAccount(account), data });
+    }
+    return findAuthorization(unit.queries, authorization.id);
+  });
+  return answer(deps, changed!, now);
+}
+
+/**
+ * Starts the validation of a challenge (RFC 8555 section 7.5.1), or, as POST-as-GET, reads it. A second post of it, or of another
+ * challenge of the same authorization, starts nothing and is told how things stand.
+ */
+export async function postChallenge(
+  deps: AuthorizationDeps & Pick<AcmeDeps, 'validator'>,
+  call: { readonly account: Account; readonly id: string; readonly type: string; readonly payload: Payload },
+  now: Instant,
+): Promise<AcmeAnswer> {
+  const { database, urls, settings, validator } = deps;
+  const { account, id, type, payload } = call;
+  const authorization = await ownAuthorization(database.queries, account, id);
+  const { identifier, wildcard } = authorization;
+  if (!isChallengeType(type) || !settings.challenges.includes(type) || !challengesFor(identifier.type, wildcard).includes(type))
+    throw notFound();
+  let current = authorization;
+  if (payload !== null && authorization.challenge === null) {
+    if (authorizationStatus(now, authorization) !== 'pending') throw malformed('the authorization is not pending');
+    const dueAt = now + LEASE_MS;
+    const chosen = await database.commit((unit) => chooseChallenge(unit.queries, authorization.id, { challenge: type, dueAt }, now));
+    // A fast answer spares the client its polls, a slow one must not hold its request.
+    if (chosen) await Promise.race([validator.start({ ...authorization, challenge: type }), patience()]);
+    current = await ownAuthorization(database.queries, account, id);
+  }
+  const waits = current.challenge === type && challengeStatus(current) === 'processing';
+  return jsonAnswer(200, viewChallenge(current, type, urls), {
+    link: linkTo(urls.authorization(id), 'up'),
+    ...(waits ? { 'retry-after': '1' } : {}),
+  });
+}
+
+async function ownAuthorization(queries: Queries, account: Account, id: string): Promise<Authorization> {
+  const authorization = await findAuthorization(queries, id);
+  if (authorization === null || authorization.accountId !== account.id) throw notFound();
+  return authorization;
+}
+
+function answer({ settings, urls }: AuthorizationDeps, authorization: Authorization, now: Instant): AcmeAnswer {
+  const waits = authorization.challenge !== null && authorization.status === 'pending';
+  return jsonAnswer(200, viewAuthorization(now, authorization, settings.challenges, urls), waits ? { 'retry-after': '1' } : {});
+}
+
+function patience(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  setTimeout(resolve, PATIENCE_MS).unref();
+  return promise;
+}
+
+/** Long enough for a validation on a near network; a client that answers challenges in the same thread loses no more than this. */
+const PATIENCE_MS = SECOND_MS / 4;
