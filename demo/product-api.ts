@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import type { ControlPlane } from './control-plane.ts';
 import { environment, type ServiceName } from './fleet.ts';
 import { rolloutName } from './declaration.ts';
@@ -86,6 +87,12 @@ export async function readNames(plane: ControlPlane): Promise<Names> {
     ),
     endpoints: new Map(items.map(({ endpointId, endpoint }) => [endpointId, endpoint as ServiceName])),
   };
+}
+
+/** Makes the join token of a declared proxy and writes it to a file for its owner only, as `token join --out` does. */
+export async function writeJoinToken(plane: ControlPlane, proxy: string, file: string): Promise<void> {
+  const { token } = await plane.post<{ readonly token: string }>('/v1/join-tokens', { proxy, environment });
+  writeFileSync(file, `${token}\n`, { mode: 0o600 });
 }
 
 export async function suspend(plane: ControlPlane, spiffeId: string, reason: string): Promise<void> {

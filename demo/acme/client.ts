@@ -7,6 +7,8 @@ import type { CallConfig, ServiceConfig } from './service-config.ts';
 
 /** Longer than any stall of a busy machine: a call that is given up costs a new handshake, and many of them feed the stall. */
 const CALL_TIMEOUT_MS = 15_000;
+/** Idle connections are closed after this time. */
+const IDLE_MS = 1_500;
 const START_TIMEOUT_MS = 60_000;
 const HEALTH_EVERY_MS = 50;
 
@@ -15,8 +17,8 @@ export class Client {
   readonly #config: ServiceConfig;
   readonly #call: CallConfig;
   readonly #observer: ObserverStream;
-  readonly #plain = new Agent({ keepAlive: true, scheduling: 'lifo' });
-  readonly #encrypted = new HttpsAgent({ keepAlive: true, scheduling: 'lifo' });
+  readonly #plain = new Agent({ keepAlive: true, scheduling: 'lifo', timeout: IDLE_MS });
+  readonly #encrypted = new HttpsAgent({ keepAlive: true, scheduling: 'lifo', timeout: IDLE_MS });
   readonly #prefix = randomBytes(6).toString('hex');
   #isStopped = false;
   #count = 0;

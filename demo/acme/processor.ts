@@ -31,7 +31,7 @@ const server = createServer({ key: readFileSync(config.keyFile), cert: readFileS
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body);
   });
 });
-server.keepAliveTimeout = 5_000;
+server.keepAliveTimeout = 30_000;
 
 process.on('SIGTERM', () => {
   server.close();

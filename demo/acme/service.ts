@@ -9,7 +9,8 @@ import { Client } from './client.ts';
 import { ObserverStream } from './observer-stream.ts';
 import type { ServiceConfig } from './service-config.ts';
 
-const KEEP_ALIVE_MS = 2_000;
+/** Far longer than clients keep an idle connection: they close first, however busy the machine is. */
+const KEEP_ALIVE_MS = 30_000;
 const LONGEST_DRAIN_MS = 10_000;
 const LARGEST_BODY_BYTES = 64 * 1024;
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { retireOld, startReplica, stateDirectoryOf } from '../acme-cloud.ts';
 import { mistrustingCaller } from '../fleet.ts';
 import type { RunningProcess } from '../process-group.ts';
-import { readProxies } from '../product-api.ts';
+import { readProxies, writeJoinToken } from '../product-api.ts';
 import type { Replica } from '../replica.ts';
 import { type Run, waitFor } from '../run.ts';
 import { trustFileOf, writeWrongTrustFile } from '../trust-file.ts';
@@ -35,7 +35,7 @@ async function putInProxy(run: Run, replica: Replica): Promise<void> {
   const { plane, cloud, dataPlanes } = run;
   const fresh = startReplica(cloud, replica, 'sidecar');
   const tokenFile = join(cloud.directory, 'state', `${replica.name}.token`);
-  await plane.run('token', 'join', '--proxy', replica.name, '--out', tokenFile);
+  await writeJoinToken(plane, replica.name, tokenFile);
   await fresh.says('listening');
   dataPlanes.set(replica.name, startProxy(run, replica, tokenFile));
   await waitFor(`acknowledgement of ${replica.name}`, JOIN_TIMEOUT_MS, async () => {

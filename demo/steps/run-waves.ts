@@ -7,7 +7,7 @@ import { repairTrustFile } from '../trust-file.ts';
 import { writeDeclaration } from './declare-acme.ts';
 
 const LONGEST_MS = 70_000;
-const POLL_MS = 250;
+const POLL_MS = 400;
 const MEASURED_AFTER_MS = 2_000;
 /** A wave that fails and was not rolled back in this time will not be. */
 const ROLLBACK_PATIENCE_MS = 12_000;

@@ -5,7 +5,7 @@ import { spiffeIdOf, suspendedService } from '../fleet.ts';
 import type { ThiefConfig } from '../impostor/impostor-config.ts';
 import { stealIdentity, type StolenIdentity } from '../impostor/steal-identity.ts';
 import { isServed, useStolenIdentity } from '../impostor/use-stolen-identity.ts';
-import { suspend } from '../product-api.ts';
+import { suspend, writeJoinToken } from '../product-api.ts';
 import { publicPortsOf } from '../replica.ts';
 import { pause, type Run } from '../run.ts';
 
@@ -48,7 +48,7 @@ export async function suspendIdentity(run: Run): Promise<void> {
 
 async function makeJoinToken({ plane, cloud }: Run, name: string): Promise<string> {
   const file = join(cloud.directory, 'state', `stolen-${name}.token`);
-  await plane.run('token', 'join', '--proxy', `${suspendedService}-1`, '--out', file);
+  await writeJoinToken(plane, `${suspendedService}-1`, file);
   return readFileSync(file, 'utf8').trim();
 }
 
