@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { exceptionKinds } from '../../core/policy/exception-kind.ts';
+import { defaultPolicy } from '../../core/policy/policy.ts';
+import { tlsGroups } from '../../core/policy/tls-parameters.ts';
+import { defaultRolloutConfig } from '../../core/rollout/rollout-config.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { declarationKinds } from './declaration.ts';
@@ -24,4 +27,32 @@ test('the page has every kind of exception, as the table in the code has it', ()
   for (const [kind, { holdsPath, meaning }] of Object.entries(exceptionKinds)) {
     assert.ok(page.includes(`| \`${kind}\` | ${holdsPath ? 'yes' : 'no'} | ${meaning} |`), kind);
   }
+});
+
+test('the page has every field that the parser knows', () => {
+  const parser = readFileSync(new URL('./parse-declaration.ts', import.meta.url), 'utf8');
+  const read = [...parser.matchAll(/\.(?:text|word|texts|maps|map|plain)\('(\w+)'/g)].map(([, field]) => field!);
+  assert.ok(read.length > 25, 'the parser reads its fields in another way');
+  for (const field of new Set(read)) assert.match(page, new RegExp(`^\\| \`(?:\\w+(?:\\[\\])?\\.)?${field}\` \\|`, 'm'));
+});
+
+test('the page has the conditions of a target and the content of a policy, with the defaults of the code', () => {
+  const numbersOf = (value: object, path = ''): [string, unknown][] =>
+    Object.entries(value).flatMap(([key, inner]) =>
+      typeof inner === 'object' && !Array.isArray(inner)
+        ? numbersOf(inner as object, `${path}${key}.`)
+        : [[path + key, inner] as [string, unknown]],
+    );
+  for (const [heading, defaults] of [
+    ['## Policy', defaultPolicy],
+    ['## Target', defaultRolloutConfig],
+  ] as const) {
+    const section = page.slice(page.indexOf(heading)).split(/^## /m)[1]!;
+    for (const [field, value] of numbersOf(defaults)) {
+      const row = section.split('\n').find((line) => line.startsWith(`| \`${field}\` |`));
+      assert.ok(row !== undefined, field);
+      if (!Array.isArray(value)) assert.equal(row.split(' | ')[2], `\`${String(value)}\``, field);
+    }
+  }
+  for (const group of Object.keys(tlsGroups)) assert.ok(page.includes(`\`${group}\``), group);
 });
