@@ -12,10 +12,11 @@ export const run: Run = async (invocation) => {
   const given = textOption(invocation, 'key');
   const verifier = parseVerifier(await readText(given ?? join(directory, VERIFIER_FILE)));
   const checkpoints = textOption(invocation, 'checkpoints');
+  const earlier = checkpoints === undefined ? [] : await readNotes(checkpoints);
   const types = new Map<string, number>();
   try {
     const report = await verifyLog({ read: (path) => readFile(join(directory, path)) }, verifier, {
-      earlier: checkpoints === undefined ? [] : await readNotes(checkpoints),
+      earlier,
       onLeaf: (leaf, index) => {
         if (index % 1_000 === 0) invocation.output.progress(`verified ${index} entries`);
         const { type } = JSON.parse(Buffer.from(leaf).toString()) as { readonly type: string };
@@ -49,8 +50,10 @@ function describeFault(error: unknown): string | null {
 }
 
 async function readNotes(directory: string): Promise<string[]> {
-  const names = (await readdir(directory)).toSorted();
-  return Promise.all(names.map((name) => readText(join(directory, name))));
+  const names = await readdir(directory).catch((cause: unknown) => {
+    throw new Problem('input-invalid', `Cannot read checkpoints: ${directory}, expected a directory of them`, { cause });
+  });
+  return Promise.all(names.toSorted().map((name) => readText(join(directory, name))));
 }
 
 async function readText(file: string): Promise<string> {

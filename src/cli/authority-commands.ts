@@ -4,6 +4,7 @@ const config: OptionLine = ['--config <file>', 'configuration of the control pla
 const reason: OptionLine = ['--reason <text>', 'why; stands in the audit log'];
 const environment: OptionLine = ['--environment <name>', "only this environment (default: all that the token's scope covers)"];
 const out: OptionLine = ['--out <file>', 'write the secret to this file (mode 0600) instead of stdout'];
+const inEnvironment: OptionLine = ['--environment <name>', "environment that it is in (default: the control plane's own)"];
 /** Authorities, certificates, identities, tokens and the log. */
 export const authorityCommands: readonly Command[] = [
   {
@@ -58,7 +59,7 @@ export const authorityCommands: readonly Command[] = [
   {
     words: 'token join',
     summary: 'Make the single-use token with which one declared proxy joins.',
-    options: [['--proxy <name>', 'name of the declared proxy'], ['--ttl <minutes>', 'life of the token (default: 60)'], out],
+    options: [inEnvironment, ['--proxy <name>', 'name of the declared proxy'], ['--ttl <minutes>', 'life of the token (default: 60)'], out],
     client: true,
     example: 'countersign token join --proxy orders-1 --out orders-1.token',
     load: () => import('./token-join.ts'),
@@ -67,6 +68,7 @@ export const authorityCommands: readonly Command[] = [
     words: 'cert issue',
     summary: 'Ask for a certificate with a CSR.',
     options: [
+      inEnvironment,
       ['--csr <file>', 'PKCS#10, PEM or DER'],
       ['--profile <name>', 'profile of the certificate'],
       ['--out <file>', 'write the chain as PEM to this file'],
@@ -103,7 +105,13 @@ export const authorityCommands: readonly Command[] = [
   {
     words: 'cert rotate',
     summary: 'Have every proxy of a scope renew its certificate now, and wait until the new ones are served.',
-    options: [['--all', 'every proxy'], ['--service <name>', 'the proxies of one service'], ['--proxy <name>', 'one proxy'], reason],
+    options: [
+      environment,
+      ['--all', 'every proxy'],
+      ['--service <name>', 'the proxies of one service'],
+      ['--proxy <name>', 'one proxy'],
+      reason,
+    ],
     client: true,
     example: 'countersign cert rotate --service orders --reason "key ceremony"',
     load: () => import('./cert-rotate.ts'),

@@ -4,25 +4,27 @@ import { parseCertificateRequest } from '../core/x509/certificate-request.ts';
 import { decodePem, encodePem } from '../core/x509/pem.ts';
 import { openClient } from './client.ts';
 import { neededOption, type Run, textOption } from './command.ts';
-import { writeNewFile } from './write-secret.ts';
+import { reserveOut } from './write-secret.ts';
 
 /** `countersign cert issue`: asks for the names that the CSR asks for. */
 export const run: Run = async (invocation) => {
   const csr = await readRequest(neededOption(invocation, 'csr'));
   const { subjectAltNames } = parseCertificateRequest(csr);
   const environment = textOption(invocation, 'environment');
-  const answer = await openClient(invocation).post<{ readonly pem: string; readonly serial: string }>('/v1/certificates', {
+  const client = openClient(invocation);
+  const profile = neededOption(invocation, 'profile');
+  await using out = await reserveOut(invocation);
+  const answer = await client.post<{ readonly pem: string; readonly serial: string }>('/v1/certificates', {
     csr: encodePem('CERTIFICATE REQUEST', csr),
-    profile: neededOption(invocation, 'profile'),
+    profile,
     ...(environment === undefined ? {} : { environment }),
     ...(subjectAltNames.uri[0] === undefined ? {} : { spiffeId: subjectAltNames.uri[0] }),
     ...(subjectAltNames.dns.length === 0 ? {} : { dnsNames: subjectAltNames.dns }),
     ...(subjectAltNames.ip.length === 0 ? {} : { ipAddresses: subjectAltNames.ip }),
   });
-  const out = textOption(invocation, 'out');
-  if (out !== undefined) await writeNewFile(out, answer.pem);
+  await out?.write(answer.pem);
   invocation.output.answer(answer, () =>
-    out === undefined ? answer.pem.trimEnd().split('\n') : [`certificate ${answer.serial} written to ${out}`],
+    out === null ? answer.pem.trimEnd().split('\n') : [`certificate ${answer.serial} written to ${out.file}`],
   );
   return 'ok';
 };

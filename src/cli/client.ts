@@ -6,6 +6,7 @@ import { Problem } from '../core/problems/problem.ts';
 import { type ProblemCode, problems } from '../core/problems/codes.ts';
 import { Secret } from '../core/secrets/secret.ts';
 import { parseCertificate } from '../core/x509/certificate.ts';
+import { decodePem } from '../core/x509/pem.ts';
 import { type Invocation, textOption, UsageError } from './command.ts';
 
 /** A REST client that talks to the one control plane of its root, and to nobody else. */
@@ -41,10 +42,11 @@ export function openClient(invocation: Invocation, credential: 'token' | 'none' 
   const tokenFile = credential === 'none' ? undefined : (textOption(invocation, 'tokenFile') ?? process.env['COUNTERSIGN_TOKEN_FILE']);
   if (server === undefined || !server.startsWith('https://')) throw new UsageError('--server https://… or COUNTERSIGN_SERVER is missing');
   if (root === undefined) throw new UsageError('--root FILE or COUNTERSIGN_ROOT is missing');
+  if (!URL.canParse(server)) throw new UsageError(`--server is ${server}, expected https://HOST[:PORT]`);
   return connectClient({
     server: new URL(server),
-    rootPem: readFile(root, 'root'),
-    token: tokenFile === undefined ? null : new Secret(readFile(tokenFile, 'token').trim()),
+    rootPem: readRoot(root),
+    token: tokenFile === undefined ? null : readToken(tokenFile),
   });
 }
 
@@ -56,7 +58,11 @@ export function connectClient(target: { readonly server: URL; readonly rootPem: 
   };
   const json = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
     const content = await call(method, path, body);
-    return (content.length === 0 ? undefined : JSON.parse(content.toString())) as T;
+    try {
+      return (content.length === 0 ? undefined : JSON.parse(content.toString())) as T;
+    } catch (cause) {
+      throw new UnreachableServer(`Cannot read from ${target.server.origin}: the answer is no JSON`, { cause });
+    }
   };
   return {
     get: (path) => json('GET', path),
@@ -94,7 +100,12 @@ function send(
   outgoing.on('error', (cause) => reject(new UnreachableServer(`Cannot reach ${target.server.origin}: ${cause.message}`, { cause })));
   outgoing.on('response', (response) => {
     const chunks: Buffer[] = [];
-    response.on('data', (chunk: Buffer) => chunks.push(chunk));
+    let octets = 0;
+    response.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      octets += chunk.length;
+      if (octets > MAXIMUM_ANSWER) response.destroy(new Error(`more than ${MAXIMUM_ANSWER} octets`));
+    });
     response.on('error', (cause) => reject(new UnreachableServer(`Cannot read from ${target.server.origin}: ${cause.message}`, { cause })));
     response.on('end', () => resolve({ status: response.statusCode ?? 0, content: Buffer.concat(chunks) }));
   });
@@ -126,6 +137,25 @@ function toRefusal(status: number, content: Buffer): ServerRefusal {
   }
 }
 
+/** @throws input-invalid if the file holds no certificate, with which every server would be a stranger */
+function readRoot(path: string): string {
+  const pem = readFile(path, 'root');
+  try {
+    if (decodePem(pem, 'CERTIFICATE').map((der) => parseCertificate(der)).length > 0) return pem;
+  } catch (cause) {
+    throw new Problem('input-invalid', `Cannot read root: ${path}, expected certificates as PEM`, { cause });
+  }
+  throw new Problem('input-invalid', `Cannot read root: ${path}, expected certificates as PEM`);
+}
+
+/** @throws input-invalid for what could stand in no header (RFC 6750 section 2.1); the text itself is not said */
+function readToken(path: string): Secret {
+  const token = readFile(path, 'token').trim();
+  if (!/^[A-Za-z0-9._~+/-]{1,1024}=*$/.test(token))
+    throw new Problem('input-invalid', `Cannot read token: ${path}, expected one token in it`);
+  return new Secret(token);
+}
+
 function readFile(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -135,3 +165,5 @@ function readFile(path: string, what: string): string {
 }
 
 const TIMEOUT_MS = 60_000;
+/** The largest answers are pages of lists and tiles of the log, a few MiB. */
+const MAXIMUM_ANSWER = 64 * 1024 * 1024;

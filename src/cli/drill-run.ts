@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { openClient } from './client.ts';
 import { type Run, textOption } from './command.ts';
+import { orderOf } from './environment-query.ts';
 import { formatTable } from './output.ts';
 
 type DrillRun = {
@@ -17,7 +18,8 @@ type DrillRun = {
 export const run: Run = async (invocation) => {
   const client = openClient(invocation);
   const endpoint = textOption(invocation, 'endpoint');
-  const ordered = await client.post<{ readonly runId: string }>('/v1/drills', endpoint === undefined ? {} : { endpoint });
+  const order = { ...orderOf(invocation), ...(endpoint === undefined ? {} : { endpoint }) };
+  const ordered = await client.post<{ readonly runId: string }>('/v1/drills', order);
   const deadline = Date.now() + MAXIMUM_WAIT_MS;
   let state = await client.get<DrillRun>(`/v1/drills/${ordered.runId}`);
   while (!state.closed && Date.now() < deadline) {

@@ -2,6 +2,7 @@ import type { Command, OptionLine } from './command.ts';
 
 const reason: OptionLine = ['--reason <text>', 'why; stands in the audit log'];
 const environment: OptionLine = ['--environment <name>', "only this environment (default: all that the token's scope covers)"];
+const inEnvironment: OptionLine = ['--environment <name>', "environment that it is in (default: the control plane's own)"];
 /** Inventory, rollout and proof. */
 export const fleetCommands: readonly Command[] = [
   {
@@ -75,7 +76,7 @@ export const fleetCommands: readonly Command[] = [
       retry: 'Try rolled-back paths again.',
     }[verb],
     arguments: [['<target>', 'name of the target']],
-    options: [reason],
+    options: [inEnvironment, reason],
     client: true,
     example: `countersign rollout ${verb} all`,
     load: () => import('./rollout-verb.ts').then(({ rolloutVerb }) => ({ run: rolloutVerb(verb) })),
@@ -92,7 +93,7 @@ export const fleetCommands: readonly Command[] = [
   {
     words: 'drill run',
     summary: 'Fire every drill at enforced endpoints now and wait for the verdicts.',
-    options: [['--endpoint <name>', 'only this endpoint (default: all that are enforced)']],
+    options: [inEnvironment, ['--endpoint <name>', 'only this endpoint (default: all that are enforced)']],
     client: true,
     example: 'countersign drill run --endpoint payments-api',
     load: () => import('./drill-run.ts'),

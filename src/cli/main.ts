@@ -10,10 +10,13 @@ import { encodeJson, escapeText, openOutput } from './output.ts';
 /** Runs one command line and answers with its exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   let ending: ExitName = 'ok';
+  const json = argv.includes('--json');
   const program = new Commander('countersign')
     .description('A TLS control plane for APIs: from a plaintext fleet to proven mutual TLS, and no outage on the way.')
     .version(version)
     .exitOverride()
+    // With --json the one document is the error, made below.
+    .configureOutput({ writeErr: (text) => void (json || process.stderr.write(escapeLines(text))) })
     .showHelpAfterError('(countersign help COMMAND explains a command)');
   for (const command of commands) {
     addCommand(program, command, async (invocation) => {
@@ -30,7 +33,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync([...argv], { from: 'user' });
     return exitCodes[ending].code;
   } catch (error) {
-    return explainError(error, argv.includes('--json'));
+    return explainError(error, json);
   }
 }
 
@@ -64,21 +67,27 @@ function addGroup(parent: Commander, word: string): Commander {
 }
 
 function explainError(error: unknown, json: boolean): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok.code : exitCodes.usage.code;
+  if (error instanceof CommanderError && (error.exitCode === 0 || !json)) return exitCodes[error.exitCode === 0 ? 'ok' : 'usage'].code;
   const [ending, code] = classify(error);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = error instanceof CommanderError ? describeUsage(error) : error instanceof Error ? error.message : String(error);
   const text = ending === 'internal' ? `Countersign failed: ${message}` : message;
   process.stderr.write(
-    json
-      ? `${encodeJson({ error: { code, message } })}\n`
-      : `${text.split('\n').map(escapeText).join('\n')}${code === null ? '' : ` [${code}]`}\n`,
+    json ? `${encodeJson({ error: { code: code ?? ending, message } })}\n` : `${escapeLines(text)}${code === null ? '' : ` [${code}]`}\n`,
   );
   if (ending === 'internal' && process.env['COUNTERSIGN_TRACE'] === '1' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   return exitCodes[ending].code;
 }
 
+function describeUsage({ code, message }: CommanderError): string {
+  return code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '');
+}
+
+function escapeLines(text: string): string {
+  return text.split('\n').map(escapeText).join('\n');
+}
+
 function classify(error: unknown): [ExitName, string | null] {
-  if (error instanceof UsageError) return ['usage', null];
+  if (error instanceof UsageError || error instanceof CommanderError) return ['usage', null];
   if (error instanceof ServerRefusal) return ['refused', error.code];
   if (error instanceof UnreachableServer) return ['unreachable', null];
   if (error instanceof Problem) return [error.status < 500 ? 'usage' : 'internal', error.code];

@@ -12,16 +12,21 @@ export type Output = {
 
 /** `write` is told whole lines; stdout if not given. */
 export function openOutput(json: boolean, write = (text: string): unknown => process.stdout.write(text)): Output {
+  let isShowing = false;
   return {
     json,
     answer: (value, describe) => {
+      if (isShowing) process.stderr.write(CLEARED);
+      isShowing = false;
       // Here and not where the lines are made, so that no command can forget it.
       const lines = json ? [encodeJson(value)] : describe(value).map(escapeLine);
       write(`${lines.join('\n')}\n`);
     },
     remark: (text) => process.stderr.write(`${escapeText(text)}\n`),
     progress: (text) => {
-      if (process.stderr.isTTY && !json) process.stderr.write(`\r\u001b[2K${escapeText(text)}`);
+      if (!process.stderr.isTTY || json) return;
+      process.stderr.write(`${CLEARED}${escapeText(text)}`);
+      isShowing = true;
     },
   };
 }
@@ -55,6 +60,8 @@ export function formatTable(rows: readonly (readonly string[])[]): string[] {
   });
 }
 
+/** To the start of the line, and nothing left on it. */
+const CLEARED = '\r\u001b[2K';
 const UNSAFE = /[\p{Cc}\p{Bidi_Control}]/gu;
 /** As `styleText` writes bold. */
 const BOLD = '\u001b[1m';

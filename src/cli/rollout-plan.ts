@@ -21,7 +21,7 @@ export const run: Run = async (invocation) => {
     rollouts.map(async ({ name, environment }) => ({
       name,
       environment,
-      ...(await client.get<Plan>(`/v1/rollouts/${name}/plan?environment=${environment}`)),
+      ...(await client.get<Plan>(`/v1/rollouts/${encodeURIComponent(name)}/plan?environment=${encodeURIComponent(environment)}`)),
     })),
   );
   invocation.output.answer({ plans }, () => plans.flatMap(describePlan));

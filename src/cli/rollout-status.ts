@@ -17,7 +17,9 @@ export const run: Run = async (invocation) => {
   const client = openClient(invocation);
   const rollouts = await namedRollouts(client, invocation);
   const found = await Promise.all(
-    rollouts.map(({ name, environment }) => client.get<Status>(`/v1/rollouts/${name}?environment=${environment}`)),
+    rollouts.map(({ name, environment }) =>
+      client.get<Status>(`/v1/rollouts/${encodeURIComponent(name)}?environment=${encodeURIComponent(environment)}`),
+    ),
   );
   invocation.output.answer({ rollouts: found }, () => found.flatMap(describeStatus));
   return 'ok';

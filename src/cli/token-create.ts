@@ -5,11 +5,12 @@ import { writeSecret } from './write-secret.ts';
 /** `countersign token create`. */
 export const run: Run = async (invocation) => {
   const environments = textOption(invocation, 'environments') ?? 'all';
-  const answer = await openClient(invocation).post<{ readonly token: string }>('/v1/tokens', {
+  const order = {
     name: neededOption(invocation, 'name'),
     role: neededOption(invocation, 'role'),
     environments: environments === 'all' ? '*' : environments.split(','),
-  });
-  await writeSecret(invocation, 'token', answer.token);
+  };
+  const client = openClient(invocation);
+  await writeSecret(invocation, 'token', async () => (await client.post<{ readonly token: string }>('/v1/tokens', order)).token);
   return 'ok';
 };

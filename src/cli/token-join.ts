@@ -7,11 +7,12 @@ export const run: Run = async (invocation) => {
   const minutes = Number(textOption(invocation, 'ttl') ?? 60);
   if (!(minutes > 0)) throw new UsageError('--ttl is not a number of minutes');
   const environment = textOption(invocation, 'environment');
-  const answer = await openClient(invocation).post<{ readonly token: string }>('/v1/join-tokens', {
+  const order = {
     proxy: neededOption(invocation, 'proxy'),
     ttlMs: Math.round(minutes * 60_000),
     ...(environment === undefined ? {} : { environment }),
-  });
-  await writeSecret(invocation, 'token', answer.token);
+  };
+  const client = openClient(invocation);
+  await writeSecret(invocation, 'token', async () => (await client.post<{ readonly token: string }>('/v1/join-tokens', order)).token);
   return 'ok';
 };
