@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { Agent, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
+import { mkdtemp, stat } from 'node:fs/promises';
+import { Agent, createServer, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { callInClear, inboundTo, Origin, ProxyLab, tcpOrigin } from '../../../test/support/proxy-lab.ts';
@@ -255,3 +259,33 @@ test('a protocol in which the server speaks first works while nobody is refused'
   assert.equal(String((await once(socket, 'data'))[0]), 'hello');
   socket.destroy();
 });
+
+test('both hops can be Unix sockets; ours is open to nobody else, and one left over from a crash is replaced', async () => {
+  const lab = new ProxyLab();
+  await using _ = lab;
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-sockets-'));
+  const [listen, upstream] = [join(folder, 'proxy.sock'), join(folder, 'orders.sock')];
+  const origin = createServer((_request, response) => void response.end('ok'));
+  await new Promise<void>((resolve) => origin.listen(upstream, resolve));
+  lab.onClose(() => origin.close());
+  await leaveSocketBehind(listen);
+  const settings = inboundTo(0, 'observe', { listen: unix(listen), upstream: unix(upstream) });
+  assert.deepEqual(await lab.apply({ inbound: [settings] }), { kind: 'accepted' });
+  assert.equal((await stat(listen)).mode & 0o777, 0o600);
+  assert.equal((await call(0, { socketPath: listen })).body, 'ok');
+  const other = new ProxyLab();
+  await using __ = other;
+  const answer = await other.apply({ inbound: [settings] });
+  assert.equal(answer.kind, 'refused', 'a socket that somebody answers at is not taken');
+  assert.equal((await call(0, { socketPath: listen })).body, 'ok');
+});
+
+function unix(path: string) {
+  return { address: { case: 'unixPath' as const, value: path } };
+}
+
+/** What a process that was killed leaves: the file of a socket at which nobody answers. */
+async function leaveSocketBehind(path: string): Promise<void> {
+  const program = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  await once(spawn(process.execPath, ['-e', program]), 'exit');
+}

@@ -280,9 +280,11 @@ export class InboundPort implements ListeningPort {
 }
 
 function makeUpstream({ upstream }: InboundSettings): Upstream {
-  return new Upstream({ addresses: [upstream], dial: dialPlain });
+  return new Upstream({ addresses: [upstream], dial: dialPlain, patienceMs: SERVICE_PATIENCE_MS });
 }
 
 const TLS_HANDSHAKE = 0x16;
+/** A service that restarts has one address, and nobody else can stand in for it. */
+const SERVICE_PATIENCE_MS = 3_000;
 /** A call of a revoked identity that was under way may end within this time. */
 const REVOKED_CALL_MS = 500;

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { parseSpiffeId, type SpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
@@ -27,6 +27,8 @@ export type PresentedChain = {
  * chain, so only a kept verdict can speak for it; without one nothing is proved. Revocation is looked up apart from this, each time.
  */
 export class KeptVerdicts {
+  /** Tickets under these keys are worth nothing where the verdicts on their sessions are not known, so both live and die together. */
+  readonly ticketKeys: Buffer = randomBytes(48);
   readonly #proved = new Map<string, PathJudgement>();
   /** Apart, so that a flood of worthless certificates pushes out no good one. */
   readonly #unproved = new Map<string, PathJudgement>();

@@ -71,6 +71,13 @@ export function makeOriginator(options: OriginationOptions): Dialer {
       const identity = serverIdentities.get(socket);
       if (identity !== undefined) sessions.set(key, { session, identity });
     });
+    const begunAt = performance.now();
+    let wasResumed = false;
+    socket.once('secureConnect', () => (wasResumed = socket.isSessionReused()));
+    socket.once('close', () => {
+      // A server that does not take us by this session closes just after the handshake: the next one is full again.
+      if (wasResumed && performance.now() - begunAt < SHORT_LIVED_MS) sessions.delete(key);
+    });
     await finishHandshake(socket, address, signal);
     try {
       if (origination.kind === 'mtls') serverIdentities.set(socket, proveServer(socket, options, held?.identity ?? null));
@@ -173,3 +180,5 @@ type HeldSession = { readonly session: Buffer; readonly identity: ProvedIdentity
 
 const serverIdentities = new WeakMap<Socket, ProvedIdentity>();
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Dropping a good session costs one full handshake, keeping a bad one costs every call. */
+const SHORT_LIVED_MS = 1_000;

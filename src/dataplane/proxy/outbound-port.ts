@@ -119,6 +119,7 @@ export function makeWay(deps: PortDeps, settings: OutboundSettings, serverTrust:
   const upstream = new Upstream({
     addresses: settings.upstreams,
     dial,
+    patienceMs: ENDPOINT_PATIENCE_MS,
     onConnection(socket) {
       countOutbound(deps, settings, { unit: 'connection', outcome: 'accepted', reason: null });
       const identity = serverIdentityOf(socket);
@@ -165,5 +166,7 @@ function countOutbound(
   counters.count({ side: 'caller', endpointId, caller: spiffeId, generation, channel: origination.kind, ...what });
 }
 
+/** The other replicas were tried by then, and all of them are away. */
+const ENDPOINT_PATIENCE_MS = 1_500;
 /** A caller that leaves sooner changed its mind; one that leaves later gave up waiting. */
 const PATIENT_MS = 2_000;

@@ -40,6 +40,7 @@ export class Proxy {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #live: LiveState;
+  readonly #kept = new KeptVerdicts();
   readonly #table = new ConnectionTable();
   readonly #counters = new Counters();
   readonly #served = new ServedCertificates();
@@ -57,9 +58,9 @@ export class Proxy {
     this.#windowStart = clock.now();
     const roots = identity.roots.map((der) => parseCertificate(der));
     const trust = trustOf(trustDomainOf(identity.spiffeId), roots, []);
-    const contexts = new TlsContexts(openCredential(identity), trust);
+    const contexts = new TlsContexts(openCredential(identity), trust, this.#kept.ticketKeys);
     this.#live = { generation: 0n, revoked: emptyRevokedIndex, contexts, spiffeId: identity.spiffeId };
-    const deps = { live: this.#live, kept: new KeptVerdicts(), table: this.#table, counters: this.#counters, clock, log, limits };
+    const deps = { live: this.#live, kept: this.#kept, table: this.#table, counters: this.#counters, clock, log, limits };
     this.#ports = new Ports(deps, inherited);
   }
 
@@ -104,7 +105,7 @@ export class Proxy {
       if (trust.trustDomain !== trustDomainOf(this.#live.spiffeId))
         throw new Problem('input-invalid', `Cannot use trust bundle of ${trust.trustDomain}`);
       if (trust.digest === this.#live.contexts.trust.digest) return ACCEPTED;
-      this.#live.contexts = new TlsContexts(this.#live.contexts.credential, trust);
+      this.#live.contexts = new TlsContexts(this.#live.contexts.credential, trust, this.#kept.ticketKeys);
       this.#ports.renewWays(this.#serverTrust());
       this.#table.rejudgeAll('trust');
       await this.#lookAtServed();
@@ -128,7 +129,7 @@ export class Proxy {
   /** Serves and shows a renewed certificate from now on. Open connections live on. @throws state-conflict if it cannot be served; the old one stays */
   async applyIdentity(identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey'>): Promise<void> {
     await this.#inOrder(async () => {
-      const contexts = new TlsContexts(openCredential(identity), this.#live.contexts.trust);
+      const contexts = new TlsContexts(openCredential(identity), this.#live.contexts.trust, this.#kept.ticketKeys);
       await this.#tryHandshakes(this.#settings?.inbound ?? [], contexts);
       this.#live.contexts = contexts;
       this.#ports.renewWays(this.#serverTrust());

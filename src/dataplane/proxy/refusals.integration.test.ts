@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
+import { duplexPair } from 'node:stream';
 import { describe, test } from 'node:test';
 import type { ConnectionOptions } from 'node:tls';
 import { Outcome } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
@@ -309,5 +310,28 @@ describe('who is allowed meets no refusal', () => {
     assert.equal((await callOverTls(port, clientOptions(lab.authority.issue({ uris: [STOREFRONT] })))).text, '');
     assert.match((await callOverTls(port, clientOptions(lab.authority.issue({ uris: [STRANGER] })))).text, /^HTTP\/1\.1 200 /);
     assert.match(await callInClear(port), /^HTTP\/1\.1 200 /);
+  });
+
+  test('a ClientHello that arrives octet by octet is read whole', async () => {
+    const { lab, port } = await openLab('enforce');
+    await using _ = lab;
+    const far = connect({ port, host: '127.0.0.1', noDelay: true });
+    // The proxy closes first; what the client then says goodbye with goes nowhere.
+    far.on('error', () => {});
+    const [near, inner] = duplexPair();
+    let sent = 0;
+    inner.on('data', async (chunk: Buffer) => {
+      inner.pause();
+      for (const octet of chunk) {
+        far.write(Buffer.from([octet]));
+        // Each in a segment of its own, as far as the kernel goes along.
+        if (sent++ < 300) await new Promise((resolve) => setImmediate(resolve));
+      }
+      inner.resume();
+    });
+    far.pipe(inner);
+    const { text } = await callOverTls(port, { ...clientOptions(lab.authority.issue({ uris: [STOREFRONT] })), socket: near as never });
+    far.destroy();
+    assert.match(text, /^HTTP\/1\.1 200 /);
   });
 });

@@ -148,7 +148,7 @@ test('no call fails while the receiving proxies restart one after the other', as
   const { caller, originPort, ports } = pair;
   await using load = new Load(caller.portOf(0));
   const running = [...pair.receivers];
-  for (const index of [0, 1, 0, 1]) {
+  for (const index of [0, 1]) {
     await load.answers(100);
     await running[index]!.proxy.stop(5_000);
     const again = new ProxyLab(ORDERS, caller.authority);

@@ -1,4 +1,4 @@
-import { constants, createHash, randomBytes } from 'node:crypto';
+import { constants, createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createServer, type TLSSocket } from 'node:tls';
@@ -39,11 +39,14 @@ export type TerminatorKind = {
 export class TlsContexts {
   readonly credential: Credential;
   readonly trust: Trust;
+  readonly #ticketKeys: Buffer;
   readonly #terminators = new Map<string, Terminator>();
 
-  constructor(credential: Credential, trust: Trust) {
+  /** `ticketKeys` (48 octets) are the same for all contexts of a process, so that a rotation costs no burst of full handshakes. */
+  constructor(credential: Credential, trust: Trust, ticketKeys: Buffer) {
     this.credential = credential;
     this.trust = trust;
+    this.#ticketKeys = ticketKeys;
   }
 
   /** @throws the error of OpenSSL for a group or suite that it does not know */
@@ -51,13 +54,14 @@ export class TlsContexts {
     const key = `${kind.policy.digest} ${kind.protocol} ${kind.legacy}`;
     const known = this.#terminators.get(key);
     if (known !== undefined) return known;
-    const made = makeTerminator(this.credential, this.trust, kind);
+    const made = makeTerminator(this.credential, this.trust, { ...kind, ticketKeys: this.#ticketKeys });
     this.#terminators.set(key, made);
     return made;
   }
 }
 
-function makeTerminator(credential: Credential, trust: Trust, { policy, protocol, legacy }: TerminatorKind): Terminator {
+function makeTerminator(credential: Credential, trust: Trust, kind: TerminatorKind & { readonly ticketKeys: Buffer }): Terminator {
+  const { policy, protocol, legacy, ticketKeys } = kind;
   const pending = new WeakMap<Socket, OnHandshake>();
   let pendingStream: OnHandshake | null = null;
   const server = createServer({
@@ -109,8 +113,6 @@ function reasonOf({ code = '' }: NodeJS.ErrnoException): RefusalReason {
   return /UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|WRONG_VERSION/.test(code) ? 'tls-version' : 'tls-malformed';
 }
 
-/** One key for the whole process, so that a rotation of certificates costs no burst of full handshakes. */
-const ticketKeys = randomBytes(48);
 const SESSION_SECONDS = 1_800;
 /** An honest handshake over a bad line takes a few round trips; a slow one holds a socket. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;

@@ -6,6 +6,8 @@ import { type Dialer, dialWithFailover } from './dial.ts';
 export type UpstreamOptions = {
   readonly addresses: readonly Address[];
   readonly dial: Dialer;
+  /** For how long calls wait for addresses that refuse connections, as what restarts does. */
+  readonly patienceMs: number;
   /** Told of each new connection, of each that could not be made, and why. */
   readonly onConnection?: (socket: Socket) => void;
   readonly onFailure?: (error: Error) => void;
@@ -54,10 +56,10 @@ export class Upstream {
   }
 
   async #dial(first: number): Promise<{ readonly socket: Socket; readonly index: number }> {
-    const { addresses, dial, onConnection, onFailure } = this.#options;
+    const { addresses, dial, patienceMs, onConnection, onFailure } = this.#options;
     try {
       // A retired upstream still dials for the calls that it had taken before.
-      const dialed = await dialWithFailover({ addresses, first, dial, patienceMs: PATIENCE_MS, signal: NEVER });
+      const dialed = await dialWithFailover({ addresses, first, dial, patienceMs, signal: NEVER });
       onConnection?.(dialed.socket);
       return dialed;
     } catch (error) {
@@ -105,8 +107,6 @@ async function retirePool(pool: Pool, withinMs: number): Promise<void> {
 
 function ignore(): void {}
 
-/** How long a service that restarts may refuse connections before calls fail. */
-const PATIENCE_MS = 1_500;
 /** What is under way on a pool that is replaced without need may take its time. */
 export const LONGEST_CALL_MS = 600_000;
 /** How long calls stay with another address once they went there. */
