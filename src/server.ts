@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { createBootstrapToken, needsBootstrap } from './control/access/bootstrap-token.ts';
 import type { StagedEntry } from './control/audit/entry.ts';
 import type { Authorities } from './control/ca/authorities.ts';
+import { OcspAnswers } from './control/ca/ocsp-answers.ts';
 import { forgetConnections } from './control/fleet/set-connected.ts';
 import { readProxyScopes } from './control/fleet/proxy-scopes.ts';
 import { openTelemetryIngest } from './control/telemetry/ingest-report.ts';
@@ -58,8 +59,9 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   const credentials = await makeCredentials(state, authorities, config, clock);
   const ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signals.telemetry });
   const fleet = stack.use(openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged, clock, log }));
-  const shared = { config, state, authorities, clock, log, metrics, signals };
-  const open = stack.use(await servePublic({ state, clock, log, listen: config.listen.public }));
+  const ocsp = stack.use(new OcspAnswers({ database, authorities, changed: signals.authorities }));
+  const shared = { config, state, authorities, ocsp, clock, log, metrics, signals };
+  const open = stack.use(await servePublic({ state, clock, log, ocsp, listen: config.listen.public }));
   const dataPlane = stack.use(
     await serveDataPlane({
       ...shared,

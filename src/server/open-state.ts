@@ -8,6 +8,7 @@ import { ensureCheckpointKey } from '../control/ca/checkpoint-key.ts';
 import { listAuthorities } from '../control/ca/authority-store.ts';
 import type { AuthorityKeyType } from '../control/ca/create-authority-pair.ts';
 import { initializeAuthorities } from '../control/ca/initialize-authorities.ts';
+import { findKeyEncryptionKey } from '../control/ca/key-store.ts';
 import { openAuthorities } from '../control/ca/open-authorities.ts';
 import { type KeySource, unlockKeys } from '../control/ca/unlock-keys.ts';
 import { type NoteVerifier, noteVerifier } from '../core/merkle/signed-note.ts';
@@ -45,7 +46,7 @@ export async function openState({ config, clock, sealed = ignoreSealed }: StateO
   let seal: Seal<StagedEntry> = refuseEntries;
   const database = await openDatabase<StagedEntry>({ url: config.database, seal: (queries, staged) => seal(queries, staged) });
   try {
-    const kek = await unlockKeys({ database }, await findKeySource(config), clock.now());
+    const kek = await unlockKeys({ database }, await findKeySource(database, config), clock.now());
     const { environment, region } = config;
     const checkpointKey: KeyObject = await ensureCheckpointKey({ database, kek }, { environment, region }, clock.now());
     const origin = logOrigin(config);
@@ -84,7 +85,12 @@ export async function openOrMakeAuthorities(
     const { trustDomain, region } = config;
     const crlBaseUrl = publicUrlOf(config);
     const actor = { kind: 'system', name: 'first-start' } as const;
-    await initializeAuthorities({ database, kek }, { trustDomain, environment: '*', region, keyType, crlBaseUrl }, actor, clock.now());
+    await initializeAuthorities(
+      { database, kek },
+      { trustDomain, environment: '*', region, keyType, crlBaseUrl, crlShards: CRL_SHARDS },
+      actor,
+      clock.now(),
+    );
   }
   return openAuthorities({ database, kek });
 }
@@ -110,8 +116,12 @@ function logOrigin({ trustDomain, environment }: ServerConfig): string {
   return `${trustDomain}/${environment}/countersign`;
 }
 
-/** A key file is made when there is none and no database that another one has locked. */
-async function findKeySource({ key, dataDirectory }: ServerConfig): Promise<KeySource> {
-  if (key.kind === 'file' && !existsSync(key.path)) await createKeyFile(key.path, { dataDirectory });
+/** A key file is made for a new database only: one that is locked needs the file that locked it, and a new one would hide that it is lost. */
+async function findKeySource({ queries }: AuditedDatabase, { key, dataDirectory }: ServerConfig): Promise<KeySource> {
+  const isNew = key.kind === 'file' && !existsSync(key.path) && (await findKeyEncryptionKey(queries)) === null;
+  if (isNew) await createKeyFile(key.path, { dataDirectory });
   return { ...key, dataDirectory };
 }
+
+/** At a hundred thousand revocations some three thousand entries a list, which is signed again in milliseconds. */
+const CRL_SHARDS = 32;

@@ -1,4 +1,5 @@
 import type { Authorities } from '../control/ca/authorities.ts';
+import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
 import { reconcileAuthorities } from '../control/ca/reconcile.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
 import { listServices } from '../control/inventory/store.ts';
@@ -20,6 +21,7 @@ export type ReconcilerDeps = {
   readonly config: ServerConfig;
   readonly state: State;
   readonly authorities: Authorities;
+  readonly ocsp: OcspAnswers;
   readonly signals: Signals;
   readonly clock: Clock;
   readonly log: Log;
@@ -37,6 +39,7 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
       wakes: [signals.authorities],
       intervalMs: SECOND_MS,
     },
+    { name: 'ocsp', run: () => deps.ocsp.reconcile(clock.now()), wakes: [], intervalMs: MINUTE_MS },
     {
       name: 'fleet',
       run: () =>

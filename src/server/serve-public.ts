@@ -1,29 +1,35 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { Log } from '../platform/log/logger.ts';
 import type { HostPort } from '../platform/network/host-port.ts';
 import { isPublicLogPath, readLogFile } from '../protocols/log/log-files.ts';
+import { serveOcsp } from '../protocols/revocation/serve-ocsp.ts';
 import { serveRevocation } from '../protocols/revocation/serve-revocation.ts';
 import type { State } from './open-state.ts';
 
 export type PublicListener = AsyncDisposable & { readonly port: number };
 
 /**
- * The plain HTTP address: revocation lists, which must not need TLS to be fetched (RFC 5280 section 8), and the log's checkpoint. Nothing else, no body, no query.
+ * The plain HTTP address: revocation lists and OCSP, which must not need TLS to be asked (RFC 5280 section 8), and the log's checkpoint. Nothing else, no query.
  */
 export async function servePublic({
   state,
   clock,
   log,
+  ocsp,
   listen,
 }: {
   readonly state: State;
   readonly clock: Clock;
   readonly log: Log;
+  readonly ocsp: OcspAnswers;
   readonly listen: HostPort;
 }): Promise<PublicListener> {
   const { queries } = state.database;
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    if (await serveOcsp({ ocsp, clock }, request, response)) return;
+    request.resume();
     if (await serveRevocation({ queries, clock }, request, response)) return;
     const path = (request.url ?? '').split('?')[0]!;
     const name = path.startsWith(LOG_PREFIX) ? path.slice(LOG_PREFIX.length) : '';
@@ -34,7 +40,6 @@ export async function servePublic({
   const server = createServer(
     { maxHeaderSize: MAXIMUM_HEADER, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
     (request, response) => {
-      request.resume();
       answer(request, response).catch((error: unknown) => {
         const missing = error instanceof Error && 'code' in error && error.code === 'not-found';
         if (!missing) log('error', 'public request failed', { err: error });

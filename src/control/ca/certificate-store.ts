@@ -116,6 +116,26 @@ export async function findCertificate(queries: Queries, issuerKeySha256: string,
   return row === undefined ? null : toCertificate(row);
 }
 
+/** What is so of a certificate, without the certificate. */
+export type CertificateStanding = Pick<CertificateRecord, 'status' | 'revokedAt' | 'revocationReason'>;
+
+/** Null if the authority gave this serial to none. */
+export async function findStanding(
+  queries: Queries,
+  issuerId: EntityId<'authority'>,
+  serial: Uint8Array,
+): Promise<CertificateStanding | null> {
+  const row = await tables(queries)
+    .selectFrom('certificates')
+    .select(['status', 'revoked_at', 'revocation_reason'])
+    .where('issuer_id', '=', issuerId)
+    .where('serial', '=', serial)
+    .executeTakeFirst();
+  if (row === undefined) return null;
+  const { status, revoked_at: revokedAt, revocation_reason: reason } = row;
+  return { status: status as CertificateStatus, revokedAt, revocationReason: reason as RevocationReason | null };
+}
+
 /** True if a certificate for this key was revoked because the key is known to others: nothing is issued for it any more. */
 export async function isKeyCompromised(queries: Queries, spkiSha256: string): Promise<boolean> {
   const row = await tables(queries)
