@@ -126,6 +126,8 @@ function checkMentions(): string[] {
     for (const [, link] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
       if (!existsSync(join(root, dirname(file), link!))) faults.push(`${file}: link to ${link}, which does not exist`);
     }
+    for (const [, path] of text.matchAll(/`((?:src|test|tools|docs|demo|bench|bin)\/[^`\s*<>]+)`/g))
+      if (!existsSync(join(root, path!))) faults.push(`${file}: ${path} does not exist`);
   }
   return faults;
 }
