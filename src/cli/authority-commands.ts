@@ -117,6 +117,18 @@ export const authorityCommands: readonly Command[] = [
     load: () => import('./cert-rotate.ts'),
   },
   {
+    words: 'cert lint',
+    summary: "Hold anybody's certificates against the rules of RFC 5280 and the CA/B requirements, offline.",
+    arguments: [['<file...>', 'PEM, of chains too, or DER']],
+    options: [
+      ['--issuer <file>', "the issuer's certificate, where it does not follow in the file"],
+      ['--blocked-keys <file>', 'keys that are known to others: one SHA-256 of a SubjectPublicKeyInfo a line, hex'],
+    ],
+    client: false,
+    example: 'countersign cert lint partner.pem --issuer partner-ca.pem',
+    load: () => import('./cert-lint.ts'),
+  },
+  {
     words: 'cert verify',
     summary:
       'Validate a certificate offline: path (RFC 5280, RFC 9618), names (RFC 9525), purposes, policies and the revocation lists given.',

@@ -5,6 +5,7 @@ import { DerReader, tags } from './der.ts';
 import { certificateRules } from './lint-certificate-rules.ts';
 import { extensionRules } from './lint-extension-rules.ts';
 import type { LintException, LintRule, LintSubject } from './lint-rule.ts';
+import { keyRules } from './lint-key-rules.ts';
 import { nameRules } from './lint-name-rules.ts';
 
 /** Octets that may be signed: only the lints make them, and a signer takes nothing else. */
@@ -20,16 +21,18 @@ export type LintResult =
 export type LintOptions = {
   readonly now: Instant;
   readonly exceptions: readonly LintException[];
+  /** SHA-256 of SubjectPublicKeyInfo of keys that are known to others, lower case hex. */
+  readonly blockedKeys?: ReadonlySet<string>;
 };
 
 /** Every rule, for documents and for `cert lint`. */
-export const lintRules: readonly LintRule[] = [...certificateRules, ...extensionRules, ...nameRules];
+export const lintRules: readonly LintRule[] = [...certificateRules, ...keyRules, ...extensionRules, ...nameRules];
 
 /** Holds the very octets that are about to be signed against every rule; an issuer of null says that the key signs itself. */
-export function lintTbsCertificate(tbs: Uint8Array, issuer: Certificate | null, { now, exceptions }: LintOptions): LintResult {
+export function lintTbsCertificate(tbs: Uint8Array, issuer: Certificate | null, { now, exceptions, blockedKeys }: LintOptions): LintResult {
   const subject = readSubject(now, tbs, issuer);
   if ('finding' in subject) return { kind: 'faulty', findings: [subject.finding] };
-  const found = lintSubject(subject);
+  const found = lintSubject(blockedKeys ? { ...subject, blockedKeys } : subject);
   const isExcepted = ({ rule }: LintFinding): boolean => (exceptions as readonly string[]).includes(rule);
   const findings = found.filter((finding) => !isExcepted(finding));
   if (findings.length > 0) return { kind: 'faulty', findings };

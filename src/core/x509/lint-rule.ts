@@ -8,6 +8,8 @@ export type LintSubject = {
   readonly now: Instant;
   /** Identifier octets of notBefore and notAfter. */
   readonly timeTags: readonly [number, number];
+  /** SHA-256 of SubjectPublicKeyInfo of keys that are known to others, lower case hex. */
+  readonly blockedKeys?: ReadonlySet<string>;
 };
 
 /** A rule of the standards. `find` tells what breaks it, or null. */

@@ -1,0 +1,104 @@
+import { Problem } from '../problems/problem.ts';
+import { type Certificate, certificateKey, parseCertificate } from './certificate.ts';
+import { anyExtensionRules } from './lint-any-extension-rules.ts';
+import { anyNameRules } from './lint-any-name-rules.ts';
+import { type LintFinding, lintRules, readTimeTags } from './lint-certificate.ts';
+import type { LintRule } from './lint-rule.ts';
+import { sameName } from './name.ts';
+import { verifySignature } from './signature-algorithm.ts';
+
+/** `error`: a standard of the IETF is broken. `warning`: only the CA/B requirements, which bind public authorities, or good custom. */
+export type LintLevel = 'error' | 'warning';
+
+export type AnyFinding = LintFinding & { readonly level: LintLevel };
+
+export type AnyLintOptions = {
+  /** The issuer, where it is at hand; rules about it are left out otherwise. */
+  readonly issuer: Certificate | null;
+  /** SHA-256 of SubjectPublicKeyInfo, lower case hex. */
+  readonly blockedKeys: ReadonlySet<string>;
+};
+
+/**
+ * Holds anybody's certificate, already signed, against every rule that does not need the moment of its signing. A certificate that its own
+ * key signed is its own issuer.
+ */
+export function lintAnyCertificate(der: Uint8Array, { issuer: given, blockedKeys }: AnyLintOptions): readonly AnyFinding[] {
+  let certificate: Certificate;
+  try {
+    certificate = parseCertificate(der);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return [{ rule: 'der-strict', clause: 'X.690 section 10', message: error.message, level: 'error' }];
+  }
+  const isRoot = sameName(certificate.issuer, certificate.subject) && isSignedBy(certificate, certificate);
+  const issuer = isRoot ? null : given;
+  const findings: AnyFinding[] = [];
+  if (issuer && !isSignedBy(certificate, issuer)) {
+    findings.push({
+      rule: 'signature',
+      clause: 'RFC 5280 section 6.1.3 (a)(1)',
+      message: "the issuer's key did not sign it",
+      level: 'error',
+    });
+  }
+  const subject = { tbs: certificate, issuer, now: certificate.notBefore, timeTags: readTimeTags(certificate.tbs), blockedKeys };
+  for (const rule of anyLintRules) {
+    if (issuer === null && !isRoot && ofIssuers.has(rule.id)) continue;
+    const message = rule.find(subject);
+    if (message !== null) findings.push({ rule: rule.id, clause: rule.clause, message, level: levelOf(rule) });
+  }
+  return findings;
+}
+
+/** Which level a rule's findings have. */
+export function levelOf({ id, clause }: LintRule): LintLevel {
+  return customs.has(id) || !/RFC|X\.\d|SPIFFE/.test(clause) ? 'warning' : 'error';
+}
+
+function isSignedBy({ signatureAlgorithm, tbs, signature }: Certificate, issuer: Certificate): boolean {
+  try {
+    return signatureAlgorithm !== null && verifySignature(signatureAlgorithm, certificateKey(issuer), tbs, signature);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return false;
+  }
+}
+
+/** Of the moment of signing, or of what this house alone issues; rules below say the same for others. */
+const ofThisHouse: ReadonlySet<string> = new Set([
+  'validity-backdated',
+  'validity-ended',
+  'validity-not-begun',
+  'signature-algorithm',
+  'crl-distribution-point',
+  'names-distinct',
+]);
+const ofIssuers: ReadonlySet<string> = new Set([
+  'issuer-name',
+  'issuer-can-sign',
+  'extended-key-usage',
+  'purposes-within-issuer',
+  'authority-key-identifier',
+  'names-within-issuer',
+  'validity-within-issuer',
+]);
+/** Stricter than the standard that they name: what RFC 5280 leaves open, or only recommends. */
+const customs: ReadonlySet<string> = new Set([
+  'serial-length',
+  'key-strength',
+  'extended-key-usage',
+  'validity-within-issuer',
+  'subject-strings',
+  'subject-alt-name',
+  'key-usage',
+  'basic-constraints',
+  'subject-values',
+]);
+
+/** Every rule that is held against certificates of others. */
+export const anyLintRules: readonly LintRule[] = [
+  ...lintRules.filter(({ id }) => !ofThisHouse.has(id)),
+  ...anyNameRules,
+  ...anyExtensionRules,
+];

@@ -1,0 +1,44 @@
+import type { TbsCertificate } from './certificate.ts';
+import { unless } from './lint-certificate-rules.ts';
+import type { LintRule } from './lint-rule.ts';
+import { findRsaWeakness, type RsaWeakness } from './weak-rsa-key.ts';
+
+/** Rules of the key beyond its size. */
+export const keyRules: readonly LintRule[] = [
+  {
+    id: 'key-small-factor',
+    clause: 'CA/B BR 6.1.6',
+    find: ({ tbs }) => unless(weaknessOf(tbs) !== 'small-factor', 'the RSA modulus has a factor below 752'),
+  },
+  {
+    id: 'key-roca',
+    clause: 'CA/B BR 6.1.1.3 (4)',
+    find: ({ tbs }) => unless(weaknessOf(tbs) !== 'roca', 'the RSA modulus has the fingerprint of ROCA (CVE-2017-15361)'),
+  },
+  {
+    id: 'key-close-primes',
+    clause: 'CA/B BR 6.1.1.3 (5)',
+    find: ({ tbs }) => unless(weaknessOf(tbs) !== 'close-primes', "the primes are found by a hundred rounds of Fermat's method"),
+  },
+  {
+    id: 'key-blocked',
+    clause: 'CA/B BR 6.1.1.3 (3), 4.9.1.1',
+    find: ({ tbs, blockedKeys }) => unless(blockedKeys?.has(tbs.spkiSha256) !== true, 'the key is blocked: it is known to others'),
+  },
+];
+
+/** Found once a key: four rules ask, and the same key comes again at each renewal. */
+function weaknessOf({ publicKey, keyOctets, spkiSha256 }: TbsCertificate): RsaWeakness | null {
+  if (publicKey.kind !== 'rsa' || publicKey.bits > MAX_BITS) return null;
+  const kept = known.get(spkiSha256);
+  if (kept !== undefined) return kept;
+  const weakness = findRsaWeakness(keyOctets);
+  if (known.size >= MAX_KEPT) known.clear();
+  known.set(spkiSha256, weakness);
+  return weakness;
+}
+
+const known = new Map<string, RsaWeakness | null>();
+const MAX_KEPT = 1_024;
+/** Beyond this the key is refused for its size, and the search would cost too much. */
+const MAX_BITS = 16_384;
