@@ -12,11 +12,12 @@ type Renewal = { readonly proxies: readonly string[] };
 
 /** `countersign cert rotate`: orders the renewal and waits until every proxy of the scope has got a new certificate. */
 export const run: Run = async (invocation) => {
+  const subject = readSubject(invocation);
   const client = openClient(invocation);
   const reason = textOption(invocation, 'reason');
   const startedAt = Date.now();
   const before = await newestSerials(client, invocation);
-  const order = { subject: readSubject(invocation), ...(reason === undefined ? {} : { reason }) };
+  const order = { subject, ...(reason === undefined ? {} : { reason }) };
   const { proxies } = await client.post<Renewal>(`/v1/renewals${queryOf(invocation)}`, order);
   const waiting = new Set(proxies);
   while (waiting.size > 0 && Date.now() - startedAt < MAXIMUM_WAIT_MS) {

@@ -8,7 +8,7 @@ type Item = { readonly [name: string]: unknown };
 /** `countersign list KIND`. */
 export const run: Run = async (invocation) => {
   const kind = invocation.args[0] ?? '';
-  const columns = columnsOf[kind];
+  const columns = Object.hasOwn(columnsOf, kind) ? columnsOf[kind] : undefined;
   if (columns === undefined)
     throw new UsageError(`${kind === '' ? 'a kind is missing' : `${kind} is no kind`}, expected ${Object.keys(columnsOf).join(', ')}`);
   const { items } = await openClient(invocation).get<{ readonly items: readonly Item[] }>(`/v1/${kind}${queryOf(invocation)}`);
