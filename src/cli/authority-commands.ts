@@ -5,6 +5,17 @@ const reason: OptionLine = ['--reason <text>', 'why; stands in the audit log'];
 const environment: OptionLine = ['--environment <name>', "only this environment (default: all that the token's scope covers)"];
 const out: OptionLine = ['--out <file>', 'write the secret to this file (mode 0600) instead of stdout'];
 const inEnvironment: OptionLine = ['--environment <name>', "environment that it is in (default: the control plane's own)"];
+/** By what certificates are found. */
+const criteria: readonly OptionLine[] = [
+  ['--identity <spiffe id>', 'only this identity'],
+  ['--name <name>', 'only with this DNS name or address'],
+  ['--key <sha256>', 'only for this key (SHA-256 of its SubjectPublicKeyInfo, hex)'],
+  ['--profile <name>', 'only of this profile'],
+  ['--door <door>', 'only asked for by this door: rest, join, renewal, acme, …'],
+  ['--issuer <id>', 'only of this authority'],
+  ['--from <time>', 'only asked for at this time or later (ISO 8601, UTC)'],
+  ['--until <time>', 'only asked for before this time'],
+];
 /** Authorities, certificates, identities, tokens and the log. */
 export const authorityCommands: readonly Command[] = [
   {
@@ -79,27 +90,33 @@ export const authorityCommands: readonly Command[] = [
   },
   {
     words: 'cert list',
-    summary: 'List what was issued.',
+    summary: 'Find what was issued, newest first, a page at a time.',
     options: [
       environment,
-      ['--identity <spiffe id>', 'only this identity'],
-      ['--status <status>', 'issued, revoked, …'],
-      ['--limit <number>', 'at most this many (default: 100)'],
+      ...criteria,
+      ['--serial <digits>', 'first digits of the serial, hex, at least 6'],
+      ['--status <status>', 'issued, revoked, reserved, withheld or abandoned'],
+      ['--limit <number>', 'at most this many, up to 1000 (default: 100)'],
+      ['--before <cursor>', 'go on after the page that ended with this cursor'],
+      ['--format <format>', 'table or csv (default: table; --json for JSON)'],
     ],
     client: true,
-    example: 'countersign cert list --identity spiffe://acme.example/production/orders',
+    example: 'countersign cert list --name api.acme.example --status issued',
     load: () => import('./cert-list.ts'),
   },
   {
     words: 'cert revoke',
-    summary: 'Revoke a certificate.',
-    arguments: [['<serial>', 'serial number, hex']],
+    summary: 'Revoke a certificate, or all that every criterion fits.',
+    arguments: [['[serial]', 'serial number, hex']],
     options: [
-      ['--issuer <id>', 'id of the issuing authority, where a serial is known by two'],
+      environment,
+      ...criteria,
+      ['--service <name>', 'only of this service'],
       ['--reason <code>', 'reason of RFC 5280 section 5.3.1 (default: unspecified)'],
+      ['--dry-run', 'say how many and which, and change nothing'],
     ],
     client: true,
-    example: 'countersign cert revoke 01ab… --reason keyCompromise',
+    example: 'countersign cert revoke --service orders --until 2027-01-31 --reason superseded --dry-run',
     load: () => import('./cert-revoke.ts'),
   },
   {

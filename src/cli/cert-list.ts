@@ -1,35 +1,90 @@
 import { openClient } from './client.ts';
-import { type Run, textOption } from './command.ts';
+import { type Invocation, type Run, textOption, UsageError } from './command.ts';
 import { queryOf } from './environment-query.ts';
+import { readMoment } from './read-moment.ts';
 import { formatTable } from './output.ts';
 
 type Item = {
   readonly serial: string;
   readonly spiffeId: string | null;
+  readonly names: { readonly dns: readonly string[]; readonly ip: readonly string[] };
   readonly profile: string;
   readonly door: string;
+  readonly environment: string;
   readonly status: string;
-  readonly notAfter: number | string;
+  readonly revokedAt: number | null;
+  readonly revocationReason: string | null;
+  readonly reservedAt: number;
+  readonly notAfter: number;
 };
+type Page = { readonly items: readonly Item[]; readonly next?: string | null };
 
 /** `countersign cert list`. */
 export const run: Run = async (invocation) => {
-  const query = queryOf(invocation, {
-    identity: textOption(invocation, 'identity'),
-    status: textOption(invocation, 'status'),
-    limit: textOption(invocation, 'limit'),
-  });
-  const page = await openClient(invocation).get<{ readonly items: readonly Item[]; readonly next?: string | null }>(
-    `/v1/certificates${query}`,
-  );
-  const rows = page.items.map(({ serial, spiffeId, profile, door, status, notAfter }) => [
-    serial,
-    spiffeId ?? '-',
-    profile,
-    door,
-    status,
-    new Date(notAfter).toISOString(),
-  ]);
-  invocation.output.answer(page, () => formatTable([['serial', 'identity', 'profile', 'door', 'status', 'not after'], ...rows]));
+  const format = textOption(invocation, 'format') ?? 'table';
+  if (format !== 'table' && format !== 'csv') throw new UsageError(`--format ${format}, expected table or csv`);
+  const page = await openClient(invocation).get<Page>(`/v1/certificates${queryOf(invocation, filterOf(invocation))}`);
+  invocation.output.answer(page, () => (format === 'csv' ? csvOf(page.items) : tableOf(page.items)));
+  if (page.next != null) invocation.output.remark(`more: --before ${page.next}`);
   return 'ok';
 };
+
+function filterOf(invocation: Invocation): { readonly [name: string]: string | undefined } {
+  const text = (name: string): string | undefined => textOption(invocation, name);
+  return {
+    identity: text('identity'),
+    name: text('name'),
+    serial: text('serial')?.toLowerCase(),
+    key: text('key'),
+    profile: text('profile'),
+    door: text('door'),
+    issuer: text('issuer'),
+    status: text('status'),
+    from: readMoment(invocation, 'from')?.toString(),
+    until: readMoment(invocation, 'until')?.toString(),
+    before: text('before'),
+    limit: text('limit'),
+  };
+}
+
+function tableOf(items: readonly Item[]): readonly string[] {
+  const rows = items.map((item) => [
+    item.serial,
+    item.spiffeId ?? '-',
+    [...item.names.dns, ...item.names.ip].join(' ') || '-',
+    item.profile,
+    item.door,
+    statusOf(item),
+    new Date(item.notAfter).toISOString(),
+  ]);
+  return formatTable([['serial', 'identity', 'names', 'profile', 'door', 'status', 'not after'], ...rows]);
+}
+
+function csvOf(items: readonly Item[]): readonly string[] {
+  const rows = items.map((item) => [
+    item.serial,
+    item.spiffeId ?? '',
+    [...item.names.dns, ...item.names.ip].join(' '),
+    item.environment,
+    item.profile,
+    item.door,
+    statusOf(item),
+    new Date(item.reservedAt).toISOString(),
+    new Date(item.notAfter).toISOString(),
+    item.revokedAt === null ? '' : new Date(item.revokedAt).toISOString(),
+    item.revocationReason ?? '',
+  ]);
+  return [CSV_HEADING, ...rows.map((row) => row.map(csvCell).join(','))];
+}
+
+/** RFC 4180 section 2; a cell that a spreadsheet would compute is led by a quote, for names come from outside. */
+function csvCell(value: string): string {
+  const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+function statusOf({ status, revokedAt }: Item): string {
+  return revokedAt === null ? status : 'revoked';
+}
+
+const CSV_HEADING = 'serial,identity,names,environment,profile,door,status,issuedAt,notAfter,revokedAt,revocationReason';

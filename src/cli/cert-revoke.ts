@@ -1,13 +1,71 @@
-import { openClient } from './client.ts';
-import { type Run, textOption, UsageError } from './command.ts';
+import { type Client, openClient } from './client.ts';
+import { type Invocation, type Run, textOption, UsageError } from './command.ts';
+import { formatTable } from './output.ts';
+import { readMoment } from './read-moment.ts';
 
-/** `countersign cert revoke SERIAL`. */
+type Answer = {
+  readonly count: number;
+  readonly more: boolean;
+  readonly items: readonly {
+    readonly serial: string;
+    readonly spiffeId: string | null;
+    readonly profile: string;
+    readonly notAfter: number;
+  }[];
+  readonly revoked: number;
+  readonly left: boolean;
+  readonly revokedSequence: number | null;
+};
+
+/** `countersign cert revoke SERIAL`, or by criteria: first says what, then does it a round at a time. */
 export const run: Run = async (invocation) => {
   const [serial] = invocation.args;
-  if (serial === undefined) throw new UsageError('the serial is missing');
-  const issuer = textOption(invocation, 'issuer');
-  const body = { reason: textOption(invocation, 'reason') ?? 'unspecified', ...(issuer === undefined ? {} : { issuer }) };
-  const answer = await openClient(invocation).post<unknown>(`/v1/certificates/${encodeURIComponent(serial)}/revocation`, body);
-  invocation.output.answer(answer ?? {}, () => [`${serial} revoked`]);
+  const selection = selectionOf(invocation);
+  const dryRun = invocation.options['dryRun'] === true;
+  const client = openClient(invocation);
+  if (serial !== undefined && !dryRun) return revokeOne(client, invocation, serial, Object.keys(selection));
+  const body = { ...selection, ...(serial === undefined ? {} : { serial }) };
+  if (Object.keys(body).every((name) => name === 'environment')) throw new UsageError('a serial or a criterion is missing');
+  const plan = await client.post<Answer>('/v1/revocations', { ...body, dryRun: true });
+  if (dryRun) {
+    invocation.output.answer(plan, () => describe(plan));
+    return 'ok';
+  }
+  invocation.output.remark(`revoking ${plan.more ? `more than ${plan.count}` : plan.count}`);
+  const reason = textOption(invocation, 'reason') ?? 'unspecified';
+  let revoked = 0;
+  let round: Answer;
+  do {
+    round = await client.post<Answer>('/v1/revocations', { ...body, reason });
+    revoked += round.revoked;
+    invocation.output.progress(`${revoked} revoked`);
+  } while (round.left && round.revoked > 0);
+  const answer = { revoked, left: round.left, revokedSequence: round.revokedSequence };
+  invocation.output.answer(answer, () => [`${revoked} revoked`]);
   return 'ok';
 };
+
+async function revokeOne(client: Client, invocation: Invocation, serial: string, others: readonly string[]): ReturnType<Run> {
+  const surplus = others.filter((name) => name !== 'issuer' && name !== 'environment');
+  if (surplus.length > 0) throw new UsageError(`a serial beside ${surplus.join(', ')}, expected one or the other`);
+  const issuer = textOption(invocation, 'issuer');
+  const body = { reason: textOption(invocation, 'reason') ?? 'unspecified', ...(issuer === undefined ? {} : { issuer }) };
+  const answer = await client.post<unknown>(`/v1/certificates/${encodeURIComponent(serial)}/revocation`, body);
+  invocation.output.answer(answer ?? {}, () => [`${serial} revoked`]);
+  return 'ok';
+}
+
+function selectionOf(invocation: Invocation): { readonly [name: string]: string | number } {
+  const texts = ['environment', 'identity', 'service', 'name', 'key', 'profile', 'door', 'issuer'];
+  const given: readonly (readonly [string, string | number | undefined])[] = [
+    ...texts.map((name) => [name, textOption(invocation, name)] as const),
+    ...['from', 'until'].map((name) => [name, readMoment(invocation, name)] as const),
+  ];
+  return Object.fromEntries(given.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])));
+}
+
+function describe({ count, more, items }: Answer): readonly string[] {
+  const rows = items.map(({ serial, spiffeId, profile, notAfter }) => [serial, spiffeId ?? '-', profile, new Date(notAfter).toISOString()]);
+  const head = `${more ? 'more than ' : ''}${count} would be revoked${items.length < count ? `; the newest ${items.length}:` : ''}`;
+  return [head, ...(rows.length === 0 ? [] : formatTable([['serial', 'identity', 'profile', 'not after'], ...rows]))];
+}

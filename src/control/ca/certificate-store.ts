@@ -74,6 +74,10 @@ export async function insertReservation(queries: Queries, reservation: Reservati
       crl_revision: null,
     })
     .execute();
+  const { dns, ip } = reservation.names;
+  const { reservedAt: reserved_at, serial, issuerId: issuer_id } = reservation;
+  const names = [...new Set([...dns, ...ip])].map((name) => ({ name, reserved_at, serial, issuer_id }));
+  if (names.length > 0) await tables(queries).insertInto('certificate_names').values(names).execute();
 }
 
 /** From `reserved` to what came of it. False, and nothing done, if it is not reserved any more. */
@@ -159,38 +163,6 @@ export async function findCertificatesBySerial(queries: Queries, serial: Uint8Ar
   return rows.map(toCertificate);
 }
 
-/** What to list. `before` is the last certificate of the page before; `limit` is the caller's to bound. */
-export type CertificateFilter = {
-  readonly environments: '*' | readonly string[];
-  readonly spiffeId?: SpiffeId;
-  readonly proxyId?: EntityId<'proxy'>;
-  readonly status?: CertificateStatus | 'revoked';
-  readonly before?: { readonly reservedAt: Instant; readonly serial: Uint8Array };
-  readonly limit: number;
-};
-
-/** Certificates newest first. `issued` leaves out what was revoked. */
-export async function listCertificates(queries: Queries, filter: CertificateFilter): Promise<CertificateRecord[]> {
-  const { environments, spiffeId, proxyId, status, before, limit } = filter;
-  if (environments !== '*' && environments.length === 0) return [];
-  let query = tables(queries).selectFrom('certificates').selectAll();
-  if (environments !== '*') query = query.where('environment', 'in', environments);
-  if (spiffeId !== undefined) query = query.where('spiffe_id', '=', spiffeId);
-  if (proxyId !== undefined) query = query.where('proxy_id', '=', proxyId);
-  if (status === 'revoked') query = query.where('revoked_at', 'is not', null);
-  else if (status !== undefined) query = query.where('status', '=', status).where('revoked_at', 'is', null);
-  if (before !== undefined) {
-    query = query.where((where) =>
-      where.or([
-        where('reserved_at', '<', before.reservedAt),
-        where.and([where('reserved_at', '=', before.reservedAt), where('serial', '<', before.serial)]),
-      ]),
-    );
-  }
-  const rows = await query.orderBy('reserved_at', 'desc').orderBy('serial', 'desc').limit(limit).execute();
-  return rows.map(toCertificate);
-}
-
 export type CertificateRow = {
   issuer_id: string;
   issuer_key_sha256: string;
@@ -216,10 +188,17 @@ export type CertificateRow = {
   crl_revision: number | null;
 };
 
-const tables = (queries: Queries) =>
-  queries.withTables<{ certificates: CertificateRow; authorities: { id: string; spki_sha256: string } }>();
+/** One row a DNS name or address of a certificate, to be found by it. */
+export type CertificateNameRow = { name: string; reserved_at: number; serial: Uint8Array; issuer_id: string };
 
-function toCertificate(row: CertificateRow): CertificateRecord {
+const tables = (queries: Queries) =>
+  queries.withTables<{
+    certificates: CertificateRow;
+    certificate_names: CertificateNameRow;
+    authorities: { id: string; spki_sha256: string };
+  }>();
+
+export function toCertificate(row: CertificateRow): CertificateRecord {
   return {
     issuerId: row.issuer_id as EntityId<'authority'>,
     issuerKeySha256: row.issuer_key_sha256,

@@ -17,14 +17,7 @@ import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../core/time/instant.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { verifyPath } from '../../core/x509/verify-path.ts';
 import type { Authorities } from './authorities.ts';
-import {
-  type CertificateFilter,
-  findCertificate,
-  findCertificatesBySerial,
-  insertReservation,
-  isKeyCompromised,
-  listCertificates,
-} from './certificate-store.ts';
+import { findCertificate, findCertificatesBySerial, insertReservation, isKeyCompromised } from './certificate-store.ts';
 import { authorityKeyTypes } from './create-authority-pair.ts';
 import { initializeAuthorities } from './initialize-authorities.ts';
 import type { IssuanceRequest } from './issuance-request.ts';
@@ -33,6 +26,7 @@ import { openAuthorities } from './open-authorities.ts';
 import { reconcileAuthorities } from './reconcile.ts';
 import { renewCertificate } from './renew-certificate.ts';
 import { revokeCertificate } from './revoke-certificate.ts';
+import { type CertificateFilter, listCertificates } from './search-certificates.ts';
 import { suspendIdentity } from './suspend-identity.ts';
 
 const now = 1_800_000_000_000;

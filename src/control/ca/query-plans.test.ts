@@ -26,7 +26,10 @@ test('what is read whole and often is read by an index that stays small', async 
         "select serial from certificates where issuer_id = 'a' and crl_shard = 0 and on_crl = 1 and crl_revision > 7",
         'certificates_on_crl',
       ],
-      ["select serial from certificates where revocation_reason = 'keyCompromise' and spki_sha256 = 'a'", 'certificates_(compromised|by_key)'],
+      [
+        "select serial from certificates where revocation_reason = 'keyCompromise' and spki_sha256 = 'a'",
+        'certificates_(compromised|by_key)',
+      ],
       [
         "select der from certificates where issuer_id in (select id from authorities where spki_sha256 = 'a') and serial = x'01'",
         'certificates_by_serial',

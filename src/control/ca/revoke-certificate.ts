@@ -26,7 +26,8 @@ export async function revokeCertificate(
   return { revokedSequence };
 }
 
-async function revoke(unit: AuditedUnit, revocation: Revocation, actor: Actor, now: Instant): Promise<number> {
+/** The same as part of a unit, without telling anybody. Returns the number of the revoked set. */
+export async function revoke(unit: AuditedUnit, revocation: Revocation, actor: Actor, now: Instant): Promise<number> {
   const { issuerKeySha256, reason } = revocation;
   const serial = Buffer.from(revocation.serial).toString('hex');
   const certificate = await findCertificate(unit.queries, issuerKeySha256, revocation.serial);

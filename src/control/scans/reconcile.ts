@@ -4,7 +4,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import { recordEntry } from '../audit/record-entry.ts';
-import { listCertificates } from '../ca/certificate-store.ts';
+import { listCertificates } from '../ca/search-certificates.ts';
 import { listDeclaredProxies } from '../inventory/store.ts';
 import { readEndpointsAwaitingDrills } from '../rollouts/read-rollout.ts';
 import { findRefusals, readDrillResults } from '../telemetry/read-telemetry.ts';

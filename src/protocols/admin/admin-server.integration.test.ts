@@ -103,6 +103,7 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'show-certificate': { path: `/v1/certificates/${serial}` },
     'renew-certificate': { path: `/v1/certificates/${serial}/renewal`, body: { csr: newCsr() } },
     'revoke-certificate': { path: `/v1/certificates/${serial}/revocation`, body: {} },
+    'revoke-certificates': { body: { environment, serial: '00'.repeat(17), dryRun: true } },
     'list-authorities': {},
     'read-trust-bundle': {},
     'list-rollouts': named,

@@ -1,9 +1,23 @@
 import { Type } from 'typebox';
+import { revocationReasons } from '../../control/ca/revocation-reason.ts';
+import { doors, type ProfileName, profiles } from '../../core/issuance/profile.ts';
 import type { RouteTable } from './route.ts';
-import { idOf, label, pageLimit, serial, spiffeId, strict, words } from './schemas.ts';
+import { count, idOf, instant, label, name, pageLimit, serial, spiffeId, strict, words } from './schemas.ts';
 
 const params = Type.Object({ serial });
 const csr = Type.String({ minLength: 1, maxLength: 32_768 });
+
+/** By what certificates are found, one by one or to be revoked together. */
+const criteria = {
+  identity: Type.Optional(spiffeId),
+  name: Type.Optional(Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9*.:-]+$' })),
+  serial: Type.Optional(Type.String({ pattern: '^[0-9a-f]{6,42}$' })),
+  key: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+  profile: Type.Optional(words(Object.keys(profiles) as [ProfileName, ...ProfileName[]])),
+  door: Type.Optional(words(doors)),
+  issuer: Type.Optional(idOf('authority')),
+};
+const reasons = words(revocationReasons);
 
 /** Certificates and the authorities that sign them. */
 export const certificateRoutes = {
@@ -16,9 +30,11 @@ export const certificateRoutes = {
     query: Type.Object(
       {
         environment: Type.Optional(label),
-        identity: Type.Optional(spiffeId),
         status: Type.Optional(words(['reserved', 'issued', 'withheld', 'abandoned', 'revoked'])),
         proxy: Type.Optional(idOf('proxy')),
+        ...criteria,
+        from: Type.Optional(count),
+        until: Type.Optional(count),
         limit: Type.Optional(pageLimit),
         before: Type.Optional(Type.String({ pattern: '^[0-9]{1,16}-[0-9a-f]{2,42}$' })),
       },
@@ -72,17 +88,26 @@ export const certificateRoutes = {
     body: Type.Object(
       {
         issuer: Type.Optional(idOf('authority')),
-        reason: Type.Optional(
-          words([
-            'unspecified',
-            'keyCompromise',
-            'cACompromise',
-            'affiliationChanged',
-            'superseded',
-            'cessationOfOperation',
-            'privilegeWithdrawn',
-          ]),
-        ),
+        reason: Type.Optional(reasons),
+      },
+      strict,
+    ),
+  },
+  'revoke-certificates': {
+    method: 'POST',
+    path: '/v1/revocations',
+    summary: 'Revoke all certificates that every criterion fits, a thousand a call; `dryRun` says which and changes nothing.',
+    role: 'operator',
+    scope: 'listed',
+    body: Type.Object(
+      {
+        environment: Type.Optional(label),
+        ...criteria,
+        service: Type.Optional(name),
+        from: Type.Optional(instant),
+        until: Type.Optional(instant),
+        reason: Type.Optional(reasons),
+        dryRun: Type.Optional(Type.Boolean()),
       },
       strict,
     ),

@@ -2,14 +2,17 @@ import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import type { Principal } from '../../control/access/principal.ts';
 import type { Authorities } from '../../control/ca/authorities.ts';
 import { listAuthorities } from '../../control/ca/authority-store.ts';
-import { type CertificateRecord, findCertificatesBySerial, listCertificates } from '../../control/ca/certificate-store.ts';
+import { type CertificateRecord, findCertificatesBySerial } from '../../control/ca/certificate-store.ts';
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
 import type { IssuanceRequest, IssuedCertificate } from '../../control/ca/issuance-request.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
+import { planRevocations, revokeCertificates } from '../../control/ca/revoke-certificates.ts';
 import { renewCertificate } from '../../control/ca/renew-certificate.ts';
+import { type CertificateSelection, listCertificates } from '../../control/ca/search-certificates.ts';
 import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
-import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
+import { parseSpiffeId, serviceSpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Door, ProfileName } from '../../core/issuance/profile.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { decodePem, encodePem } from '../../core/x509/pem.ts';
@@ -39,14 +42,16 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
   };
   return {
     'list-certificates': async ({ query, scope }) => {
-      const { identity, status, proxy, limit, before } = query;
+      const { status, proxy, from, until, limit, before } = query;
       const size = Number(limit ?? 100);
       const [at, last] = before?.split('-') ?? [];
       const found = await listCertificates(queries, {
         environments: scope,
-        ...(identity === undefined ? {} : { spiffeId: parseSpiffeId(identity) }),
+        ...criteriaOf(query),
         ...(status === undefined ? {} : { status }),
         ...(proxy === undefined ? {} : { proxyId: proxy as EntityId<'proxy'> }),
+        ...(from === undefined ? {} : { from: Number(from) }),
+        ...(until === undefined ? {} : { until: Number(until) }),
         ...(at === undefined || last === undefined ? {} : { before: { reservedAt: Number(at), serial: Buffer.from(last, 'hex') } }),
         limit: size + 1,
       });
@@ -93,6 +98,25 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
       const revocation = { issuerKeySha256, serial, reason: body.reason ?? 'unspecified' } as const;
       return json({ serial: params.serial, ...(await revokeCertificate({ database, changed: authorityChanged }, revocation, actor, now)) });
     },
+    'revoke-certificates': async ({ body, scope, environment, actor, now }) => {
+      const { service, from, until, reason = 'unspecified', dryRun = false } = body;
+      if (service !== undefined && body.identity !== undefined)
+        throw new Problem('input-invalid', 'Cannot revoke certificates: service and identity, expected one of them');
+      const selection: CertificateSelection = {
+        environments: scope,
+        ...criteriaOf(body),
+        ...(service === undefined
+          ? {}
+          : { spiffeId: serviceSpiffeId(deps.authorities.trustDomain, body.environment ?? environment, service) }),
+        ...(from === undefined ? {} : { from }),
+        ...(until === undefined ? {} : { until }),
+      };
+      const { count, more, first } = await planRevocations(queries, selection, now);
+      const plan = { count, more, items: first.map(showCertificate) };
+      if (dryRun) return json({ dryRun, ...plan, revoked: 0, left: count > 0, revokedSequence: null });
+      const round = await revokeCertificates({ database, changed: authorityChanged }, { selection, reason }, actor, now);
+      return json({ dryRun, ...plan, ...round });
+    },
     'list-authorities': async () => {
       const authorities = await listAuthorities(queries);
       return items(
@@ -122,6 +146,28 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
 /** A role that issuance does not know may ask for nothing more than a pipeline may; the route's own role let it no further. */
 function askerOf({ role, scope }: Principal): IssuanceRequest['asker'] {
   return { role: role === 'admin' || role === 'operator' ? role : 'ci', scope, spiffeId: null };
+}
+
+/** The criteria that a list and a revocation have in common, those that are there. */
+function criteriaOf(given: {
+  readonly identity?: string;
+  readonly name?: string;
+  readonly serial?: string;
+  readonly key?: string;
+  readonly profile?: ProfileName;
+  readonly door?: Door;
+  readonly issuer?: string;
+}): Partial<CertificateSelection> {
+  const { identity, name, serial, key, profile, door, issuer } = given;
+  return {
+    ...(identity === undefined ? {} : { spiffeId: parseSpiffeId(identity) }),
+    ...(name === undefined ? {} : { name: name.toLowerCase() }),
+    ...(serial === undefined ? {} : { serialPrefix: serial }),
+    ...(key === undefined ? {} : { spkiSha256: key }),
+    ...(profile === undefined ? {} : { profile }),
+    ...(door === undefined ? {} : { door }),
+    ...(issuer === undefined ? {} : { issuerId: issuer as EntityId<'authority'> }),
+  };
 }
 
 function cursorOf({ reservedAt, serial }: CertificateRecord): string {

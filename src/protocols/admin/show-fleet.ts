@@ -1,5 +1,5 @@
 import type { Scope } from '../../control/access/principal.ts';
-import { listCertificates } from '../../control/ca/certificate-store.ts';
+import { listCertificates } from '../../control/ca/search-certificates.ts';
 import { deliveryFacts } from '../../control/fleet/delivery-facts.ts';
 import { listJoinedProxies, type PathMode, readRenewalEpochs } from '../../control/fleet/store.ts';
 import type { EndpointRecord, PathRecord } from '../../control/inventory/record.ts';

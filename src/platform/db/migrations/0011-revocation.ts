@@ -37,10 +37,26 @@ async function addSearch(db: Kysely<unknown>): Promise<void> {
     .addColumn('issuer_id', 'text', (column) => column.notNull())
     .addPrimaryKeyConstraint('certificate_names_key', ['name', 'reserved_at', 'serial', 'issuer_id'])
     .execute();
+  await copyNames(db as Kysely<NameTables>);
   await db.schema.createIndex('certificates_by_key').on('certificates').columns(['spki_sha256']).execute();
   await db.schema.createIndex('certificates_by_door').on('certificates').columns(['door', 'reserved_at', 'serial']).execute();
   await db.schema.createIndex('certificates_by_profile').on('certificates').columns(['profile', 'reserved_at', 'serial']).execute();
   await sql`create index certificates_revoked on certificates (reserved_at, serial) where revoked_at is not null`.execute(db);
   await sql`create index certificates_withheld on certificates (reserved_at, serial) where status = 'withheld'`.execute(db);
   await sql`create index certificates_abandoned on certificates (reserved_at, serial) where status = 'abandoned'`.execute(db);
+}
+
+type NameTables = {
+  certificates: { names: string; reserved_at: number; serial: Uint8Array; issuer_id: string };
+  certificate_names: { name: string; reserved_at: number; serial: Uint8Array; issuer_id: string };
+};
+
+/** What was issued before is found by its names too. */
+async function copyNames(db: Kysely<NameTables>): Promise<void> {
+  const rows = await db.selectFrom('certificates').select(['names', 'reserved_at', 'serial', 'issuer_id']).execute();
+  for (const { names, reserved_at, serial, issuer_id } of rows) {
+    const { dns, ip } = JSON.parse(names) as { readonly dns: readonly string[]; readonly ip: readonly string[] };
+    const found = [...new Set([...dns, ...ip])].map((name) => ({ name, reserved_at, serial, issuer_id }));
+    if (found.length > 0) await db.insertInto('certificate_names').values(found).execute();
+  }
 }
