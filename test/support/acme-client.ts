@@ -95,13 +95,13 @@ export async function makeAcmeClient(base: string, rootFile: string, privateKey:
   };
 }
 
-function encode(value: unknown): string {
+export function encodeJson(value: unknown): string {
   return Buffer.from(JSON.stringify(value)).toString('base64url');
 }
 
 export function signJws(key: KeyObject, header: object, payload: unknown) {
-  const head = encode(header);
-  const body = payload === null ? '' : encode(payload);
+  const head = encodeJson(header);
+  const body = payload === null ? '' : encodeJson(payload);
   const signature = sign('sha256', Buffer.from(`${head}.${body}`), { key, dsaEncoding: 'ieee-p1363' });
   return { protected: head, payload: body, signature: signature.toString('base64url') };
 }

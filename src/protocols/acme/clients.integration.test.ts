@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { existsSync, globSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { type AcmeLab, openAcmeLab } from '../../../test/support/acme-lab.ts';
 import { startDnsServer } from '../../../test/support/dns-server.ts';
@@ -41,8 +42,10 @@ function by(name: keyof typeof programs, what: string, run: (program: string) =>
   });
 }
 
-const memory = async (): Promise<string> => `sqlite:${join(root, '.test', `acme-${process.pid}-${++opened}.sqlite`)}`;
+const scratch = mkdtempSync(join(tmpdir(), 'countersign-acme-clients-'));
+after(() => rmSync(scratch, { recursive: true, force: true }));
 let opened = 0;
+const newUrl = (): string => `sqlite:${join(scratch, `${++opened}.sqlite`)}`;
 
 async function run(program: string, args: readonly string[], env: { readonly [name: string]: string } = {}): Promise<string> {
   try {
@@ -63,24 +66,15 @@ async function standalone(options: Parameters<typeof openAcmeLab>[1] = {}) {
   const [http, tls] = [await freePort(), await freePort()];
   const { validation, ...rest } = options.acme ?? {};
   const ports = { allow: [`127.0.0.0/8:${http}`, `127.0.0.0/8:${tls}`], httpPort: http, tlsPort: tls, ...validation };
-  const lab = await openAcmeLab(await memory(), { ...options, acme: { ...rest, validation: ports } });
+  const lab = await openAcmeLab(newUrl(), { ...options, acme: { ...rest, validation: ports } });
   return Object.assign(lab, { http, tls });
 }
 
-const certbotArgs = (lab: AcmeLab, ...more: readonly string[]): string[] => [
-  ...more,
-  ...[
-    '--server',
-    lab.directoryUrl,
-    '--config-dir',
-    `${lab.directory}/c`,
-    '--work-dir',
-    `${lab.directory}/w`,
-    '--logs-dir',
-    `${lab.directory}/l`,
-  ],
-  ...['--non-interactive', '--agree-tos', '--register-unsafely-without-email'],
-];
+const certbotArgs = (lab: AcmeLab, ...more: readonly string[]): string[] => {
+  const folders = ['--config-dir', `${lab.directory}/c`, '--work-dir', `${lab.directory}/w`, '--logs-dir', `${lab.directory}/l`];
+  const consent = ['--non-interactive', '--agree-tos', '--register-unsafely-without-email'];
+  return [...more, '--server', lab.directoryUrl, ...folders, ...consent];
+};
 
 by('certbot', 'http-01 of names and an address, renewal by ARI, profile, revocation, deactivation', async (certbot) => {
   await using lab = await standalone();
@@ -155,7 +149,7 @@ by('certbot', 'a wildcard by dns-01, against a server that is difficult on purpo
 });
 
 by('acme-tiny', 'http-01 with an RSA account key', async (acmeTiny) => {
-  await using lab = await openAcmeLab(await memory());
+  await using lab = await openAcmeLab(newUrl());
   const [key, request, account] = ['key.pem', 'csr.pem', 'account.pem'].map((name) => join(lab.directory, name));
   await run('openssl', ['genrsa', '-out', account!, '2048']);
   const subject = ['-subj', '/', '-addext', 'subjectAltName=DNS:tiny.localhost'];
@@ -189,7 +183,7 @@ by('acme-tiny', 'http-01 with an RSA account key', async (acmeTiny) => {
 });
 
 by('dehydrated', 'http-01 from a web root, and a bound account', async (dehydrated) => {
-  await using lab = await openAcmeLab(await memory(), { acme: { externalAccountRequired: true } });
+  await using lab = await openAcmeLab(newUrl(), { acme: { externalAccountRequired: true } });
   const { keyId, macKey } = await createBindingToken(
     { database: lab.ca.database, bindings: lab.secrets.bindings },
     { name: 'web', role: 'operator', environment: 'production', region: 'local', ttlMs: 3_600_000 },
@@ -250,7 +244,7 @@ by('lego', 'a wildcard by dns-01', async (lego) => {
 });
 
 by('uacme', 'http-01 by a hook, revocation', async (uacme) => {
-  await using lab = await openAcmeLab(await memory());
+  await using lab = await openAcmeLab(newUrl());
   const hook = await script(
     lab,
     'hook.sh',
@@ -295,7 +289,7 @@ by('caddy', 'tls-alpn-01 and http-01 by itself, with a profile', async (caddy) =
 });
 
 async function dnsFolder() {
-  const folder = join(root, '.test', `acme-dns-${process.pid}-${++opened}`);
+  const folder = join(scratch, `dns-${++opened}`);
   await mkdir(folder, { recursive: true });
   const server = await startDnsServer(folder);
   return { folder, server, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
-import { makeAcmeClient, newKey } from '../../../test/support/acme-client.ts';
+import { jwkOf, makeAcmeClient, newKey, signJws } from '../../../test/support/acme-client.ts';
 import { challengeOf, obtain, proveAll, settled } from '../../../test/support/acme-flow.ts';
 import { openAcmeLab } from '../../../test/support/acme-lab.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
@@ -217,7 +217,6 @@ forEachDatabase('ACME orders', (newUrl) => {
     const client = await makeAcmeClient(lab.base, lab.rootFile);
     await client.register();
     const order = await client.order(['a.localhost']);
-    const { signJws, jwkOf } = await import('../../../test/support/acme-client.ts');
     const url = client.at('key-change');
     const [old, next] = [client.key(), newKey()];
     const inner = (change: object = {}, payload: object = {}, key = next) =>
