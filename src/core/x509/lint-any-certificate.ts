@@ -3,7 +3,7 @@ import { type Certificate, certificateKey, parseCertificate } from './certificat
 import { anyExtensionRules } from './lint-any-extension-rules.ts';
 import { anyNameRules } from './lint-any-name-rules.ts';
 import { type LintFinding, lintRules, readTimeTags } from './lint-certificate.ts';
-import type { LintRule } from './lint-rule.ts';
+import { findBreach, type LintRule } from './lint-rule.ts';
 import { sameName } from './name.ts';
 import { verifySignature } from './signature-algorithm.ts';
 
@@ -45,7 +45,7 @@ export function lintAnyCertificate(der: Uint8Array, { issuer: given, blockedKeys
   const subject = { tbs: certificate, issuer, now: certificate.notBefore, timeTags: readTimeTags(certificate.tbs), blockedKeys };
   for (const rule of anyLintRules) {
     if (issuer === null && !isRoot && ofIssuers.has(rule.id)) continue;
-    const message = rule.find(subject);
+    const message = findBreach(rule, subject);
     if (message !== null) findings.push({ rule: rule.id, clause: rule.clause, message, level: levelOf(rule) });
   }
   return findings;

@@ -4,7 +4,7 @@ import { type Certificate, parseTbsCertificate, type TbsCertificate } from './ce
 import { DerReader, tags } from './der.ts';
 import { certificateRules } from './lint-certificate-rules.ts';
 import { extensionRules } from './lint-extension-rules.ts';
-import type { LintException, LintRule, LintSubject } from './lint-rule.ts';
+import { findBreach, type LintException, type LintRule, type LintSubject } from './lint-rule.ts';
 import { keyRules } from './lint-key-rules.ts';
 import { nameRules } from './lint-name-rules.ts';
 
@@ -41,9 +41,9 @@ export function lintTbsCertificate(tbs: Uint8Array, issuer: Certificate | null, 
 
 /** All findings on what was read already. */
 export function lintSubject(subject: LintSubject): readonly LintFinding[] {
-  return lintRules.flatMap(({ id, clause, find }) => {
-    const message = find(subject);
-    return message === null ? [] : [{ rule: id, clause, message }];
+  return lintRules.flatMap((rule) => {
+    const message = findBreach(rule, subject);
+    return message === null ? [] : [{ rule: rule.id, clause: rule.clause, message }];
   });
 }
 

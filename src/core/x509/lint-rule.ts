@@ -1,3 +1,4 @@
+import { Problem } from '../problems/problem.ts';
 import type { Instant } from '../time/instant.ts';
 import type { Certificate, TbsCertificate } from './certificate.ts';
 
@@ -19,6 +20,16 @@ export type LintRule = {
   readonly clause: string;
   readonly find: (subject: LintSubject) => string | null;
 };
+
+/** What breaks the rule, or null. An extension that is malformed breaks the rule that reads it. */
+export function findBreach({ find }: LintRule, subject: LintSubject): string | null {
+  try {
+    return find(subject);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return error.message;
+  }
+}
 
 /** Rules that a drill's credential may break on purpose; no other rule has exceptions. */
 export const lintExceptions = ['validity-ended', 'validity-not-begun', 'svid-purposes'] as const;
