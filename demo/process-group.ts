@@ -124,5 +124,6 @@ function watch(name: string, child: ChildProcess, logFile: string): RunningProce
   };
 }
 
-const GRACE_MS = 12_000;
+/** Longer than a service may take to end by itself. */
+const GRACE_MS = 25_000;
 const REMEMBERED_LINES = 64;

@@ -11,7 +11,8 @@ import type { ServiceConfig } from './service-config.ts';
 
 /** Far longer than clients keep an idle connection: they close first, however busy the machine is. */
 const KEEP_ALIVE_MS = 30_000;
-const LONGEST_DRAIN_MS = 10_000;
+/** Longer than a call may take, so that no call under way is cut off. */
+const LONGEST_DRAIN_MS = 20_000;
 const LARGEST_BODY_BYTES = 64 * 1024;
 
 const [file] = process.argv.slice(2);
