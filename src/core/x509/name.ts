@@ -124,20 +124,26 @@ export function sameName(a: Name, b: Name): boolean {
 
 /** True if `name` starts with all the parts of `base` (directoryName constraints, RFC 5280 section 4.2.1.10). */
 export function isWithinName(name: Name, base: Name): boolean {
-  return name.rdns.length >= base.rdns.length && comparableText(name.rdns.slice(0, base.rdns.length)) === comparableText(base.rdns);
+  const [parts, wanted] = [comparableParts(name), comparableParts(base)];
+  return parts.length >= wanted.length && wanted.every((part, index) => part === parts[index]);
 }
 
 /** The same text for names that RFC 5280 section 7.1 calls the same. Kept per name: trust bundles are searched by name at each handshake. */
 export function comparableName(name: Name): string {
   const kept = comparable.get(name);
   if (kept !== undefined) return kept;
-  const text = comparableText(name.rdns);
+  const text = JSON.stringify(comparableParts(name));
   comparable.set(name, text);
   return text;
 }
 
-function comparableText(rdns: Name['rdns']): string {
-  return JSON.stringify(rdns.map((rdn) => rdn.map(comparableAttribute).toSorted()));
+/** Kept per name too: a hostile chain has each name compared with each constraint. */
+function comparableParts(name: Name): readonly string[] {
+  const kept = partsOf.get(name);
+  if (kept) return kept;
+  const parts = name.rdns.map((rdn) => JSON.stringify(rdn.map(comparableAttribute).toSorted()));
+  partsOf.set(name, parts);
+  return parts;
 }
 
 function comparableAttribute({ type, tag, value, octets }: NameAttribute): string {
@@ -159,6 +165,7 @@ function latin1(octets: Uint8Array): string {
 }
 
 const comparable = new WeakMap<Name, string>();
+const partsOf = new WeakMap<Name, readonly string[]>();
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const utf16 = new TextDecoder('utf-16be');
 const MAX_RDNS = 64;
