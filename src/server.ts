@@ -72,20 +72,21 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       drillsChanged: signals.drills,
     }),
   );
-  const admin = stack.use(await serveAdmin({ ...shared, credentials: credentials.listener }));
+  const acmeSecrets = config.acme === null ? null : await ensureAcmeSecrets(state, config, clock.now());
+  const admin = stack.use(await serveAdmin({ ...shared, acmeSecrets, credentials: credentials.listener }));
   const ownListeners = (): HostPort[] => [
     portOf(config.listen.admin, admin.port),
     portOf(config.listen.dataPlane, dataPlane.port),
     portOf(config.listen.public, open.port),
   ];
   const acme =
-    config.acme === null
+    config.acme === null || acmeSecrets === null
       ? null
       : stack.use(
           await serveAcme({
             ...shared,
             acme: config.acme,
-            secrets: await ensureAcmeSecrets(state, config, clock.now()),
+            secrets: acmeSecrets,
             credentials: credentials.listener,
             ownListeners,
           }),

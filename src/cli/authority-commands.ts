@@ -76,6 +76,20 @@ export const authorityCommands: readonly Command[] = [
     load: () => import('./token-join.ts'),
   },
   {
+    words: 'token acme',
+    summary: 'Make the single-use key id and MAC key that bind one ACME account to a role (external account binding).',
+    options: [
+      inEnvironment,
+      ['--name <name>', 'whom the account is for, as the log will call it'],
+      ['--role <role>', 'admin, operator, partner-manager or ci; not more than your own'],
+      ['--ttl <minutes>', 'life of the token (default: 1440)'],
+      out,
+    ],
+    client: true,
+    example: 'countersign token acme --name web-frontends --role ci --out web.eab',
+    load: () => import('./token-acme.ts'),
+  },
+  {
     words: 'cert issue',
     summary: 'Ask for a certificate with a CSR.',
     options: [

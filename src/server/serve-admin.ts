@@ -6,11 +6,14 @@ import type { Log } from '../platform/log/logger.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { type AdminCredentials, type AdminServer, startAdminServer } from '../protocols/admin/admin-server.ts';
 import { accessHandlers } from '../protocols/admin/serve-access.ts';
+import { acmeHandlers } from '../protocols/admin/serve-acme-bindings.ts';
 import { certificateHandlers } from '../protocols/admin/serve-certificates.ts';
 import { inventoryHandlers } from '../protocols/admin/serve-inventory.ts';
 import { logHandlers } from '../protocols/admin/serve-log.ts';
 import { rolloutHandlers } from '../protocols/admin/serve-rollouts.ts';
 import { readLogFile } from '../protocols/log/log-files.ts';
+import { acmeBindings } from './serve-acme.ts';
+import type { AcmeSecrets } from '../protocols/acme/acme-secrets.ts';
 import { fleetPort } from './fleet-link.ts';
 import type { State } from './open-state.ts';
 import type { Signals } from './signals.ts';
@@ -21,6 +24,8 @@ export type AdminDeps = {
   readonly authorities: Authorities;
   readonly credentials: AdminCredentials;
   readonly signals: Signals;
+  /** Null: ACME is not served. */
+  readonly acmeSecrets: AcmeSecrets | null;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -51,6 +56,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         rolloutChanged: signals.inventory,
         drillsChanged: signals.drills,
       }),
+      ...acmeHandlers({ bindings: deps.acmeSecrets === null ? null : acmeBindings(database, deps.acmeSecrets), place }),
       ...logHandlers({ queries, metrics, readLogFile: (path) => readLogFile({ queries, verifier }, path) }),
     },
   });

@@ -19,6 +19,9 @@ import { createMetrics } from '../../src/platform/telemetry/metrics.ts';
 import { startAdminServer } from '../../src/protocols/admin/admin-server.ts';
 import type { Handlers } from '../../src/protocols/admin/handler.ts';
 import { accessHandlers } from '../../src/protocols/admin/serve-access.ts';
+import { ensureAcmeSecrets } from '../../src/protocols/acme/acme-secrets.ts';
+import { acmeHandlers } from '../../src/protocols/admin/serve-acme-bindings.ts';
+import { acmeBindings } from '../../src/server/serve-acme.ts';
 import { certificateHandlers } from '../../src/protocols/admin/serve-certificates.ts';
 import { inventoryHandlers } from '../../src/protocols/admin/serve-inventory.ts';
 import { logHandlers } from '../../src/protocols/admin/serve-log.ts';
@@ -75,6 +78,7 @@ export async function openAdminApi(url: string) {
       rolloutChanged: desiredChanged,
       drillsChanged,
     }),
+    ...acmeHandlers({ bindings: acmeBindings(database, await ensureAcmeSecrets({ database, kek }, place, clock.now())), place }),
     ...logHandlers({
       queries,
       metrics,

@@ -8,7 +8,7 @@ import { Secret } from '../../core/secrets/secret.ts';
 import { DAY_MS, type Instant } from '../../core/time/instant.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 import { decodeBase64url } from './base64url.ts';
-import { type BindingToken, claimBindingToken, findBindingToken, insertBindingToken } from './binding-store.ts';
+import { type BindingToken, claimBindingToken, endBindingToken, findBindingToken, insertBindingToken } from './binding-store.ts';
 import { type AccountKey, parseJwk } from './jwk.ts';
 import { parseJsonText } from './jws.ts';
 import { AcmeProblem, malformed } from './problems.ts';
@@ -53,6 +53,24 @@ export async function createBindingToken(
     recordEntry(unit, { type: 'acme-binding.created', at: now, environment, region, actor, data });
   });
   return { keyId: id, macKey: new Secret(macKeyOf(deps.bindings, id).toString('base64url')), expiresAt };
+}
+
+/** Takes a token back that nobody used. @throws not-found; state-conflict */
+export async function revokeBindingToken(
+  deps: { readonly database: AuditedDatabase },
+  id: EntityId<'token'>,
+  actor: Actor,
+  now: Instant,
+): Promise<void> {
+  await deps.database.commit(async (unit) => {
+    const token = await findBindingToken(unit.queries, id);
+    if (token === null) throw new Problem('not-found', 'Cannot revoke binding token: there is none of this id');
+    if (!(await endBindingToken(unit.queries, id, now))) {
+      throw new Problem('state-conflict', 'Cannot revoke binding token: it is used or revoked already');
+    }
+    const { environment, region } = token;
+    recordEntry(unit, { type: 'acme-binding.revoked', at: now, environment, region, actor, data: { tokenId: id } });
+  });
 }
 
 /** A binding whose MAC was verified; that its token is open is asked again when it is claimed. */

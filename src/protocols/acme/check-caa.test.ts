@@ -46,13 +46,15 @@ test('judgeCaa() forbids everybody that no record names, and what it does not un
   fc.assert(fc.property(fc.string(), (value) => /ca\.example/i.test(value) || !judgeCaa([issue(value)], false, asker)));
 });
 
+const zone = (answers: { readonly [name: string]: Found<CaaProperty> }) => ({
+  caa: async (name: string): Promise<Found<CaaProperty>> => answers[name] ?? { kind: 'none' },
+});
+const found = (value: string): Found<CaaProperty> => ({ kind: 'found', values: [issue(value)] });
+
+const ask = (answers: { readonly [name: string]: Found<CaaProperty> }, identities: readonly string[] = asker.identities) =>
+  checkCaa(zone(answers), { name: 'www.acme.example', wildcard: false }, { ...asker, identities });
+
 test('checkCaa() takes the closest record set, and no answer for a no', async () => {
-  const zone = (answers: { readonly [name: string]: Found<CaaProperty> }) => ({
-    caa: async (name: string): Promise<Found<CaaProperty>> => answers[name] ?? { kind: 'none' },
-  });
-  const found = (value: string): Found<CaaProperty> => ({ kind: 'found', values: [issue(value)] });
-  const ask = (answers: { readonly [name: string]: Found<CaaProperty> }, identities: readonly string[] = asker.identities) =>
-    checkCaa(zone(answers), { name: 'www.acme.example', wildcard: false }, { ...asker, identities });
   assert.equal(await ask({}), null);
   assert.equal(await ask({ 'acme.example': found('ca.example') }), null);
   assert.equal(await ask({ 'www.acme.example': found('ca.example'), 'acme.example': found(';') }), null);

@@ -71,6 +71,12 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
   await api.call({ method: 'POST', path: '/v1/join-tokens', token: admin, body: { environment, proxy: 'orders-1' } });
   const joins = await api.call({ method: 'GET', path: `/v1/join-tokens?environment=${environment}`, token: admin });
   const joinTokenId = joins.json.items[0].id as string;
+  const binding = await api.call({
+    method: 'POST',
+    path: '/v1/acme-bindings',
+    token: admin,
+    body: { environment, name: 'web', role: 'ci' },
+  });
   const spiffeId = `spiffe://acme.example/${environment}/orders`;
   const named = { query: `environment=${environment}` };
   const order = { body: { environment } };
@@ -124,6 +130,9 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'read-tile': { path: '/log/tile/0/000' },
     health: {},
     metrics: {},
+    'list-acme-bindings': named,
+    'create-acme-binding': { body: { environment, name: 'web', role: 'ci' } },
+    'revoke-acme-binding': { path: `/v1/acme-bindings/${binding.json.keyId}` },
   };
 }
 
@@ -207,6 +216,22 @@ forEachDatabase('REST', (newUrl) => {
       const token = await api.tokenOf('operator', ['elsewhere']);
       isProblem(await api.call({ method: 'GET', path: '/v1/coverage', token }), 'forbidden', 'coverage');
       isProblem(await api.call({ method: 'POST', path: '/v1/join-tokens', token, body: { proxy: 'orders-1' } }), 'forbidden', 'join token');
+    });
+
+    test('nobody binds an ACME account to a role that his own does not cover; what is bound is taken back once', async () => {
+      const token = await api.tokenOf('operator');
+      const create = (role: string) => api.call({ method: 'POST', path: '/v1/acme-bindings', token, body: { name: 'web', role } });
+      isProblem(await create('admin'), 'forbidden', 'admin');
+      isProblem(await create('partner-manager'), 'forbidden', 'partner-manager');
+      isProblem(await create('viewer'), 'input-invalid', 'a role that asks for nothing');
+      const made = await create('ci');
+      assert.equal(made.status, 201, made.text);
+      assert.match(made.json.macKey, /^[A-Za-z0-9_-]{43}$/);
+      assert.equal(JSON.stringify(api.entries).includes(made.json.macKey), false);
+      const revoke = { method: 'DELETE', path: `/v1/acme-bindings/${made.json.keyId}`, token };
+      assert.equal((await api.call(revoke)).status, 204);
+      isProblem(await api.call(revoke), 'state-conflict', 'again');
+      isProblem(await api.call({ ...revoke, path: '/v1/acme-bindings/token_00000000000000000000000000' }), 'not-found', 'unknown');
     });
 
     test('a list without an environment shows those of the token only', async () => {

@@ -1,4 +1,5 @@
 import { accessRoutes } from './access-routes.ts';
+import { acmeRoutes } from './acme-routes.ts';
 import { certificateRoutes } from './certificate-routes.ts';
 import { inventoryRoutes } from './inventory-routes.ts';
 import { logRoutes } from './log-routes.ts';
@@ -12,6 +13,7 @@ export const routes = {
   ...certificateRoutes,
   ...rolloutRoutes,
   ...logRoutes,
+  ...acmeRoutes,
 } as const satisfies RouteTable;
 
 export type RouteName = keyof typeof routes;
