@@ -1,5 +1,6 @@
 import type { Axis } from './measurement.ts';
+import { revocationAxis } from './revocation.ts';
 import { startupAxis } from './startup.ts';
 
 /** Every axis of `npm run bench`, by name. */
-export const axes: readonly Axis[] = [startupAxis];
+export const axes: readonly Axis[] = [startupAxis, revocationAxis];
