@@ -89,8 +89,12 @@ function extensionsOf({ number = 5, numberCritical = false, deltaBase, scope, ex
   return nodes;
 }
 
+/** `[number] IMPLICIT BOOLEAN` that is true. */
+function flag(number: number): DerNode {
+  return { ...boolean(true), tag: contextPrimitive(number) };
+}
+
 function scopeNode({ name, only, reasons, indirect }: TestScope): DerNode {
-  const flag = (number: number): DerNode => ({ ...boolean(true), tag: contextPrimitive(number) });
   return sequence(
     ...(name ? [name] : []),
     ...(only === 'user' ? [flag(1)] : []),
