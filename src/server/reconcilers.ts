@@ -36,8 +36,9 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
     {
       name: 'authorities',
       run: () => reconcileAuthorities({ database, authorities, changed: signals.authorities }, clock.now()),
-      wakes: [signals.authorities],
-      intervalMs: SECOND_MS,
+      // By timer alone: a burst of revocations makes one list a shard, not one a revocation.
+      wakes: [],
+      intervalMs: SECOND_MS / 4,
     },
     { name: 'ocsp', run: () => deps.ocsp.reconcile(clock.now()), wakes: [], intervalMs: MINUTE_MS },
     {

@@ -21,8 +21,8 @@ import {
 
 /**
  * Builds and publishes one shard of an authority's list, complete and delta under one number (RFC 5280 section 5): what the last one held is taken
- * over as it stands, only what came since is encoded. Two lists never share a second, which is all that `thisUpdate` and Last-Modified can tell apart.
- * @returns null if the last list is of this second, or another process published meanwhile
+ * over as it stands, only what came since is encoded.
+ * @returns null if there were enough lists in this second, or another process published meanwhile
  * @throws internal if the list breaks a rule of the lint, which says so
  */
 export async function buildCertificateList(
@@ -36,7 +36,7 @@ export async function buildCertificateList(
   const before = await findCrl(queries, authority.id, shard);
   if (before === null) throw new Problem('not-found', `Cannot build CRL: authority ${authority.id} has no shard ${shard}`);
   const thisUpdate = Math.floor(now / SECOND_MS) * SECOND_MS;
-  if (before.built !== null && thisUpdate <= before.built.thisUpdate) return null;
+  if (before.built !== null && !mayFollow(before, thisUpdate)) return null;
   const number = nextNumber(before, thisUpdate);
   const covered = before.revision;
   // What expired before the last list was on it after its expiry, and may go (RFC 5280 section 3.3).
@@ -67,6 +67,14 @@ export async function buildCertificateList(
 /** True if the list does not say all that it must, or half of its life is over. */
 export function isListDue({ thisUpdate, covered, revision }: CrlState, now: Instant): boolean {
   return thisUpdate === null || covered < revision || now >= thisUpdate + LIFE_MS / 2;
+}
+
+/**
+ * Never back in time. In a burst a few lists may share a second, whose numbers then run ahead of the clock; in the long run there is one a second.
+ */
+function mayFollow({ thisUpdate, number, covered, revision }: CrlState, next: Instant): boolean {
+  if (thisUpdate === null || next > thisUpdate) return true;
+  return next === thisUpdate && covered < revision && number < next / SECOND_MS + MAXIMUM_AHEAD;
 }
 
 /** Rises with every list, and with time: a database that was restored from yesterday's copy goes on above what it had published since. */
@@ -120,5 +128,7 @@ function octetsOf(number: number): Uint8Array {
 const NOTHING = new Uint8Array(0);
 /** CA/B BR 4.9.7 allows ten days; a list is renewed at half of its life. */
 const LIFE_MS = 48 * HOUR_MS;
+/** Three lists in one second at most. */
+const MAXIMUM_AHEAD = 2;
 /** Beyond this a delta saves its readers too little. */
 const MAXIMUM_DELTA_ENTRIES = 1_000;

@@ -28,7 +28,8 @@ export async function answerCertificateList(deps: { readonly queries: Queries },
   const etag = `"${createHash('sha256').update(der).digest('base64url')}"`;
   const headers = {
     etag,
-    'last-modified': new Date(thisUpdate).toUTCString(),
+    // In its own second a list may still be followed by another, which this validator could not tell from it (RFC 9110 section 8.8.2.2).
+    ...(now < thisUpdate + SECOND_MS ? {} : { 'last-modified': new Date(thisUpdate).toUTCString() }),
     'cache-control': `public, max-age=${maxAgeSeconds(nextUpdate, now)}, must-revalidate`,
   };
   if (isFresh(request, etag, thisUpdate)) return { status: 304, headers, body: null };
