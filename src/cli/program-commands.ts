@@ -28,7 +28,7 @@ export const programCommands: readonly Command[] = [
   {
     words: 'server',
     summary: 'Run the control plane.',
-    options: [config],
+    options: [config, ['--acme-chaos', 'be difficult to ACME clients as the RFC allows, to test them; as acme.chaos in the configuration']],
     client: false,
     example: 'countersign server --config countersign.yaml',
     load: () => import('./server.ts'),

@@ -40,3 +40,42 @@ test('parseServerConfig() refuses what it does not know or cannot use', () => {
 test('parseServerConfig() refuses a trust domain that SPIFFE refuses', () => {
   assert.throws(() => parseServerConfig('dataDirectory: d\nkeyFile: k\ntrustDomain: ACME\n', '/srv'), { code: 'identity-malformed' });
 });
+
+const acme = `${minimal}listen: {acme: "127.0.0.1:8445"}\n`;
+
+test('parseServerConfig() serves ACME only where listen.acme says where, validating in private ranges alone', () => {
+  assert.equal(parseServerConfig(minimal, '/srv').acme, null);
+  const config = parseServerConfig(acme, '/srv').acme;
+  assert.deepEqual(config?.listen, { host: '127.0.0.1', port: 8445 });
+  assert.deepEqual(config?.validation.allow, ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']);
+  assert.deepEqual([config?.validation.httpPort, config?.validation.tlsPort, config?.chaos], [80, 443, false]);
+  assert.deepEqual(config?.limits.ordersPerName, { burst: 100, periodMs: 3_600_000 });
+  const deep = parseServerConfig(
+    `${acme}acme:\n  validation: {allow: ["127.0.0.0/8:5002"], httpPort: 5002}\n  limits: {ordersPerName: 5/10m}\n`,
+    '/srv',
+  );
+  assert.deepEqual(deep.acme?.validation.allow, ['127.0.0.0/8:5002']);
+  assert.deepEqual(deep.acme?.limits.ordersPerName, { burst: 5, periodMs: 600_000 });
+});
+
+test('parseServerConfig() refuses what ACME could not use', () => {
+  const cases = [
+    ['ACME without a place', `${minimal}acme: {chaos: true}\n`],
+    ['an address with a name', `${minimal}listen: {acme: "localhost:1"}\n`],
+    ['an unknown key', `${acme}acme: {colour: red}\n`],
+    ['an unknown inner key', `${acme}acme: {validation: {alow: []}}\n`],
+    ['a fourth level', `${acme}acme: {validation: {allow: {a: b}}}\n`],
+    ['an external URL without TLS', `${acme}acme: {externalUrl: "http://ca.example"}\n`],
+    ['an external URL with a path', `${acme}acme: {externalUrl: "https://ca.example/x"}\n`],
+    ['an external URL with a user', `${acme}acme: {externalUrl: "https://u@ca.example"}\n`],
+    ['terms that are no URL', `${acme}acme: {termsOfService: terms}\n`],
+    ['a word for a truth', `${acme}acme: {externalAccountRequired: "yes"}\n`],
+    ['a range that is none', `${acme}acme: {validation: {allow: [everywhere]}}\n`],
+    ['a port that is none', `${acme}acme: {validation: {httpPort: 0}}\n`],
+    ['a port as text', `${acme}acme: {validation: {httpPort: "80"}}\n`],
+    ['servers that are no list', `${acme}acme: {validation: {dnsServers: 127.0.0.1}}\n`],
+    ['a rate of nothing', `${acme}acme: {limits: {ordersPerName: 0/1h}}\n`],
+    ['a rate without a period', `${acme}acme: {limits: {ordersPerName: "5"}}\n`],
+  ] as const;
+  for (const [name, text] of cases) assert.throws(() => parseServerConfig(text, '/srv'), { code: 'input-invalid' }, name);
+});
