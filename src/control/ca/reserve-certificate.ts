@@ -45,7 +45,11 @@ export async function recordCertificate(
     if (!settled) return ['the reservation was abandoned: signing took too long'];
     const facts = { issuerId: reservation.issuerId, serial: hex(reservation.serial), sha256 };
     if (fallen.length > 0) recordIssuance(unit, 'certificate.withheld', request, { ...facts, reasons: fallen }, now);
-    else recordIssuance(unit, 'certificate.issued', request, facts, now);
+    else {
+      const { issuerKeySha256, serial } = reservation;
+      await request.settle?.(unit, { issuerKeySha256, serial });
+      recordIssuance(unit, 'certificate.issued', request, facts, now);
+    }
     return fallen;
   });
 }
