@@ -26,11 +26,15 @@ for (const contender of contenders) {
 }
 const present = contenders.filter((contender) => contender.absent() === null);
 const measurements: Measurement[] = [];
-for (let round = 1; round <= repeats; round++) {
-  for (const contender of present) {
-    console.error(`round ${round} of ${repeats}: ${contender.name}`);
-    for (const figure of await contender.measure()) measurements.push({ contender: contender.name, ...figure });
+try {
+  for (let round = 1; round <= repeats; round++) {
+    for (const contender of present) {
+      console.error(`round ${round} of ${repeats}: ${contender.name}`);
+      for (const figure of await contender.measure()) measurements.push({ contender: contender.name, ...figure });
+    }
   }
+} finally {
+  for (const contender of present) await contender.close?.();
 }
 const rows = summarize(measurements);
 if (values.json) {

@@ -18,6 +18,8 @@ export type Contender = {
   /** Why it cannot take part here, or null. */
   readonly absent: () => string | null;
   readonly measure: () => Promise<readonly Omit<Measurement, 'contender'>[]>;
+  /** Ends what it kept between rounds. */
+  readonly close?: () => Promise<void>;
 };
 
 export type Axis = { readonly name: string; readonly meaning: string; readonly contenders: () => Promise<readonly Contender[]> };

@@ -23,7 +23,7 @@ function contender(name: string, issued: number, revoked: number): Contender {
     name,
     absent: () => null,
     measure: async () => {
-      server ??= await openOnce(issued, revoked);
+      server ??= await openServer(issued, revoked);
       const figures = [
         ...(await measureRevocations(server)),
         ...(await measureAnswers(server, asked++)),
@@ -31,23 +31,20 @@ function contender(name: string, issued: number, revoked: number): Contender {
       ];
       return [...figures, { metric: 'rss_mb', unit: 'MiB', value: readUsage(server.pid).rssMb }];
     },
+    close: async () => server?.stop(),
   };
 }
 
-/** The server ends with the bench, whichever way that ends. */
-async function openOnce(issued: number, revoked: number): Promise<SeededServer> {
+async function openServer(issued: number, revoked: number): Promise<SeededServer> {
   const server = await startSeededServer({ issued, revoked });
-  process.once('beforeExit', () => void server.stop());
-  process.once('exit', () => {
-    try {
-      process.kill(server.pid);
-    } catch {
-      // It ended before.
-    }
-  });
   // Every shard is built before anything is measured.
-  await untilListed(server, (await revokeOne(server)).certificate);
-  return server;
+  try {
+    await untilListed(server, (await revokeOne(server)).certificate);
+    return server;
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
 }
 
 async function measureRevocations(server: SeededServer): Promise<Figure[]> {
