@@ -27,6 +27,9 @@ export function seedCertificates(file: string, { issued, revoked }: { readonly i
     select revision from crls where authority_id = issuer_id and shard = crl_shard
   ) where on_crl = 1`);
   database.exec("update ca_sequences set value = value + 1 where name = 'revoked-set'");
+  database.exec(
+    "update certificates set revoked_sequence = (select value from ca_sequences where name = 'revoked-set') where in_revoked_set = 1",
+  );
   database.exec('commit');
   database.exec('pragma wal_checkpoint(truncate)');
   return { issuerId: issuer.id, good, name };
@@ -41,7 +44,7 @@ function insertRows(
   { issued, revoked }: { readonly issued: number; readonly revoked: number },
 ): Uint8Array[] {
   const columns =
-    'issuer_id, issuer_key_sha256, serial, profile, door, spiffe_id, names, proxy_id, environment, region, spki_sha256, not_before, not_after, status, reserved_at, der, revoked_at, revocation_reason, in_revoked_set, on_crl, crl_shard, crl_revision';
+    'issuer_id, issuer_key_sha256, serial, profile, door, spiffe_id, names, proxy_id, environment, region, spki_sha256, not_before, not_after, status, reserved_at, der, revoked_at, revocation_reason, in_revoked_set, on_crl, crl_shard, crl_revision, revoked_sequence';
   const places = columns
     .split(',')
     .map(() => '?')
@@ -60,7 +63,7 @@ function insertRows(
     const fate = isRevoked ? ([reservedAt, 'superseded', 1, 1] as const) : ([null, null, 0, 0] as const);
     const life = [reservedAt, now + 30 * DAY_MS, 'issued', reservedAt, der] as const;
     const shard = crlShardOf(serial, issuer.crl_shards);
-    certificate.run(issuer.id, issuer.spki_sha256, serial, ...whose, ...life, ...fate, shard, null);
+    certificate.run(issuer.id, issuer.spki_sha256, serial, ...whose, ...life, ...fate, shard, null, null);
     byName.run(name(index), reservedAt, serial, issuer.id);
     if (!isRevoked && good.length < MAXIMUM_KEPT) good.push(serial);
   }

@@ -3,7 +3,7 @@ import type { Authorities } from '../control/ca/authorities.ts';
 import { findCertificate } from '../control/ca/certificate-store.ts';
 import { issueCertificate } from '../control/ca/issue-certificate.ts';
 import { revokeCertificate } from '../control/ca/revoke-certificate.ts';
-import { readRevokedSet } from '../control/ca/revoked-set.ts';
+import { readRevokedSet, readRevokedSince } from '../control/ca/revoked-set.ts';
 import { readTrustBundle } from '../control/ca/trust-bundle.ts';
 import { drillRunKinds } from '../control/scans/read-drills.ts';
 import { type DrillJobRecord, findJob, listOpenJobs } from '../control/scans/store.ts';
@@ -53,7 +53,10 @@ export type DataPlaneDeps = {
 export async function serveDataPlane(deps: DataPlaneDeps): Promise<DataPlaneListener> {
   const { state, authorities, clock, log, metrics, authorityChanged } = deps;
   const { queries } = state.database;
-  const revoked = await openRevokedIndex(() => readRevokedSet(queries));
+  const revoked = await openRevokedIndex(
+    () => readRevokedSet(queries),
+    (sequence) => readRevokedSince(queries, sequence),
+  );
   const trust = { anchors: authorities.roots, intermediates: authorities.issuing.map(({ certificate }) => certificate) };
   const listener = await openDataPlaneListener({
     ...deps.config.listen.dataPlane,

@@ -72,6 +72,7 @@ export async function insertReservation(queries: Queries, reservation: Reservati
       on_crl: 0,
       crl_shard: reservation.crlShard,
       crl_revision: null,
+      revoked_sequence: null,
     })
     .execute();
   const { dns, ip } = reservation.names;
@@ -186,6 +187,7 @@ export type CertificateRow = {
   on_crl: number;
   crl_shard: number;
   crl_revision: number | null;
+  revoked_sequence: number | null;
 };
 
 /** One row a DNS name or address of a certificate, to be found by it. */

@@ -20,7 +20,7 @@ type SerialKey = { readonly issuerId: EntityId<'authority'>; readonly serial: Ui
 export async function markRevoked(
   queries: Queries,
   key: SerialKey,
-  revocation: { readonly at: Instant; readonly reason: RevocationReason; readonly crlRevision: number },
+  revocation: { readonly at: Instant; readonly reason: RevocationReason; readonly crlRevision: number; readonly sequence: number },
 ): Promise<boolean> {
   const result = await tables(queries)
     .updateTable('certificates')
@@ -30,6 +30,7 @@ export async function markRevoked(
       in_revoked_set: 1,
       on_crl: 1,
       crl_revision: revocation.crlRevision,
+      revoked_sequence: revocation.sequence,
     })
     .where('issuer_id', '=', key.issuerId)
     .where('serial', '=', key.serial)
@@ -58,6 +59,17 @@ export async function listRevokedSet(queries: Queries): Promise<CertificateKey[]
     .select(['issuer_key_sha256', 'serial'])
     .where('in_revoked_set', '=', sql.lit(1))
     .orderBy('not_after')
+    .execute();
+  return rows.map((row) => ({ issuerKeySha256: row.issuer_key_sha256, serial: row.serial }));
+}
+
+/** What came into the revoked set after its number `after`. */
+export async function listRevokedSince(queries: Queries, after: number): Promise<CertificateKey[]> {
+  const rows = await tables(queries)
+    .selectFrom('certificates')
+    .select(['issuer_key_sha256', 'serial'])
+    .where('in_revoked_set', '=', sql.lit(1))
+    .where('revoked_sequence', '>', after)
     .execute();
   return rows.map((row) => ({ issuerKeySha256: row.issuer_key_sha256, serial: row.serial }));
 }

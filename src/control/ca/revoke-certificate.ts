@@ -33,9 +33,10 @@ export async function revoke(unit: AuditedUnit, revocation: Revocation, actor: A
   const certificate = await findCertificate(unit.queries, issuerKeySha256, revocation.serial);
   if (certificate === null) throw new Problem('not-found', `Cannot revoke certificate: no certificate ${serial} of this issuer`);
   const learnt = certificate.revokedAt !== null && reason === 'keyCompromise' && certificate.revocationReason !== 'keyCompromise';
+  const sequence = await advanceSequence(unit.queries, 'revoked-set');
   const crlRevision = await touchCrl(unit.queries, certificate.issuerId, certificate.crlShard);
   if (learnt) await changeRevocationReason(unit.queries, certificate, { reason, crlRevision });
-  else await revokeFresh(unit, certificate, { at: now, reason, crlRevision });
+  else await revokeFresh(unit, certificate, { at: now, reason, crlRevision, sequence });
   recordEntry(unit, {
     type: learnt ? 'certificate.revocation-amended' : 'certificate.revoked',
     at: now,
@@ -52,13 +53,13 @@ export async function revoke(unit: AuditedUnit, revocation: Revocation, actor: A
       drill: certificate.door === 'drill',
     },
   });
-  return advanceSequence(unit.queries, 'revoked-set');
+  return sequence;
 }
 
 async function revokeFresh(
   unit: AuditedUnit,
   certificate: CertificateRecord,
-  mark: { readonly at: Instant; readonly reason: RevocationReason; readonly crlRevision: number },
+  mark: { readonly at: Instant; readonly reason: RevocationReason; readonly crlRevision: number; readonly sequence: number },
 ): Promise<void> {
   const serial = Buffer.from(certificate.serial).toString('hex');
   if (certificate.status === 'reserved') {

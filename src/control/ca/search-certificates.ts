@@ -44,26 +44,27 @@ export type CertificateFilter = CertificateSelection & {
 /** Certificates newest first. `issued` leaves out what was revoked. @throws input-invalid if the prefix of the serial is too short */
 export async function listCertificates(queries: Queries, filter: CertificateFilter): Promise<CertificateRecord[]> {
   if (filter.environments !== '*' && filter.environments.length === 0) return [];
+  const rows = await certificateQuery(queries, filter).execute();
+  return rows.map(toCertificate);
+}
+
+/** The query of a page; its plan is examined. */
+export function certificateQuery(queries: Queries, filter: CertificateFilter) {
   const { before, limit } = filter;
   let query = select(queries, filter).selectAll('certificates');
+  // Of the few that a serial or a key finds, none is to be looked for in the order of time.
+  const isFew = filter.serialPrefix !== undefined || filter.spkiSha256 !== undefined;
+  const time = isFew ? sql<number>`certificates.reserved_at + 0` : sql<number>`certificates.reserved_at`;
   if (before !== undefined) {
     // The first condition is the index's, the second only breaks ties.
     query = query
-      .where('certificates.reserved_at', '<=', before.reservedAt)
+      .where(filter.name === undefined ? time : sql<number>`certificate_names.reserved_at`, '<=', before.reservedAt)
       .where((where) =>
         where.or([where('certificates.reserved_at', '<', before.reservedAt), where('certificates.serial', '<', before.serial)]),
       );
   }
-  // Of the few that a serial or a key finds, none is to be looked for in the order of time.
-  const isFew = filter.serialPrefix !== undefined || filter.spkiSha256 !== undefined;
-  const ordered = isFew
-    ? query.orderBy(sql`certificates.reserved_at + 0`, 'desc')
-    : query.orderBy(filter.name === undefined ? 'certificates.reserved_at' : sql`certificate_names.reserved_at`, 'desc');
-  const rows = await ordered
-    .orderBy(filter.name === undefined ? 'certificates.serial' : sql`certificate_names.serial`, 'desc')
-    .limit(limit)
-    .execute();
-  return rows.map(toCertificate);
+  const ordered = query.orderBy(isFew || filter.name === undefined ? time : sql`certificate_names.reserved_at`, 'desc');
+  return ordered.orderBy(filter.name === undefined ? 'certificates.serial' : sql`certificate_names.serial`, 'desc').limit(limit);
 }
 
 /** How many certificates a selection has, counted up to `limit`. */

@@ -6,25 +6,40 @@ import type { Node, ViolationReason } from './peer.ts';
 export type RevokedIndex = {
   /** `revoked` or `suspended`, or null. */
   judge(certificate: Pick<Node, 'issuerKeySha256' | 'serialHex' | 'spiffeId'>): ViolationReason | null;
-  /** Reads it again. Of concurrent calls the last read wins. */
+  /** Reads it again, after the readings under way. */
   refresh(): Promise<void>;
 };
 
-/** Opens the index with what is committed now; `read` is `readRevokedSet` of control/ca. */
-export async function openRevokedIndex(read: () => Promise<RevokedSet>): Promise<RevokedIndex> {
-  let certificates: ReadonlySet<string> = new Set();
+/**
+ * Opens the index with what is committed now; `read` is `readRevokedSet` of control/ca, `readSince` its `readRevokedSince`. A set of a hundred thousand
+ * is read whole once, and again when enough time has passed for much of it to have expired; in between only what came is added.
+ */
+export async function openRevokedIndex(
+  read: () => Promise<RevokedSet>,
+  readSince: (sequence: number) => Promise<RevokedSet | null> = read,
+): Promise<RevokedIndex> {
+  let certificates = new Set<string>();
   let suspended: ReadonlySet<string> = new Set();
-  let started = 0;
-  let finished = 0;
-  const refresh = async (): Promise<void> => {
-    const turn = ++started;
-    const set = await read();
-    if (turn < finished) return;
-    finished = turn;
-    certificates = new Set(
-      set.certificates.map(({ issuerKeySha256, serial }) => `${issuerKeySha256} ${Buffer.from(serial).toString('hex')}`),
-    );
+  let sequence = -1;
+  let readWholeAt = Number.NEGATIVE_INFINITY;
+  let turns: Promise<void> = Promise.resolve();
+  const readAgain = async (): Promise<void> => {
+    const isWhole = performance.now() - readWholeAt >= WHOLE_INTERVAL_MS;
+    const set = isWhole ? await read() : await readSince(sequence);
+    if (set === null) return;
+    if (isWhole || readSince === read) certificates = new Set();
+    if (isWhole) readWholeAt = performance.now();
+    for (const { issuerKeySha256, serial } of set.certificates) {
+      certificates.add(`${issuerKeySha256} ${Buffer.from(serial).toString('hex')}`);
+    }
     suspended = new Set(set.suspended);
+    sequence = set.sequence;
+  };
+  // One after another, so that an older reading never takes the place of a newer one.
+  const refresh = (): Promise<void> => {
+    const turn = turns.then(readAgain);
+    turns = turn.catch(() => undefined);
+    return turn;
   };
   await refresh();
   return {
@@ -58,3 +73,4 @@ export function followRevocations(deps: {
 }
 
 const POLL_INTERVAL_MS = 5_000;
+const WHOLE_INTERVAL_MS = 3_600_000;

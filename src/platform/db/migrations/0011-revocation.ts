@@ -22,6 +22,12 @@ async function addDeltas(db: Kysely<unknown>): Promise<void> {
   await sql`update certificates set crl_revision = (
     select revision from crls where crls.authority_id = certificates.issuer_id and crls.shard = certificates.crl_shard
   ) where on_crl = 1`.execute(db);
+  // The number of the revoked set at which a certificate came into it: what a reader that has an older number lacks.
+  await db.schema.alterTable('certificates').addColumn('revoked_sequence', 'bigint').execute();
+  await sql`update certificates set revoked_sequence = (select value from ca_sequences where name = 'revoked-set') where in_revoked_set = 1`.execute(
+    db,
+  );
+  await sql`create index certificates_revoked_since on certificates (revoked_sequence) where in_revoked_set = 1`.execute(db);
   await db.schema.dropIndex('certificates_on_crl').execute();
   await sql`create index certificates_on_crl on certificates (issuer_id, crl_shard, crl_revision) where on_crl = 1`.execute(db);
   await sql`create index certificates_leaving_crl on certificates (issuer_id, crl_shard, not_after) where on_crl = 1`.execute(db);
