@@ -28,7 +28,10 @@ export const problems = {
     meaning: 'The key file or passphrase that protects the private keys is missing, too weak, readable by others or lies beside the data.',
   },
   'key-locked': { status: 500, meaning: 'A stored private key does not open with the key file or passphrase given, or was altered.' },
-  'log-invalid': { status: 400, meaning: 'A checkpoint, tile or entry of the audit log is cut, changed or not signed by the expected key.' },
+  'log-invalid': {
+    status: 400,
+    meaning: 'A checkpoint, tile or entry of the audit log is cut, changed or not signed by the expected key.',
+  },
   'media-type-unsupported': { status: 415, meaning: 'The body is not of the media type that the route takes.' },
   'not-found': { status: 404, meaning: 'There is no such thing, or the caller may not see it.' },
   'rate-limited': { status: 429, meaning: 'Too many attempts in a short time; try again later.' },
