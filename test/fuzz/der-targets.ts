@@ -1,0 +1,27 @@
+import { Problem } from '../../src/core/problems/problem.ts';
+import { parseCertificateRequest } from '../../src/core/x509/certificate-request.ts';
+import { parseOcspRequest } from '../../src/core/x509/ocsp-request.ts';
+import { type FuzzTarget, judged } from './fuzz-target.ts';
+import { mutateDer } from './mutate-der.ts';
+import { readCorpus } from './read-corpus.ts';
+
+const refusedAs =
+  (...codes: readonly string[]) =>
+  (error: unknown): boolean =>
+    error instanceof Problem && codes.includes(error.code);
+
+/** What strangers send as DER. Whatever is not read is refused by a code that its protocol knows an answer to. */
+export const derTargets: readonly FuzzTarget[] = [
+  {
+    name: 'certificate-request',
+    corpus: readCorpus('certificate-request'),
+    mutate: mutateDer,
+    examine: (input) => judged(() => parseCertificateRequest(input), refusedAs('csr-malformed', 'identity-malformed')),
+  },
+  {
+    name: 'ocsp-request',
+    corpus: readCorpus('ocsp-request'),
+    mutate: mutateDer,
+    examine: (input) => judged(() => parseOcspRequest(input), refusedAs('der-malformed')),
+  },
+];

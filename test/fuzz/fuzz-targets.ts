@@ -1,0 +1,5 @@
+import { derTargets } from './der-targets.ts';
+import type { FuzzTarget } from './fuzz-target.ts';
+
+/** Every reader of what strangers send that is examined by mutation. */
+export const fuzzTargets: readonly FuzzTarget[] = [...derTargets];
