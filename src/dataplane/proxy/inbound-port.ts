@@ -159,8 +159,7 @@ export class InboundPort implements ListeningPort {
     const { live, clock, table, counters } = this.#deps;
     const settings = this.#settings;
     const { socket, remote } = newcomer;
-    const now = clock.now();
-    const verdict = judgeConnection(now, peer, settings, live.revoked);
+    const verdict = judgeConnection(clock.now(), peer, settings, live.revoked);
     if (verdict.kind === 'refuse') {
       this.#refuse(newcomer, peer, verdict.reason, first);
       return;
@@ -179,8 +178,9 @@ export class InboundPort implements ListeningPort {
         receiver: live.spiffeId,
         remote,
         onRejudge: (open, cause) => this.#rejudge(open, cause),
+        onEnding: (open, leftMs) => this.#end(open, leftMs),
       },
-      now,
+      clock,
     );
     counters.count({
       side: 'receiver',
@@ -224,6 +224,11 @@ export class InboundPort implements ListeningPort {
       return;
     }
     connection.drain(settings.drainMs);
+  }
+
+  /** No connection outlives the certificate that it showed, streams included; only enforcement cuts one for that. */
+  #end(connection: ReceiverConnection, leftMs: number): void {
+    if (modeFor(connection.peer, this.#settings) === 'enforce') connection.retire(leftMs * (0.5 + Math.random() / 2));
   }
 
   /** Under the trust bundle of now; judged once for all connections of one certificate. */

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import { callAtRetirement, retirementOf } from './certificate-end.ts';
 import type { OpenConnection } from './connection-table.ts';
 import type { Outcome, Unit } from './counters.ts';
 import { forwardHttp, type HttpHop } from './http-forward.ts';
@@ -135,6 +136,10 @@ export function makeWay(deps: PortDeps, settings: OutboundSettings, serverTrust:
       };
       table.add(open);
       socket.once('close', () => table.remove(open));
+    },
+    onEnding(socket, onEnding) {
+      const validUntil = serverIdentityOf(socket)?.validUntil ?? Number.POSITIVE_INFINITY;
+      return callAtRetirement(clock, retirementOf(clock.now(), validUntil), validUntil, onEnding);
     },
     onFailure(error) {
       const reason = error instanceof UpstreamFailure ? error.reason : 'upstream-broken';

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
+import type { Clock } from '../../platform/clock/clock.ts';
+import { callAtRetirement, retirementOf } from './certificate-end.ts';
 import type { Cause, OpenConnection } from './connection-table.ts';
 import { identityHeadersOf } from './identity-headers.ts';
 import { callerOf, type Channel, type Peer, type ProvedIdentity } from './peer.ts';
@@ -14,6 +16,8 @@ export type ReceiverConnectionOptions = {
   readonly remote: string;
   /** Decides anew; called when what is in force has changed. */
   readonly onRejudge: (connection: ReceiverConnection, cause: Cause) => void;
+  /** The certificate ends soon. */
+  readonly onEnding: (connection: ReceiverConnection, leftMs: number) => void;
 };
 
 /** An accepted connection of a caller, from its verdict to its close. */
@@ -38,7 +42,7 @@ export class ReceiverConnection implements OpenConnection {
   /** Octets of calls handed on so far. */
   octetsForwarded = 0;
 
-  constructor(options: ReceiverConnectionOptions, now: Instant) {
+  constructor(options: ReceiverConnectionOptions, clock: Clock) {
     const { socket, peer } = options;
     this.#options = options;
     this.socket = socket;
@@ -48,8 +52,11 @@ export class ReceiverConnection implements OpenConnection {
     this.identity = peer.identity;
     this.firstOctetsSha256 = options.firstOctetsSha256;
     this.remote = options.remote;
-    this.retireAt = peer.identity === null ? Number.POSITIVE_INFINITY : retirementOf(now, peer.identity.validUntil);
+    const validUntil = peer.identity?.validUntil ?? Number.POSITIVE_INFINITY;
+    this.retireAt = peer.identity === null ? validUntil : retirementOf(clock.now(), validUntil);
+    const cancel = callAtRetirement(clock, this.retireAt, validUntil, (leftMs) => options.onEnding(this, leftMs));
     socket.once('close', () => {
+      cancel();
       if (this.#timer !== null) clearTimeout(this.#timer);
     });
   }
@@ -131,12 +138,3 @@ export class ReceiverConnection implements OpenConnection {
     this.#timer = setTimeout(() => this.socket.destroy(), withinMs).unref();
   }
 }
-
-/** A part of what is left before the end of the certificate, drawn at random so that a fleet's connections do not all end together. */
-function retirementOf(now: Instant, validUntil: Instant): Instant {
-  const left = validUntil - now;
-  return validUntil - Math.min(MAXIMUM_LEAD_MS, left * LEAD_PART * (0.5 + Math.random() / 2));
-}
-
-const LEAD_PART = 0.1;
-const MAXIMUM_LEAD_MS = 60_000;

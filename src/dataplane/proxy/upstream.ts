@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
-import { type Dispatcher, Pool } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Address } from './address.ts';
 import { type Dialer, dialWithFailover } from './dial.ts';
+import { GatedPool } from './gated-pool.ts';
 
 export type UpstreamOptions = {
   readonly addresses: readonly Address[];
@@ -11,6 +12,8 @@ export type UpstreamOptions = {
   /** Told of each new connection, of each that could not be made, and why. */
   readonly onConnection?: (socket: Socket) => void;
   readonly onFailure?: (error: Error) => void;
+  /** Calls back before a new connection has to end, with how long it may last still; returns what takes that back. */
+  readonly onEnding?: (socket: Socket, onEnding: (leftMs: number) => void) => () => void;
 };
 
 /**
@@ -19,7 +22,7 @@ export type UpstreamOptions = {
  */
 export class Upstream {
   readonly #options: UpstreamOptions;
-  readonly #pools: (Pool | null)[];
+  readonly #pools: (GatedPool | null)[];
   readonly #stopped = new AbortController();
   readonly #timers = new Set<NodeJS.Timeout>();
   #next = 0;
@@ -38,7 +41,9 @@ export class Upstream {
 
   /** A connection of its own, for streams that are no calls. @throws UpstreamFailure */
   async connect(): Promise<Socket> {
-    return (await this.#dial(this.#turn())).socket;
+    const { socket } = await this.#dial(this.#turn());
+    this.#watchEnd(socket, (leftMs) => setTimeout(() => socket.destroy(), leftMs * (0.5 + Math.random() / 2)).unref());
+    return socket;
   }
 
   /** Finishes the calls under way, takes no new ones, and cuts what is left after this time. */
@@ -46,7 +51,7 @@ export class Upstream {
     this.#stopped.abort();
     for (const timer of this.#timers) clearTimeout(timer);
     const pools = this.#pools.filter((pool) => pool !== null);
-    await Promise.all(pools.map((pool) => retirePool(pool, withinMs)));
+    await Promise.all(pools.map((pool) => pool.retire(withinMs)));
   }
 
   #turn(): number {
@@ -68,18 +73,12 @@ export class Upstream {
     }
   }
 
-  #makePool(index: number): Pool {
-    // The URL only names the pool: the connector below decides where connections go.
-    return new Pool(`http://upstream-${index}.invalid`, {
-      ...POOL,
-      connect: (_options, callback) => {
-        this.#dial(index).then(
-          (dialed) => {
-            if (dialed.index !== index) this.#replaceLater(index);
-            callback(null, dialed.socket);
-          },
-          (error: Error) => callback(error, null),
-        );
+  #makePool(index: number): GatedPool {
+    return new GatedPool(`upstream-${index}`, {
+      dial: async () => {
+        const dialed = await this.#dial(index);
+        if (dialed.index !== index) this.#replaceLater(index);
+        return dialed.socket;
       },
     });
   }
@@ -92,41 +91,14 @@ export class Upstream {
       this.#timers.delete(timer);
       if (this.#pools[index] !== pool) return;
       this.#pools[index] = null;
-      void retirePool(pool, LONGEST_CALL_MS);
+      void pool.retire(LONGEST_CALL_MS);
     }, DETOUR_MS).unref();
     this.#timers.add(timer);
   }
 }
-
-/** Idle connections are closed by this side, so a call cannot meet a close; busy ones finish first. */
-async function retirePool(pool: Pool, withinMs: number): Promise<void> {
-  const timer = setTimeout(() => void pool.destroy().catch(ignore), withinMs).unref();
-  await pool.close().catch(ignore);
-  clearTimeout(timer);
-}
-
-function ignore(): void {}
 
 /** What is under way on a pool that is replaced without need may take its time. */
 export const LONGEST_CALL_MS = 600_000;
 /** How long calls stay with another address once they went there. */
 const DETOUR_MS = 3_000;
 const NEVER = new AbortController().signal;
-
-/**
- * An idle connection is closed by this side well before the other side would: after four seconds, or one second before the end
- * that the other side announced (RFC 9112 section 9.3.1 gives no other remedy for a call that meets a close).
- */
-const POOL = {
-  connections: 512,
-  pipelining: 1,
-  keepAliveTimeout: 4_000,
-  keepAliveMaxTimeout: 4_000,
-  keepAliveTimeoutThreshold: 1_000,
-  maxHeaderSize: 65_536,
-  /** A service may take long to think; the caller's own patience ends it before. */
-  headersTimeout: 300_000,
-  /** Streams may be silent for as long as both ends like. */
-  bodyTimeout: 0,
-  allowH2: false,
-} as const;
