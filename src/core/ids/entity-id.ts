@@ -13,6 +13,7 @@ export type EntityKind =
   | 'order'
   | 'path'
   | 'policy'
+  | 'provider'
   | 'proxy'
   | 'rollout'
   | 'service'

@@ -20,7 +20,9 @@ export function chooseValidity(
     return refusal('issuer', 'the issuing authority is not valid now');
   }
   const { min, usual, max } = profile.lifetimeMs;
-  const lifetime = order.lifetimeMs ?? usual;
+  const granted = order.asker.grant?.maxLifetimeMs ?? Number.POSITIVE_INFINITY;
+  const lifetime = order.lifetimeMs ?? Math.min(usual, granted);
+  if (lifetime > granted) return refusal('grant', `the credential is for ${granted} ms at most`);
   // Not a number falls through every comparison, so the range is asked for, not its outside.
   if (!(lifetime >= min && lifetime <= max)) return refusal('lifetime', `${lifetime} ms, expected ${min} to ${max}`);
   const plain = plainValidity(start, profile, lifetime);

@@ -5,8 +5,10 @@ import { oids } from '../x509/oid.ts';
 import { keyIdentifierOf, parseSubjectPublicKey } from '../x509/public-key.ts';
 import type { SubjectAltNames } from '../x509/general-name.ts';
 import { chooseValidity } from './choose-validity.ts';
+import { judgeGrant } from './judge-grant.ts';
 import type { CertificateTemplate, IssuanceFacts, IssuanceOrder, IssuanceReason, RequestedKey } from './issuance-order.ts';
 import { judgeNames } from './judge-names.ts';
+import { namesOutside } from './permitted-names.ts';
 import type { KeyRule, Profile } from './profile.ts';
 
 /** `template` has all but serial and signature algorithm. `reasons` are all that stand against it, not the first. */
@@ -21,11 +23,14 @@ export function decideIssuance(now: Instant, profile: Profile, order: IssuanceOr
   const validity = chooseValidity(now, profile, order, facts);
   const reasons = [
     ...judgeAsker(profile, order, facts),
+    ...(order.asker.grant === undefined ? [] : judgeGrant(order.asker.grant, profile.name, order)),
     ...againstNames,
+    ...judgePermitted(profile, names),
     ...judgeKey(profile.keys, order.key, facts),
     ...judgeIssuer(profile, facts, { subject, names }),
     ...('reasons' in validity ? validity.reasons : []),
     ...judgeFlaw(profile, order),
+    ...judgeApprovals(profile, facts),
     ...(facts.identitySuspended ? [{ rule: 'suspended', message: 'the identity is suspended' } as const] : []),
   ];
   if (reasons.length > 0 || 'reasons' in validity) return { kind: 'refuse', reasons };
@@ -38,6 +43,7 @@ function judgeAsker(profile: Profile, { door, asker, environment }: IssuanceOrde
   const allowed = profile.askers[door];
   if (!allowed) reasons.push({ rule: 'asker', message: `profile ${profile.name} is not issued by the door ${door}` });
   else if (!allowed.includes(asker.role)) reasons.push({ rule: 'asker', message: `${asker.role} may not ask for profile ${profile.name}` });
+  else if (!isNamed(profile, door, asker)) reasons.push({ rule: 'asker', message: `profile ${profile.name} does not name who asks` });
   if (asker.scope !== '*' && !asker.scope.includes(environment)) {
     reasons.push({ rule: 'environment', message: `the asker's credential does not cover ${environment}` });
   }
@@ -67,6 +73,7 @@ function keyFault(rule: KeyRule, { publicKeyKind: key }: RequestedKey): string |
     case 'rsa':
       return rsaFault(rule, key);
     case 'ed448':
+    case 'ml-dsa':
     case 'unknown':
       return 'public key is of a kind that no profile allows';
     default:
@@ -99,6 +106,21 @@ function judgeIssuer(profile: Profile, { issuer }: IssuanceFacts, names: { subje
   const broken = nameConstraints && breaksNameConstraints(presented, nameConstraints, { left: MAX_COMPARISONS });
   if (broken !== null) reasons.push({ rule: 'constraints', message: `the issuer's name constraints refuse ${broken}` });
   return reasons;
+}
+
+function isNamed({ identities }: Profile, door: IssuanceOrder['door'], { name, spiffeId }: IssuanceOrder['asker']): boolean {
+  const named = identities?.[door];
+  return named === undefined || named.has(spiffeId ?? name ?? '');
+}
+
+function judgePermitted({ permits }: Profile, names: SubjectAltNames): IssuanceReason[] {
+  return permits === undefined ? [] : namesOutside(permits, names).map((message) => ({ rule: 'permitted', message }));
+}
+
+function judgeApprovals({ approvals }: Profile, facts: IssuanceFacts): IssuanceReason[] {
+  const given = facts.approvals ?? 0;
+  if (approvals === undefined || given >= approvals.count) return [];
+  return [{ rule: 'approval', message: `${given} of ${approvals.count} approvals by the role ${approvals.role}` }];
 }
 
 function judgeFlaw(profile: Profile, { flaw }: IssuanceOrder): IssuanceReason[] {

@@ -5,6 +5,7 @@ import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateRequest } from '../x509/certificate-request.ts';
 import type { LintException } from '../x509/lint-rule.ts';
 import type { Name } from '../x509/name.ts';
+import type { Grant } from './grant.ts';
 import type { AskerRole, Door, DrillFlaw, ProfileName } from './profile.ts';
 
 /** Who asks, as the door proved it. */
@@ -16,6 +17,10 @@ export type Asker = {
   readonly spiffeId: SpiffeId | null;
   /** The DNS names and addresses that it proved control of: all that the door `acme` certifies. Absent: none. */
   readonly provenNames?: readonly string[];
+  /** What it is called, as profiles that name their askers know it. Absent: its SPIFFE ID. */
+  readonly name?: string;
+  /** What the one credential is for, if it is not for all that the role may have. */
+  readonly grant?: Grant;
 };
 
 /** The key to certify, and what its CSR asks for besides; of a CSR whose self-signature was verified. */
@@ -52,6 +57,8 @@ export type IssuanceFacts = {
   readonly identitySuspended: boolean;
   /** The key was reported compromised, or is otherwise barred. */
   readonly keyBlocked: boolean;
+  /** Persons who approved of this very order; absent: none. */
+  readonly approvals?: number;
 };
 
 /** All of the certificate but serial number and signature algorithm, and which lint rules it may break. */
@@ -67,17 +74,20 @@ export type IssuanceReason = { readonly rule: IssuanceRule; readonly message: st
 /** The rules of the evaluator, each with what it demands. */
 export const issuanceRules = {
   asker: 'The profile names who may ask, by which door.',
+  grant: 'A credential that is for some names, profiles and doors buys nothing else.',
   environment: 'The asker, the authority and the name belong to the environment of the order.',
   identity: 'The SPIFFE ID is one that the profile and the asker may have.',
   'reserved-name': 'Names under /countersign/ belong to the control plane, the probe and its drills.',
   names: 'DNS names and addresses are well formed and such as the profile allows.',
   'csr-names': 'The CSR asks for no name that the order does not have.',
   'proven-names': 'By ACME a name is certified for whoever proved control of it.',
+  permitted: 'The profile permits every name.',
   constraints: 'The name constraints of the issuing authority permit every name.',
   key: "The key is of a kind and size that the profile allows, not blocked, and not the authority's own.",
   lifetime: 'The lifetime lies within the bounds of the profile and of the issuing authority.',
   issuer: 'The issuing authority can sign this kind of certificate now.',
   suspended: 'A suspended identity gets no certificate.',
+  approval: 'As many persons approved as the profile demands.',
   flaw: 'Only the drill profile issues flawed credentials, of the kinds that it names.',
 } as const;
 export type IssuanceRule = keyof typeof issuanceRules;
