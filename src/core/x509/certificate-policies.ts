@@ -25,10 +25,10 @@ export function readCertificatePolicies(certificate: TbsCertificate): Certificat
     inhibitMapping: null,
     inhibitAny: null,
   };
-  for (const { oid, value } of certificate.extensions) {
+  for (const { oid, critical, value } of certificate.extensions) {
     if (!policyExtensions.has(oid)) continue;
     const reader = DerReader.over(value);
-    if (oid === oids.certificatePolicies) found.policies = readPolicies(reader.enter(tags.sequence));
+    if (oid === oids.certificatePolicies) found.policies = readPolicies(reader.enter(tags.sequence), critical);
     else if (oid === oids.policyMappings) found.mappings = readMappings(reader.enter(tags.sequence));
     else if (oid === oids.inhibitAnyPolicy) found.inhibitAny = readSmallInteger(reader);
     else Object.assign(found, readConstraints(reader.enter(tags.sequence)));
@@ -38,7 +38,7 @@ export function readCertificatePolicies(certificate: TbsCertificate): Certificat
   return found;
 }
 
-function readPolicies(list: DerReader): ReadonlySet<string> {
+function readPolicies(list: DerReader, critical: boolean): ReadonlySet<string> {
   const policies = new Set<string>();
   if (list.done) throw malformed('certificate policies without a policy');
   while (!list.done) {
@@ -47,18 +47,19 @@ function readPolicies(list: DerReader): ReadonlySet<string> {
     // RFC 5280 section 4.2.1.4: not more than once.
     if (policies.has(policy)) throw malformed(`policy ${policy} twice`);
     policies.add(policy);
-    if (!information.done) readQualifiers(information.enter(tags.sequence));
+    if (!information.done) readQualifiers(information.enter(tags.sequence), critical);
     information.finish();
   }
   return policies;
 }
 
-/** Qualifiers are for people; only their form is looked at. */
-function readQualifiers(list: DerReader): void {
+/** Qualifiers are for people; only their form is looked at, and in a critical extension their kind (RFC 5280 section 4.2.1.4). */
+function readQualifiers(list: DerReader, critical: boolean): void {
   if (list.done) throw malformed('policy qualifiers without a qualifier');
   while (!list.done) {
     const qualifier = list.enter(tags.sequence);
-    readOid(qualifier);
+    const kind = readOid(qualifier);
+    if (critical && !knownQualifiers.has(kind)) throw malformed(`critical certificate policies with a qualifier ${kind}`);
     qualifier.element();
     qualifier.finish();
   }
@@ -87,6 +88,8 @@ function readConstraints(body: DerReader): Pick<CertificatePolicies, 'requireExp
   return constraints;
 }
 
+/** id-qt-cps and id-qt-unotice. */
+const knownQualifiers: ReadonlySet<string> = new Set(['1.3.6.1.5.5.7.2.1', '1.3.6.1.5.5.7.2.2']);
 const known = new WeakMap<TbsCertificate, CertificatePolicies>();
 const policyExtensions: ReadonlySet<string> = new Set([
   oids.certificatePolicies,

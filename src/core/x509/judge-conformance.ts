@@ -10,15 +10,18 @@ import type { PathFault } from './path-fault.ts';
  * section 6 has valid (other forms of time, negative serial numbers, basic constraints of an issued authority that are not critical)
  * stays valid; an anchor, which section 6 does not validate at all, is held to section 4 alone. Null: no fault.
  */
-export function judgeConformance(
-  certificate: Certificate,
-  { leaf, anchor }: { readonly leaf: boolean; readonly anchor: boolean },
-): PathFault | null {
-  const broken = conformanceRules.find(({ breaks }) => breaks({ certificate, leaf, anchor }));
+export function judgeConformance(certificate: Certificate, standing: Omit<Standing, 'certificate'>): PathFault | null {
+  const broken = conformanceRules.find(({ breaks }) => breaks({ certificate, ...standing }));
   return broken ? { reason: 'chain-invalid', detail: `${broken.says} (${broken.clause})` } : null;
 }
 
-type Standing = { readonly certificate: Certificate; readonly leaf: boolean; readonly anchor: boolean };
+/** `statusOrPolicy`: lists are given, or something is demanded of policies. */
+type Standing = {
+  readonly certificate: Certificate;
+  readonly leaf: boolean;
+  readonly anchor: boolean;
+  readonly statusOrPolicy: boolean;
+};
 type ConformanceRule = { readonly clause: string; readonly says: string; readonly breaks: (standing: Standing) => boolean };
 
 /** Every rule, for documents. */
@@ -37,10 +40,10 @@ export const conformanceRules: readonly ConformanceRule[] = [
   {
     clause: 'RFC 5280 section 4.2.1.1',
     says: 'no key identifier of the authority',
-    breaks: ({ certificate }) =>
+    breaks: ({ certificate, anchor }) =>
       certificate.version === 3 &&
       certificate.authorityKeyId === null &&
-      (findExtension(certificate, oids.authorityKeyIdentifier) !== null || !sameName(certificate.issuer, certificate.subject)),
+      (findExtension(certificate, oids.authorityKeyIdentifier) !== null || (!anchor && !sameName(certificate.issuer, certificate.subject))),
   },
   {
     clause: 'RFC 5280 section 4.2.1.1',
@@ -72,7 +75,8 @@ export const conformanceRules: readonly ConformanceRule[] = [
   {
     clause: 'RFC 5280 section 4.2.1.11',
     says: 'policy constraints are not critical',
-    breaks: ({ certificate }) => isUncritical(certificate, oids.policyConstraints),
+    // RFC 3280 allowed it, and the NIST suite relies on it: who asks about policies or lists gets them processed, critical or not.
+    breaks: ({ certificate, statusOrPolicy }) => !statusOrPolicy && isUncritical(certificate, oids.policyConstraints),
   },
   {
     clause: 'RFC 5280 section 4.2.1.14',

@@ -59,8 +59,12 @@ export function judgeCertificate(now: Instant, certificate: Certificate, demands
     judgeForm(certificate, demands, place) ??
     (place.leaf ? judgeLeaf(certificate, demands, place) : judgeAuthority(certificate, place)) ??
     judgeValidity(now, certificate) ??
-    (demands.conformance === 'profile' ? judgeConformance(certificate, place) : null)
+    (demands.conformance === 'profile' ? judgeConformance(certificate, { ...place, statusOrPolicy: asksStatusOrPolicy(demands) }) : null)
   );
+}
+
+function asksStatusOrPolicy({ revocation, policies: { initial, explicit, inhibitMapping, inhibitAny } }: PathDemands): boolean {
+  return revocation || initial !== 'any' || explicit || inhibitMapping || inhibitAny;
 }
 
 function judgeForm(certificate: Certificate, { revocation }: PathDemands, { anchor }: Place): PathFault | null {

@@ -1,5 +1,6 @@
 import { HOUR_MS } from '../time/instant.ts';
 import { equalOctets, tags } from './der.ts';
+import type { PublicKeyKind } from './public-key.ts';
 import type { LintRule, LintSubject } from './lint-rule.ts';
 import { isEmptyName } from './name.ts';
 import type { SignatureAlgorithm } from './signature-algorithm.ts';
@@ -84,7 +85,7 @@ export const certificateRules: readonly LintRule[] = [
     id: 'key-strength',
     clause: 'RFC 5480 section 2.1.1, CA/B BR 6.1.5 and 6.1.6',
     find: ({ tbs: { publicKey: key } }) => {
-      if (key.kind === 'unknown' || key.kind === 'ed448') return 'public key is of a kind that is not issued';
+      if (key.kind === 'unknown' || key.kind === 'ed448' || key.kind === 'ml-dsa') return 'public key is of a kind that is not issued';
       if (key.kind !== 'rsa') return null;
       if (key.bits < 2048 || key.bits % 8 !== 0) return `RSA modulus of ${key.bits} bits, expected at least 2048 in whole octets`;
       return unless(key.exponent % 2 === 1 && key.exponent > 65_536, 'RSA exponent is even or below 65537');
@@ -104,6 +105,9 @@ const keyOf: { readonly [A in SignatureAlgorithm]: string } = {
   'ecdsa-sha512': 'P-521',
   ed25519: 'ed25519',
   ed448: 'ed448',
+  'ml-dsa-44': 'ML-DSA-44',
+  'ml-dsa-65': 'ML-DSA-65',
+  'ml-dsa-87': 'ML-DSA-87',
   'rsa-pkcs1-sha256': 'rsa',
   'rsa-pkcs1-sha384': 'rsa',
   'rsa-pkcs1-sha512': 'rsa',
@@ -115,8 +119,13 @@ const keyOf: { readonly [A in SignatureAlgorithm]: string } = {
 function judgeAlgorithm({ tbs, issuer }: LintSubject): string | null {
   if (tbs.signatureAlgorithm === null) return 'signature algorithm is not one of ours, or its parameters are not as they must be';
   const { publicKey } = issuer ?? tbs;
-  const kind = publicKey.kind === 'ec' ? publicKey.curve : publicKey.kind;
+  const kind = kindName(publicKey);
   return unless(keyOf[tbs.signatureAlgorithm] === kind, `${tbs.signatureAlgorithm} does not belong to an issuer key of kind ${kind}`);
+}
+
+function kindName(key: PublicKeyKind): string {
+  if (key.kind === 'ml-dsa') return `ML-DSA-${key.parameterSet}`;
+  return key.kind === 'ec' ? key.curve : key.kind;
 }
 
 /** Null if the rule holds, else what breaks it. */

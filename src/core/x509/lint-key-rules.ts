@@ -1,4 +1,5 @@
 import type { TbsCertificate } from './certificate.ts';
+import type { KeyUsageBit } from './extensions.ts';
 import { unless } from './lint-certificate-rules.ts';
 import type { LintRule } from './lint-rule.ts';
 import { findRsaWeakness, type RsaWeakness } from './weak-rsa-key.ts';
@@ -21,6 +22,15 @@ export const keyRules: readonly LintRule[] = [
     find: ({ tbs }) => unless(weaknessOf(tbs) !== 'close-primes', "the primes are found by a hundred rounds of Fermat's method"),
   },
   {
+    id: 'key-usage-ml-dsa',
+    clause: 'RFC 9881 section 5',
+    find: ({ tbs: { publicKey, keyUsage } }) => {
+      if (publicKey.kind !== 'ml-dsa' || keyUsage === null) return null;
+      if (!signing.some((bit) => keyUsage.has(bit))) return 'an ML-DSA key that signs nothing';
+      return unless(!enciphering.some((bit) => keyUsage.has(bit)), 'an ML-DSA key neither enciphers nor agrees');
+    },
+  },
+  {
     id: 'key-blocked',
     clause: 'CA/B BR 6.1.1.3 (3), 4.9.1.1',
     find: ({ tbs, blockedKeys }) => unless(blockedKeys?.has(tbs.spkiSha256) !== true, 'the key is blocked: it is known to others'),
@@ -38,6 +48,8 @@ function weaknessOf({ publicKey, keyOctets, spkiSha256 }: TbsCertificate): RsaWe
   return weakness;
 }
 
+const signing: readonly KeyUsageBit[] = ['digitalSignature', 'nonRepudiation', 'keyCertSign', 'cRLSign'];
+const enciphering: readonly KeyUsageBit[] = ['keyEncipherment', 'dataEncipherment', 'keyAgreement', 'encipherOnly', 'decipherOnly'];
 const known = new Map<string, RsaWeakness | null>();
 const MAX_KEPT = 1_024;
 /** Beyond this the key is refused for its size, and the search would cost too much. */

@@ -8,6 +8,8 @@ export type PublicKeyKind =
   | { readonly kind: 'ec'; readonly curve: 'P-256' | 'P-384' | 'P-521' }
   | { readonly kind: 'ed25519' }
   | { readonly kind: 'ed448' }
+  /** FIPS 204, by its parameter set. */
+  | { readonly kind: 'ml-dsa'; readonly parameterSet: 44 | 65 | 87 }
   | { readonly kind: 'rsa'; readonly bits: number; readonly exponent: number; readonly pss: boolean }
   | { readonly kind: 'unknown'; readonly algorithm: string };
 
@@ -18,7 +20,7 @@ export type SubjectPublicKey = {
   readonly keyOctets: Uint8Array;
 };
 
-/** Reads a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7, 5480, 8410). @throws der-malformed */
+/** Reads a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7, 5480, 8410, 9881). @throws der-malformed */
 export function readSubjectPublicKey(reader: DerReader): SubjectPublicKey {
   const start = reader.rest();
   const body = reader.enter(tags.sequence);
@@ -52,6 +54,13 @@ function kindOf(id: string, parameters: Uint8Array, keyOctets: Uint8Array): Publ
       return parameters.length === 0 && keyOctets.length === 32 ? { kind: 'ed25519' } : unknown;
     case oids.ed448:
       return parameters.length === 0 && keyOctets.length === 57 ? { kind: 'ed448' } : unknown;
+    case oids.mlDsa44:
+    case oids.mlDsa65:
+    case oids.mlDsa87: {
+      const [parameterSet, length] =
+        id === oids.mlDsa44 ? ([44, 1_312] as const) : id === oids.mlDsa65 ? ([65, 1_952] as const) : ([87, 2_592] as const);
+      return parameters.length === 0 && keyOctets.length === length ? { kind: 'ml-dsa', parameterSet } : unknown;
+    }
     case oids.rsaEncryption:
       return parameters.length === 2 && parameters[0] === tags.null ? rsaKind(keyOctets, false) : unknown;
     case oids.rsaPss:

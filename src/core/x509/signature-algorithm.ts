@@ -10,6 +10,9 @@ export const signatureAlgorithms = [
   'ecdsa-sha512',
   'ed25519',
   'ed448',
+  'ml-dsa-44',
+  'ml-dsa-65',
+  'ml-dsa-87',
   'rsa-pkcs1-sha256',
   'rsa-pkcs1-sha384',
   'rsa-pkcs1-sha512',
@@ -21,7 +24,7 @@ export type SignatureAlgorithm = (typeof signatureAlgorithms)[number];
 
 /** How node:crypto signs or verifies with an algorithm; spread into the key argument. */
 export type SignatureParameters = {
-  /** Null for EdDSA, which hashes by itself. */
+  /** Null for EdDSA and ML-DSA, which hash by themselves. */
   readonly hash: 'sha256' | 'sha384' | 'sha512' | null;
   readonly keyTypes: readonly string[];
   readonly options: { readonly dsaEncoding?: 'der'; readonly padding?: number; readonly saltLength?: number };
@@ -38,6 +41,9 @@ export function signatureAlgorithmFor(key: KeyObject): SignatureAlgorithm {
       break;
     case 'ed25519':
     case 'ed448':
+    case 'ml-dsa-44':
+    case 'ml-dsa-65':
+    case 'ml-dsa-87':
       return key.asymmetricKeyType;
     case 'rsa':
       return 'rsa-pkcs1-sha256';
@@ -45,7 +51,9 @@ export function signatureAlgorithmFor(key: KeyObject): SignatureAlgorithm {
       return pssAlgorithmFor(key);
     default:
   }
-  throw new RangeError(`Cannot choose signature algorithm: key is ${key.asymmetricKeyType} ${curve ?? ''}, expected EC, EdDSA or RSA`);
+  throw new RangeError(
+    `Cannot choose signature algorithm: key is ${key.asymmetricKeyType} ${curve ?? ''}, expected EC, EdDSA, ML-DSA or RSA`,
+  );
 }
 
 function pssAlgorithmFor(key: KeyObject): SignatureAlgorithm {
@@ -69,7 +77,7 @@ export function signatureParameters(algorithm: SignatureAlgorithm): SignaturePar
   return parameters[algorithm];
 }
 
-/** The AlgorithmIdentifier to write: parameters absent for ECDSA and EdDSA, NULL for RSA (RFC 5758, 8410, 4055). */
+/** The AlgorithmIdentifier to write: parameters absent for ECDSA, EdDSA and ML-DSA, NULL for RSA (RFC 5758, 8410, 9881, 4055). */
 export function algorithmIdentifier(algorithm: SignatureAlgorithm): Uint8Array {
   return identifiers[algorithm];
 }
@@ -101,6 +109,10 @@ const parameters: { readonly [A in SignatureAlgorithm]: SignatureParameters } = 
   'ecdsa-sha512': ecdsa('sha512'),
   ed25519: { hash: null, keyTypes: ['ed25519'], options: {} },
   ed448: { hash: null, keyTypes: ['ed448'], options: {} },
+  // Pure ML-DSA with an empty context (RFC 9881 section 3).
+  'ml-dsa-44': { hash: null, keyTypes: ['ml-dsa-44'], options: {} },
+  'ml-dsa-65': { hash: null, keyTypes: ['ml-dsa-65'], options: {} },
+  'ml-dsa-87': { hash: null, keyTypes: ['ml-dsa-87'], options: {} },
   'rsa-pkcs1-sha256': pkcs1('sha256'),
   'rsa-pkcs1-sha384': pkcs1('sha384'),
   'rsa-pkcs1-sha512': pkcs1('sha512'),
@@ -124,6 +136,9 @@ const identifiers: { readonly [A in SignatureAlgorithm]: Uint8Array } = {
   'ecdsa-sha512': encodeDer(sequence(oid(oids.ecdsaWithSha512))),
   ed25519: encodeDer(sequence(oid(oids.ed25519))),
   ed448: encodeDer(sequence(oid(oids.ed448))),
+  'ml-dsa-44': encodeDer(sequence(oid(oids.mlDsa44))),
+  'ml-dsa-65': encodeDer(sequence(oid(oids.mlDsa65))),
+  'ml-dsa-87': encodeDer(sequence(oid(oids.mlDsa87))),
   'rsa-pkcs1-sha256': encodeDer(sequence(oid(oids.sha256WithRsa), nullValue())),
   'rsa-pkcs1-sha384': encodeDer(sequence(oid(oids.sha384WithRsa), nullValue())),
   'rsa-pkcs1-sha512': encodeDer(sequence(oid(oids.sha512WithRsa), nullValue())),
