@@ -40,7 +40,7 @@ export function expandTemplate(
   let name = '';
   for (const part of template) {
     if (part.kind === 'text') name += part.text;
-    else if (part.kind === 'environment' || part.kind === 'trustDomain') name += context[part.kind];
+    else if (!('path' in part)) name += context[part.kind];
     else {
       const text = claimText(readClaim(context.claims, part.path));
       if (text === null) return { kind: 'unfit', detail: `claim ${part.path} is not there, or is no single value` };

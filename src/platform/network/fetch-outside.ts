@@ -17,6 +17,8 @@ export type FetchRequest = {
   readonly maximumOctets: number;
   /** Ports that a redirect may lead to. */
   readonly redirectPorts: readonly number[];
+  /** Of https, that the server is the one that the URL names, under these anchors (PEM; null: those that come with Node). Absent: not checked. */
+  readonly verified?: { readonly anchorsPem: string | null };
 };
 
 /**
@@ -25,7 +27,7 @@ export type FetchRequest = {
  */
 export async function fetchOutside(
   deps: { readonly resolver: NameResolver; readonly policy: OutsidePolicy },
-  { url, timeoutMs, maximumOctets, redirectPorts }: FetchRequest,
+  { url, timeoutMs, maximumOctets, redirectPorts, verified }: FetchRequest,
 ): Promise<Fetched> {
   const signal = AbortSignal.timeout(timeoutMs);
   let next = new URL(url);
@@ -38,7 +40,7 @@ export async function fetchOutside(
     if (dialled.kind === 'failed') return dialled;
     const { socket, address } = dialled;
     try {
-      const answer = await get(next, socket, signal);
+      const answer = await get(next, socket, { signal, verified });
       const status = answer.statusCode ?? 0;
       const location = answer.headers.location;
       if (location === undefined || !REDIRECTS.has(status)) {
@@ -70,11 +72,17 @@ export async function fetchOutside(
   return { kind: 'failed', stage: 'policy', detail: `more than ${MAXIMUM_REDIRECTS} redirects` };
 }
 
-async function get(url: URL, socket: Socket, signal: AbortSignal): Promise<IncomingMessage> {
+async function get(
+  url: URL,
+  socket: Socket,
+  { signal, verified }: { readonly signal: AbortSignal; readonly verified: FetchRequest['verified'] },
+): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const host = hostOf(url);
   const name = isIP(host) === 0 ? { servername: host } : {};
-  const stream = url.protocol === 'https:' ? tlsConnect({ socket, rejectUnauthorized: false, ...name }) : socket;
+  const anchors = verified === undefined || verified.anchorsPem === null ? {} : { ca: verified.anchorsPem };
+  const judged = { rejectUnauthorized: verified !== undefined, minVersion: 'TLSv1.2', ...anchors } as const;
+  const stream = url.protocol === 'https:' ? tlsConnect({ socket, host, ...judged, ...name }) : socket;
   const request = httpRequest(
     {
       createConnection: () => stream,
