@@ -1,6 +1,7 @@
 import type { Authorities } from '../control/ca/authorities.ts';
 import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
 import { reconcileAuthorities } from '../control/ca/reconcile.ts';
+import { relintCertificates } from '../control/ca/relint-certificates.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
 import { listServices } from '../control/inventory/store.ts';
 import { reconcile as reconcileRollouts } from '../control/rollouts/reconcile.ts';
@@ -40,6 +41,8 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
       wakes: [],
       intervalMs: SECOND_MS / 4,
     },
+    // A bounded page each: an old store of a million is through within the hour, beside all other work.
+    { name: 'lint', run: () => relintCertificates({ database }, clock.now()), wakes: [], intervalMs: SECOND_MS / 2 },
     { name: 'ocsp', run: () => deps.ocsp.reconcile(clock.now()), wakes: [], intervalMs: MINUTE_MS },
     {
       name: 'fleet',

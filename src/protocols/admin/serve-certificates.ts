@@ -4,6 +4,7 @@ import type { Authorities } from '../../control/ca/authorities.ts';
 import { listAuthorities } from '../../control/ca/authority-store.ts';
 import { type CertificateRecord, findCertificatesBySerial } from '../../control/ca/certificate-store.ts';
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
+import { listLintFindings } from '../../control/ca/lint-store.ts';
 import type { IssuanceRequest, IssuedCertificate } from '../../control/ca/issuance-request.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { planRevocations, revokeCertificates } from '../../control/ca/revoke-certificates.ts';
@@ -81,7 +82,8 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
     },
     'show-certificate': async ({ params, query, demand }) => {
       const record = await find(params.serial, query.issuer, demand);
-      return json({ ...showCertificate(record), pem: record.der === null ? null : encodePem('CERTIFICATE', record.der) });
+      const pem = record.der === null ? null : encodePem('CERTIFICATE', record.der);
+      return json({ ...showCertificate(record), pem, findings: await listLintFindings(queries, record) });
     },
     'renew-certificate': async ({ params, body, demand, principal, actor, now }) => {
       const held = await find(params.serial, body.issuer, demand);

@@ -11,6 +11,7 @@ import * as scans from './0009-scans.ts';
 import * as acme from './0010-acme.ts';
 import * as revocation from './0011-revocation.ts';
 import * as machineTokens from './0012-machine-tokens.ts';
+import * as relint from './0014-relint.ts';
 import * as external from './0015-external.ts';
 
 /** Append-only: a migration that was ever released is never changed, and its name never reused. */
@@ -27,5 +28,6 @@ export const migrations: Record<string, Migration> = {
   '0010-acme': acme,
   '0011-revocation': revocation,
   '0012-machine-tokens': machineTokens,
+  '0014-relint': relint,
   '0015-external': external,
 };
