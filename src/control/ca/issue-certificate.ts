@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { decideIssuance } from '../../core/issuance/decide-issuance.ts';
 import type { CertificateTemplate } from '../../core/issuance/issuance-order.ts';
-import { profiles } from '../../core/issuance/profile.ts';
+import { builtInProfile } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { assembleCertificate, buildTbsCertificate } from '../../core/x509/build-certificate.ts';
 import { lintTbsCertificate, type LintedTbs } from '../../core/x509/lint-certificate.ts';
@@ -50,9 +50,11 @@ type Prepared =
 function prepareCertificate(authorities: Authorities, issuer: IssuingAuthority, request: IssuanceRequest, now: Instant): Prepared {
   const serial = newSerialNumber();
   const { door, asker, environment, csr, spiffeId, names, lifetimeMs, flaw } = request;
+  const profile = builtInProfile(request.profile);
+  if (profile === null) return { kind: 'refuse', reasons: [`asker: there is no profile ${request.profile}`] };
   const decision = decideIssuance(
     now,
-    profiles[request.profile],
+    profile,
     {
       door,
       asker,

@@ -13,7 +13,7 @@ import { buildName } from '../x509/name.ts';
 import { oids } from '../x509/oid.ts';
 import { type Decision, decideIssuance } from './decide-issuance.ts';
 import type { Asker, IssuanceFacts, IssuanceOrder, IssuanceRule } from './issuance-order.ts';
-import { type AskerRole, doors, drillFlaws, profileForJoin, type ProfileName, profiles } from './profile.ts';
+import { type AskerRole, doors, drillFlaws, type BuiltInProfile, profileForJoin, profiles } from './profile.ts';
 
 const id = (path: string): SpiffeId => parseSpiffeId(`spiffe://acme.test${path}`);
 const orders = id('/production/orders');
@@ -34,7 +34,7 @@ const asker = (role: AskerRole, spiffeId: SpiffeId | null = null, scope: Asker['
 });
 
 /** An order that is issued, for each profile. */
-const good: { readonly [N in ProfileName]: IssuanceOrder } = (() => {
+const good: { readonly [N in BuiltInProfile]: IssuanceOrder } = (() => {
   const workload: IssuanceOrder = {
     door: 'join',
     asker: asker('data-plane', orders),
@@ -88,11 +88,11 @@ const facts: IssuanceFacts = {
   identitySuspended: false,
   keyBlocked: false,
 };
-const factsFor = (name: ProfileName): IssuanceFacts =>
+const factsFor = (name: BuiltInProfile): IssuanceFacts =>
   name === 'root' ? { ...facts, issuer: null } : name === 'issuing' ? { ...facts, issuer: rootIssuer } : facts;
 const rootIssuer = certify(root, root, true, { notAfter: TEST_NOW + 9_000 * DAY_MS });
 
-function decide(name: ProfileName, changes: Partial<IssuanceOrder> = {}, changedFacts: Partial<IssuanceFacts> = {}): Decision {
+function decide(name: BuiltInProfile, changes: Partial<IssuanceOrder> = {}, changedFacts: Partial<IssuanceFacts> = {}): Decision {
   return decideIssuance(TEST_NOW, profiles[name], { ...good[name], ...changes }, { ...factsFor(name), ...changedFacts });
 }
 
@@ -110,7 +110,7 @@ const validity = (lifetimeMs: number): readonly [number, number] => {
 };
 
 test('what is issued under every profile passes the lint and verifies as asked', () => {
-  for (const name of Object.keys(profiles) as ProfileName[]) {
+  for (const name of Object.keys(profiles) as BuiltInProfile[]) {
     const decision = decide(name);
     assert.ok(decision.kind === 'issue', `${name}: ${JSON.stringify(decision)}`);
     const by = name === 'root' ? { name: buildName([]), key: leafKey } : name === 'issuing' ? root : issuing;
@@ -153,7 +153,7 @@ test('decideIssuance() refuses who may not ask, by any door', () => {
     'scanner',
     'control-plane',
   ];
-  for (const name of Object.keys(profiles) as ProfileName[]) {
+  for (const name of Object.keys(profiles) as BuiltInProfile[]) {
     for (const door of doors) {
       for (const role of roles) {
         const allowed = profiles[name].askers[door]?.includes(role) === true;
@@ -383,7 +383,7 @@ test('the scanner joins as the probe, everybody else as a workload', () => {
 
 test('no order makes decideIssuance() throw, and none is issued outside its bounds', () => {
   const anyOrder = fc.record({
-    name: fc.constantFrom(...(Object.keys(profiles) as ProfileName[])),
+    name: fc.constantFrom(...(Object.keys(profiles) as BuiltInProfile[])),
     door: fc.constantFrom(...doors),
     role: fc.constantFrom<AskerRole>('admin', 'operator', 'ci', 'data-plane', 'scanner', 'control-plane', 'viewer'),
     spiffeId: fc.constantFrom(null, orders, probe, controlPlane, id('/staging/orders')),
@@ -407,7 +407,7 @@ test('no order makes decideIssuance() throw, and none is issued outside its boun
 });
 
 /** Where a certificate of this profile says that its revocation is told. */
-const said = (name: ProfileName, ocspUri: string | null = 'http://ocsp.acme.test/ocsp') => {
+const said = (name: BuiltInProfile, ocspUri: string | null = 'http://ocsp.acme.test/ocsp') => {
   const decision = decide(name, {}, { ocspUri });
   assert.ok(decision.kind === 'issue', name);
   const { crlUri, ocspUri: responder, ocspNoCheck, noRevAvail } = decision.template.fields;

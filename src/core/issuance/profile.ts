@@ -3,9 +3,10 @@ import type { BasicConstraints, KeyUsageBit } from '../x509/extensions.ts';
 import type { LintException } from '../x509/lint-rule.ts';
 import { oids } from '../x509/oid.ts';
 import type { PublicKeyKind } from '../x509/public-key.ts';
+import type { PermittedNames } from './permitted-names.ts';
 
 /** By which way a request comes in. */
-export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane', 'acme'] as const;
+export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane', 'acme', 'external', 'import'] as const;
 export type Door = (typeof doors)[number];
 
 /** Who asks, as the door has proved: the role of a token's holder, or what a machine is. */
@@ -63,9 +64,20 @@ export type Profile = {
   readonly revocation: 'distribution-point' | 'ocsp' | 'no-check' | 'not-available' | 'none';
   /** Flaws that may be asked for, each with the lint rules that it then may break. */
   readonly flaws: { readonly [F in DrillFlaw]?: readonly LintException[] };
+  /** Who may ask by a door, by name; absent: whoever has the role. */
+  readonly identities?: { readonly [D in Door]?: ReadonlySet<string> };
+  /** Absent: any name that the rule of names allows. */
+  readonly permits?: PermittedNames;
+  /** Absent: nobody needs to approve. */
+  readonly approvals?: { readonly count: number; readonly role: AskerRole; readonly withinMs: number };
+  /** Of the content of a declared profile; absent for those that come with the product. */
+  readonly digest?: string;
 };
 
-export type ProfileName =
+/** A profile of the product, or one that was declared. */
+export type ProfileName = BuiltInProfile | (string & { readonly brand: 'ProfileName' });
+
+export type BuiltInProfile =
   | 'root'
   | 'issuing'
   | 'workload'
@@ -109,7 +121,7 @@ const server: Profile = {
 };
 
 /** The profiles that come with the product. */
-export const profiles: { readonly [N in ProfileName]: Profile } = {
+export const profiles: { readonly [N in BuiltInProfile]: Profile } = {
   root: {
     ...workload,
     name: 'root',
@@ -177,6 +189,11 @@ export const profiles: { readonly [N in ProfileName]: Profile } = {
     },
   },
 };
+
+/** The profile of the product that has this name; null: there is none. */
+export function builtInProfile(name: ProfileName): Profile | null {
+  return Object.hasOwn(profiles, name) ? profiles[name as BuiltInProfile] : null;
+}
 
 /** The profile by which a data plane of this identity joins and renews: the probe has its own. */
 export function profileForJoin(role: Extract<AskerRole, 'data-plane' | 'scanner'>): 'workload' | 'probe' {

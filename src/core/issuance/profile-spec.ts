@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '../merkle/canonical-json.ts';
+import { DAY_MS, SECOND_MS } from '../time/instant.ts';
+import { oids } from '../x509/oid.ts';
+import { compileNames, type NamesSpec } from './permitted-names.ts';
+import { type AskerRole, type Door, type KeyRule, type Profile, type ProfileName, profiles } from './profile.ts';
+
+/** The built-in profiles that a declared one can be made from, and that one of the same name replaces in its environment. */
+export const profileBases = ['workload', 'server', 'server-shortlived'] as const;
+export type ProfileBase = (typeof profileBases)[number];
+
+/**
+ * How often a certificate is replaced: the bounds of its longest life. `critical` 30 to 90 days, `standard` at most 180,
+ * `short-lived` at most 24 hours.
+ */
+export const cadences = {
+  critical: { min: 30 * DAY_MS, max: 90 * DAY_MS },
+  standard: { min: SECOND_MS, max: 180 * DAY_MS },
+  'short-lived': { min: SECOND_MS, max: DAY_MS },
+} as const;
+export type Cadence = keyof typeof cadences;
+
+/** The doors that a declared profile can open. */
+export const declaredDoors = ['rest', 'join', 'renewal', 'acme'] as const satisfies readonly Door[];
+export const purposes = ['serverAuth', 'clientAuth'] as const;
+export const approverRoles = ['admin', 'operator', 'auditor', 'partner-manager'] as const;
+
+export type Approvals = {
+  /** Different persons, none of them who asked. */
+  readonly count: number;
+  /** Whoever's role covers it. */
+  readonly role: (typeof approverRoles)[number];
+  /** A request that waited longer has expired. */
+  readonly withinMs: number;
+};
+
+export type AskerSpec = {
+  readonly roles: readonly AskerRole[];
+  /** Names of token holders, SPIFFE IDs or names of ACME accounts; null: whoever has the role. */
+  readonly identities: readonly string[] | null;
+};
+
+/** A declared profile as plain data: what is stored, and named by its digest. */
+export type ProfileSpec = {
+  readonly base: ProfileBase;
+  readonly cadence: Cadence | null;
+  readonly lifetimeMs: Profile['lifetimeMs'];
+  readonly keys: KeyRule;
+  readonly extendedKeyUsage: readonly (typeof purposes)[number][];
+  readonly names: NamesSpec;
+  readonly askers: { readonly [D in (typeof declaredDoors)[number]]?: AskerSpec };
+  readonly approvals: Approvals | null;
+};
+
+/** SHA-256 over the canonical JSON of a declared profile, lower case hex. */
+export function profileDigest(spec: ProfileSpec): string {
+  return createHash('sha256').update(canonicalJson(spec)).digest('hex');
+}
+
+/** Makes a declared profile ready for the evaluator: once, not at each request. @throws what `compileNames` throws */
+export function compileProfile(name: ProfileName, spec: ProfileSpec): Profile {
+  const base = profiles[spec.base];
+  const askers = Object.entries(spec.askers) as [Door, AskerSpec][];
+  return {
+    ...base,
+    name,
+    askers: Object.fromEntries(askers.map(([door, { roles }]) => [door, roles])),
+    identities: Object.fromEntries(
+      askers.flatMap(([door, { identities }]) => (identities === null ? [] : [[door, new Set(identities)] as const])),
+    ),
+    keys: spec.keys,
+    extendedKeyUsage: spec.extendedKeyUsage.map((purpose) => oids[purpose]),
+    lifetimeMs: spec.lifetimeMs,
+    permits: compileNames(spec.names),
+    digest: profileDigest(spec),
+    ...(spec.approvals === null ? {} : { approvals: spec.approvals }),
+  };
+}
