@@ -96,6 +96,7 @@ export const authorityCommands: readonly Command[] = [
       inEnvironment,
       ['--csr <file>', 'PKCS#10, PEM or DER'],
       ['--profile <name>', 'profile of the certificate'],
+      ['--oidc-token-file <file>', 'token of a declared issuer instead of --token-file, or - for stdin'],
       ['--out <file>', 'write the chain as PEM to this file'],
     ],
     client: true,

@@ -39,7 +39,10 @@ export class UnreachableServer extends Error {}
 export function openClient(invocation: Invocation, credential: 'token' | 'none' = 'token'): Client {
   const server = textOption(invocation, 'server') ?? process.env['COUNTERSIGN_SERVER'];
   const root = textOption(invocation, 'root') ?? process.env['COUNTERSIGN_ROOT'];
-  const tokenFile = credential === 'none' ? undefined : (textOption(invocation, 'tokenFile') ?? process.env['COUNTERSIGN_TOKEN_FILE']);
+  const tokenFile =
+    credential === 'none'
+      ? undefined
+      : (textOption(invocation, 'oidcTokenFile') ?? textOption(invocation, 'tokenFile') ?? process.env['COUNTERSIGN_TOKEN_FILE']);
   if (server === undefined || !server.startsWith('https://')) throw new UsageError('--server https://… or COUNTERSIGN_SERVER is missing');
   if (root === undefined) throw new UsageError('--root FILE or COUNTERSIGN_ROOT is missing');
   if (!URL.canParse(server)) throw new UsageError(`--server is ${server}, expected https://HOST[:PORT]`);
@@ -150,13 +153,13 @@ function readRoot(path: string): string {
 
 /** @throws input-invalid for what could stand in no header (RFC 6750 section 2.1); the text itself is not said */
 function readToken(path: string): Secret {
-  const token = readFile(path, 'token').trim();
-  if (!/^[A-Za-z0-9._~+/-]{1,1024}=*$/.test(token))
+  const token = readFile(path === '-' ? 0 : path, 'token').trim();
+  if (!/^[A-Za-z0-9._~+/-]{1,12000}=*$/.test(token))
     throw new Problem('input-invalid', `Cannot read token: ${path}, expected one token in it`);
   return new Secret(token);
 }
 
-function readFile(path: string, what: string): string {
+function readFile(path: string | 0, what: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {

@@ -1,3 +1,4 @@
+import { forgetUsedMachineTokens } from '../control/access/machine-token-store.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
 import { reconcileAuthorities } from '../control/ca/reconcile.ts';
@@ -68,6 +69,12 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
       },
       wakes: [signals.telemetry, signals.drills],
       intervalMs: SECOND_MS / 2,
+    },
+    {
+      name: 'machine-tokens',
+      run: () => database.commit((unit) => forgetUsedMachineTokens(unit.queries, clock.now())),
+      wakes: [],
+      intervalMs: MINUTE_MS,
     },
     { name: 'telemetry', run: () => pruneTelemetry({ database }, clock.now()), wakes: [], intervalMs: MINUTE_MS },
   ];

@@ -1,5 +1,6 @@
 import { request } from 'node:https';
 import { randomBytes } from 'node:crypto';
+import { MachineTokens } from '../../src/control/access/machine-tokens.ts';
 import { createToken } from '../../src/control/access/create-token.ts';
 import type { Scope } from '../../src/control/access/principal.ts';
 import type { Role } from '../../src/control/access/role.ts';
@@ -15,6 +16,9 @@ import { ManualClock } from '../../src/platform/clock/clock.ts';
 import { makeSignal } from '../../src/platform/clock/signal.ts';
 import { openDatabase } from '../../src/platform/db/open-database.ts';
 import { makeKeyEncryptionKey } from '../../src/platform/signer/key-encryption-key.ts';
+import { fetchOutside } from '../../src/platform/network/fetch-outside.ts';
+import { makeNameResolver } from '../../src/platform/network/name-resolver.ts';
+import { parseOutsidePolicy } from '../../src/platform/network/outside-policy.ts';
 import { createMetrics } from '../../src/platform/telemetry/metrics.ts';
 import { startAdminServer } from '../../src/protocols/admin/admin-server.ts';
 import type { Handlers } from '../../src/protocols/admin/handler.ts';
@@ -91,7 +95,17 @@ export async function openAdminApi(url: string) {
   const transport = makeTestAuthority(clock.now());
   const credential = transport.issue({ ips: ['127.0.0.1'], usages: ['server'] });
   const logged: { readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
+  const policy = parseOutsidePolicy(['127.0.0.0/8'], () => []);
+  const resolver = makeNameResolver([]);
+  const log = (_level: string, event: string, fields: object = {}): void => void logged.push({ event, fields: { ...fields } });
   const server = await startAdminServer({
+    machineTokens: new MachineTokens({
+      database,
+      trustDomain,
+      place: { environment, region },
+      log,
+      fetch: (request) => fetchOutside({ resolver, policy }, request),
+    }),
     listen: { host: '127.0.0.1', port: 0 },
     credentials: { chain: credential.chain, key: credential.key },
     handlers,
@@ -99,7 +113,7 @@ export async function openAdminApi(url: string) {
     place: { environment, region },
     clock,
     metrics,
-    log: (_level, event, fields = {}) => void logged.push({ event, fields }),
+    log,
   });
   const trust = encodePem('CERTIFICATE', transport.root.der);
   return {

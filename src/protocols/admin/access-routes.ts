@@ -77,6 +77,33 @@ export const accessRoutes = {
     scope: 'record',
     params: Type.Object({ tokenId: idOf('token') }),
   },
+  'list-identity-providers': {
+    method: 'GET',
+    path: '/v1/identity-providers',
+    summary: 'List the issuers whose tokens are taken, with their rules.',
+    role: 'admin',
+    scope: 'everywhere',
+  },
+  'set-identity-provider': {
+    method: 'POST',
+    path: '/v1/identity-providers',
+    summary: 'Trust an issuer of OIDC tokens as far as the rules go, in the place of what its name stood for.',
+    role: 'admin',
+    scope: 'everywhere',
+    body: Type.Object(
+      { environment: Type.Optional(label), name, spec: Type.Record(Type.String({ maxLength: 60 }), Type.Unknown()) },
+      strict,
+    ),
+    bodyLimit: 1_048_576,
+  },
+  'remove-identity-provider': {
+    method: 'DELETE',
+    path: '/v1/identity-providers/:providerId',
+    summary: 'Trust an issuer no longer.',
+    role: 'admin',
+    scope: 'everywhere',
+    params: Type.Object({ providerId: idOf('provider') }),
+  },
   'list-suspensions': {
     method: 'GET',
     path: '/v1/suspensions',

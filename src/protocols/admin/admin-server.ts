@@ -3,7 +3,9 @@ import type { KeyObject } from 'node:crypto';
 import type { Server as HttpsServer } from 'node:https';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { authenticate } from '../../control/access/authenticate.ts';
-import { actorOf, type Principal } from '../../control/access/principal.ts';
+import { MachineTokenRefused } from '../../control/access/machine-token-refused.ts';
+import type { MachineTokens } from '../../control/access/machine-tokens.ts';
+import { actorOf, machinePrincipal, type Principal } from '../../control/access/principal.ts';
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { encodePem } from '../../core/x509/pem.ts';
@@ -11,7 +13,7 @@ import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
-import { bearerOf, checkEnvironment, checkRole, narrowScope } from './authorize.ts';
+import { bearerOf, jwtOf, checkEnvironment, checkRole, narrowScope } from './authorize.ts';
 import type { Answer, Asked, Handlers } from './handler.ts';
 import { isInternal, type ProblemAnswer, toProblemAnswer } from './problems.ts';
 import { RefusalLog } from './refusal-log.ts';
@@ -25,6 +27,8 @@ export type AdminOptions = {
   readonly database: AuditedDatabase;
   /** The control plane's own; of routes of scope `one` that name none, and of refusals in the log. */
   readonly place: { readonly environment: string; readonly region: string };
+  /** Absent: tokens of other issuers are not taken. */
+  readonly machineTokens?: MachineTokens;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -87,6 +91,9 @@ function buildApp(options: AdminOptions): FastifyInstance {
     const answer = toProblemAnswer(error, request.id);
     const { status, body } = answer;
     const name = request.routeOptions.config.name;
+    // The others were logged where they were found.
+    if (error instanceof MachineTokenRefused && error.reason === 'replayed')
+      await options.machineTokens?.refused(error, options.clock.now());
     if (name !== undefined && (status === 401 || status === 403 || status === 429)) {
       await refusals
         .record({ route: name, code: body.code, principal: principals.get(request) ?? null }, options.clock.now())
@@ -128,8 +135,7 @@ function mountRoute(app: FastifyInstance, name: RouteName, options: AdminOptions
     // Before the body is read: a stranger's octets are not worth parsing.
     onRequest: async (request) => {
       if (route.public !== undefined) return;
-      const bearer = bearerOf(request.headers.authorization);
-      const principal = bearer === null ? null : await authenticate(options, bearer, options.clock.now());
+      const principal = await callerOf(request.headers.authorization, route, options);
       if (principal === null) throw new Problem('unauthenticated', 'Cannot do this without a live token in Authorization: Bearer');
       principals.set(request, principal);
       checkRole(route, principal);
@@ -141,6 +147,14 @@ function mountRoute(app: FastifyInstance, name: RouteName, options: AdminOptions
       return send(reply, await handle(call));
     },
   });
+}
+
+async function callerOf(header: string | undefined, route: Route, options: AdminOptions): Promise<Principal | null> {
+  const now = options.clock.now();
+  const jwt = options.machineTokens === undefined || route.machines !== true ? null : jwtOf(header);
+  if (jwt !== null) return machinePrincipal(await options.machineTokens!.authenticate(jwt, now));
+  const bearer = bearerOf(header);
+  return bearer === null ? null : authenticate(options, bearer, now);
 }
 
 function askedBy(request: FastifyRequest, { scope }: Route, { place }: AdminOptions): Asked | null {

@@ -1,4 +1,5 @@
 import type { Principal, Scope } from '../../control/access/principal.ts';
+import { isJwt } from '../../control/access/verify-machine-token.ts';
 import { roleCovers } from '../../control/access/role.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { Secret } from '../../core/secrets/secret.ts';
@@ -8,6 +9,12 @@ import type { Route } from './route.ts';
 export function bearerOf(header: string | undefined): Secret | null {
   const match = /^Bearer ([A-Za-z0-9._~+/-]{1,256}=*)$/i.exec(header ?? '');
   return match === null ? null : new Secret(match[1]!);
+}
+
+/** A token of another issuer in an Authorization header; null if there is none. */
+export function jwtOf(header: string | undefined): string | null {
+  const text = /^Bearer ([A-Za-z0-9._-]+)$/i.exec(header ?? '')?.[1] ?? '';
+  return isJwt(text) ? text : null;
 }
 
 /** What can be said before the body is read. @throws forbidden */

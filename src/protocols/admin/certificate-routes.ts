@@ -44,8 +44,9 @@ export const certificateRoutes = {
   'issue-certificate': {
     method: 'POST',
     path: '/v1/certificates',
-    summary: 'Issue a certificate for a CSR.',
+    summary: 'Issue a certificate for a CSR; a token of a declared issuer (OIDC) is taken for what its rules grant.',
     role: 'ci',
+    machines: true,
     scope: 'one',
     body: Type.Object(
       {

@@ -22,6 +22,8 @@ export type Route = {
   /** Query values are texts: nothing is coerced. */
   readonly query?: TSchema;
   readonly body?: TSchema;
+  /** Tokens of declared issuers are taken too: the handler holds the request against their grants. */
+  readonly machines?: true;
   /** Octets; 64 KiB if absent. */
   readonly bodyLimit?: number;
 } & ({ readonly role: Role; readonly public?: never } | { readonly public: string; readonly role?: never });

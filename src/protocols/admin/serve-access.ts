@@ -3,6 +3,8 @@ import { createJoinToken } from '../../control/access/create-join-token.ts';
 import { createToken } from '../../control/access/create-token.ts';
 import { revokeJoinToken } from '../../control/access/revoke-join-token.ts';
 import { revokeToken } from '../../control/access/revoke-token.ts';
+import { listIdentityProviders } from '../../control/access/machine-token-store.ts';
+import { removeIdentityProvider, setIdentityProvider } from '../../control/access/set-identity-provider.ts';
 import { findJoinToken, listAccessTokens, listOpenJoinTokens } from '../../control/access/store.ts';
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import { listSuspensions } from '../../control/ca/revocation-store.ts';
@@ -105,6 +107,15 @@ export function accessHandlers(deps: AccessDeps): Pick<Handlers, keyof typeof ac
       if (token === null) throw new Problem('not-found', 'Cannot revoke join token: there is none of this id');
       demand(token.environment);
       await revokeJoinToken(deps, tokenId, actor, now);
+      return empty;
+    },
+    'list-identity-providers': async () => items(await listIdentityProviders(queries)),
+    'set-identity-provider': async ({ body, environment, actor, now }) => {
+      const request = { environment, region: place.region, name: body.name, spec: body.spec };
+      return created(await setIdentityProvider(deps, request, actor, now));
+    },
+    'remove-identity-provider': async ({ params, actor, now }) => {
+      await removeIdentityProvider(deps, params.providerId, actor, now);
       return empty;
     },
     'list-suspensions': async ({ scope }) => {

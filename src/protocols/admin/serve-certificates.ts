@@ -1,4 +1,5 @@
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
+import { claimMachineToken, type Machine } from '../../control/access/machine-tokens.ts';
 import type { Principal } from '../../control/access/principal.ts';
 import type { Authorities } from '../../control/ca/authorities.ts';
 import { listAuthorities } from '../../control/ca/authority-store.ts';
@@ -12,6 +13,8 @@ import { renewCertificate } from '../../control/ca/renew-certificate.ts';
 import { type CertificateSelection, listCertificates } from '../../control/ca/search-certificates.ts';
 import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
 import { parseSpiffeId, serviceSpiffeId } from '../../core/identity/spiffe-id.ts';
+import { judgeGrant } from '../../core/issuance/judge-grant.ts';
+import type { RuleGrant } from '../../core/oidc/identity-provider.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Door, ProfileName } from '../../core/issuance/profile.ts';
 import { Problem } from '../../core/problems/problem.ts';
@@ -61,19 +64,25 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
     },
     'issue-certificate': async ({ body, environment, principal, actor, now }) => {
       const { profile, spiffeId, dnsNames = [], ipAddresses = [], lifetimeMs } = body;
+      const names = { dns: dnsNames, ip: ipAddresses };
+      const identity = spiffeId === undefined ? null : parseSpiffeId(spiffeId);
+      const csr = readCsr(body.csr);
+      const { machine } = principal;
+      const grant = machine === undefined ? null : chooseGrant(machine, { profile, environment, identity, names });
       const issued = await issueCertificate(
         deps,
         {
           door: 'rest',
-          asker: askerOf(principal),
+          asker: { ...askerOf(principal), ...(grant === null ? {} : { grant }) },
+          ...(machine === undefined || grant === null ? {} : claimOf(machine, grant, csr.spkiSha256, now)),
           proxyId: null,
           environment,
           region: deps.region,
           actor,
           profile,
-          csr: readCsr(body.csr),
-          spiffeId: spiffeId === undefined ? null : parseSpiffeId(spiffeId),
-          names: { dns: dnsNames, ip: ipAddresses },
+          csr,
+          spiffeId: identity,
+          names,
           ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
         },
         now,
@@ -148,6 +157,21 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
 /** A role that issuance does not know may ask for nothing more than a pipeline may; the route's own role let it no further. */
 function askerOf({ role, scope }: Principal): IssuanceRequest['asker'] {
   return { role: role === 'admin' || role === 'operator' ? role : 'ci', scope, spiffeId: null };
+}
+
+type Wanted = Pick<IssuanceRequest, 'profile' | 'environment' | 'names'> & { readonly identity: IssuanceRequest['spiffeId'] };
+
+/** The first grant that covers all that is asked; without one the first, whose bounds then are the reasons of the refusal. */
+function chooseGrant({ grants }: Machine, { profile, environment, identity, names }: Wanted): RuleGrant {
+  const order = { door: 'rest', environment, spiffeId: identity, dnsNames: names.dns, ipAddresses: names.ip, authorityName: null } as const;
+  return grants.find((grant) => judgeGrant(grant, profile, order).length === 0) ?? grants[0]!;
+}
+
+function claimOf(machine: Machine, grant: RuleGrant, csrSpkiSha256: string, now: number): Pick<IssuanceRequest, 'claim' | 'note'> {
+  return {
+    claim: (unit) => claimMachineToken(unit, { machine, grant, csrSpkiSha256, maximumUses: 1 }, now),
+    note: { grant: grant.source, tokenDigest: machine.digest },
+  };
 }
 
 /** The criteria that a list and a revocation have in common, those that are there. */
