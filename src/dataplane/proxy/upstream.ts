@@ -74,13 +74,25 @@ export class Upstream {
   }
 
   #makePool(index: number): GatedPool {
-    return new GatedPool(`upstream-${index}`, {
-      dial: async () => {
-        const dialed = await this.#dial(index);
-        if (dialed.index !== index) this.#replaceLater(index);
-        return dialed.socket;
-      },
+    const pool = new GatedPool(`upstream-${index}`, async () => {
+      const dialed = await this.#dial(index);
+      if (dialed.index !== index) this.#replaceLater(index);
+      // Calls move to new connections before the certificate that this one was proved by has ended.
+      this.#watchEnd(dialed.socket, () => this.#replace(index, pool));
+      return dialed.socket;
     });
+    return pool;
+  }
+
+  #watchEnd(socket: Socket, onEnding: (leftMs: number) => void): void {
+    const takeBack = this.#options.onEnding?.(socket, onEnding);
+    if (takeBack !== undefined) socket.once('close', takeBack);
+  }
+
+  #replace(index: number, pool: GatedPool): void {
+    if (this.#pools[index] !== pool) return;
+    this.#pools[index] = null;
+    void pool.retire(LONGEST_CALL_MS);
   }
 
   /** A pool that had to go to another address is replaced after a while, so that calls go round all addresses again. */
@@ -89,9 +101,7 @@ export class Upstream {
     if (this.#stopped.signal.aborted || pool == null) return;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      if (this.#pools[index] !== pool) return;
-      this.#pools[index] = null;
-      void pool.retire(LONGEST_CALL_MS);
+      this.#replace(index, pool);
     }, DETOUR_MS).unref();
     this.#timers.add(timer);
   }

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { type GateLimits, GatedPool } from './gated-pool.ts';
+import { UpstreamFailure } from './upstream-failure.ts';
+
+/** A service that answers only when told, a pool before it, and what the pool did. */
+class Lab implements AsyncDisposable {
+  readonly held: ServerResponse[] = [];
+  readonly pool: GatedPool;
+  dialing = 0;
+  mostDialing = 0;
+  dials = 0;
+  readonly #server = createServer((_request, response) => {
+    if (this.holds) this.held.push(response);
+    else response.end('ok');
+  });
+  holds = false;
+
+  constructor(limits: GateLimits) {
+    this.pool = new GatedPool('lab', () => this.#dial(), limits);
+  }
+
+  async listen(): Promise<this> {
+    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
+    return this;
+  }
+
+  /** Resolves with the status, or the error of a call that failed. */
+  call(): Promise<number | Error> {
+    const { promise, resolve } = Promise.withResolvers<number | Error>();
+    this.pool.dispatch(
+      { method: 'GET', path: '/' },
+      {
+        onRequestStart() {},
+        onResponseStart: (_controller, status) => resolve(status),
+        onResponseData() {},
+        onResponseEnd() {},
+        onResponseError: (_controller, error) => resolve(error),
+      },
+    );
+    return promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.pool.retire(0);
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+
+  async #dial(): Promise<Socket> {
+    this.dials += 1;
+    this.mostDialing = Math.max(this.mostDialing, ++this.dialing);
+    const socket = connect((this.#server.address() as AddressInfo).port, '127.0.0.1');
+    await once(socket, 'connect');
+    this.dialing -= 1;
+    return socket;
+  }
+}
+
+const LIMITS: GateLimits = { dials: 3, connections: 10, waiting: 200, waitMs: 20_000 };
+
+test('a burst of calls makes few connections at a time, and every call is answered', async () => {
+  await using lab = await new Lab(LIMITS).listen();
+  const answers = await Promise.all(Array.from({ length: 150 }, () => lab.call()));
+  assert.deepEqual(new Set(answers), new Set([200]));
+  assert.ok(lab.mostDialing <= LIMITS.dials, `${lab.mostDialing} at a time`);
+  assert.ok(lab.dials <= LIMITS.connections, `${lab.dials} connections`);
+});
+
+test('slow calls get connections up to the bound, and the rest their turn', async () => {
+  await using lab = await new Lab({ ...LIMITS, connections: 5 }).listen();
+  lab.holds = true;
+  const calls = Array.from({ length: 12 }, () => lab.call());
+  for (let answered = 0; answered < 12;) {
+    const response = lab.held.shift();
+    if (response === undefined) await new Promise((resolve) => setImmediate(resolve));
+    else answered += (response.end('ok'), 1);
+  }
+  assert.deepEqual(new Set(await Promise.all(calls)), new Set([200]));
+  assert.equal(lab.dials, 5);
+});
+
+test('a call more than may wait is refused at once, and one that waited too long then', async () => {
+  await using lab = await new Lab({ dials: 1, connections: 1, waiting: 1, waitMs: 50 }).listen();
+  lab.holds = true;
+  void lab.call();
+  const waiting = lab.call();
+  const refused = await lab.call();
+  assert.ok(refused instanceof UpstreamFailure && refused.reason === 'limit-exceeded');
+  const late = await waiting;
+  assert.ok(late instanceof UpstreamFailure && late.reason === 'timeout');
+});
+
+test('a dial that fails frees its place', async () => {
+  let refusals = 0;
+  const pool = new GatedPool(
+    'away',
+    () => Promise.reject(new UpstreamFailure('upstream-unreachable', `away ${++refusals}`, { isTransient: true })),
+    { ...LIMITS, dials: 1 },
+  );
+  const call = (): Promise<unknown> =>
+    new Promise((resolve) =>
+      pool.dispatch({ method: 'GET', path: '/' }, { onRequestStart() {}, onResponseError: (_controller, error) => resolve(error) }),
+    );
+  for (const error of await Promise.all([call(), call(), call()])) assert.ok(error instanceof UpstreamFailure);
+  assert.ok(refusals >= 1);
+  await pool.retire(0);
+});
+
+test('what waits when the pool retires is still sent, or refused at the end of the time', async () => {
+  await using lab = await new Lab({ ...LIMITS, dials: 1, connections: 1 }).listen();
+  lab.holds = true;
+  const calls = [lab.call(), lab.call()];
+  while (lab.held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  const retired = lab.pool.retire(20_000);
+  lab.holds = false;
+  lab.held.shift()!.end('ok');
+  assert.deepEqual(await Promise.all(calls), [200, 200]);
+  await retired;
+  await using other = await new Lab({ ...LIMITS, dials: 1, connections: 1 }).listen();
+  other.holds = true;
+  const cut = [other.call(), other.call()];
+  while (other.held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await other.pool.retire(0);
+  for (const answer of await Promise.all(cut)) assert.ok(answer instanceof Error);
+});
