@@ -26,6 +26,10 @@ export type Authorities = {
   readonly trustDomain: TrustDomain;
   readonly issuing: readonly IssuingAuthority[];
   readonly roots: readonly Certificate[];
+  /** SHA-256 of SubjectPublicKeyInfo, lower case hex, of keys that are never certified; absent: none but those that the database knows. */
+  readonly blockedKeys?: ReadonlySet<string>;
+  /** Hosts of the control plane, which only its own door certifies; absent: none. */
+  readonly reservedNames?: readonly string[];
 };
 
 /** The newest authority that is valid now, or the one that is named. @throws state-conflict if none is, or that one is not */

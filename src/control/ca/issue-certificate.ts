@@ -73,6 +73,7 @@ function prepareCertificate(authorities: Authorities, issuer: IssuingAuthority, 
       issuerEnvironment: issuer.environment,
       crlUri: crlUrlOf(issuer, crlShardOf(serial, issuer.crlShards)),
       ocspUri: issuer.ocspUrl,
+      reservedNames: authorities.reservedNames ?? [],
       identitySuspended: false,
       keyBlocked: false,
     },
@@ -80,7 +81,11 @@ function prepareCertificate(authorities: Authorities, issuer: IssuingAuthority, 
   if (decision.kind === 'refuse') return { kind: 'refuse', reasons: decision.reasons.map(({ rule, message }) => `${rule}: ${message}`) };
   const { template } = decision;
   const tbs = buildTbsCertificate({ ...template.fields, serial, signatureAlgorithm: issuer.signer.algorithm });
-  const lint = lintTbsCertificate(tbs, issuer.certificate, { now, exceptions: template.exceptions });
+  const lint = lintTbsCertificate(tbs, issuer.certificate, {
+    now,
+    exceptions: template.exceptions,
+    ...(authorities.blockedKeys === undefined ? {} : { blockedKeys: authorities.blockedKeys }),
+  });
   if (lint.kind === 'faulty') {
     return { kind: 'refuse', reasons: lint.findings.map(({ rule, clause, message }) => `lint ${rule} (${clause}): ${message}`) };
   }

@@ -12,6 +12,7 @@ import { lintTbsCertificate } from '../x509/lint-certificate.ts';
 import { buildName } from '../x509/name.ts';
 import { oids } from '../x509/oid.ts';
 import { type Decision, decideIssuance } from './decide-issuance.ts';
+import type { Grant } from './grant.ts';
 import type { Asker, IssuanceFacts, IssuanceOrder, IssuanceRule } from './issuance-order.ts';
 import { type AskerRole, doors, drillFlaws, type BuiltInProfile, profileForJoin, profiles } from './profile.ts';
 
@@ -433,3 +434,49 @@ test('decideIssuance() makes a responder for the control plane alone, with a dis
   refuses('names', decide('ocsp-signer', { dnsNames: ['www.acme.test'] }), 'a host');
   assert.equal(decide('ocsp-signer', { spiffeId: orders }).kind, 'refuse', 'an identity');
 });
+
+test('a host of the control plane is certified by its own door only, wildcards over it included', () => {
+  const own = { reservedNames: ['cs.acme.test', '192.0.2.1'] };
+  for (const names of [['cs.acme.test'], ['CS.acme.test'], ['*.acme.test']]) {
+    refuses('reserved-name', decide('server', hosts(names), own), names[0]!);
+  }
+  refuses('reserved-name', decide('server', hosts([], ['192.0.2.1']), own), 'its address');
+  assert.equal(decide('server', hosts(['api.acme.test', 'a.cs.acme.test']), own).kind, 'issue', 'names beside and below it');
+});
+
+test('a credential with a grant buys nothing outside of it', () => {
+  const grant: Grant = {
+    source: 'ci/deploy',
+    environment: 'production',
+    doors: ['rest'],
+    profiles: ['server'],
+    spiffeId: null,
+    dnsNames: ['api.acme.test'],
+    ipAddresses: [],
+    maxLifetimeMs: DAY_MS,
+  };
+  const { server } = good;
+  const key = { ...server.key, subjectAltNames: { ...server.key.subjectAltNames, dns: [], ip: [] } };
+  const order = (changes: Partial<Grant> = {}, names: readonly string[] = ['api.acme.test']) => ({
+    asker: { ...server.asker, grant: { ...grant, ...changes } },
+    dnsNames: names,
+    ipAddresses: [],
+    key,
+  });
+  const issued = decide('server', order({}, ['API.acme.test']));
+  assert.ok(issued.kind === 'issue', JSON.stringify(issued));
+  assert.equal(issued.template.fields.notAfter < TEST_NOW + DAY_MS, true, 'and lives no longer than granted');
+  refuses('grant', decide('server', order({ profiles: ['workload'] })), 'another profile');
+  refuses('grant', decide('server', order({ doors: ['join'] })), 'another door');
+  refuses('grant', decide('server', order({ environment: 'staging' })), 'another environment');
+  refuses('grant', decide('server', order({}, ['api.acme.test', 'pay.acme.test'])), 'another name');
+  refuses('grant', decide('server', order({}, ['*.acme.test'])), 'a wildcard over it');
+  refuses('grant', decide('server', { ...order(), ipAddresses: ['192.0.2.7'] }), 'an address');
+  refuses('grant', decide('server', { ...order(), lifetimeMs: 2 * DAY_MS }), 'a longer life');
+});
+
+/** An order for these names, by a CSR that asks for none. */
+function hosts(dnsNames: readonly string[], ipAddresses: readonly string[] = []): Partial<IssuanceOrder> {
+  const { key } = good.server;
+  return { dnsNames, ipAddresses, key: { ...key, subjectAltNames: { ...key.subjectAltNames, dns: [], ip: [] } } };
+}

@@ -54,6 +54,8 @@ export type IssuanceFacts = {
   readonly crlUri: string | null;
   /** http URI of the authority's OCSP responder; absent or null: there is none. */
   readonly ocspUri?: string | null;
+  /** DNS names and addresses at which the control plane itself is reached; absent: none. */
+  readonly reservedNames?: readonly string[];
   readonly identitySuspended: boolean;
   /** The key was reported compromised, or is otherwise barred. */
   readonly keyBlocked: boolean;
@@ -77,7 +79,7 @@ export const issuanceRules = {
   grant: 'A credential that is for some names, profiles and doors buys nothing else.',
   environment: 'The asker, the authority and the name belong to the environment of the order.',
   identity: 'The SPIFFE ID is one that the profile and the asker may have.',
-  'reserved-name': 'Names under /countersign/ belong to the control plane, the probe and its drills.',
+  'reserved-name': 'Names under /countersign/, and the hosts of the control plane, are issued to itself, the probe and its drills only.',
   names: 'DNS names and addresses are well formed and such as the profile allows.',
   'csr-names': 'The CSR asks for no name that the order does not have.',
   'proven-names': 'By ACME a name is certified for whoever proved control of it.',

@@ -1,4 +1,4 @@
-import { parseDnsPattern } from '../identity/dns-name.ts';
+import { matchesDnsName, type DnsName, parseDnsPattern } from '../identity/dns-name.ts';
 import { parseIpAddress, type IpAddress } from '../identity/ip-address.ts';
 import { controlPlaneSpiffeId, environmentOf, isReservedSpiffeId, probeSpiffeId, trustDomainOf } from '../identity/spiffe-id.ts';
 import { Problem } from '../problems/problem.ts';
@@ -27,6 +27,7 @@ export function judgeNames(
     if (names.dns.length + names.ip.length > 0) refuse('names', "the probe is nobody's host: no DNS names or addresses");
   }
   judgeProof(order, names, refuse);
+  judgeOwnHosts(order, names, facts, refuse);
   judgeCsrNames(order, names, refuse);
   return { names, reasons };
 }
@@ -60,6 +61,16 @@ function judgeProof({ door, asker }: IssuanceOrder, { dns, ip }: SubjectAltNames
   for (const name of [...dns, ...ip].filter((name) => !proven.has(name)).slice(0, MAX_TOLD)) {
     refuse('proven-names', `control of ${JSON.stringify(name)} is not proved`);
   }
+}
+
+/** A certificate for the control plane's host would let its holder pose as it to every client that looks at host names. Wildcards count. */
+function judgeOwnHosts({ door }: IssuanceOrder, { dns, ip }: SubjectAltNames, { reservedNames = [] }: IssuanceFacts, refuse: Refuse): void {
+  if (door === 'control-plane') return;
+  const own = [
+    ...dns.filter((name) => reservedNames.some((host) => matchesDnsName(name, host as DnsName))),
+    ...ip.filter((address) => reservedNames.includes(address)),
+  ];
+  for (const name of own.slice(0, MAX_TOLD)) refuse('reserved-name', `${JSON.stringify(name)} is the control plane's own`);
 }
 
 function judgeAuthorityName({ authorityName }: IssuanceOrder, names: SubjectAltNames, refuse: Refuse): void {
