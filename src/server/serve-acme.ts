@@ -15,7 +15,6 @@ import type { AcmeSettings } from '../protocols/acme/acme-settings.ts';
 import { createBindingToken, revokeBindingToken } from '../protocols/acme/binding.ts';
 import { findBindingToken, listOpenBindingTokens } from '../protocols/acme/binding-store.ts';
 import { makeChaos, noChaos } from '../protocols/acme/chaos.ts';
-import { challengeTypes } from '../protocols/acme/challenge-type.ts';
 import type { AcmeDeps } from '../protocols/acme/deps.ts';
 import { AddressLimit } from '../protocols/acme/limits.ts';
 import { Nonces } from '../protocols/acme/nonces.ts';
@@ -93,11 +92,13 @@ function settingsOf(acme: AcmeConfig, base: string): AcmeSettings {
   const { externalAccountRequired, termsOfService, limits, validation } = acme;
   const host = new URL(base).hostname;
   const named = /[a-z]/.test(host) && !host.startsWith('[') && host !== 'localhost';
+  const caaIdentities = acme.caaIdentities ?? (named ? [host] : []);
   return {
     externalAccountRequired,
     termsOfService,
-    caaIdentities: acme.caaIdentities ?? (named ? [host] : []),
-    challenges: challengeTypes,
+    caaIdentities,
+    // A record of dns-persist-01 names the CA by its issuer domain name; one that has none cannot be named.
+    challenges: acme.challenges.filter((name) => name !== 'dns-persist-01' || caaIdentities.length > 0),
     limits,
     ports: { http: validation.httpPort, tls: validation.tlsPort },
   };

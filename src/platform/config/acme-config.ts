@@ -6,6 +6,10 @@ import { parseOutsidePolicy } from '../network/outside-policy.ts';
 /** So many at once, and as many again in each period. */
 export type RateConfig = { readonly burst: number; readonly periodMs: number };
 
+/** The ways to prove control of a name that this house knows, by the names that ACME gives them. The last two are drafts. */
+export const acmeChallengeNames = ['http-01', 'tls-alpn-01', 'dns-01', 'dns-account-01', 'dns-persist-01'] as const;
+export type AcmeChallengeName = (typeof acmeChallengeNames)[number];
+
 /** How ACME is served; null in the configuration as a whole: it is not. */
 export type AcmeConfig = {
   readonly listen: HostPort;
@@ -16,6 +20,8 @@ export type AcmeConfig = {
   /** Null: the host of the external URL, if it is a name. */
   readonly caaIdentities: readonly string[] | null;
   readonly chaos: boolean;
+  /** Offered, in the order of `acmeChallengeNames`; at least one. */
+  readonly challenges: readonly AcmeChallengeName[];
   readonly limits: { readonly accountsPerAddress: RateConfig; readonly ordersPerAccount: RateConfig; readonly ordersPerName: RateConfig };
   readonly validation: {
     /** CIDR or CIDR:PORT. */
@@ -46,6 +52,11 @@ export const acmeConfigKeys = {
   'acme.chaos': {
     default: 'false',
     meaning: 'true: be difficult as the RFC allows, to test clients: good nonces refused, validations late, lists in pages of three.',
+  },
+  'acme.challenges': {
+    default: 'http-01, tls-alpn-01, dns-01',
+    meaning:
+      'Challenges that are offered. Besides these, two drafts may be named: dns-account-01 (draft-ietf-acme-dns-account-label-01) and dns-persist-01 (draft-ietf-acme-dns-persist-00), which needs acme.caaIdentities.',
   },
   'acme.limits.accountsPerAddress': {
     default: '100/1h',
@@ -82,6 +93,7 @@ export function readAcmeConfig(values: ReadonlyMap<string, unknown>): AcmeConfig
     termsOfService: readUrl('acme.termsOfService', read.text('acme.termsOfService'), false),
     caaIdentities: read.list('acme.caaIdentities')?.map((name) => name.toLowerCase()) ?? null,
     chaos: read.flag('acme.chaos'),
+    challenges: readChallenges(read),
     limits: {
       accountsPerAddress: readRate(read, 'acme.limits.accountsPerAddress'),
       ordersPerAccount: readRate(read, 'acme.limits.ordersPerAccount'),
@@ -124,6 +136,18 @@ function readerOf(values: ReadonlyMap<string, unknown>) {
       return value as number;
     },
   };
+}
+
+/** @throws input-invalid for an unknown name or none at all */
+function readChallenges(read: Reader): readonly AcmeChallengeName[] {
+  const named = read.list('acme.challenges') ?? acmeConfigKeys['acme.challenges'].default.split(', ');
+  const stranger = named.find((name) => !(acmeChallengeNames as readonly string[]).includes(name));
+  if (stranger !== undefined || named.length === 0) {
+    throw invalid(
+      `acme.challenges names ${JSON.stringify(stranger?.slice(0, 60) ?? 'none')}, expected some of ${acmeChallengeNames.join(', ')}`,
+    );
+  }
+  return acmeChallengeNames.filter((name) => named.includes(name));
 }
 
 /** Checked here, so that a mistake is told at the start; our own listeners are not known yet. */

@@ -3,6 +3,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import { type ChallengeType, challengesFor } from './challenge-type.ts';
 import type { Identifier } from './identifier.ts';
 import type { ProblemDocument } from './problems.ts';
+import type { AcmeSettings } from './acme-settings.ts';
 import type { AcmeUrls } from './urls.ts';
 
 /**
@@ -41,28 +42,33 @@ export function orderedName({ identifier, wildcard }: Pick<Authorization, 'ident
   return wildcard ? `*.${identifier.value}` : identifier.value;
 }
 
-export function viewAuthorization(now: Instant, authorization: Authorization, offered: readonly ChallengeType[], urls: AcmeUrls): object {
+/** What of the settings a client is shown. */
+export type Offer = Pick<AcmeSettings, 'challenges' | 'caaIdentities'>;
+
+export function viewAuthorization(now: Instant, authorization: Authorization, offer: Offer, urls: AcmeUrls): object {
   const { identifier, wildcard, challenge } = authorization;
   // Once one was tried, the others are of no use (RFC 8555 section 7.1.4).
-  const types = challenge === null ? challengesFor(identifier.type, wildcard).filter((type) => offered.includes(type)) : [challenge];
+  const types =
+    challenge === null ? challengesFor(identifier.type, wildcard).filter((type) => offer.challenges.includes(type)) : [challenge];
   return {
     status: authorizationStatus(now, authorization),
     expires: new Date(authorization.expiresAt).toISOString(),
     identifier,
     ...(wildcard ? { wildcard } : {}),
-    challenges: types.map((type) => viewChallenge(authorization, type, urls)),
+    challenges: types.map((type) => viewChallenge(authorization, type, offer, urls)),
   };
 }
 
 /** RFC 8555 section 7.1.5. A challenge that waits for its validator is processing. */
-export function viewChallenge(authorization: Authorization, type: ChallengeType, urls: AcmeUrls): object {
-  const { id, token, challenge, error, validatedAt } = authorization;
+export function viewChallenge(authorization: Authorization, type: ChallengeType, { caaIdentities }: Offer, urls: AcmeUrls): object {
+  const { id, accountId, token, challenge, error, validatedAt } = authorization;
   const chosen = challenge === type;
   return {
     type,
     url: urls.challenge(id, type),
     status: chosen ? challengeStatus(authorization) : 'pending',
-    token,
+    // A record that stays is bound to the account, not to a token (draft-ietf-acme-dns-persist-00).
+    ...(type === 'dns-persist-01' ? { accounturi: urls.account(accountId), 'issuer-domain-names': caaIdentities } : { token }),
     ...(chosen && validatedAt !== null ? { validated: new Date(validatedAt).toISOString() } : {}),
     ...(chosen && error !== null && validatedAt === null ? { error } : {}),
   };

@@ -67,7 +67,7 @@ export async function postChallenge(
     current = await ownAuthorization(database.queries, account, id);
   }
   const waits = current.challenge === type && challengeStatus(current) === 'processing';
-  return jsonAnswer(200, viewChallenge(current, type, urls), {
+  return jsonAnswer(200, viewChallenge(current, type, settings, urls), {
     link: linkTo(urls.authorization(id), 'up'),
     ...(waits ? { 'retry-after': '1' } : {}),
   });
@@ -81,7 +81,7 @@ async function ownAuthorization(queries: Queries, account: Account, id: string):
 
 function answer({ settings, urls }: AuthorizationDeps, authorization: Authorization, now: Instant): AcmeAnswer {
   const waits = authorization.challenge !== null && authorization.status === 'pending';
-  return jsonAnswer(200, viewAuthorization(now, authorization, settings.challenges, urls), waits ? { 'retry-after': '1' } : {});
+  return jsonAnswer(200, viewAuthorization(now, authorization, settings, urls), waits ? { 'retry-after': '1' } : {});
 }
 
 function patience(): Promise<void> {

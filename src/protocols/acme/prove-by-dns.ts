@@ -7,7 +7,11 @@ export async function proveByDns(
   { identifier }: Pick<Authorization, 'identifier'>,
   expected: KeyAuthorization,
 ): Promise<Proof> {
-  const name = `_acme-challenge.${identifier.value}`;
+  return proveByText(resolver, `_acme-challenge.${identifier.value}`, expected);
+}
+
+/** Looks for the digest among the TXT records of a name. */
+export async function proveByText(resolver: ProofDeps['resolver'], name: string, expected: KeyAuthorization): Promise<Proof> {
   const found = await resolver.texts(name);
   switch (found.kind) {
     case 'failed':

@@ -16,8 +16,10 @@ import type { ChallengeType } from './challenge-type.ts';
 import type { Chaos } from './chaos.ts';
 import { AcmeProblem, toDocument } from './problems.ts';
 import type { Proof } from './proof.ts';
+import { proveByAccountLabel } from './prove-by-account-label.ts';
 import { proveByDns } from './prove-by-dns.ts';
 import { proveByHttp } from './prove-by-http.ts';
+import { proveByPersistentRecord } from './prove-by-persistent-record.ts';
 import { proveByTlsAlpn } from './prove-by-tls-alpn.ts';
 import type { AcmeUrls } from './urls.ts';
 
@@ -82,12 +84,13 @@ export class Validator implements AsyncDisposable {
   }
 
   async #prove(authorization: Authorization & { readonly challenge: ChallengeType }): Promise<Proof> {
-    const { database, settings, resolver, policy, urls } = this.#deps;
+    const { database, settings, resolver, policy, urls, clock } = this.#deps;
     const account = await findAccount(database.queries, authorization.accountId);
     if (account === null || account.status !== 'valid') return { kind: 'failed', type: 'unauthorized', detail: 'the account is not valid' };
     const text = `${authorization.token}.${account.thumbprint}`;
     const expected = { text, sha256: createHash('sha256').update(text).digest() };
-    const proof = await provers[authorization.challenge]({ resolver, policy, ports: settings.ports }, authorization, expected);
+    const parties = { accountUrl: urls.account(account.id), issuers: settings.caaIdentities, now: clock.now() };
+    const proof = await provers[authorization.challenge]({ resolver, policy, ports: settings.ports, ...parties }, authorization, expected);
     if (proof.kind === 'failed' || authorization.identifier.type !== 'dns') return proof;
     const asker = { identities: settings.caaIdentities, accountUrl: urls.account(account.id), method: authorization.challenge };
     const forbidden = await checkCaa(resolver, { name: authorization.identifier.value, wildcard: authorization.wildcard }, asker);
@@ -110,7 +113,7 @@ export class Validator implements AsyncDisposable {
         unit.queries,
         id,
         proof.kind === 'proven'
-          ? { status: 'valid', validatedAt: now, expiresAt: now + VALID_FOR_MS }
+          ? { status: 'valid', validatedAt: now, expiresAt: Math.min(now + VALID_FOR_MS, proof.until ?? Infinity) }
           : { status: 'invalid', error: errorOf(proof) },
       );
       if (!recorded) return false;
@@ -141,7 +144,13 @@ export class Validator implements AsyncDisposable {
   }
 }
 
-const provers = { 'http-01': proveByHttp, 'tls-alpn-01': proveByTlsAlpn, 'dns-01': proveByDns } as const;
+const provers = {
+  'http-01': proveByHttp,
+  'tls-alpn-01': proveByTlsAlpn,
+  'dns-01': proveByDns,
+  'dns-account-01': proveByAccountLabel,
+  'dns-persist-01': proveByPersistentRecord,
+} as const;
 
 function errorOf({ type, detail }: Extract<Proof, { kind: 'failed' }>) {
   return toDocument(new AcmeProblem(type, detail.slice(0, MAXIMUM_DETAIL)));
