@@ -76,6 +76,35 @@ export const authorityCommands: readonly Command[] = [
     load: () => import('./token-join.ts'),
   },
   {
+    words: 'token trust',
+    summary: 'Take the tokens of an issuer (OIDC), as far as the rules go (admin).',
+    options: [
+      inEnvironment,
+      ['--name <name>', 'what the issuer is called here'],
+      ['-f, --file <file>', 'YAML with issuer, audience and rules (docs/how-to/certificates-in-a-pipeline.md)'],
+    ],
+    client: true,
+    example: 'countersign token trust --name github --file github.yaml',
+    load: () => import('./token-trust.ts'),
+  },
+  {
+    words: 'token issuers',
+    summary: 'List the issuers whose tokens are taken (admin).',
+    options: [],
+    client: true,
+    example: 'countersign token issuers',
+    load: () => import('./token-issuers.ts'),
+  },
+  {
+    words: 'token distrust',
+    summary: 'Take the tokens of an issuer no longer (admin).',
+    arguments: [['<id>', 'id of the issuer, as token issuers lists it']],
+    options: [],
+    client: true,
+    example: 'countersign token distrust provider_01h8xgq8ae6p3f2a4b5c6d7e8f',
+    load: () => import('./token-distrust.ts'),
+  },
+  {
     words: 'token acme',
     summary: 'Make the single-use key id and MAC key that bind one ACME account to a role (external account binding).',
     options: [
