@@ -3,6 +3,7 @@ import { Problem } from '../core/problems/problem.ts';
 import { type Certificate, parseCertificate } from '../core/x509/certificate.ts';
 import { type AnyFinding, lintAnyCertificate } from '../core/x509/lint-any-certificate.ts';
 import { decodePem } from '../core/x509/pem.ts';
+import { readBlockedKeys } from '../platform/config/blocked-keys.ts';
 import { type Invocation, type Run, textOption, UsageError } from './command.ts';
 import { escapeText } from './output.ts';
 
@@ -11,7 +12,11 @@ type Linted = { readonly file: string; readonly certificate: number; readonly fi
 /** `countersign cert lint`: needs the files and nothing else. A finding of level error makes the answer no. */
 export const run: Run = async (invocation) => {
   if (invocation.args.length === 0) throw new UsageError('expected files with certificates');
-  const options = { issuer: await readIssuer(invocation), blockedKeys: await readBlockedKeys(invocation) };
+  const blocked = textOption(invocation, 'blockedKeys');
+  const options = {
+    issuer: await readIssuer(invocation),
+    blockedKeys: blocked === undefined ? new Set<string>() : await readBlockedKeys(blocked),
+  };
   const linted: Linted[] = [];
   for (const file of invocation.args) {
     const certificates = readCertificates(await readOctets(file), file);
@@ -46,20 +51,6 @@ function readCertificates(octets: Uint8Array, file: string): readonly Uint8Array
 async function readIssuer(invocation: Invocation): Promise<Certificate | null> {
   const file = textOption(invocation, 'issuer');
   return file === undefined ? null : parseCertificate(readCertificates(await readOctets(file), file)[0]!);
-}
-
-/** One SHA-256 of a SubjectPublicKeyInfo a line, hex; `#` begins a remark. */
-async function readBlockedKeys(invocation: Invocation): Promise<ReadonlySet<string>> {
-  const file = textOption(invocation, 'blockedKeys');
-  if (file === undefined) return new Set();
-  const lines = Buffer.from(await readOctets(file))
-    .toString('utf8')
-    .split('\n');
-  const digests = lines.map((line) => line.replace(/#.*/, '').trim().toLowerCase()).filter((line) => line !== '');
-  const bad = digests.find((digest) => !/^[0-9a-f]{64}$/.test(digest));
-  if (bad !== undefined)
-    throw new Problem('input-invalid', `Cannot read ${file}: ${JSON.stringify(bad.slice(0, 80))}, expected SHA-256 digests in hex`);
-  return new Set(digests);
 }
 
 function tryParse(der: Uint8Array | undefined): Certificate | null {

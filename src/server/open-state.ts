@@ -17,6 +17,7 @@ import type { Clock } from '../platform/clock/clock.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Seal } from '../platform/db/database.ts';
 import { openDatabase } from '../platform/db/open-database.ts';
+import { readBlockedKeys } from '../platform/config/blocked-keys.ts';
 import { createKeyFile, type KeyEncryptionKey } from '../platform/signer/key-encryption-key.ts';
 import { formatHostPort } from '../platform/network/host-port.ts';
 
@@ -92,7 +93,9 @@ export async function openOrMakeAuthorities(
       clock.now(),
     );
   }
-  return { ...(await openAuthorities({ database, kek })), reservedNames: ownHosts(config) };
+  const { blockedKeysFile } = config;
+  const blocked = blockedKeysFile === null ? {} : { blockedKeys: await readBlockedKeys(blockedKeysFile) };
+  return { ...(await openAuthorities({ database, kek })), ...blocked, reservedNames: ownHosts(config) };
 }
 
 /** Where the control plane is reached, but for loopback: that is every machine's own, and who listens there the machine says, not a name. */

@@ -19,6 +19,8 @@ export type ServerConfig = {
   readonly listen: { readonly admin: HostPort; readonly dataPlane: HostPort; readonly public: HostPort };
   /** `http://HOST[:PORT]` under which clients reach listen.public; null: as it listens. */
   readonly publicUrl: string | null;
+  /** File of digests of keys that are never certified; null: only keys whose certificate was revoked for keyCompromise. */
+  readonly blockedKeysFile: string | null;
   readonly network: AddressPolicy;
   /** Null: ACME is not served. */
   readonly acme: AcmeConfig | null;
@@ -47,6 +49,11 @@ export const serverConfigKeys = {
     default: 'http:// and listen.public',
     meaning:
       'http URL under which clients reach listen.public; stands in every certificate that the authorities made at first start will issue.',
+  },
+  blockedKeysFile: {
+    default: null,
+    meaning:
+      'File of keys that are never certified, such as the Debian weak keys: one SHA-256 of a SubjectPublicKeyInfo a line, hex. Read at start.',
   },
   'network.allow': { default: '127.0.0.0/8', meaning: 'Ranges that discovery, scans and drills may connect to (CIDR).' },
   ...acmeConfigKeys,
@@ -95,6 +102,7 @@ export function parseServerConfig(text: string, base: string): ServerConfig {
       public: parseHostPort(text1('listen.public') ?? serverConfigKeys['listen.public'].default),
     },
     publicUrl: readPublicUrl(text1('publicUrl')),
+    blockedKeysFile: text1('blockedKeysFile') === undefined ? null : resolve(base, text1('blockedKeysFile')!),
     network: parseAddressPolicy(readRanges(values.get('network.allow'))),
     acme: readAcmeConfig(values),
     logLevel: readLogLevel(text1('logLevel') ?? serverConfigKeys.logLevel.default),
