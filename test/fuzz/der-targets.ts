@@ -1,4 +1,7 @@
 import { Problem } from '../../src/core/problems/problem.ts';
+import { parseCertificate } from '../../src/core/x509/certificate.ts';
+import { parseCertificateList } from '../../src/core/x509/certificate-list.ts';
+import { lintAnyCertificate } from '../../src/core/x509/lint-any-certificate.ts';
 import { parseCertificateRequest } from '../../src/core/x509/certificate-request.ts';
 import { parseOcspRequest } from '../../src/core/x509/ocsp-request.ts';
 import { type FuzzTarget, judged } from './fuzz-target.ts';
@@ -23,5 +26,21 @@ export const derTargets: readonly FuzzTarget[] = [
     corpus: readCorpus('ocsp-request'),
     mutate: mutateDer,
     examine: (input) => judged(() => parseOcspRequest(input), refusedAs('der-malformed')),
+  },
+  {
+    name: 'certificate',
+    corpus: readCorpus('certificate'),
+    mutate: mutateDer,
+    examine: (input) => {
+      // Whatever it is, the lint has an answer.
+      lintAnyCertificate(input, { issuer: null, blockedKeys: new Set() });
+      return judged(() => parseCertificate(input), refusedAs('der-malformed'));
+    },
+  },
+  {
+    name: 'certificate-list',
+    corpus: readCorpus('certificate-list'),
+    mutate: mutateDer,
+    examine: (input) => judged(() => parseCertificateList(input), refusedAs('der-malformed')),
   },
 ];
