@@ -1,9 +1,14 @@
-/** `npm run faults -- kill [--rounds N] [--seed N] [--folder DIR] [--database postgres://…]`: long failure tests; a folder given again is gone on with. */
+/**
+ * `npm run faults -- fuzz [--rounds N] [--seed N]`: mutants of every corpus, N a target (200 unless told).
+ * `npm run faults -- kill [--rounds N] [--seed N] [--folder DIR] [--database postgres://…]`: long failure tests; a folder given again is gone on with.
+ */
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findPostgres, startCluster } from '../support/postgres-cluster.ts';
+import { fuzzTargets } from '../fuzz/fuzz-targets.ts';
+import { runFuzz } from '../fuzz/run-fuzz.ts';
 import { runKillRounds } from './kill-rounds.ts';
 
 const { values, positionals } = parseArgs({
@@ -15,12 +20,17 @@ const { values, positionals } = parseArgs({
     database: { type: 'string' },
   },
 });
-if (positionals[0] !== 'kill') {
-  console.error('usage: npm run faults -- kill [--rounds N] [--seed N] [--folder DIR] [--database postgres://…]');
+if (positionals[0] !== 'kill' && positionals[0] !== 'fuzz') {
+  console.error('usage: npm run faults -- fuzz [--rounds N] [--seed N]');
+  console.error('       npm run faults -- kill [--rounds N] [--seed N] [--folder DIR] [--database postgres://…]');
   process.exit(2);
 }
 const rounds = Number(values.rounds);
 const seed = Number(values.seed ?? Date.now() % 2 ** 31);
+if (positionals[0] === 'fuzz') {
+  for (const target of fuzzTargets) console.log(JSON.stringify(runFuzz(target, { seed, runs: rounds })));
+  process.exit(0);
+}
 const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'countersign-faults-'));
 console.log(`kill: ${rounds} rounds on each database, seed ${seed}, folder ${folder}`);
 

@@ -1,5 +1,6 @@
 import { derTargets } from './der-targets.ts';
 import type { FuzzTarget } from './fuzz-target.ts';
+import { jwsTarget } from './jws-target.ts';
 
 /** Every reader of what strangers send that is examined by mutation. */
-export const fuzzTargets: readonly FuzzTarget[] = [...derTargets];
+export const fuzzTargets: readonly FuzzTarget[] = [...derTargets, jwsTarget];
