@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { test } from 'node:test';
 import { createServer } from 'node:tls';
@@ -12,6 +13,7 @@ import { parseOutsidePolicy } from '../../platform/network/outside-policy.ts';
 import type { Identifier } from './identifier.ts';
 import type { KeyAuthorization } from './proof.ts';
 import { proveByDns } from './prove-by-dns.ts';
+import { proveByHttp } from './prove-by-http.ts';
 import { proveByTlsAlpn } from './prove-by-tls-alpn.ts';
 
 const text = 'token.thumbprint';
@@ -49,14 +51,15 @@ async function prove(
   identifier: Identifier,
   credentials: { readonly key: Buffer; readonly cert: Buffer },
   options: { readonly ALPNProtocols?: string[]; readonly maxVersion?: 'TLSv1.1' | 'TLSv1.2' } = {},
+  six = identifier.value === '::1',
 ) {
   const server = createServer({ ALPNProtocols: ['acme-tls/1'], minVersion: 'TLSv1', SNICallback, ...credentials, ...options }, (socket) => {
     socket.on('error', () => {});
-  }).listen(0, '127.0.0.1');
+  }).listen(0, identifier.value === '::1' ? '::1' : '127.0.0.1');
   server.on('tlsClientError', () => {});
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const policy = parseOutsidePolicy([`127.0.0.0/8:${port}`], () => []);
+  const policy = parseOutsidePolicy([`127.0.0.0/8:${port}`, ...(six ? [`::1/128:${port}`] : [])], () => []);
   const proof = await proveByTlsAlpn({ resolver: makeNameResolver([]), policy, ports: { http: 80, tls: port } }, { identifier }, expected);
   server.close();
   return proof.kind === 'failed' ? `${proof.type}: ${proof.detail}` : proof.kind;
@@ -70,6 +73,8 @@ test('tls-alpn-01 is proven by a self-signed certificate of exactly the name tha
   assert.equal(await prove(dns, await certify('DNS:A.localhost', good), { maxVersion: 'TLSv1.2' }), 'proven', 'TLS 1.2, capitals');
   assert.equal(await prove({ type: 'ip', value: '127.0.0.1' }, await certify('IP:127.0.0.1', good)), 'proven');
   assert.equal(asked.at(-1), '1.0.0.127.in-addr.arpa', 'RFC 8738 section 6');
+  assert.equal(await prove({ type: 'ip', value: '::1' }, await certify('IP:::1', good)), 'proven');
+  assert.equal(asked.at(-1), `1.${'0.'.repeat(31)}ip6.arpa`);
 });
 
 test('tls-alpn-01 is refused for every other certificate and protocol', { skip }, async () => {
@@ -92,7 +97,7 @@ test('tls-alpn-01 is refused for every other certificate and protocol', { skip }
   assert.match(await prove(dns, fine, { ALPNProtocols: [] }), /did not agree to acme-tls\/1/, 'no protocol');
   assert.match(await prove(dns, fine, { maxVersion: 'TLSv1.1' }), /^tls: /, 'TLS 1.1');
   assert.match(await prove({ type: 'ip', value: '127.0.0.1' }, fine), /exactly the one name/, 'a name for an address');
-  assert.match(await prove({ type: 'ip', value: '::1' }, fine), /^connection: no address/, 'an address that the policy forbids');
+  assert.match(await prove({ type: 'ip', value: '::1' }, fine, {}, false), /^connection: no address/, 'an address that the policy forbids');
 });
 
 test('tls-alpn-01 at a server that speaks no TLS, or hangs up, is a failure of tls', async () => {
@@ -106,6 +111,28 @@ test('tls-alpn-01 at a server that speaks no TLS, or hangs up, is a failure of t
     expected,
   );
   assert.ok(proof.kind === 'failed' && proof.type === 'tls');
+  server.close();
+});
+
+test('http-01 of an IPv6 address is asked with brackets, of that address alone', async () => {
+  const hosts: string[] = [];
+  const server = createHttpServer((request, response) => {
+    hosts.push(request.headers.host!);
+    response.end(request.url === '/.well-known/acme-challenge/token' ? text : '');
+  }).listen(0, '::1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const policy = parseOutsidePolicy([`::1/128:${port}`], () => []);
+  const ask = (value: string, token: string) =>
+    proveByHttp(
+      { resolver: makeNameResolver([]), policy, ports: { http: port, tls: 443 } },
+      { identifier: { type: 'ip', value }, token },
+      expected,
+    );
+  assert.deepEqual(await ask('::1', 'token'), { kind: 'proven', address: '::1' });
+  assert.deepEqual(hosts, [`[::1]:${port}`]);
+  assert.partialDeepStrictEqual(await ask('::1', 'other'), { kind: 'failed', type: 'incorrectResponse' });
+  assert.partialDeepStrictEqual(await ask('::2', 'token'), { kind: 'failed', type: 'connection' });
   server.close();
 });
 
