@@ -33,6 +33,7 @@ const peers: readonly Peer[] = [
   { name: 'dehydrated', present: onPath('dehydrated'), apt: ['dehydrated', 'curl'], for: 'ACME by an unmodified client' },
   { name: 'lego', present: onPath('lego'), apt: ['lego'], for: 'ACME by an unmodified client, tls-alpn-01 and dns-01 too' },
   { name: 'uacme', present: onPath('uacme'), apt: ['uacme'], for: 'ACME by an unmodified client' },
+  { name: 'certbot of Debian', present: onPath('certbot'), apt: ['certbot'], for: 'ACME by an unmodified client of 2022' },
   {
     name: 'certbot',
     present: inPeers('certbot', 'certbot'),

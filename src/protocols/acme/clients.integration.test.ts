@@ -27,6 +27,8 @@ const inPeers = (name: string): string | null => {
 const programs = {
   certbot: inPeers('certbot'),
   caddy: inPeers('caddy'),
+  'certbot of Debian': onPath('certbot'),
+  'acme-client': existsSync(join(root, 'node_modules/acme-client')) ? join(root, 'test/support/run-acme-client.ts') : null,
   lego: onPath('lego'),
   dehydrated: onPath('dehydrated'),
   uacme: onPath('uacme'),
@@ -146,6 +148,28 @@ by('certbot', 'a wildcard by dns-01, against a server that is difficult on purpo
   ];
   await run(certbot, certbotArgs(lab, ...args), { REQUESTS_CA_BUNDLE: lab.rootFile });
   assert.equal(await namesOf(`${lab.directory}/c/live/w/cert.pem`), 'DNS:*.wild.example, DNS:wild.example');
+});
+
+by('certbot of Debian', 'http-01, forced renewal, revocation', async (certbot) => {
+  await using lab = await standalone();
+  const trust = { REQUESTS_CA_BUNDLE: lab.rootFile };
+  const http = ['--standalone', '--http-01-port', String(lab.http), '--http-01-address', '127.0.0.1'];
+  await run(certbot, certbotArgs(lab, 'certonly', ...http, '-d', 'old.localhost', '--cert-name', 'x'), trust);
+  const first = await readFile(`${lab.directory}/c/live/x/cert.pem`, 'utf8');
+  assert.equal(new X509Certificate(first).subjectAltName, 'DNS:old.localhost');
+  await run(certbot, certbotArgs(lab, 'renew', '--force-renewal', '--no-random-sleep-on-renew'), trust);
+  assert.notEqual(await readFile(`${lab.directory}/c/live/x/cert.pem`, 'utf8'), first);
+  await run(certbot, certbotArgs(lab, 'revoke', '--cert-name', 'x', '--no-delete-after-revoke'), trust);
+  assert.equal(lab.ca.entriesOf('certificate.revoked').length, 1);
+});
+
+by('acme-client', 'http-01 from a web root, against a server that is difficult on purpose', async (script) => {
+  await using lab = await openAcmeLab(newUrl(), { acme: { chaos: true } });
+  const told = await run(process.execPath, [script, lab.directoryUrl, 'npm.localhost', lab.challengeFolder], {
+    NODE_EXTRA_CA_CERTS: lab.rootFile,
+  });
+  const certificate = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/.exec(told)![0];
+  assert.equal(new X509Certificate(certificate).subjectAltName, 'DNS:npm.localhost');
 });
 
 by('acme-tiny', 'http-01 with an RSA account key', async (acmeTiny) => {
