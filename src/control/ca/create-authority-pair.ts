@@ -10,6 +10,7 @@ import { type Certificate, parseCertificate } from '../../core/x509/certificate.
 import { noNames } from '../../core/x509/general-name.ts';
 import { lintTbsCertificate } from '../../core/x509/lint-certificate.ts';
 import { buildName, type Name } from '../../core/x509/name.ts';
+import type { NameConstraints } from '../../core/x509/name-constraints.ts';
 import { oids } from '../../core/x509/oid.ts';
 import { parseSubjectPublicKey, sha256Hex } from '../../core/x509/public-key.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
@@ -37,6 +38,8 @@ export type AuthorityPairRequest = {
   readonly crlBaseUrl: string | null;
   /** Into how many lists revocations are divided, 1 to 1,024; one if absent. */
   readonly crlShards?: number;
+  /** What the issuing authority may certify, to be held to by everybody who validates (RFC 5280 section 4.2.1.10); absent: any name. */
+  readonly nameConstraints?: NameConstraints;
 };
 
 /** An authority with its key, not stored yet. */
@@ -98,7 +101,7 @@ async function createAuthority(kek: KeyEncryptionKey, request: AuthorityPairRequ
 /** The certificate of an authority, by the same evaluator and lint as every other. */
 async function certify(
   subject: { readonly kind: 'root' | 'issuing'; readonly name: Name; readonly spki: Uint8Array },
-  { trustDomain, environment }: AuthorityPairRequest,
+  { trustDomain, environment, nameConstraints }: AuthorityPairRequest,
   parent: { readonly made: NewAuthority | null; readonly signer: Signer },
   now: Instant,
 ): Promise<Uint8Array> {
@@ -121,7 +124,13 @@ async function certify(
   );
   if (decision.kind === 'refuse') throw new IssuanceRefused(decision.reasons.map(({ rule, message }) => `${rule}: ${message}`));
   const { algorithm } = parent.signer;
-  const tbs = buildTbsCertificate({ ...decision.template.fields, serial: newSerialNumber(), signatureAlgorithm: algorithm });
+  const constraints = subject.kind === 'issuing' && nameConstraints ? { nameConstraints } : {};
+  const tbs = buildTbsCertificate({
+    ...decision.template.fields,
+    ...constraints,
+    serial: newSerialNumber(),
+    signatureAlgorithm: algorithm,
+  });
   const lint = lintTbsCertificate(tbs, issuer, { now, exceptions: [] });
   if (lint.kind === 'faulty')
     throw new IssuanceRefused(lint.findings.map(({ rule, clause, message }) => `lint ${rule} (${clause}): ${message}`));
