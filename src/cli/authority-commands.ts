@@ -21,7 +21,12 @@ export const authorityCommands: readonly Command[] = [
   {
     words: 'ca init',
     summary: 'Make the root and the issuing authority; `server` does it by itself at first start.',
-    options: [config, ['--key-type <type>', 'P-256, P-384, Ed25519 or RSA-3072 (default: P-256)']],
+    options: [
+      config,
+      ['--key-type <type>', 'P-256, P-384, Ed25519 or RSA-3072 (default: P-256)'],
+      ['--permit <subtrees>', 'all that the issuing authority may certify: dns:acme.example,ip:10.0.0.0/8,uri:acme.example'],
+      ['--exclude <subtrees>', 'what it may not certify, in the same form'],
+    ],
     client: false,
     example: 'countersign ca init --config countersign.yaml',
     load: () => import('./ca-init.ts'),

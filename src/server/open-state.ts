@@ -13,6 +13,7 @@ import { openAuthorities } from '../control/ca/open-authorities.ts';
 import { type KeySource, unlockKeys } from '../control/ca/unlock-keys.ts';
 import { type NoteVerifier, noteVerifier } from '../core/merkle/signed-note.ts';
 import { Problem } from '../core/problems/problem.ts';
+import type { NameConstraints } from '../core/x509/name-constraints.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Seal } from '../platform/db/database.ts';
@@ -79,7 +80,10 @@ export async function openOrMakeAuthorities(
   state: State,
   config: ServerConfig,
   clock: Clock,
-  keyType: AuthorityKeyType = 'P-256',
+  {
+    keyType = 'P-256',
+    nameConstraints = null,
+  }: { readonly keyType?: AuthorityKeyType; readonly nameConstraints?: NameConstraints | null } = {},
 ): Promise<Authorities> {
   const { database, kek } = state;
   if ((await listAuthorities(database.queries)).length === 0) {
@@ -88,7 +92,15 @@ export async function openOrMakeAuthorities(
     const actor = { kind: 'system', name: 'first-start' } as const;
     await initializeAuthorities(
       { database, kek },
-      { trustDomain, environment: '*', region, keyType, crlBaseUrl, crlShards: CRL_SHARDS },
+      {
+        trustDomain,
+        environment: '*',
+        region,
+        keyType,
+        crlBaseUrl,
+        crlShards: CRL_SHARDS,
+        ...(nameConstraints === null ? {} : { nameConstraints }),
+      },
       actor,
       clock.now(),
     );
