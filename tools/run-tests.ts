@@ -3,17 +3,28 @@
  * With CI=true peers are installed first and a missing one fails; elsewhere the exams left out are named at the end.
  */
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const inCi = process.env['CI'] === 'true';
 const scratch = mkdtempSync(join(tmpdir(), 'countersign-tests-'));
+/** Where tests make their temporary folders: whatever one of them leaves behind goes with it. */
+const temporary = join(scratch, 't');
+mkdirSync(temporary);
+// PostgreSQL runs under another user when this one is root, and has to reach its own folder.
+for (const folder of [scratch, temporary]) chmodSync(folder, 0o711);
 const skippedFiles: string[] = [];
 
 function runNode(args: readonly string[]): boolean {
-  return spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], { cwd: root, stdio: 'inherit' }).status === 0;
+  return (
+    spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
+      cwd: root,
+      stdio: 'inherit',
+      env: { ...process.env, TMPDIR: temporary },
+    }).status === 0
+  );
 }
 
 function runSuite(name: string, files: readonly string[], options: readonly string[]): boolean {
