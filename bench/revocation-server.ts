@@ -1,16 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { Agent as HttpAgent, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Certificate, parseCertificate } from '../src/core/x509/certificate.ts';
 import { buildCertificateRequest } from '../src/core/x509/certificate-request.ts';
 import { decodePem, encodePem } from '../src/core/x509/pem.ts';
+import { freePort, stopProgram } from './program.ts';
 import { type Seeded, seedCertificates } from './seed-certificates.ts';
 
 /** A control plane over a seeded database, with connections that are kept. */
@@ -32,7 +31,7 @@ export async function startSeededServer(size: { readonly issued: number; readonl
   const listen = `listen:\n  admin: 127.0.0.1:${adminPort}\n  dataPlane: 127.0.0.1:${dataPort}\n  public: 127.0.0.1:${publicPort}\n`;
   await writeFile(config, `dataDirectory: data\nkeyFile: kek\ntrustDomain: bench.example\nlogLevel: error\n${listen}`);
   const openUrl = `http://127.0.0.1:${publicPort}`;
-  await stop(await start(config, openUrl));
+  await stopProgram(await start(config, openUrl));
   // The second start makes another token; this one is worth nothing then.
   const tokenFile = join(folder, 'data/bootstrap.token');
   await rm(tokenFile);
@@ -71,7 +70,7 @@ export async function startSeededServer(size: { readonly issued: number; readonl
     async stop() {
       agent.destroy();
       secure.destroy();
-      await stop(child);
+      await stopProgram(child);
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -123,24 +122,6 @@ async function start(config: string, openUrl: string): Promise<ChildProcess> {
   }
   child.kill('SIGKILL');
   throw new Error('the control plane did not answer');
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
-  await ended;
-  clearTimeout(timer);
-}
-
-function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const address = server.address();
-    server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-  });
-  return promise;
 }
 
 const OCSP_TYPE = 'application/ocsp-request';

@@ -2,6 +2,7 @@ import type { Certificate } from '../src/core/x509/certificate.ts';
 import { issuerHashesOf } from '../src/core/x509/ocsp-cert-id.ts';
 import { buildOcspRequest } from '../src/core/x509/ocsp-request.ts';
 import { parseOcspResponse } from '../src/core/x509/read-ocsp-response.ts';
+import { quantile } from './load.ts';
 import type { Axis, Contender, Measurement } from './measurement.ts';
 import { readUsage } from './process-usage.ts';
 import { type SeededServer, startSeededServer } from './revocation-server.ts';
@@ -163,11 +164,6 @@ async function measureLists(server: SeededServer, issued: number): Promise<Figur
 
 function questionOf({ issuer }: SeededServer, serial: Uint8Array, nonce: Uint8Array | null = null): Uint8Array {
   return buildOcspRequest([{ hash: 'sha256', issuer: issuerHashesOf(issuer, 'sha256'), serial }], nonce);
-}
-
-function quantile(values: readonly number[], part: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]!;
 }
 
 function pause(): Promise<void> {

@@ -1,13 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { get as getHttp } from 'node:http';
-import { get as getHttps } from 'node:https';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Axis, Contender } from './measurement.ts';
 import { readUsage } from './process-usage.ts';
+import { freePort, stopProgram, untilAnswered } from './program.ts';
 
 /** From spawn to the first answered request, the CPU time until then, and memory when idle. */
 export const startupAxis: Axis = {
@@ -80,52 +78,11 @@ function contender(name: string, absent: string | null, prepare: Prepare): Conte
           { metric: 'rss_idle_mb', unit: 'MiB', value: rssMb },
         ];
       } finally {
-        await stop(child);
+        await stopProgram(child);
         await rm(folder, { recursive: true, force: true });
       }
     },
   };
 }
 
-/** Asks until an answer comes; the program may not listen yet. Gives up when it exits or the time is over. */
-async function untilAnswered(url: string, child: ChildProcess): Promise<void> {
-  const deadline = performance.now() + MAXIMUM_WAIT_MS;
-  while (performance.now() < deadline && child.exitCode === null) {
-    if (await answers(url)) return;
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  throw new Error(`${child.spawnargs[0]} did not answer`);
-}
-
-function answers(url: string): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const get = url.startsWith('https:') ? getHttps : getHttp;
-  // The bench measures time, not trust: it started this server itself a moment ago.
-  const outgoing = get(url, { agent: false, rejectUnauthorized: false }, (response) => {
-    response.resume();
-    response.on('end', () => resolve(response.statusCode === 200));
-  });
-  outgoing.on('error', () => resolve(false));
-  return promise;
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), 5_000);
-  await ended;
-  clearTimeout(timer);
-}
-
-function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const address = server.address();
-    server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-  });
-  return promise;
-}
-
-const MAXIMUM_WAIT_MS = 30_000;
 const IDLE_MS = 2_000;
