@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Agent, request as httpRequest } from 'node:http';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { Origination } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import {
   callOverTls,
@@ -79,10 +79,11 @@ type Pair = {
   readonly ports: readonly number[];
 };
 
-/** A storefront with its proxy, and two replicas of orders with theirs. */
-async function openPair(mode: 'permissive' | 'enforce', origination: Origination): Promise<Pair> {
+/** A storefront with its proxy, and two replicas of orders with theirs; closed when the test ends, also by a failed assertion. */
+async function openPair(t: TestContext, mode: 'permissive' | 'enforce', origination: Origination): Promise<Pair> {
   const first = new ProxyLab(ORDERS);
   const receivers = [first, new ProxyLab(ORDERS, first.authority)];
+  for (const lab of receivers) t.after(() => lab[Symbol.asyncDispose]());
   const origin = await first.origin((request, response) => void request.resume().on('end', () => response.end('ok')));
   for (const lab of receivers) {
     await lab.proxy.applyTrustBundle(lab.bundle());
@@ -90,17 +91,14 @@ async function openPair(mode: 'permissive' | 'enforce', origination: Origination
   }
   const ports = receivers.map((lab) => lab.portOf(0));
   const caller = new ProxyLab(STOREFRONT, first.authority);
+  t.after(() => caller[Symbol.asyncDispose]());
   await caller.proxy.applyTrustBundle(caller.bundle());
   await caller.apply({ spiffeId: STOREFRONT, outbound: [outboundTo(ports, origination)] });
   return { receivers, caller, originPort: origin.port, ports };
 }
 
-async function closePair({ receivers, caller }: Pair): Promise<void> {
-  for (const lab of [caller, ...receivers]) await lab[Symbol.asyncDispose]();
-}
-
-test('no call fails while every certificate is rotated ten times', async () => {
-  const pair = await openPair('enforce', Origination.MTLS);
+test('no call fails while every certificate is rotated ten times', async (t) => {
+  const pair = await openPair(t, 'enforce', Origination.MTLS);
   await using load = new Load(pair.caller.portOf(0));
   const [receiver] = pair.receivers;
   for (let round = 0; round < 10; round++) {
@@ -119,11 +117,10 @@ test('no call fails while every certificate is rotated ten times', async () => {
   await load.answers(20);
   await load.stop();
   assert.deepEqual(load.failures, []);
-  await closePair(pair);
 });
 
-test('no call fails on the way from plaintext to enforced mutual TLS and back', async () => {
-  const pair = await openPair('permissive', Origination.PLAINTEXT);
+test('no call fails on the way from plaintext to enforced mutual TLS and back', async (t) => {
+  const pair = await openPair(t, 'permissive', Origination.PLAINTEXT);
   const { caller, receivers, originPort, ports } = pair;
   await using load = new Load(caller.portOf(0));
   const receive = async (mode: 'permissive' | 'enforce'): Promise<void> => {
@@ -140,11 +137,10 @@ test('no call fails on the way from plaintext to enforced mutual TLS and back', 
   }
   await load.stop();
   assert.deepEqual(load.failures, []);
-  await closePair(pair);
 });
 
-test('no call fails while the receiving proxies restart one after the other', async () => {
-  const pair = await openPair('enforce', Origination.MTLS);
+test('no call fails while the receiving proxies restart one after the other', async (t) => {
+  const pair = await openPair(t, 'enforce', Origination.MTLS);
   const { caller, originPort, ports } = pair;
   await using load = new Load(caller.portOf(0));
   const running = [...pair.receivers];
@@ -152,6 +148,7 @@ test('no call fails while the receiving proxies restart one after the other', as
     await load.answers(100);
     await running[index]!.proxy.stop(5_000);
     const again = new ProxyLab(ORDERS, caller.authority);
+    t.after(() => again[Symbol.asyncDispose]());
     await again.proxy.applyTrustBundle(again.bundle());
     assert.equal(
       (await again.apply({ inbound: [inboundTo(originPort, 'enforce', { listen: loopback(ports[index]!) })] })).kind,
@@ -162,11 +159,10 @@ test('no call fails while the receiving proxies restart one after the other', as
   await load.answers(100);
   await load.stop();
   assert.deepEqual(load.failures, []);
-  await closePair({ ...pair, receivers: [...running, ...pair.receivers] });
 });
 
-test('sessions resume across a rotation of the server’s certificate', async () => {
-  const { receivers, caller, ports } = await openPair('enforce', Origination.MTLS);
+test('sessions resume across a rotation of the server’s certificate', async (t) => {
+  const { receivers, ports } = await openPair(t, 'enforce', Origination.MTLS);
   const [lab] = receivers;
   const client = clientOptions(lab!.authority.issue({ uris: [STOREFRONT] }));
   const { session } = await callOverTls(ports[0]!, client);
@@ -174,19 +170,17 @@ test('sessions resume across a rotation of the server’s certificate', async ()
   const resumed = await callOverTls(ports[0]!, { ...client, session: session! });
   assert.equal(resumed.resumed, true);
   assert.match(resumed.text, /^HTTP\/1\.1 200 /);
-  await closePair({ receivers, caller, originPort: 0, ports });
 });
 
-test('sessions do not resume across a change of the trust bundle', async () => {
-  const { receivers, caller, ports } = await openPair('enforce', Origination.MTLS);
+test('sessions do not resume across a change of the trust bundle', async (t) => {
+  const { receivers, ports } = await openPair(t, 'enforce', Origination.MTLS);
   const [lab] = receivers;
   const client = clientOptions(lab!.authority.issue({ uris: [STOREFRONT] }));
   const { session } = await callOverTls(ports[0]!, client);
   const other = new ProxyLab();
+  t.after(() => other[Symbol.asyncDispose]());
   await lab!.proxy.applyTrustBundle(lab!.bundle(lab!.authority, other.authority));
   const again = await callOverTls(ports[0]!, { ...client, session: session! });
   assert.equal(again.resumed, false);
   assert.match(again.text, /^HTTP\/1\.1 200 /);
-  await other[Symbol.asyncDispose]();
-  await closePair({ receivers, caller, originPort: 0, ports });
 });
