@@ -93,7 +93,9 @@ export class LinkRunner {
     return this.#renewal;
   }
 
+  /** Lets the last reports reach the control plane, for a bounded time, where it is there to take them. */
   async stop(): Promise<void> {
+    await this.#flush();
     this.#stopped.abort();
     this.#timer.stop();
     this.#session?.destroy();
@@ -101,6 +103,13 @@ export class LinkRunner {
     await this.#done;
     await Promise.all(this.#queues.values());
     this.#setStatus({ kind: 'closed' });
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#session === null || this.#options.buffer.size === 0) return;
+    const done = new AbortController();
+    await Promise.race([this.#options.buffer.emptied(), this.#session.ended, pause(FLUSH_WITHIN_MS, done.signal)]);
+    done.abort();
   }
 
   async #run(): Promise<void> {
@@ -270,4 +279,6 @@ function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** A report is acknowledged when it is on disk, within a group commit or two. */
+const FLUSH_WITHIN_MS = 1_000;
 const RECONNECT = { firstMs: 100, mostMs: 5_000 };

@@ -96,3 +96,25 @@ test('a report that the other side refuses can be given up', () => {
   assert.equal(buffer.dropOldest(), 1n);
   assert.equal(buffer.after(0n)?.sequence, 2n);
 });
+
+test('emptied() resolves when the last report was acknowledged, and at once when there is none', async () => {
+  const buffer = new TelemetryBuffer('boot');
+  await buffer.emptied();
+  buffer.add({});
+  buffer.add({});
+  let isEmpty = false;
+  const emptied = buffer.emptied().then(() => (isEmpty = true));
+  buffer.acknowledge(1n);
+  await Promise.resolve();
+  assert.equal(isEmpty, false);
+  buffer.acknowledge(2n);
+  await emptied;
+});
+
+test('emptied() resolves when the last report was given up', async () => {
+  const buffer = new TelemetryBuffer('boot');
+  buffer.add({});
+  const emptied = buffer.emptied();
+  buffer.dropOldest();
+  await emptied;
+});

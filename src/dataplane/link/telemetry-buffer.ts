@@ -12,6 +12,7 @@ export class TelemetryBuffer {
   readonly #bootId: string;
   readonly #capacity: number;
   readonly #reports: TelemetryReport[] = [];
+  readonly #awaiting = new Set<() => void>();
   #next = 1n;
   /** Highest sequence that was handed to any stream: such a report may not change any more. */
   #handedOut = 0n;
@@ -47,11 +48,28 @@ export class TelemetryBuffer {
   /** Forgets everything up to this sequence: the other side has it on disk. */
   acknowledge(sequence: bigint): void {
     while (this.#reports[0] !== undefined && this.#reports[0].sequence <= sequence) this.#reports.shift();
+    this.#tellIfEmpty();
+  }
+
+  /** Resolves once every report was acknowledged or given up. */
+  emptied(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#awaiting.add(resolve);
+      this.#tellIfEmpty();
+    });
   }
 
   /** Gives up the oldest report, which the other side refuses to take. Returns its sequence, or null if there is none. */
   dropOldest(): bigint | null {
-    return this.#reports.shift()?.sequence ?? null;
+    const sequence = this.#reports.shift()?.sequence ?? null;
+    this.#tellIfEmpty();
+    return sequence;
+  }
+
+  #tellIfEmpty(): void {
+    if (this.#reports.length > 0) return;
+    for (const tell of this.#awaiting) tell();
+    this.#awaiting.clear();
   }
 }
 
