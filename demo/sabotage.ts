@@ -56,7 +56,7 @@ export const sabotages: readonly Sabotage[] = [
     steps: toWaves,
     mutations: [
       {
-        file: 'src/dataplane/proxy/receiver-connection.ts',
+        file: 'src/dataplane/tls/receiver-connection.ts',
         find: lines(
           "    this.#state = 'draining';",
           '    this.#graceUntil = performance.now() + withinMs;',
@@ -99,7 +99,7 @@ export const sabotages: readonly Sabotage[] = [
     steps: toWaves,
     mutations: [
       {
-        file: 'src/dataplane/proxy/judge-connection.ts',
+        file: 'src/dataplane/tls/judge-connection.ts',
         find: lines('  if (offence !== null) return offence;', "  if (identity === null) return 'no-certificate';"),
         replace: lines(
           "  if (offence === 'plaintext' || offence === 'no-certificate' || offence === 'tls-version') return offence;",

@@ -64,8 +64,11 @@ function judgeImport({ from, to }: Import): string | null {
   if (layer === 'dataplane' && (target.startsWith('platform/db/') || target.startsWith('platform/signer/'))) {
     return 'a data plane has no database and no authority key';
   }
-  if (layer === 'dataplane' && slice === 'sdk' && targetLayer === 'dataplane' && !['sdk', 'link'].includes(targetSlice)) {
-    return 'the SDK is link and core only';
+  if (layer === 'dataplane' && slice === 'tls' && targetLayer === 'dataplane' && !['tls', 'link'].includes(targetSlice)) {
+    return 'tls is shared by proxy and SDK and knows neither';
+  }
+  if (layer === 'dataplane' && slice === 'sdk' && targetLayer === 'dataplane' && !['sdk', 'link', 'tls'].includes(targetSlice)) {
+    return 'the SDK is link, tls and core only';
   }
   return null;
 }

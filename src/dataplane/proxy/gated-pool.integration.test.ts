@@ -4,7 +4,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { type GateLimits, GatedPool } from './gated-pool.ts';
-import { UpstreamFailure } from './upstream-failure.ts';
+import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
 /** A service that answers only when told, a pool before it, and what the pool did. */
 class Lab implements AsyncDisposable {

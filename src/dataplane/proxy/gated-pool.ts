@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
-import { UpstreamFailure } from './upstream-failure.ts';
+import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
 export type GateLimits = {
   /** Calls that may be on their way without a connection of their own yet: so many handshakes are made at a time, and no more. */

@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { forwardRequestHeaders, forwardResponseHeaders } from './http-headers.ts';
 import type { Upstream } from './upstream.ts';
-import { UpstreamFailure } from './upstream-failure.ts';
+import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
 /** How a call ended. `left`: whoever called went away before there was an answer. */
 export type CallEnd =

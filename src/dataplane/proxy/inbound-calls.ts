@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { type PortDeps, recordRefusal } from './port-deps.ts';
+import { type PortDeps, recordRefusal } from '../tls/port-deps.ts';
 import { type CallEnd, forwardHttp, type HttpHop, refuseCall } from './http-forward.ts';
 import { type HttpFeed, makeHttpFeed } from './http-server.ts';
 import { forwardUpgrade } from './http-upgrade.ts';
-import { judgeConnection, modeFor, type Verdict } from './judge-connection.ts';
-import type { InboundSettings } from './proxy-settings.ts';
-import type { ReceiverConnection } from './receiver-connection.ts';
+import { judgeConnection, modeFor, type Verdict } from '../tls/judge-connection.ts';
+import type { InboundSettings } from '../tls/proxy-settings.ts';
+import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import type { Upstream } from './upstream.ts';
 
 export type InboundCallsOptions = {

@@ -1,7 +1,7 @@
 import { chmod, lstat, rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Problem } from '../../core/problems/problem.ts';
-import { type Address, formatAddress } from './address.ts';
+import { type Address, formatAddress } from '../tls/address.ts';
 
 export type Listener = {
   /** Where it really listens: port 0 has become a number. */

@@ -1,20 +1,20 @@
 import type { Socket } from 'node:net';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import { callAtRetirement, retirementOf } from './certificate-end.ts';
-import type { OpenConnection } from './connection-table.ts';
-import type { Outcome, Unit } from './counters.ts';
+import { callAtRetirement, retirementOf } from '../tls/certificate-end.ts';
+import type { OpenConnection } from '../tls/connection-table.ts';
+import type { Outcome, Unit } from '../tls/counters.ts';
 import { forwardHttp, type HttpHop } from './http-forward.ts';
 import { type HttpFeed, makeHttpFeed } from './http-server.ts';
 import { forwardUpgrade } from './http-upgrade.ts';
-import type { PortDeps } from './port-deps.ts';
-import { makeOriginator, serverIdentityOf } from './originate.ts';
+import type { PortDeps } from '../tls/port-deps.ts';
+import { makeOriginator, serverIdentityOf } from '../tls/originate.ts';
 import type { ListeningPort } from './port.ts';
-import type { OutboundSettings } from './proxy-settings.ts';
-import { findRevocation } from './revoked-index.ts';
+import type { OutboundSettings } from '../tls/proxy-settings.ts';
+import { findRevocation } from '../tls/revoked-index.ts';
 import { forwardTcp } from './tcp-forward.ts';
-import type { Trust } from './trust.ts';
+import type { Trust } from '../tls/trust.ts';
 import { LONGEST_CALL_MS, Upstream } from './upstream.ts';
-import { UpstreamFailure } from './upstream-failure.ts';
+import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
 /** One way to the endpoint, ready to be put in force: it was made before the settings are acknowledged, so a bad policy is refused. */
 export type Way = {

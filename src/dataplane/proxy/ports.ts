@@ -1,11 +1,11 @@
 import { Problem } from '../../core/problems/problem.ts';
-import { type Address, formatAddress } from './address.ts';
-import type { PortDeps } from './port-deps.ts';
+import { type Address, formatAddress } from '../tls/address.ts';
+import type { PortDeps } from '../tls/port-deps.ts';
 import { InboundPort } from './inbound-port.ts';
 import { type Listener, listen } from './listen.ts';
 import { makeWay, OutboundPort, retireWay, type Way, wayKey } from './outbound-port.ts';
-import type { OutboundSettings, ParsedSettings } from './proxy-settings.ts';
-import type { Trust } from './trust.ts';
+import type { OutboundSettings, ParsedSettings } from '../tls/proxy-settings.ts';
+import type { Trust } from '../tls/trust.ts';
 
 type OpenPort = { readonly listener: Listener; handler: InboundPort | OutboundPort };
 

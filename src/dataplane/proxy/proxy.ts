@@ -8,20 +8,20 @@ import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts'
 import type { Log } from '../../platform/log/logger.ts';
 import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
-import type { Address } from './address.ts';
-import { ConnectionTable } from './connection-table.ts';
-import { Counters } from './counters.ts';
-import { openCredential } from './credential.ts';
-import { KeptVerdicts } from './kept-verdicts.ts';
-import type { LiveState } from './live-state.ts';
-import { defaultLimits, type ProxyLimits } from './port-deps.ts';
+import type { Address } from '../tls/address.ts';
+import { ConnectionTable } from '../tls/connection-table.ts';
+import { Counters } from '../tls/counters.ts';
+import { openCredential } from '../tls/credential.ts';
+import { KeptVerdicts } from '../tls/kept-verdicts.ts';
+import type { LiveState } from '../tls/live-state.ts';
+import { defaultLimits, type ProxyLimits } from '../tls/port-deps.ts';
 import { Ports } from './ports.ts';
-import { type InboundSettings, type ParsedSettings, parseProxySettings } from './proxy-settings.ts';
-import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
-import { shakeOwnHand } from './self-handshake.ts';
-import { ServedCertificates } from './served-certificates.ts';
-import { type TerminatorKind, TlsContexts } from './tls-contexts.ts';
-import { parseTrust, type Trust, trustOf } from './trust.ts';
+import { type InboundSettings, type ParsedSettings, parseProxySettings } from '../tls/proxy-settings.ts';
+import { emptyRevokedIndex, indexRevokedSet } from '../tls/revoked-index.ts';
+import { shakeOwnHand } from '../tls/self-handshake.ts';
+import { ServedCertificates } from '../tls/served-certificates.ts';
+import { type TerminatorKind, TlsContexts } from '../tls/tls-contexts.ts';
+import { parseTrust, type Trust, trustOf } from '../tls/trust.ts';
 
 export type ProxyOptions = {
   readonly identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey' | 'roots'>;

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { Upstream } from './upstream.ts';
-import { UpstreamFailure } from './upstream-failure.ts';
+import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
 export type TcpHop = {
   readonly upstream: Upstream;

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
-import type { Address } from './address.ts';
-import { type Dialer, dialWithFailover } from './dial.ts';
+import type { Address } from '../tls/address.ts';
+import { type Dialer, dialWithFailover } from '../tls/dial.ts';
 import { GatedPool } from './gated-pool.ts';
 
 export type UpstreamOptions = {
