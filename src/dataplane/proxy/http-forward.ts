@@ -2,33 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { forwardRequestHeaders, forwardResponseHeaders } from './http-headers.ts';
-import type { Upstream } from './upstream.ts';
+import type { CallEnd, CallHop } from './call-gate.ts';
 import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
-/** How a call ended. `left`: whoever called went away before there was an answer. */
-export type CallEnd =
-  | { readonly kind: 'answered' }
-  | { readonly kind: 'failed'; readonly reason: RefusalReason }
-  | { readonly kind: 'left' };
-
-export type HttpHop = {
-  /** Asked when the call is sent, so that it takes the way in force then. */
-  readonly upstream: () => Upstream;
-  /** Added to the request, as flat name-value pairs. */
-  readonly addedHeaders: readonly string[];
-  /** Leaves out what could pass for a proof of identity. */
-  readonly stripIdentity: boolean;
-  /** True if this connection takes no further call, which the answer then says. */
-  readonly isRetiring: () => boolean;
-  /** Says the reason of a failure in the answer: to our own service only, never to a peer. */
-  readonly explainsFailures: boolean;
-  /** How long a body may stand still where its sender, or the reader of the answer, has to act: it holds a connection to the next hop. */
-  readonly stalledMs: number;
-  readonly onEnd: (end: CallEnd) => void;
-};
-
 /** Carries one HTTP/1.1 call to the next hop and its answer back, streaming both, with back-pressure. */
-export function forwardHttp(request: IncomingMessage, response: ServerResponse, hop: HttpHop): void {
+export function forwardHttp(request: IncomingMessage, response: ServerResponse, hop: CallHop): void {
   const forwarded = forwardRequestHeaders(request.rawHeaders, hop.stripIdentity);
   const target = request.url ?? '';
   if (forwarded.kind === 'malformed' || !target.startsWith('/')) {
@@ -59,12 +37,12 @@ export function refuseCall(response: ServerResponse, status: number, closes: boo
 class Call implements Dispatcher.DispatchHandler {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  readonly #hop: HttpHop;
+  readonly #hop: CallHop;
   #controller: Dispatcher.DispatchController | null = null;
   #patience: NodeJS.Timeout | undefined;
   #ended = false;
 
-  constructor(request: IncomingMessage, response: ServerResponse, hop: HttpHop) {
+  constructor(request: IncomingMessage, response: ServerResponse, hop: CallHop) {
     this.#request = request;
     this.#response = response;
     this.#hop = hop;

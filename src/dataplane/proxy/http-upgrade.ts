@@ -2,7 +2,8 @@ import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { forwardHttp, type HttpHop } from './http-forward.ts';
+import type { CallHop } from './call-gate.ts';
+import { forwardHttp } from './http-forward.ts';
 import { forwardRequestHeaders, forwardResponseHeaders } from './http-headers.ts';
 import { joinSockets } from './tcp-forward.ts';
 
@@ -10,7 +11,7 @@ import { joinSockets } from './tcp-forward.ts';
  * Carries a WebSocket handshake (RFC 6455 section 4) to the next hop. Only after its 101 do octets pass unread: a service that does not
  * switch must not leave the caller with a pipe past the header hygiene.
  */
-export function forwardUpgrade(request: IncomingMessage, near: Duplex, head: Buffer, hop: HttpHop): void {
+export function forwardUpgrade(request: IncomingMessage, near: Duplex, head: Buffer, hop: CallHop): void {
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(near as Socket);
@@ -23,7 +24,7 @@ export function forwardUpgrade(request: IncomingMessage, near: Duplex, head: Buf
     return;
   }
   let ended = false;
-  const end: HttpHop['onEnd'] = (how) => {
+  const end: CallHop['onEnd'] = (how) => {
     if (!ended) hop.onEnd(how);
     ended = true;
   };

@@ -1,84 +1,97 @@
-import type { Socket } from 'node:net';
 import { type PortDeps, recordRefusal } from '../tls/port-deps.ts';
-import { type CallEnd, forwardHttp, type HttpHop, refuseCall } from './http-forward.ts';
-import { type HttpFeed, makeHttpFeed } from './http-server.ts';
-import { forwardUpgrade } from './http-upgrade.ts';
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { CallEnd, CallGate, CallHop } from './call-gate.ts';
 import { judgeConnection, modeFor, type Verdict } from '../tls/judge-connection.ts';
 import type { InboundSettings } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import type { Upstream } from './upstream.ts';
 
+/** What the calls of all connections of a port share. */
 export type InboundCallsOptions = {
   readonly deps: PortDeps;
   readonly settings: () => InboundSettings;
   readonly upstream: () => Upstream;
-  readonly connectionOf: (socket: Socket) => ReceiverConnection | undefined;
 };
 
-/** The HTTP calls on accepted connections. Each one is judged anew: what was allowed at the handshake may be revoked since. */
-export function makeInboundCalls(options: InboundCallsOptions): HttpFeed {
-  const { deps, settings, connectionOf } = options;
-  return makeHttpFeed({
-    onRequest(request, response) {
-      const connection = connectionOf(request.socket);
-      if (connection === undefined) return void request.socket.destroy();
-      if (connection.calls >= MAXIMUM_PIPELINED) return void cutGreedy(deps, connection);
-      const verdict = admitCall(options, connection);
-      if (verdict === null) return refuseCall(response, 403, true);
-      connection.beginCall();
-      response.once('close', () => connection.endCall());
-      forwardHttp(request, response, hopOf(options, connection, verdict));
-    },
-    onUpgrade(request, stream, head) {
-      const connection = connectionOf(request.socket);
-      const verdict = connection === undefined ? null : admitCall(options, connection);
-      if (connection === undefined || verdict === null) return void stream.destroy();
-      connection.beginCall();
-      stream.once('close', () => connection.endCall());
-      forwardUpgrade(request, stream, head, hopOf(options, connection, verdict));
-    },
-    onBroken(socket, reason) {
-      const connection = connectionOf(socket);
-      if (connection === undefined) return;
-      const facts = { ...refusalFacts(settings(), connection), reason };
-      if (modeFor(connection.peer, settings()) === 'enforce') recordRefusal(deps, facts);
-      else countCall(deps, connection, { kind: 'failed', reason }, ACCEPTED);
-    },
-  });
+/** The calls on one accepted connection. Each one is judged anew: what was allowed at the handshake may be revoked since. */
+export class InboundCalls implements CallGate {
+  readonly #options: InboundCallsOptions;
+  readonly #connection: ReceiverConnection;
+
+  constructor(options: InboundCallsOptions, connection: ReceiverConnection) {
+    this.#options = options;
+    this.#connection = connection;
+  }
+
+  admit(): CallHop | null {
+    const verdict = this.#judge();
+    if (verdict === null) return null;
+    this.#connection.beginCall();
+    return new InboundCall(this.#options, this.#connection, verdict);
+  }
+
+  onBroken(reason: RefusalReason): void {
+    const { deps, settings } = this.#options;
+    const facts = { ...refusalFacts(settings(), this.#connection), reason };
+    if (modeFor(this.#connection.peer, settings()) === 'enforce') recordRefusal(deps, facts);
+    else countCall(deps, this.#connection, { kind: 'failed', reason }, ACCEPTED);
+  }
+
+  /** The verdict on one more call of this connection; null if it was refused, which is recorded. */
+  #judge(): Verdict | null {
+    const { deps, settings } = this.#options;
+    const connection = this.#connection;
+    const rules = settings();
+    const verdict = judgeConnection(deps.clock.now(), connection.peer, rules, deps.live.revoked);
+    if (verdict.kind !== 'refuse') return verdict;
+    // The mode rose: calls go on while the connection drains, and count as what they are. Revocation knows no grace.
+    const isRevocation = verdict.reason === 'revoked' || verdict.reason === 'suspended';
+    if (!isRevocation && connection.isInGrace()) return { kind: 'would-refuse', reason: verdict.reason };
+    recordRefusal(deps, { ...refusalFacts(rules, connection), reason: verdict.reason });
+    return null;
+  }
 }
 
-/** The verdict on one more call of this connection; null if it was refused, which is recorded. */
-function admitCall({ deps, settings }: InboundCallsOptions, connection: ReceiverConnection): Verdict | null {
-  const rules = settings();
-  const verdict = judgeConnection(deps.clock.now(), connection.peer, rules, deps.live.revoked);
-  if (verdict.kind !== 'refuse') return verdict;
-  // The mode rose: calls go on while the connection drains, and count as what they are. Revocation knows no grace.
-  const isRevocation = verdict.reason === 'revoked' || verdict.reason === 'suspended';
-  if (!isRevocation && connection.isInGrace()) return { kind: 'would-refuse', reason: verdict.reason };
-  recordRefusal(deps, { ...refusalFacts(rules, connection), reason: verdict.reason });
-  return null;
-}
+class InboundCall implements CallHop {
+  readonly stripIdentity = true;
+  readonly explainsFailures = false;
+  readonly #options: InboundCallsOptions;
+  readonly #connection: ReceiverConnection;
+  readonly #verdict: Verdict;
+  readonly #begunAt = performance.now();
 
-/** Without this bound one connection could take every connection to the service, and fill the memory with calls that wait for one. */
-function cutGreedy(deps: PortDeps, connection: ReceiverConnection): void {
-  connection.socket.destroy();
-  countCall(deps, connection, { kind: 'failed', reason: 'limit-exceeded' }, ACCEPTED);
-}
+  constructor(options: InboundCallsOptions, connection: ReceiverConnection, verdict: Verdict) {
+    this.#options = options;
+    this.#connection = connection;
+    this.#verdict = verdict;
+  }
 
-function hopOf({ deps, upstream }: InboundCallsOptions, connection: ReceiverConnection, verdict: Verdict): HttpHop {
-  const begunAt = performance.now();
-  return {
-    upstream,
-    addedHeaders: provesIdentity(verdict) ? connection.identityHeaders : [],
-    stripIdentity: true,
-    isRetiring: () => connection.isRetiring || deps.clock.now() >= connection.retireAt,
-    explainsFailures: false,
-    stalledMs: deps.limits.stalledMs,
-    onEnd(end) {
-      if (end.kind !== 'left') countCall(deps, connection, end, verdict);
-      else if (performance.now() - begunAt > PATIENT_MS) countCall(deps, connection, { kind: 'failed', reason: 'timeout' }, verdict);
-    },
-  };
+  upstream(): Upstream {
+    return this.#options.upstream();
+  }
+
+  get addedHeaders(): readonly string[] {
+    return provesIdentity(this.#verdict) ? this.#connection.identityHeaders : [];
+  }
+
+  get stalledMs(): number {
+    return this.#options.deps.limits.stalledMs;
+  }
+
+  isRetiring(): boolean {
+    return this.#connection.isRetiring || this.#options.deps.clock.now() >= this.#connection.retireAt;
+  }
+
+  onEnd(end: CallEnd): void {
+    const { deps } = this.#options;
+    if (end.kind !== 'left') countCall(deps, this.#connection, end, this.#verdict);
+    else if (performance.now() - this.#begunAt > PATIENT_MS)
+      countCall(deps, this.#connection, { kind: 'failed', reason: 'timeout' }, this.#verdict);
+  }
+
+  onClose(): void {
+    this.#connection.endCall();
+  }
 }
 
 /** A would-be refusal for what the certificate itself is, is no proof; one for who may call is. */
@@ -109,5 +122,3 @@ function refusalFacts({ endpointName }: InboundSettings, connection: ReceiverCon
 const ACCEPTED: Verdict = { kind: 'accept' };
 /** A caller that leaves sooner changed its mind; one that leaves later gave up waiting. */
 const PATIENT_MS = 2_000;
-/** Hardly a client pipelines at all, and those that do send a few calls ahead. */
-const MAXIMUM_PIPELINED = 32;

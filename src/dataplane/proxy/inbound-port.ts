@@ -5,7 +5,7 @@ import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
 import type { Cause } from '../tls/connection-table.ts';
 import { dialPlain } from '../tls/dial.ts';
-import { makeInboundCalls } from './inbound-calls.ts';
+import { InboundCalls, type InboundCallsOptions } from './inbound-calls.ts';
 import { type PortDeps, recordRefusal } from '../tls/port-deps.ts';
 import { isProbe, judgeConnection, modeFor } from '../tls/judge-connection.ts';
 import { callerOf, type Peer, plaintextPeer, type ProvedIdentity } from '../tls/peer.ts';
@@ -18,7 +18,7 @@ import { forwardTcp } from './tcp-forward.ts';
 import { allowsVersion } from '../tls/tls-policy.ts';
 import type { Handshake } from '../tls/tls-contexts.ts';
 import { Upstream } from './upstream.ts';
-import type { HttpFeed } from './http-server.ts';
+import { type HttpFeed, makeHttpFeed } from './http-server.ts';
 
 /** A connection that is not yet judged. */
 type Newcomer = { readonly socket: Socket; readonly remote: string };
@@ -26,10 +26,11 @@ type Newcomer = { readonly socket: Socket; readonly remote: string };
 /** A port on which calls for the service arrive: plaintext, TLS and mutual TLS side by side, each judged by what it proves. */
 export class InboundPort implements ListeningPort {
   readonly #deps: PortDeps;
-  readonly #http: HttpFeed;
+  readonly #http: HttpFeed = makeHttpFeed();
+  readonly #calls: InboundCallsOptions;
   /** Every socket from its arrival on, and those that were admitted. */
   readonly #sockets = new Set<Socket>();
-  readonly #connections = new Map<Socket, ReceiverConnection>();
+  readonly #connections = new Set<ReceiverConnection>();
   #settings: InboundSettings;
   #upstream: Upstream;
   #retiresAt: number | null = null;
@@ -38,12 +39,7 @@ export class InboundPort implements ListeningPort {
     this.#deps = deps;
     this.#settings = settings;
     this.#upstream = makeUpstream(settings);
-    this.#http = makeInboundCalls({
-      deps,
-      settings: () => this.#settings,
-      upstream: () => this.#upstream,
-      connectionOf: (socket) => this.#connections.get(socket),
-    });
+    this.#calls = { deps, settings: () => this.#settings, upstream: () => this.#upstream };
   }
 
   get settings(): InboundSettings {
@@ -59,7 +55,7 @@ export class InboundPort implements ListeningPort {
       this.#upstream = makeUpstream(settings);
     }
     if (old.protocol !== settings.protocol || old.endpointId !== settings.endpointId) {
-      for (const connection of this.#connections.values()) connection.retire(settings.drainMs);
+      for (const connection of this.#connections) connection.retire(settings.drainMs);
     }
   }
 
@@ -77,7 +73,7 @@ export class InboundPort implements ListeningPort {
 
   async retire(withinMs: number): Promise<void> {
     this.#retiresAt = performance.now() + withinMs;
-    for (const connection of this.#connections.values()) connection.retire(withinMs);
+    for (const connection of this.#connections) connection.retire(withinMs);
     // Who is still shaking hands is admitted and gets its answer, too.
     const closed = [...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
     const timer = setTimeout(() => this.#sockets.forEach((socket) => socket.destroy()), withinMs);
@@ -193,13 +189,13 @@ export class InboundPort implements ListeningPort {
       reason: verdict.kind === 'accept' ? null : verdict.reason,
     });
     if (this.#retiresAt !== null) connection.retire(Math.max(0, this.#retiresAt - performance.now()));
-    this.#connections.set(socket, connection);
+    this.#connections.add(connection);
     table.add(connection);
     socket.once('close', () => {
-      this.#connections.delete(socket);
+      this.#connections.delete(connection);
       table.remove(connection);
     });
-    if (settings.protocol === 'http') this.#http.serve(socket);
+    if (settings.protocol === 'http') this.#http.serve(socket, new InboundCalls(this.#calls, connection));
     else void forwardTcp(socket, { upstream: this.#upstream, onFailure: (reason) => this.#countFailure(peer, reason) });
   }
 

@@ -3,9 +3,8 @@ import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { callAtRetirement, retirementOf } from '../tls/certificate-end.ts';
 import type { OpenConnection } from '../tls/connection-table.ts';
 import type { Outcome, Unit } from '../tls/counters.ts';
-import { forwardHttp, type HttpHop } from './http-forward.ts';
+import type { CallGate, CallHop } from './call-gate.ts';
 import { type HttpFeed, makeHttpFeed } from './http-server.ts';
-import { forwardUpgrade } from './http-upgrade.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import { makeOriginator, serverIdentityOf } from '../tls/originate.ts';
 import type { ListeningPort } from './port.ts';
@@ -28,7 +27,8 @@ export type Way = {
 /** A local port on which the service's own calls to one endpoint arrive. It speaks onwards as the settings say, never weaker. */
 export class OutboundPort implements ListeningPort {
   readonly #deps: PortDeps;
-  readonly #http: HttpFeed;
+  readonly #http: HttpFeed = makeHttpFeed();
+  readonly #gate: CallGate = { admit: () => this.#hop(), onBroken: (reason) => this.#count('call', 'failed', reason) };
   readonly #sockets = new Set<Socket>();
   #way: Way;
   #isRetiring = false;
@@ -36,11 +36,6 @@ export class OutboundPort implements ListeningPort {
   constructor(deps: PortDeps, way: Way) {
     this.#deps = deps;
     this.#way = way;
-    this.#http = makeHttpFeed({
-      onRequest: (request, response) => forwardHttp(request, response, this.#hop()),
-      onUpgrade: (request, stream, head) => forwardUpgrade(request, stream, head, this.#hop()),
-      onBroken: (_socket, reason) => this.#count('call', 'failed', reason),
-    });
   }
 
   get settings(): OutboundSettings {
@@ -70,7 +65,7 @@ export class OutboundPort implements ListeningPort {
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     if (this.#way.settings.protocol === 'http') {
-      this.#http.serve(socket);
+      this.#http.serve(socket, this.#gate);
       return;
     }
     const way = this.#way;
@@ -89,7 +84,7 @@ export class OutboundPort implements ListeningPort {
     this.#http.close();
   }
 
-  #hop(): HttpHop {
+  #hop(): CallHop {
     const begunAt = performance.now();
     return {
       upstream: () => this.#way.upstream,
@@ -103,6 +98,7 @@ export class OutboundPort implements ListeningPort {
         else if (end.kind === 'failed') this.#count('call', 'failed', end.reason);
         else if (performance.now() - begunAt > PATIENT_MS) this.#count('call', 'failed', 'timeout');
       },
+      onClose() {},
     };
   }
 

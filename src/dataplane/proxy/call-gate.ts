@@ -1,0 +1,36 @@
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { Upstream } from './upstream.ts';
+
+/** How a call ended. `left`: whoever called went away before there was an answer. */
+export type CallEnd =
+  | { readonly kind: 'answered' }
+  | { readonly kind: 'failed'; readonly reason: RefusalReason }
+  | { readonly kind: 'left' };
+
+/** One admitted call on its way to the next hop: what its framing, whichever protocol that is, needs to know and has to tell. */
+export type CallHop = {
+  /** Asked when the call is sent, so that it takes the way in force then. */
+  upstream(): Upstream;
+  /** Added to the request, as flat name-value pairs. */
+  readonly addedHeaders: readonly string[];
+  /** Leaves out what could pass for a proof of identity. */
+  readonly stripIdentity: boolean;
+  /** True if the connection takes no further call, which the answer then says. */
+  isRetiring(): boolean;
+  /** Says the reason of a failure in the answer: to our own service only, never to a peer. */
+  readonly explainsFailures: boolean;
+  /** How long a body may stand still where its sender, or the reader of the answer, has to act: it holds a connection to the next hop. */
+  readonly stalledMs: number;
+  /** How the call ended; told once. */
+  onEnd(end: CallEnd): void;
+  /** Nothing of the call is left to be written to whoever called; told once, after `onEnd`. */
+  onClose(): void;
+};
+
+/** Judges and counts the calls of one connection. Beneath it is the framing: HTTP/1.1 or HTTP/2. */
+export type CallGate = {
+  /** Asked at each call before anything of it goes on; null if it is refused, which has been recorded. */
+  admit(): CallHop | null;
+  /** What arrived is no acceptable request, too slow, or too much. */
+  onBroken(reason: RefusalReason): void;
+};
