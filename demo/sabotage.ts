@@ -115,7 +115,7 @@ export const sabotages: readonly Sabotage[] = [
     steps: [...toWaves, 'rotate'],
     mutations: [
       {
-        file: 'src/dataplane/proxy/proxy.ts',
+        file: 'src/dataplane/tls/plane.ts',
         find: lines('      this.#live.contexts = contexts;'),
         replace: '',
       },

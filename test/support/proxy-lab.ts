@@ -19,7 +19,7 @@ import {
   TrustBundleSchema,
 } from '../../src/core/messages/generated/countersign/v1/settings_pb.ts';
 import { encodePem } from '../../src/core/x509/pem.ts';
-import { Proxy } from '../../src/dataplane/proxy/proxy.ts';
+import { NativeProxy } from '../../src/dataplane/proxy/native-proxy.ts';
 import type { TelemetryContent } from '../../src/dataplane/link/telemetry-buffer.ts';
 import { type Clock, systemClock } from '../../src/platform/clock/clock.ts';
 import { makeTestAuthority, type TestAuthority, type TestCredential } from './test-authority.ts';
@@ -36,7 +36,7 @@ export type LogLine = { readonly level: string; readonly event: string; readonly
 /** A real proxy with real certificates, and what a test needs to drive it without a control plane. */
 export class ProxyLab implements AsyncDisposable {
   readonly authority: TestAuthority;
-  readonly proxy: Proxy;
+  readonly proxy: NativeProxy;
   readonly credential: TestCredential;
   readonly log: LogLine[] = [];
   readonly #closers: (() => void)[] = [];
@@ -46,7 +46,7 @@ export class ProxyLab implements AsyncDisposable {
   constructor(spiffeId: SpiffeId = ORDERS, authority?: TestAuthority, clock: Clock = systemClock) {
     this.authority = authority ?? makeTestAuthority(clock.now());
     this.credential = this.authority.issue({ uris: [spiffeId] });
-    this.proxy = new Proxy({
+    this.proxy = new NativeProxy({
       identity: identityOf(spiffeId, this.credential, this.authority),
       clock,
       log: (level, event, fields = {}) => void this.log.push({ level, event, fields }),

@@ -1,7 +1,8 @@
-import { type PortDeps, recordRefusal } from '../tls/port-deps.ts';
+import { ACCEPTED, admitCall, countCall, provesIdentity, refuseCallOf } from '../tls/admit-call.ts';
+import type { PortDeps } from '../tls/port-deps.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { CallEnd, CallGate, CallHop } from './call-gate.ts';
-import { judgeConnection, modeFor, type Verdict } from '../tls/judge-connection.ts';
+import { modeFor, type Verdict } from '../tls/judge-connection.ts';
 import type { InboundSettings } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import type { Upstream } from './upstream.ts';
@@ -24,7 +25,8 @@ export class InboundCalls implements CallGate {
   }
 
   admit(): CallHop | null {
-    const verdict = this.#judge();
+    const { deps, settings } = this.#options;
+    const verdict = admitCall(deps, settings(), this.#connection);
     if (verdict === null) return null;
     this.#connection.beginCall();
     return new InboundCall(this.#options, this.#connection, verdict);
@@ -32,23 +34,8 @@ export class InboundCalls implements CallGate {
 
   onBroken(reason: RefusalReason): void {
     const { deps, settings } = this.#options;
-    const facts = { ...refusalFacts(settings(), this.#connection), reason };
-    if (modeFor(this.#connection.peer, settings()) === 'enforce') recordRefusal(deps, facts);
-    else countCall(deps, this.#connection, { kind: 'failed', reason }, ACCEPTED);
-  }
-
-  /** The verdict on one more call of this connection; null if it was refused, which is recorded. */
-  #judge(): Verdict | null {
-    const { deps, settings } = this.#options;
-    const connection = this.#connection;
-    const rules = settings();
-    const verdict = judgeConnection(deps.clock.now(), connection.peer, rules, deps.live.revoked);
-    if (verdict.kind !== 'refuse') return verdict;
-    // The mode rose: calls go on while the connection drains, and count as what they are. Revocation knows no grace.
-    const isRevocation = verdict.reason === 'revoked' || verdict.reason === 'suspended';
-    if (!isRevocation && connection.isInGrace()) return { kind: 'would-refuse', reason: verdict.reason };
-    recordRefusal(deps, { ...refusalFacts(rules, connection), reason: verdict.reason });
-    return null;
+    if (modeFor(this.#connection.peer, settings()) === 'enforce') refuseCallOf(deps, this.#connection, { settings: settings(), reason });
+    else countCall(deps, this.#connection, { verdict: ACCEPTED, failed: reason });
   }
 }
 
@@ -83,10 +70,9 @@ class InboundCall implements CallHop {
   }
 
   onEnd(end: CallEnd): void {
-    const { deps } = this.#options;
-    if (end.kind !== 'left') countCall(deps, this.#connection, end, this.#verdict);
-    else if (performance.now() - this.#begunAt > PATIENT_MS)
-      countCall(deps, this.#connection, { kind: 'failed', reason: 'timeout' }, this.#verdict);
+    if (end.kind === 'left' && performance.now() - this.#begunAt <= PATIENT_MS) return;
+    const failed = end.kind === 'answered' ? null : end.kind === 'left' ? 'timeout' : end.reason;
+    countCall(this.#options.deps, this.#connection, { verdict: this.#verdict, failed });
   }
 
   onClose(): void {
@@ -94,31 +80,5 @@ class InboundCall implements CallHop {
   }
 }
 
-/** A would-be refusal for what the certificate itself is, is no proof; one for who may call is. */
-function provesIdentity(verdict: Verdict): boolean {
-  return verdict.kind === 'accept' || verdict.reason === 'wrong-identity';
-}
-
-function countCall({ counters, live }: PortDeps, connection: ReceiverConnection, end: CallEnd, verdict: Verdict): void {
-  const { endpointId, caller, channel } = connection;
-  const failed = end.kind === 'failed' ? end.reason : null;
-  counters.count({
-    side: 'receiver',
-    endpointId,
-    caller,
-    generation: live.generation,
-    channel,
-    unit: 'call',
-    outcome: failed !== null ? 'failed' : verdict.kind === 'accept' ? 'accepted' : 'would-refuse',
-    reason: failed ?? (verdict.kind === 'accept' ? null : verdict.reason),
-  });
-}
-
-function refusalFacts({ endpointName }: InboundSettings, connection: ReceiverConnection) {
-  const { endpointId, peer, firstOctetsSha256, remote, octetsForwarded } = connection;
-  return { endpointId, endpointName, peer, firstOctetsSha256, remote, octetsForwarded, unit: 'call' } as const;
-}
-
-const ACCEPTED: Verdict = { kind: 'accept' };
 /** A caller that leaves sooner changed its mind; one that leaves later gave up waiting. */
 const PATIENT_MS = 2_000;

@@ -1,13 +1,13 @@
 import { Problem } from '../../core/problems/problem.ts';
 import { type Address, formatAddress } from '../tls/address.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
-import { InboundPort } from './inbound-port.ts';
 import { type Listener, listen } from './listen.ts';
 import { makeWay, OutboundPort, retireWay, type Way, wayKey } from './outbound-port.ts';
-import type { OutboundSettings, ParsedSettings } from '../tls/proxy-settings.ts';
+import type { InboundSettings, OutboundSettings, ParsedSettings } from '../tls/proxy-settings.ts';
+import { ServicePort } from './service-port.ts';
 import type { Trust } from '../tls/trust.ts';
 
-type OpenPort = { readonly listener: Listener; handler: InboundPort | OutboundPort };
+type OpenPort = { readonly listener: Listener; handler: ServicePort | OutboundPort };
 
 /** The listening sockets of the proxy and what stands behind each. A change closes nothing that stays. */
 export class Ports {
@@ -30,7 +30,7 @@ export class Ports {
     const bound = new Map<string, OpenPort>();
     try {
       for (const inbound of settings.inbound) {
-        if (!this.#open.has(formatAddress(inbound.listen))) await this.#bind(bound, inbound.listen, new InboundPort(this.#deps, inbound));
+        if (!this.#open.has(formatAddress(inbound.listen))) await this.#bind(bound, inbound.listen, new ServicePort(this.#deps, inbound));
       }
       for (const way of ways.values()) {
         const { listen: address } = way.settings;
@@ -87,9 +87,9 @@ export class Ports {
     return ways;
   }
 
-  async #bind(bound: Map<string, OpenPort>, address: Address, handler: InboundPort | OutboundPort): Promise<void> {
+  async #bind(bound: Map<string, OpenPort>, address: Address, handler: ServicePort | OutboundPort): Promise<void> {
     const key = formatAddress(address);
-    const open = { handler } as { listener: Listener; handler: InboundPort | OutboundPort };
+    const open = { handler } as { listener: Listener; handler: ServicePort | OutboundPort };
     const fd = this.#inherited.get(key);
     open.listener = await listen({ address, fd, onConnection: (socket) => open.handler.accept(socket) });
     this.#inherited.delete(key);
@@ -97,15 +97,15 @@ export class Ports {
     this.#deps.log('info', 'port opened', { address: key, inherited: fd !== undefined });
   }
 
-  #switchInbound(key: string, settings: InboundPort['settings']): void {
+  #switchInbound(key: string, settings: InboundSettings): void {
     const open = this.#open.get(key);
     if (open === undefined) return;
-    if (open.handler instanceof InboundPort) {
+    if (open.handler instanceof ServicePort) {
       open.handler.update(settings);
       return;
     }
     void open.handler.retire(settings.drainMs);
-    open.handler = new InboundPort(this.#deps, settings);
+    open.handler = new ServicePort(this.#deps, settings);
   }
 
   #switchOutbound(key: string, way: Way): void {

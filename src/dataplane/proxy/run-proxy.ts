@@ -10,7 +10,7 @@ import type { Log } from '../../platform/log/logger.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
 import { joinControlPlane } from '../link/join-control-plane.ts';
 import { type Link, openLink } from '../link/open-link.ts';
-import { Proxy } from './proxy.ts';
+import { NativeProxy } from './native-proxy.ts';
 import { inheritedSockets } from './socket-activation.ts';
 
 export type RunProxyOptions = {
@@ -27,7 +27,7 @@ export type RunProxyOptions = {
 };
 
 export type RunningProxy = {
-  readonly proxy: Proxy;
+  readonly proxy: NativeProxy;
   readonly link: Link;
   /** Lets open connections end gracefully, cuts what is left after this time, sends the last report. */
   stop(withinMs?: number): Promise<void>;
@@ -41,7 +41,7 @@ export type RunningProxy = {
 export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> {
   const { control, state, clock, log, upstreamTrustFile, env = process.env } = options;
   const identity = await identityOf(options);
-  const proxy = new Proxy({ identity, clock, log, inherited: inheritedSockets(env, process.pid, process.ppid) });
+  const proxy = new NativeProxy({ identity, clock, log, inherited: inheritedSockets(env, process.pid, process.ppid) });
   const watch = upstreamTrustFile === null ? null : await watchServerAnchors(upstreamTrustFile, proxy, log);
   await restore(proxy, state, log);
   const link = await openLink({
@@ -82,7 +82,7 @@ async function identityOf({ state, control, joinToken, clock }: RunProxyOptions)
 }
 
 /** Runs what was in force before the restart; the control plane is not asked. */
-async function restore(proxy: Proxy, state: StateDirectory, log: Log): Promise<void> {
+async function restore(proxy: NativeProxy, state: StateDirectory, log: Log): Promise<void> {
   const [bundle, revoked, settings] = [await state.readTrustBundle(), await state.readRevokedSet(), await state.readSettings()];
   if (bundle !== null) await proxy.applyTrustBundle(bundle);
   if (revoked !== null) proxy.applyRevokedSet(revoked);
@@ -92,7 +92,7 @@ async function restore(proxy: Proxy, state: StateDirectory, log: Log): Promise<v
 }
 
 /** Puts the file in force now, and again whenever its content changes. @throws input-invalid if it cannot be used now */
-async function watchServerAnchors(file: string, proxy: Proxy, log: Log): Promise<NodeJS.Timeout> {
+async function watchServerAnchors(file: string, proxy: NativeProxy, log: Log): Promise<NodeJS.Timeout> {
   let current = '';
   const load = async (): Promise<void> => {
     const text = await readFile(file, 'utf8');

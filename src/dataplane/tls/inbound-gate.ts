@@ -3,43 +3,38 @@ import type { TLSSocket } from 'node:tls';
 import type { ClientHello } from '../../core/tls/client-hello.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
-import type { Cause } from '../tls/connection-table.ts';
-import { dialPlain } from '../tls/dial.ts';
-import { InboundCalls, type InboundCallsOptions } from './inbound-calls.ts';
-import { type PortDeps, recordRefusal } from '../tls/port-deps.ts';
-import { isProbe, judgeConnection, modeFor } from '../tls/judge-connection.ts';
-import { callerOf, type Peer, plaintextPeer, type ProvedIdentity } from '../tls/peer.ts';
-import type { ListeningPort } from './port.ts';
+import type { Cause } from './connection-table.ts';
+import { type PortDeps, recordRefusal } from './port-deps.ts';
+import { isProbe, judgeConnection, modeFor } from './judge-connection.ts';
+import { callerOf, type Peer, plaintextPeer, type ProvedIdentity } from './peer.ts';
 import { answerProbe } from './probe-answer.ts';
-import type { InboundSettings } from '../tls/proxy-settings.ts';
-import { ReceiverConnection } from '../tls/receiver-connection.ts';
-import { type Arrival, collectFirstOctets, fingerprintOf, sniffConnection } from '../tls/sniff-connection.ts';
-import { forwardTcp } from './tcp-forward.ts';
-import { allowsVersion } from '../tls/tls-policy.ts';
-import type { Handshake } from '../tls/tls-contexts.ts';
-import { Upstream } from './upstream.ts';
-import { type HttpFeed, makeHttpFeed } from './http-server.ts';
+import type { InboundSettings } from './proxy-settings.ts';
+import { ReceiverConnection } from './receiver-connection.ts';
+import { type Arrival, collectFirstOctets, fingerprintOf, sniffConnection } from './sniff-connection.ts';
+import { allowsVersion } from './tls-policy.ts';
+import type { Handshake } from './tls-contexts.ts';
 
 /** A connection that is not yet judged. */
 type Newcomer = { readonly socket: Socket; readonly remote: string };
 
-/** A port on which calls for the service arrive: plaintext, TLS and mutual TLS side by side, each judged by what it proves. */
-export class InboundPort implements ListeningPort {
+/**
+ * Lets in the connections of one endpoint: plaintext, TLS and mutual TLS side by side, each judged by what it proves. What is
+ * admitted goes on to whoever serves it, and stays under judgement until it closes.
+ */
+export class InboundGate {
   readonly #deps: PortDeps;
-  readonly #http: HttpFeed = makeHttpFeed();
-  readonly #calls: InboundCallsOptions;
+  readonly #onAdmitted: (connection: ReceiverConnection) => void;
   /** Every socket from its arrival on, and those that were admitted. */
   readonly #sockets = new Set<Socket>();
   readonly #connections = new Set<ReceiverConnection>();
   #settings: InboundSettings;
-  #upstream: Upstream;
   #retiresAt: number | null = null;
 
-  constructor(deps: PortDeps, settings: InboundSettings) {
+  /** `onAdmitted` is told once of each connection that may be served. */
+  constructor(deps: PortDeps, settings: InboundSettings, onAdmitted: (connection: ReceiverConnection) => void) {
     this.#deps = deps;
     this.#settings = settings;
-    this.#upstream = makeUpstream(settings);
-    this.#calls = { deps, settings: () => this.#settings, upstream: () => this.#upstream };
+    this.#onAdmitted = onAdmitted;
   }
 
   get settings(): InboundSettings {
@@ -50,10 +45,6 @@ export class InboundPort implements ListeningPort {
   update(settings: InboundSettings): void {
     const old = this.#settings;
     this.#settings = settings;
-    if (JSON.stringify(old.upstream) !== JSON.stringify(settings.upstream)) {
-      void this.#upstream.retire(settings.drainMs);
-      this.#upstream = makeUpstream(settings);
-    }
     if (old.protocol !== settings.protocol || old.endpointId !== settings.endpointId) {
       for (const connection of this.#connections) connection.retire(settings.drainMs);
     }
@@ -71,6 +62,7 @@ export class InboundPort implements ListeningPort {
     sniffConnection(socket, sniffing, (arrival) => this.#arrived(newcomer, arrival));
   }
 
+  /** Takes no further calls on open connections, says so with each next answer, and is over within this time. */
   async retire(withinMs: number): Promise<void> {
     this.#retiresAt = performance.now() + withinMs;
     for (const connection of this.#connections) connection.retire(withinMs);
@@ -79,8 +71,6 @@ export class InboundPort implements ListeningPort {
     const timer = setTimeout(() => this.#sockets.forEach((socket) => socket.destroy()), withinMs);
     await Promise.all(closed);
     clearTimeout(timer);
-    await this.#upstream.retire(withinMs);
-    this.#http.close();
   }
 
   #arrived(newcomer: Newcomer, arrival: Arrival): void {
@@ -195,8 +185,12 @@ export class InboundPort implements ListeningPort {
       this.#connections.delete(connection);
       table.remove(connection);
     });
-    if (settings.protocol === 'http') this.#http.serve(socket, new InboundCalls(this.#calls, connection));
-    else void forwardTcp(socket, { upstream: this.#upstream, onFailure: (reason) => this.#countFailure(peer, reason) });
+    this.#onAdmitted(connection);
+  }
+
+  /** Of an admitted connection that could not be served after all. */
+  countFailure({ peer }: ReceiverConnection, reason: RefusalReason): void {
+    this.#countFailure(peer, reason);
   }
 
   /** Judges an open connection by what is in force now. */
@@ -280,12 +274,6 @@ export class InboundPort implements ListeningPort {
   }
 }
 
-function makeUpstream({ upstream }: InboundSettings): Upstream {
-  return new Upstream({ addresses: [upstream], dial: dialPlain, patienceMs: SERVICE_PATIENCE_MS });
-}
-
 const TLS_HANDSHAKE = 0x16;
-/** A service that restarts has one address, and nobody else can stand in for it. */
-const SERVICE_PATIENCE_MS = 3_000;
 /** A call of a revoked identity that was under way may end within this time. */
 const REVOKED_CALL_MS = 500;

@@ -8,35 +8,42 @@ import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts'
 import type { Log } from '../../platform/log/logger.ts';
 import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
-import type { Address } from '../tls/address.ts';
-import { ConnectionTable } from '../tls/connection-table.ts';
-import { Counters } from '../tls/counters.ts';
-import { openCredential } from '../tls/credential.ts';
-import { KeptVerdicts } from '../tls/kept-verdicts.ts';
-import type { LiveState } from '../tls/live-state.ts';
-import { defaultLimits, type ProxyLimits } from '../tls/port-deps.ts';
-import { Ports } from './ports.ts';
-import { type InboundSettings, type ParsedSettings, parseProxySettings } from '../tls/proxy-settings.ts';
-import { emptyRevokedIndex, indexRevokedSet } from '../tls/revoked-index.ts';
-import { shakeOwnHand } from '../tls/self-handshake.ts';
-import { ServedCertificates } from '../tls/served-certificates.ts';
-import { type TerminatorKind, TlsContexts } from '../tls/tls-contexts.ts';
-import { parseTrust, type Trust, trustOf } from '../tls/trust.ts';
+import { ConnectionTable } from './connection-table.ts';
+import { Counters } from './counters.ts';
+import { openCredential } from './credential.ts';
+import { KeptVerdicts } from './kept-verdicts.ts';
+import type { LiveState } from './live-state.ts';
+import type { PortDeps, ProxyLimits } from './port-deps.ts';
+import { type InboundSettings, type ParsedSettings, parseProxySettings } from './proxy-settings.ts';
+import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
+import { shakeOwnHand } from './self-handshake.ts';
+import { ServedCertificates } from './served-certificates.ts';
+import { type TerminatorKind, TlsContexts } from './tls-contexts.ts';
+import { parseTrust, type Trust, trustOf } from './trust.ts';
 
-export type ProxyOptions = {
+/** Where calls come in and go out: what a plane puts settings in force at. */
+export type PlanePorts = {
+  /** Puts all of the settings in force, or nothing; `commit` is called in the turn of the switch. @throws state-conflict, input-invalid */
+  apply(settings: ParsedSettings, serverTrust: Trust, commit: () => void): Promise<void>;
+  /** Our certificate or the trust in servers has changed. */
+  renewWays(serverTrust: Trust): void;
+  /** Ends everything within this time, gracefully as far as it lasts. */
+  retireAll(withinMs: number): Promise<void>;
+};
+
+export type PlaneOptions = {
   readonly identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey' | 'roots'>;
   readonly clock: Clock;
   readonly log: Log;
-  /** Sockets that this process was given, by the address that they are bound to. */
-  readonly inherited?: ReadonlyMap<string, number>;
-  readonly limits?: ProxyLimits;
+  readonly limits: ProxyLimits;
+  readonly makePorts: (deps: PortDeps) => PlanePorts;
 };
 
 /**
- * The data plane itself, without a control plane: it is told what to run and says when it does. Changes come one after another;
- * a revocation waits for none of them.
+ * A data plane itself, without a control plane: it is told what to run and says when it does. Changes come one after another;
+ * a revocation waits for none of them. A proxy has listening sockets for ports, a service in whose process it runs its own.
  */
-export class Proxy {
+export class Plane {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #live: LiveState;
@@ -44,7 +51,7 @@ export class Proxy {
   readonly #table = new ConnectionTable();
   readonly #counters = new Counters();
   readonly #served = new ServedCertificates();
-  readonly #ports: Ports;
+  readonly #ports: PlanePorts;
   #settings: ParsedSettings | null = null;
   /** The operator's own anchors for servers, in place of the delivered bundle. */
   #serverAnchors: readonly Certificate[] | null = null;
@@ -52,7 +59,7 @@ export class Proxy {
   #windowStart: Instant;
 
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
-  constructor({ identity, clock, log, inherited = new Map(), limits = defaultLimits }: ProxyOptions) {
+  constructor({ identity, clock, log, limits, makePorts }: PlaneOptions) {
     this.#clock = clock;
     this.#log = log;
     this.#windowStart = clock.now();
@@ -60,17 +67,11 @@ export class Proxy {
     const trust = trustOf(trustDomainOf(identity.spiffeId), roots, []);
     const contexts = new TlsContexts(openCredential(identity), trust, this.#kept.ticketKeys);
     this.#live = { generation: 0n, revoked: emptyRevokedIndex, contexts, spiffeId: identity.spiffeId };
-    const deps = { live: this.#live, kept: this.#kept, table: this.#table, counters: this.#counters, clock, log, limits };
-    this.#ports = new Ports(deps, inherited);
+    this.#ports = makePorts({ live: this.#live, kept: this.#kept, table: this.#table, counters: this.#counters, clock, log, limits });
   }
 
   get telemetryIntervalMs(): number {
     return this.#settings?.telemetryIntervalMs ?? DEFAULT_TELEMETRY_MS;
-  }
-
-  /** Where a port of the settings really listens, or null. */
-  addressOf(address: Address): Address | null {
-    return this.#ports.addressOf(address);
   }
 
   /**

@@ -1,0 +1,27 @@
+import type { Address } from '../tls/address.ts';
+import { Plane, type PlaneOptions } from '../tls/plane.ts';
+import { defaultLimits, type ProxyLimits } from '../tls/port-deps.ts';
+import { Ports } from './ports.ts';
+
+export type ProxyOptions = Omit<PlaneOptions, 'limits' | 'makePorts'> & {
+  /** Sockets that this process was given, by the address that they are bound to. */
+  readonly inherited?: ReadonlyMap<string, number>;
+  readonly limits?: ProxyLimits;
+};
+
+/** A gateway, sidecar or bridge of ours: a plane whose ports are listening sockets in front of a service. */
+export class NativeProxy extends Plane {
+  readonly #ports: Ports;
+
+  /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
+  constructor({ inherited = new Map(), limits = defaultLimits, ...options }: ProxyOptions) {
+    let ports!: Ports;
+    super({ ...options, limits, makePorts: (deps) => (ports = new Ports(deps, inherited)) });
+    this.#ports = ports;
+  }
+
+  /** Where a port of the settings really listens, or null. */
+  addressOf(address: Address): Address | null {
+    return this.#ports.addressOf(address);
+  }
+}

@@ -1,0 +1,61 @@
+import type { Socket } from 'node:net';
+import { dialPlain } from '../tls/dial.ts';
+import { InboundGate } from '../tls/inbound-gate.ts';
+import type { PortDeps } from '../tls/port-deps.ts';
+import type { InboundSettings } from '../tls/proxy-settings.ts';
+import type { ReceiverConnection } from '../tls/receiver-connection.ts';
+import { type HttpFeed, makeHttpFeed } from './http-server.ts';
+import { InboundCalls, type InboundCallsOptions } from './inbound-calls.ts';
+import type { ListeningPort } from './port.ts';
+import { forwardTcp } from './tcp-forward.ts';
+import { Upstream } from './upstream.ts';
+
+/** A port on which calls for the service arrive: what its gate lets in goes on to the service behind. */
+export class ServicePort implements ListeningPort {
+  readonly #gate: InboundGate;
+  readonly #http: HttpFeed = makeHttpFeed();
+  readonly #calls: InboundCallsOptions;
+  #upstream: Upstream;
+
+  constructor(deps: PortDeps, settings: InboundSettings) {
+    this.#gate = new InboundGate(deps, settings, (connection) => this.#serve(connection));
+    this.#upstream = makeUpstream(settings);
+    this.#calls = { deps, settings: () => this.settings, upstream: () => this.#upstream };
+  }
+
+  get settings(): InboundSettings {
+    return this.#gate.settings;
+  }
+
+  /** Takes new settings for all calls from now on; open connections are rejudged by whoever calls this. */
+  update(settings: InboundSettings): void {
+    const old = this.settings;
+    this.#gate.update(settings);
+    if (JSON.stringify(old.upstream) === JSON.stringify(settings.upstream)) return;
+    void this.#upstream.retire(settings.drainMs);
+    this.#upstream = makeUpstream(settings);
+  }
+
+  accept(socket: Socket): void {
+    this.#gate.accept(socket);
+  }
+
+  async retire(withinMs: number): Promise<void> {
+    await this.#gate.retire(withinMs);
+    await this.#upstream.retire(withinMs);
+    this.#http.close();
+  }
+
+  #serve(connection: ReceiverConnection): void {
+    const { socket } = connection;
+    if (this.settings.protocol === 'http') this.#http.serve(socket, new InboundCalls(this.#calls, connection));
+    else void forwardTcp(socket, { upstream: this.#upstream, onFailure: (reason) => this.#gate.countFailure(connection, reason) });
+  }
+}
+
+function makeUpstream({ upstream }: InboundSettings): Upstream {
+  return new Upstream({ addresses: [upstream], dial: dialPlain, patienceMs: SERVICE_PATIENCE_MS });
+}
+
+/** A service that restarts has one address, and nobody else can stand in for it. */
+const SERVICE_PATIENCE_MS = 3_000;
