@@ -10,7 +10,7 @@ import { type DrillJobRecord, findJob, listOpenJobs } from '../control/scans/sto
 import type { TelemetryIngest } from '../control/telemetry/ingest-report.ts';
 import { ingestReport } from '../control/telemetry/ingest-report.ts';
 import { isEntityId } from '../core/ids/entity-id.ts';
-import { DrillJobSchema, Protocol } from '../core/messages/generated/countersign/v1/settings_pb.ts';
+import { DrillJobSchema } from '../core/messages/generated/countersign/v1/settings_pb.ts';
 import { DRILL_JOB_TYPE, SETTINGS_TYPE } from '../core/messages/type-urls.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { Signal } from '../platform/clock/signal.ts';
@@ -160,7 +160,7 @@ function drillResource(job: DrillJobRecord): ResourceBody {
     endpointName: job.endpointName,
     address: { address: { case: 'internet', value: { ip: host, port } } },
     serverSpiffeId: job.serverSpiffeId,
-    protocol: job.protocol === 'http' ? Protocol.HTTP : Protocol.TCP,
+    protocol: wireProtocols[job.protocol],
     kinds: [...drillRunKinds],
     environment: job.environment,
     deadlineMs: BigInt(job.deadlineAt),

@@ -167,7 +167,8 @@ const wireModes: { readonly [mode in Mode]: WireMode } = {
   permissive: WireMode.PERMISSIVE,
   enforce: WireMode.ENFORCE,
 };
-const wireProtocols = { http: WireProtocol.HTTP, tcp: WireProtocol.TCP } as const;
+/** How an endpoint's protocol is called in settings and drill jobs. */
+export const wireProtocols = { http: WireProtocol.HTTP, grpc: WireProtocol.GRPC, tcp: WireProtocol.TCP } as const;
 const wireOriginations: { readonly [origination in Origination]: WireOrigination } = {
   plaintext: WireOrigination.PLAINTEXT,
   mtls: WireOrigination.MTLS,

@@ -15,7 +15,7 @@ export type ServiceRecord = {
   readonly spiffeId: SpiffeId;
 };
 
-export const protocols = ['http', 'tcp'] as const;
+export const protocols = ['http', 'grpc', 'tcp'] as const;
 export type EndpointProtocol = (typeof protocols)[number];
 export const exposures = ['public', 'partner', 'internal', 'datastore', 'legacy'] as const;
 export type Exposure = (typeof exposures)[number];

@@ -4,6 +4,7 @@ import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import type { EndpointProtocol } from '../inventory/record.ts';
 
 /** One address of an endpoint to be drilled; jobs of one run were ordered together. */
 export type DrillJobRecord = {
@@ -16,7 +17,7 @@ export type DrillJobRecord = {
   /** `IP:PORT`. */
   readonly address: string;
   readonly serverSpiffeId: SpiffeId;
-  readonly protocol: 'http' | 'tcp';
+  readonly protocol: EndpointProtocol;
   readonly orderedAt: Instant;
   readonly deadlineAt: Instant;
   /** When its last verdict fell. */
@@ -129,7 +130,7 @@ function toJob(row: JobRow): DrillJobRecord {
     endpointName: row.endpoint_name,
     address: row.address,
     serverSpiffeId: row.server_spiffe_id as SpiffeId,
-    protocol: row.protocol as 'http' | 'tcp',
+    protocol: row.protocol as EndpointProtocol,
     orderedAt: row.ordered_at,
     deadlineAt: row.deadline_at,
     closedAt: row.closed_at,

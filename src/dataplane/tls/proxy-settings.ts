@@ -16,7 +16,8 @@ import { type Certificate, parseCertificate } from '../../core/x509/certificate.
 import { type Address, formatAddress, parseAddress } from './address.ts';
 import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 
-export type Protocol = 'http' | 'tcp';
+/** `grpc` is HTTP/2 from end to end. */
+export type Protocol = 'http' | 'grpc' | 'tcp';
 
 /** One port on which calls for the service arrive, and who meets what there. */
 export type InboundSettings = {
@@ -180,7 +181,11 @@ const modes: { readonly [wire: number]: Mode } = {
   [WireMode.PERMISSIVE]: 'permissive',
   [WireMode.ENFORCE]: 'enforce',
 };
-const protocols: { readonly [wire: number]: Protocol } = { [WireProtocol.HTTP]: 'http', [WireProtocol.TCP]: 'tcp' };
+const protocols: { readonly [wire: number]: Protocol } = {
+  [WireProtocol.HTTP]: 'http',
+  [WireProtocol.GRPC]: 'grpc',
+  [WireProtocol.TCP]: 'tcp',
+};
 
 /** One sidecar serves a handful, a large gateway hundreds; each holds a socket and some state. */
 const MAXIMUM_PORTS = 2_000;

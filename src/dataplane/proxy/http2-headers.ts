@@ -1,0 +1,62 @@
+import { sensitiveHeaders } from 'node:http2';
+import { isIdentityHeader } from './http-headers.ts';
+
+/** Header fields as flat name-value pairs, pseudo fields first; those named under `sensitiveHeaders` are never indexed. */
+export type RawHeaders = string[] & { [sensitiveHeaders]?: readonly string[] };
+
+/** What a request of HTTP/2 carries on, or why it is no acceptable request. */
+export type ForwardedHttp2Request =
+  | { readonly kind: 'headers'; readonly headers: RawHeaders; readonly method: string; readonly isGrpc: boolean }
+  | { readonly kind: 'malformed'; readonly because: string };
+
+/**
+ * The header fields of a request for the next hop over HTTP/2. nghttp2 has refused pseudo fields out of order or twice, fields of a
+ * connection, upper case and CR, LF or NUL in values before this (RFC 9113 section 8.2 and 8.3); what it lets pass is judged here.
+ */
+export function forwardHttp2Request(raw: readonly string[], sensitive: readonly string[], stripIdentity: boolean): ForwardedHttp2Request {
+  const headers: RawHeaders = [];
+  let method = '';
+  let path = '';
+  let authority: string | null = null;
+  let host: string | null = null;
+  let isGrpc = false;
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at]!;
+    const value = raw[at + 1]!;
+    if (name === ':method') method = value;
+    else if (name === ':path') path = value;
+    else if (name === ':authority') authority = value;
+    else if (name === 'host') {
+      if (host !== null) return { kind: 'malformed', because: 'two host fields' };
+      host = value;
+    } else if (name === 'content-type') isGrpc = isGrpcType(value);
+    else if (name === 'http2-settings' || (stripIdentity && isIdentityHeader(name))) continue;
+    headers.push(name, value);
+  }
+  // A tunnel would carry what nobody judges; the extended form (RFC 8441) is not offered here.
+  if (method === 'CONNECT') return { kind: 'malformed', because: 'CONNECT' };
+  if (!path.startsWith('/')) return { kind: 'malformed', because: 'a path that does not begin with a slash' };
+  // RFC 9113 section 8.3.1: whoever reads the other one would serve another host.
+  if (host !== null && authority !== null && host !== authority) return { kind: 'malformed', because: 'host differs from :authority' };
+  if (host === null && (authority === null || authority === '')) return { kind: 'malformed', because: 'neither :authority nor host' };
+  if (sensitive.length > 0) headers[sensitiveHeaders] = sensitive;
+  return { kind: 'headers', headers, method, isGrpc };
+}
+
+/** True for `application/grpc` and its kinds such as `application/grpc+proto`; not for gRPC-Web, which is another protocol. */
+export function isGrpcType(contentType: string): boolean {
+  return /^application\/grpc(?:[+;]|$)/i.test(contentType);
+}
+
+/** Trailers as `sendTrailers` takes them; a name that comes more than once keeps all its values. */
+export function trailersOf(raw: readonly string[]): Record<string, string | string[]> {
+  const trailers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at]!;
+    const known = trailers[name];
+    // RFC 9113 section 8.1: no pseudo field in trailers; nghttp2 refuses them, and nothing of the kind is made here.
+    if (name.startsWith(':')) continue;
+    trailers[name] = known === undefined ? raw[at + 1]! : [...(Array.isArray(known) ? known : [known]), raw[at + 1]!];
+  }
+  return trailers;
+}
