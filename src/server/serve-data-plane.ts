@@ -7,6 +7,7 @@ import { readRevokedSet, readRevokedSince } from '../control/ca/revoked-set.ts';
 import { readTrustBundle } from '../control/ca/trust-bundle.ts';
 import { drillRunKinds } from '../control/scans/read-drills.ts';
 import { type DrillJobRecord, findJob, listOpenJobs } from '../control/scans/store.ts';
+import { wireProtocols } from '../control/fleet/compile-settings.ts';
 import type { TelemetryIngest } from '../control/telemetry/ingest-report.ts';
 import { ingestReport } from '../control/telemetry/ingest-report.ts';
 import { isEntityId } from '../core/ids/entity-id.ts';

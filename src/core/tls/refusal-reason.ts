@@ -17,7 +17,7 @@ export const refusalReasons = {
   'wrong-identity': 'the proved identity is not an allowed caller, or not the expected server',
   'unverified-resumption': 'a resumed session whose full handshake was never judged here',
   'host-mismatch': 'the name in SNI and the name in the request differ',
-  'request-malformed': 'the request is not acceptable HTTP/1.1',
+  'request-malformed': 'the request is not acceptable HTTP',
   'upstream-unreachable': 'the next hop did not accept a connection',
   'upstream-broken': 'the next hop broke the connection before it answered',
   timeout: 'a named time limit passed',

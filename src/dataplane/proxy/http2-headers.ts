@@ -1,12 +1,18 @@
 import { sensitiveHeaders } from 'node:http2';
 import { isIdentityHeader } from './http-headers.ts';
 
-/** Header fields as flat name-value pairs, pseudo fields first; those named under `sensitiveHeaders` are never indexed. */
-export type RawHeaders = string[] & { [sensitiveHeaders]?: readonly string[] };
+/** Names of the fields that came as never to be indexed (RFC 7541 section 7.1.3): whoever hands them on has to keep that. */
+export function sensitiveOf(headers: object): readonly string[] {
+  return (headers as { readonly [key: symbol]: readonly string[] | undefined })[sensitiveHeaders] ?? [];
+}
+
+export function markSensitive(headers: string[], names: readonly string[]): void {
+  if (names.length > 0) (headers as unknown as { [key: symbol]: readonly string[] })[sensitiveHeaders] = names;
+}
 
 /** What a request of HTTP/2 carries on, or why it is no acceptable request. */
 export type ForwardedHttp2Request =
-  | { readonly kind: 'headers'; readonly headers: RawHeaders; readonly method: string; readonly isGrpc: boolean }
+  | { readonly kind: 'headers'; readonly headers: string[]; readonly method: string; readonly isGrpc: boolean }
   | { readonly kind: 'malformed'; readonly because: string };
 
 /**
@@ -14,7 +20,7 @@ export type ForwardedHttp2Request =
  * connection, upper case and CR, LF or NUL in values before this (RFC 9113 section 8.2 and 8.3); what it lets pass is judged here.
  */
 export function forwardHttp2Request(raw: readonly string[], sensitive: readonly string[], stripIdentity: boolean): ForwardedHttp2Request {
-  const headers: RawHeaders = [];
+  const headers: string[] = [];
   let method = '';
   let path = '';
   let authority: string | null = null;
@@ -39,7 +45,7 @@ export function forwardHttp2Request(raw: readonly string[], sensitive: readonly 
   // RFC 9113 section 8.3.1: whoever reads the other one would serve another host.
   if (host !== null && authority !== null && host !== authority) return { kind: 'malformed', because: 'host differs from :authority' };
   if (host === null && (authority === null || authority === '')) return { kind: 'malformed', because: 'neither :authority nor host' };
-  if (sensitive.length > 0) headers[sensitiveHeaders] = sensitive;
+  markSensitive(headers, sensitive);
   return { kind: 'headers', headers, method, isGrpc };
 }
 

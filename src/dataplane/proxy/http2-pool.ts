@@ -1,12 +1,12 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import type { Socket } from 'node:net';
 import { UpstreamFailure } from '../tls/upstream-failure.ts';
-import type { RawHeaders } from './http2-headers.ts';
 import { CLIENT_SESSION, CONNECTION_WINDOW_OCTETS, MAXIMUM_STREAMS } from './http2-limits.ts';
 
 /** One call that wants a stream. */
 export type StreamWish = {
-  readonly headers: RawHeaders;
+  /** Flat name-value pairs, pseudo fields first. */
+  readonly headers: string[];
   /** True if neither body nor trailers follow. */
   readonly isWhole: boolean;
   readonly mayHaveTrailers: boolean;
@@ -111,7 +111,9 @@ export class Http2Pool {
     this.#dialing -= 1;
     if (this.#freest() !== null) return this.#admit();
     const failure =
-      error instanceof UpstreamFailure ? error : new UpstreamFailure('upstream-broken', error.message, { isTransient: false, cause: error });
+      error instanceof UpstreamFailure
+        ? error
+        : new UpstreamFailure('upstream-broken', error.message, { isTransient: false, cause: error });
     for (const waiting of this.#waiting) {
       this.#leave(waiting);
       waiting.wish.onFailure(failure);

@@ -1,6 +1,7 @@
-import { performServerHandshake, sensitiveHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import { sensitiveOf } from './http2-headers.ts';
 import { CONNECTION_WINDOW_OCTETS, SERVER_SESSION } from './http2-limits.ts';
 
 /** A request as it arrived; `raw` are its header fields as flat name-value pairs. */
@@ -26,12 +27,11 @@ export function serveHttp2(socket: Socket, handlers: Http2Handlers): ServerHttp2
   const session = performServerHandshake(socket, SERVER_SESSION);
   let streams = 0;
   session.setLocalWindowSize(CONNECTION_WINDOW_OCTETS);
-  session.on('stream', (stream, headers, flags, raw) => {
+  session.on('stream', (stream, headers, flags, raw: readonly string[]) => {
     streams += 1;
     stream.once('close', () => (streams -= 1));
     stream.on('error', ignore);
-    const sensitive = headers[sensitiveHeaders] ?? [];
-    handlers.onRequest({ stream, raw: raw as unknown as readonly string[], sensitive, isWhole: (flags & END_STREAM) !== 0 });
+    handlers.onRequest({ stream, raw, sensitive: sensitiveOf(headers), isWhole: (flags & END_STREAM) !== 0 });
   });
   session.on('error', (error: NodeJS.ErrnoException) => {
     const reason = reasonOf(error);

@@ -5,6 +5,7 @@ import type { OpenConnection } from '../tls/connection-table.ts';
 import type { Outcome, Unit } from '../tls/counters.ts';
 import type { CallGate, CallHop } from './call-gate.ts';
 import { type HttpFeed, makeHttpFeed } from './http-server.ts';
+import { type Http2Calls, serveHttp2Calls } from './http2-calls.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import { makeOriginator, serverIdentityOf } from '../tls/originate.ts';
 import type { ListeningPort } from './port.ts';
@@ -30,6 +31,7 @@ export class OutboundPort implements ListeningPort {
   readonly #http: HttpFeed = makeHttpFeed();
   readonly #gate: CallGate = { admit: () => this.#hop(), onBroken: (reason) => this.#count('call', 'failed', reason) };
   readonly #sockets = new Set<Socket>();
+  readonly #http2 = new Set<Http2Calls>();
   #way: Way;
   #isRetiring = false;
 
@@ -54,6 +56,7 @@ export class OutboundPort implements ListeningPort {
   update(way: Way): void {
     const old = this.#way;
     this.#way = way;
+    if (old.settings.protocol !== way.settings.protocol) this.#endAll(way.settings.drainMs);
     void retireWay(
       old,
       old.settings.digest === way.settings.digest && old.trustDigest === way.trustDigest ? LONGEST_CALL_MS : way.settings.drainMs,
@@ -68,14 +71,28 @@ export class OutboundPort implements ListeningPort {
       this.#http.serve(socket, this.#gate);
       return;
     }
+    if (this.#way.settings.protocol === 'grpc') {
+      const calls = serveHttp2Calls(socket, this.#gate);
+      this.#http2.add(calls);
+      socket.once('close', () => this.#http2.delete(calls));
+      return;
+    }
     const way = this.#way;
     way.streams.add(socket);
     socket.once('close', () => way.streams.delete(socket));
     void forwardTcp(socket, { upstream: way.upstream, onFailure: () => {} });
   }
 
+  /** What the open connections speak is of no use on the new way. */
+  #endAll(withinMs: number): void {
+    const sockets = [...this.#sockets];
+    for (const calls of this.#http2) calls.drain();
+    setTimeout(() => sockets.forEach((socket) => socket.destroy()), withinMs).unref();
+  }
+
   async retire(withinMs: number): Promise<void> {
     this.#isRetiring = true;
+    for (const calls of this.#http2) calls.drain();
     const closed = [...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
     const timer = setTimeout(() => this.#sockets.forEach((socket) => socket.destroy()), withinMs);
     await Promise.all(closed);

@@ -5,6 +5,7 @@ import type { PortDeps } from '../tls/port-deps.ts';
 import type { InboundSettings } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import { type HttpFeed, makeHttpFeed } from './http-server.ts';
+import { serveHttp2Calls } from './http2-calls.ts';
 import { InboundCalls, type InboundCallsOptions } from './inbound-calls.ts';
 import type { ListeningPort } from './port.ts';
 import { forwardTcp } from './tcp-forward.ts';
@@ -48,8 +49,12 @@ export class ServicePort implements ListeningPort {
 
   #serve(connection: ReceiverConnection): void {
     const { socket } = connection;
-    if (this.settings.protocol === 'http') this.#http.serve(socket, new InboundCalls(this.#calls, connection));
-    else void forwardTcp(socket, { upstream: this.#upstream, onFailure: (reason) => this.#gate.countFailure(connection, reason) });
+    const { protocol } = this.settings;
+    if (protocol === 'http') this.#http.serve(socket, new InboundCalls(this.#calls, connection));
+    else if (protocol === 'grpc') {
+      const calls = serveHttp2Calls(socket, new InboundCalls(this.#calls, connection));
+      connection.announceEndBy(() => calls.drain());
+    } else void forwardTcp(socket, { upstream: this.#upstream, onFailure: (reason) => this.#gate.countFailure(connection, reason) });
   }
 }
 

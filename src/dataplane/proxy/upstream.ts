@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { Address } from '../tls/address.ts';
 import { type Dialer, dialWithFailover } from '../tls/dial.ts';
 import { GatedPool } from './gated-pool.ts';
+import { Http2Pool, type StreamWish } from './http2-pool.ts';
 
 export type UpstreamOptions = {
   readonly addresses: readonly Address[];
@@ -23,6 +24,7 @@ export type UpstreamOptions = {
 export class Upstream {
   readonly #options: UpstreamOptions;
   readonly #pools: (GatedPool | null)[];
+  readonly #streamPools: (Http2Pool | null)[];
   readonly #stopped = new AbortController();
   readonly #timers = new Set<NodeJS.Timeout>();
   #next = 0;
@@ -30,6 +32,7 @@ export class Upstream {
   constructor(options: UpstreamOptions) {
     this.#options = options;
     this.#pools = options.addresses.map(() => null);
+    this.#streamPools = options.addresses.map(() => null);
   }
 
   /** Sends one HTTP call. A call of which an octet was written is never sent again. */
@@ -37,6 +40,12 @@ export class Upstream {
     const index = this.#turn();
     const pool = (this.#pools[index] ??= this.#makePool(index));
     pool.dispatch(options, handler);
+  }
+
+  /** Opens a stream of HTTP/2 for one call; the function returned takes it back while it waits for one. */
+  openStream(wish: StreamWish): () => void {
+    const index = this.#turn();
+    return (this.#streamPools[index] ??= this.#makeStreamPool(index)).open(wish);
   }
 
   /** A connection of its own, for streams that are no calls. @throws UpstreamFailure */
@@ -50,7 +59,7 @@ export class Upstream {
   async retire(withinMs: number): Promise<void> {
     this.#stopped.abort();
     for (const timer of this.#timers) clearTimeout(timer);
-    const pools = this.#pools.filter((pool) => pool !== null);
+    const pools = [...this.#pools, ...this.#streamPools].filter((pool) => pool !== null);
     await Promise.all(pools.map((pool) => pool.retire(withinMs)));
   }
 
@@ -74,14 +83,21 @@ export class Upstream {
   }
 
   #makePool(index: number): GatedPool {
-    const pool = new GatedPool(`upstream-${index}`, async () => {
-      const dialed = await this.#dial(index);
-      if (dialed.index !== index) this.#replaceLater(index);
-      // Calls move to new connections before the certificate that this one was proved by has ended.
-      this.#watchEnd(dialed.socket, () => this.#replace(index, pool));
-      return dialed.socket;
-    });
+    const pool = new GatedPool(`upstream-${index}`, () => this.#dialPooled(index, () => this.#pools[index] === pool));
     return pool;
+  }
+
+  #makeStreamPool(index: number): Http2Pool {
+    const pool: Http2Pool = new Http2Pool(() => this.#dialPooled(index, () => this.#streamPools[index] === pool));
+    return pool;
+  }
+
+  async #dialPooled(index: number, isInForce: () => boolean): Promise<Socket> {
+    const dialed = await this.#dial(index);
+    if (dialed.index !== index) this.#replaceLater(index, isInForce);
+    // Calls move to new connections before the certificate that this one was proved by has ended.
+    this.#watchEnd(dialed.socket, (leftMs) => void (isInForce() && this.#replace(index, leftMs)));
+    return dialed.socket;
   }
 
   #watchEnd(socket: Socket, onEnding: (leftMs: number) => void): void {
@@ -89,19 +105,21 @@ export class Upstream {
     if (takeBack !== undefined) socket.once('close', takeBack);
   }
 
-  #replace(index: number, pool: GatedPool): void {
-    if (this.#pools[index] !== pool) return;
+  /** Of the two kinds of pools an address has only the one that its protocol needs. */
+  #replace(index: number, leftMs = LONGEST_CALL_MS): void {
+    void this.#pools[index]?.retire(LONGEST_CALL_MS);
+    // Streams may last for ever, a certificate does not.
+    void this.#streamPools[index]?.retire(leftMs * (0.5 + Math.random() / 2));
     this.#pools[index] = null;
-    void pool.retire(LONGEST_CALL_MS);
+    this.#streamPools[index] = null;
   }
 
   /** A pool that had to go to another address is replaced after a while, so that calls go round all addresses again. */
-  #replaceLater(index: number): void {
-    const pool = this.#pools[index];
-    if (this.#stopped.signal.aborted || pool == null) return;
+  #replaceLater(index: number, isInForce: () => boolean): void {
+    if (this.#stopped.signal.aborted) return;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      this.#replace(index, pool);
+      if (isInForce()) this.#replace(index);
     }, DETOUR_MS).unref();
     this.#timers.add(timer);
   }

@@ -209,7 +209,7 @@ export class InboundGate {
       return;
     }
     if (verdict.reason === 'revoked' || verdict.reason === 'suspended') {
-      if (settings.protocol === 'http') connection.cut(REVOKED_CALL_MS);
+      if (settings.protocol !== 'tcp') connection.cut(REVOKED_CALL_MS);
       else connection.socket.destroy();
       return;
     }

@@ -12,6 +12,7 @@ import { type Credential, keyPemOf } from './credential.ts';
 import { type Dialer, dialPlain } from './dial.ts';
 import type { KeptVerdicts } from './kept-verdicts.ts';
 import type { ProvedIdentity } from './peer.ts';
+import { originatedAlpn } from './alpn.ts';
 import type { Origination, Protocol } from './proxy-settings.ts';
 import { findRevocation, type RevokedIndex } from './revoked-index.ts';
 import { contextOptionsOf, type TlsPolicy } from './tls-policy.ts';
@@ -63,7 +64,7 @@ export function makeOriginator(options: OriginationOptions): Dialer {
       secureContext,
       // The verdict is our own, below, before the socket is handed out.
       rejectUnauthorized: false,
-      ...(options.protocol === 'http' ? { ALPNProtocols: ['http/1.1'] } : {}),
+      ALPNProtocols: [...originatedAlpn[options.protocol]],
       ...(origination.kind === 'tls' ? { servername: origination.serverName } : {}),
       ...(held === undefined ? {} : { session: held.session }),
     });
@@ -80,6 +81,7 @@ export function makeOriginator(options: OriginationOptions): Dialer {
     });
     await finishHandshake(socket, address, signal);
     try {
+      requireAlpn(socket, options.protocol);
       if (origination.kind === 'mtls') serverIdentities.set(socket, proveServer(socket, options, held?.identity ?? null));
       else proveNamedServer(socket, options);
     } catch (error) {
@@ -89,6 +91,11 @@ export function makeOriginator(options: OriginationOptions): Dialer {
     }
     return socket;
   };
+}
+
+/** HTTP/2 on TLS is agreed on by ALPN, never assumed (RFC 9113 section 3.2). @throws UpstreamFailure */
+function requireAlpn(socket: TLSSocket, protocol: Protocol): void {
+  if (protocol === 'grpc' && socket.alpnProtocol !== 'h2') throw untrusted('upstream-broken', 'it does not offer HTTP/2 (ALPN h2)');
 }
 
 function finishHandshake(socket: TLSSocket, address: Address, signal: AbortSignal): Promise<void> {

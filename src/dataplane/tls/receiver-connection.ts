@@ -39,6 +39,7 @@ export class ReceiverConnection implements OpenConnection {
   #state: 'open' | 'draining' | 'ending' = 'open';
   #graceUntil = 0;
   #timer: NodeJS.Timeout | null = null;
+  #announce: (() => void) | null = null;
   /** Octets of calls handed on so far. */
   octetsForwarded = 0;
 
@@ -80,6 +81,12 @@ export class ReceiverConnection implements OpenConnection {
     return this.#calls;
   }
 
+  /** For protocols that can say at once that the connection takes no further call; called at most once. */
+  announceEndBy(announce: () => void): void {
+    this.#announce = announce;
+    if (this.#state !== 'open') this.#announceEnd();
+  }
+
   get isRetiring(): boolean {
     return this.#state !== 'open';
   }
@@ -106,6 +113,7 @@ export class ReceiverConnection implements OpenConnection {
   drain(withinMs: number): void {
     if (this.#state !== 'open') return;
     this.#state = 'draining';
+    this.#announceEnd();
     this.#graceUntil = performance.now() + withinMs;
     this.#cutAfter(withinMs);
   }
@@ -123,14 +131,21 @@ export class ReceiverConnection implements OpenConnection {
     if (this.#state === 'ending') return;
     if (this.#state === 'open') this.#cutAfter(withinMs);
     this.#state = 'ending';
+    this.#announceEnd();
   }
 
   /** An idle connection is closed now, a busy one after the call under way or this time. */
   cut(withinMs: number): void {
     this.#state = 'ending';
     this.#graceUntil = 0;
-    if (this.isIdle) this.socket.destroy();
-    else this.#cutAfter(withinMs);
+    if (this.isIdle) return void this.socket.destroy();
+    this.#announceEnd();
+    this.#cutAfter(withinMs);
+  }
+
+  #announceEnd(): void {
+    this.#announce?.();
+    this.#announce = null;
   }
 
   #cutAfter(withinMs: number): void {

@@ -3,6 +3,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
+import { originatedAlpn } from './alpn.ts';
 import { keyPemOf } from './credential.ts';
 import { judgeChain } from './kept-verdicts.ts';
 import type { ProvedIdentity } from './peer.ts';
@@ -24,7 +25,8 @@ export async function shakeOwnHand(now: Instant, contexts: TlsContexts, kind: Te
       if (handshake.kind === 'failed') reject(new Error(handshake.detail));
       else handshake.socket.on('error', () => {});
     });
-    client = connect({ socket: near, cert: credential.chainPem, key: keyPemOf(credential), rejectUnauthorized: false });
+    const ALPNProtocols = [...originatedAlpn[kind.protocol]];
+    client = connect({ socket: near, cert: credential.chainPem, key: keyPemOf(credential), rejectUnauthorized: false, ALPNProtocols });
     client.on('error', reject);
     client.on('secureConnect', resolve);
     await promise;

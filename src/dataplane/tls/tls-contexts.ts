@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { createServer, type TLSSocket } from 'node:tls';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { encodePem } from '../../core/x509/pem.ts';
+import { servedAlpn } from './alpn.ts';
 import { type Credential, keyPemOf } from './credential.ts';
 import type { Protocol } from './proxy-settings.ts';
 import { contextOptionsOf, legacyContextOptions, type TlsPolicy } from './tls-policy.ts';
@@ -74,7 +75,7 @@ function makeTerminator(credential: Credential, trust: Trust, kind: TerminatorKi
     rejectUnauthorized: false,
     // The verdict is on the first handshake: in TLS 1.2 a second one could show another certificate after it (RFC 5746 section 5).
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    ...(protocol === 'http' ? { ALPNProtocols: ['http/1.1'] } : {}),
+    ALPNProtocols: [...servedAlpn[protocol]],
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     ticketKeys,
     sessionTimeout: SESSION_SECONDS,
