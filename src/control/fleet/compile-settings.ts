@@ -80,8 +80,7 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, { endpointId, liste
   return create(InboundSchema, {
     endpointId,
     endpointName: endpoint.name,
-    listen: compileAddress(listen),
-    upstream: compileAddress(upstream),
+    ...compileSockets({ listen, upstream }),
     protocol: wireProtocols[endpoint.protocol],
     anonymousMode: weakest,
     strangerMode: weakest,
@@ -107,7 +106,7 @@ function compileOutbound(view: FleetView, proxy: ProxyRecord, { endpointId, list
     pathId: path.id,
     endpointId,
     endpointName: endpoint.name,
-    listen: compileAddress(listen),
+    ...compileSockets({ listen }),
     upstreams: endpoint.addresses.map(compileAddress),
     protocol: wireProtocols[endpoint.protocol],
     tls: compileTlsPolicy(policy),
@@ -133,6 +132,12 @@ function modeOfEndpoint({ pathsByEndpoint, modes, latched }: FleetView, endpoint
   const paths = pathsByEndpoint.get(endpointId) ?? [];
   if (latched.has(endpointId) && !paths.some(({ id }) => modes.has(id))) return 'enforce';
   return endpointModeOf(paths, modes);
+}
+
+/** A service in its own process has no sockets of a proxy. */
+function compileSockets<Name extends string>(sockets: { readonly [name in Name]: string | null }): { [name in Name]?: SocketAddress } {
+  const given = Object.entries(sockets).filter(([, text]) => text !== null) as [Name, string][];
+  return Object.fromEntries(given.map(([name, text]) => [name, compileAddress(text)])) as { [name in Name]?: SocketAddress };
 }
 
 function compileAddress(text: string): SocketAddress {

@@ -138,6 +138,18 @@ forEachDatabase('settings', (newUrl) => {
     assert.deepEqual((await fleet.settingsOf('scanner-1')).inbound, []);
   });
 
+  test('of a service in its own process name endpoints, whom to admit and where to dial, and no socket of a proxy', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.apply(
+      'kind: Proxy\nname: orders-2\nservice: orders\nrole: sdk\ninbound: [{ endpoint: orders-api }]\noutbound: [{ endpoint: processor }]\n',
+    );
+    await fleet.reconcile();
+    const { inbound, outbound } = await fleet.settingsOf('orders-2');
+    assert.deepEqual([inbound[0]?.endpointName, inbound[0]?.listen, inbound[0]?.upstream], ['orders-api', undefined, undefined]);
+    assert.deepEqual([outbound[0]?.endpointName, outbound[0]?.listen, outbound[0]?.upstreams.length], ['processor', undefined, 1]);
+    assert.deepEqual(inbound[0]?.callers.length, 1);
+  });
+
   test('reach an endpoint of ours by its identity, and a foreign one by its name under its own anchors', async () => {
     await using fleet = await openFleet(await newUrl());
     await fleet.reconcile();

@@ -50,8 +50,9 @@ export type ProxyDeclaration = {
   /** Null of a scanner only. */
   readonly service: string | null;
   readonly role: ProxyRole;
-  readonly inbound: readonly { readonly endpoint: string; readonly listen: string; readonly upstream: string }[];
-  readonly outbound: readonly { readonly endpoint: string; readonly listen: string }[];
+  /** Addresses are null of the role `sdk` only. */
+  readonly inbound: readonly { readonly endpoint: string; readonly listen: string | null; readonly upstream: string | null }[];
+  readonly outbound: readonly { readonly endpoint: string; readonly listen: string | null }[];
 };
 
 export type ExceptionDeclaration = {

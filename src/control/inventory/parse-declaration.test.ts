@@ -229,3 +229,15 @@ const mutated = fc
     fc.constantFrom('[', '{', ':', '\n', '- ', '"', '&a ', '*a', '!!binary ', '? ', '|', '\u0000', '---\n', '%YAML 9\n', '<<: ', '#'),
   )
   .map(([text, at, piece]) => text.slice(0, at % text.length) + piece + text.slice(at % text.length));
+
+test('a service in its own process names endpoints, each once, and no address', () => {
+  const sdk = proxy.replace('sidecar', 'sdk');
+  const [declared] = parseDeclaration(`${sdk}inbound:\n  - { endpoint: orders-api }\noutbound:\n  - { endpoint: stock }\n`);
+  assert.ok(declared?.kind === 'Proxy');
+  assert.deepEqual(declared.inbound, [{ endpoint: 'orders-api', listen: null, upstream: null }]);
+  assert.deepEqual(declared.outbound, [{ endpoint: 'stock', listen: null, upstream: null }]);
+  refuses(`${sdk}inbound:\n  - { endpoint: orders-api, listen: "127.0.0.1:1" }\n`, /inbound\[0\]\.listen/);
+  refuses(`${sdk}outbound:\n  - { endpoint: stock, listen: "127.0.0.1:1" }\n`, /outbound\[0\]\.listen/);
+  refuses(`${sdk}outbound:\n  - { endpoint: stock }\n  - { endpoint: stock }\n`, /each endpoint once/);
+  refuses(`${proxy}inbound:\n  - { endpoint: orders-api }\n`, /inbound\[0\]\.listen holds nothing/);
+});

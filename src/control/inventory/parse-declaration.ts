@@ -113,15 +113,19 @@ const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content
   Proxy(fields) {
     const role = fields.word('role', proxyRoles);
     const service = fields.has('service') ? fields.text('service', nameForm) : null;
-    const inbound = fields.maps('inbound').map(readInbound);
-    const outbound = fields.maps('outbound').map(readOutbound);
+    const inbound = fields.maps('inbound').map((port) => (role === 'sdk' ? readOwnPort(port) : readInbound(port)));
+    const outbound = fields.maps('outbound').map((port) => (role === 'sdk' ? readOwnPort(port) : readOutbound(port)));
     if (role === 'scanner' && (service !== null || inbound.length + outbound.length > 0)) {
       throw fields.fail('role', role, 'no service, inbound or outbound for a scanner');
     }
     if (role !== 'scanner' && service === null) throw fields.fail('service', 'nothing', 'the name of a service');
-    const listens = [...inbound, ...outbound].map(({ listen }) => listen);
+    const listens = [...inbound, ...outbound].flatMap(({ listen }) => listen ?? []);
     const twice = listens.find((listen, index) => listens.indexOf(listen) !== index);
     if (twice !== undefined) throw fields.fail('inbound', twice, 'each listen address once');
+    if (role === 'sdk') {
+      refuseTwice(fields, 'inbound', inbound);
+      refuseTwice(fields, 'outbound', outbound);
+    }
     return { kind: 'Proxy', role, service, inbound, outbound };
   },
   Exception(fields) {
@@ -182,6 +186,19 @@ function readOutbound(fields: Fields): { readonly endpoint: string; readonly lis
   const outbound = { endpoint: fields.text('endpoint', nameForm), listen: fields.text('listen', localSocketForm) };
   fields.end();
   return outbound;
+}
+
+/** In a service's own process an endpoint has no address of a proxy: the service listens and dials itself, by the endpoint's name. */
+function readOwnPort(fields: Fields): { readonly endpoint: string; readonly listen: null; readonly upstream: null } {
+  const endpoint = fields.text('endpoint', nameForm);
+  fields.end();
+  return { endpoint, listen: null, upstream: null };
+}
+
+function refuseTwice(fields: Fields, key: string, ports: readonly { readonly endpoint: string }[]): void {
+  const names = ports.map(({ endpoint }) => endpoint);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw fields.fail(key, twice, 'each endpoint once');
 }
 
 function readExceptionSubject(fields: Fields): Extract<Declaration, { readonly kind: 'Exception' }>['of'] {

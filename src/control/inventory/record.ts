@@ -57,7 +57,8 @@ export type PathRecord = {
   readonly dialled: boolean;
 };
 
-export const proxyRoles = ['sidecar', 'gateway', 'bridge', 'scanner'] as const;
+/** `sdk`: the service is its own data plane, so its ports have no sockets of a proxy. */
+export const proxyRoles = ['sidecar', 'gateway', 'bridge', 'sdk', 'scanner'] as const;
 export type ProxyRole = (typeof proxyRoles)[number];
 
 /** What a proxy is declared to be; what it runs is derived in fleet. */
@@ -74,9 +75,9 @@ export type ProxyRecord = {
   readonly outbound: readonly OutboundRecord[];
 };
 
-/** Addresses are `IP:PORT` or `unix:/path`. */
-export type InboundRecord = { readonly endpointId: EntityId<'endpoint'>; readonly listen: string; readonly upstream: string };
-export type OutboundRecord = { readonly endpointId: EntityId<'endpoint'>; readonly listen: string };
+/** Addresses are `IP:PORT` or `unix:/path`; null of the role `sdk` only, where the service listens and dials itself. */
+export type InboundRecord = { readonly endpointId: EntityId<'endpoint'>; readonly listen: string | null; readonly upstream: string | null };
+export type OutboundRecord = { readonly endpointId: EntityId<'endpoint'>; readonly listen: string | null };
 
 /** An agreed gap, with an owner and an end. */
 export type ExceptionRecord = {

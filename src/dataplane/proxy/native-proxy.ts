@@ -1,22 +1,23 @@
 import type { Address } from '../tls/address.ts';
 import { Plane, type PlaneOptions } from '../tls/plane.ts';
 import { defaultLimits, type ProxyLimits } from '../tls/port-deps.ts';
+import { parseProxySettings, type ProxyPorts } from '../tls/proxy-settings.ts';
 import { Ports } from './ports.ts';
 
-export type ProxyOptions = Omit<PlaneOptions, 'limits' | 'makePorts'> & {
+export type ProxyOptions = Omit<PlaneOptions<ProxyPorts>, 'limits' | 'parse' | 'makePorts'> & {
   /** Sockets that this process was given, by the address that they are bound to. */
   readonly inherited?: ReadonlyMap<string, number>;
   readonly limits?: ProxyLimits;
 };
 
 /** A gateway, sidecar or bridge of ours: a plane whose ports are listening sockets in front of a service. */
-export class NativeProxy extends Plane {
+export class NativeProxy extends Plane<ProxyPorts> {
   readonly #ports: Ports;
 
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
   constructor({ inherited = new Map(), limits = defaultLimits, ...options }: ProxyOptions) {
     let ports!: Ports;
-    super({ ...options, limits, makePorts: (deps) => (ports = new Ports(deps, inherited)) });
+    super({ ...options, limits, parse: parseProxySettings, makePorts: (deps) => (ports = new Ports(deps, inherited)) });
     this.#ports = ports;
   }
 

@@ -9,7 +9,7 @@ import { type Http2Calls, serveHttp2Calls } from './http2-calls.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import { makeOriginator, serverIdentityOf } from '../tls/originate.ts';
 import type { ListeningPort } from './port.ts';
-import type { OutboundSettings } from '../tls/proxy-settings.ts';
+import type { OutboundListener } from '../tls/proxy-settings.ts';
 import { findRevocation } from '../tls/revoked-index.ts';
 import { forwardTcp } from './tcp-forward.ts';
 import type { Trust } from '../tls/trust.ts';
@@ -18,7 +18,7 @@ import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
 /** One way to the endpoint, ready to be put in force: it was made before the settings are acknowledged, so a bad policy is refused. */
 export type Way = {
-  readonly settings: OutboundSettings;
+  readonly settings: OutboundListener;
   readonly upstream: Upstream;
   readonly key: string;
   readonly trustDigest: string;
@@ -40,7 +40,7 @@ export class OutboundPort implements ListeningPort {
     this.#way = way;
   }
 
-  get settings(): OutboundSettings {
+  get settings(): OutboundListener {
     return this.#way.settings;
   }
 
@@ -125,7 +125,7 @@ export class OutboundPort implements ListeningPort {
 }
 
 /** @throws the error of OpenSSL for a group or suite that it does not know */
-export function makeWay(deps: PortDeps, settings: OutboundSettings, serverTrust: Trust): Way {
+export function makeWay(deps: PortDeps, settings: OutboundListener, serverTrust: Trust): Way {
   const { live, kept, table, clock } = deps;
   const { origination, tls: policy, protocol, endpointId, endpointName } = settings;
   const { credential } = live.contexts;
@@ -164,7 +164,7 @@ export function makeWay(deps: PortDeps, settings: OutboundSettings, serverTrust:
 }
 
 /** Equal keys, equal connections: a change of anything else needs no new connection. */
-export function wayKey({ live }: PortDeps, settings: OutboundSettings, serverTrust: Trust): string {
+export function wayKey({ live }: PortDeps, settings: OutboundListener, serverTrust: Trust): string {
   const { credential } = live.contexts;
   return settings.origination.kind === 'mtls' ? `${settings.digest} ${credential.digest} ${serverTrust.digest}` : settings.digest;
 }
@@ -177,7 +177,7 @@ export async function retireWay(way: Way, withinMs: number): Promise<void> {
 
 function countOutbound(
   { counters, live }: PortDeps,
-  { endpointId, origination }: OutboundSettings,
+  { endpointId, origination }: OutboundListener,
   what: { readonly unit: Unit; readonly outcome: Outcome; readonly reason: RefusalReason | null },
 ): void {
   const { generation, spiffeId } = live;

@@ -3,7 +3,7 @@ import { type Address, formatAddress } from '../tls/address.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import { type Listener, listen } from './listen.ts';
 import { makeWay, OutboundPort, retireWay, type Way, wayKey } from './outbound-port.ts';
-import type { InboundSettings, OutboundSettings, ParsedSettings } from '../tls/proxy-settings.ts';
+import type { InboundListener, OutboundListener, ProxyPorts } from '../tls/proxy-settings.ts';
 import { ServicePort } from './service-port.ts';
 import type { Trust } from '../tls/trust.ts';
 
@@ -25,7 +25,7 @@ export class Ports {
    * Puts all ports of the settings in force, or none: new sockets are bound and ways made first, then everything is switched in
    * one turn by `commit`, and then what is no longer named is retired. @throws state-conflict, input-invalid; nothing changed then
    */
-  async apply(settings: ParsedSettings, serverTrust: Trust, commit: () => void): Promise<void> {
+  async apply(settings: ProxyPorts, serverTrust: Trust, commit: () => void): Promise<void> {
     const ways = this.#makeWays(settings.outbound, serverTrust);
     const bound = new Map<string, OpenPort>();
     try {
@@ -70,7 +70,7 @@ export class Ports {
   }
 
   /** The ways that are not in force yet, by the address of their port. @throws input-invalid */
-  #makeWays(outbound: readonly OutboundSettings[], serverTrust: Trust): Map<string, Way> {
+  #makeWays(outbound: readonly OutboundListener[], serverTrust: Trust): Map<string, Way> {
     const ways = new Map<string, Way>();
     for (const settings of outbound) {
       const key = formatAddress(settings.listen);
@@ -97,7 +97,7 @@ export class Ports {
     this.#deps.log('info', 'port opened', { address: key, inherited: fd !== undefined });
   }
 
-  #switchInbound(key: string, settings: InboundSettings): void {
+  #switchInbound(key: string, settings: InboundListener): void {
     const open = this.#open.get(key);
     if (open === undefined) return;
     if (open.handler instanceof ServicePort) {
@@ -119,7 +119,7 @@ export class Ports {
     open.handler = new OutboundPort(this.#deps, way);
   }
 
-  #dropOthers({ inbound, outbound }: ParsedSettings): void {
+  #dropOthers({ inbound, outbound }: ProxyPorts): void {
     const named = new Set([...inbound, ...outbound].map(({ listen: address }) => formatAddress(address)));
     for (const [key, { listener, handler }] of this.#open) {
       if (named.has(key)) continue;

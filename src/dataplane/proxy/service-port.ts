@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { dialPlain } from '../tls/dial.ts';
 import { InboundGate } from '../tls/inbound-gate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
-import type { InboundSettings } from '../tls/proxy-settings.ts';
+import type { InboundListener } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import { type HttpFeed, makeHttpFeed } from './http-server.ts';
 import { serveHttp2Calls } from './http2-calls.ts';
@@ -16,21 +16,24 @@ export class ServicePort implements ListeningPort {
   readonly #gate: InboundGate;
   readonly #http: HttpFeed = makeHttpFeed();
   readonly #calls: InboundCallsOptions;
+  #settings: InboundListener;
   #upstream: Upstream;
 
-  constructor(deps: PortDeps, settings: InboundSettings) {
+  constructor(deps: PortDeps, settings: InboundListener) {
     this.#gate = new InboundGate(deps, settings, (connection) => this.#serve(connection));
+    this.#settings = settings;
     this.#upstream = makeUpstream(settings);
     this.#calls = { deps, settings: () => this.settings, upstream: () => this.#upstream };
   }
 
-  get settings(): InboundSettings {
-    return this.#gate.settings;
+  get settings(): InboundListener {
+    return this.#settings;
   }
 
   /** Takes new settings for all calls from now on; open connections are rejudged by whoever calls this. */
-  update(settings: InboundSettings): void {
-    const old = this.settings;
+  update(settings: InboundListener): void {
+    const old = this.#settings;
+    this.#settings = settings;
     this.#gate.update(settings);
     if (JSON.stringify(old.upstream) === JSON.stringify(settings.upstream)) return;
     void this.#upstream.retire(settings.drainMs);
@@ -58,7 +61,7 @@ export class ServicePort implements ListeningPort {
   }
 }
 
-function makeUpstream({ upstream }: InboundSettings): Upstream {
+function makeUpstream({ upstream }: InboundListener): Upstream {
   return new Upstream({ addresses: [upstream], dial: dialPlain, patienceMs: SERVICE_PATIENCE_MS });
 }
 

@@ -14,7 +14,7 @@ import { openCredential } from './credential.ts';
 import { KeptVerdicts } from './kept-verdicts.ts';
 import type { LiveState } from './live-state.ts';
 import type { PortDeps, ProxyLimits } from './port-deps.ts';
-import { type InboundSettings, type ParsedSettings, parseProxySettings } from './proxy-settings.ts';
+import type { InboundSettings, ParsedSettings } from './proxy-settings.ts';
 import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
 import { shakeOwnHand } from './self-handshake.ts';
 import { ServedCertificates } from './served-certificates.ts';
@@ -22,28 +22,30 @@ import { type TerminatorKind, TlsContexts } from './tls-contexts.ts';
 import { parseTrust, type Trust, trustOf } from './trust.ts';
 
 /** Where calls come in and go out: what a plane puts settings in force at. */
-export type PlanePorts = {
+export type PlanePorts<Settings extends ParsedSettings> = {
   /** Puts all of the settings in force, or nothing; `commit` is called in the turn of the switch. @throws state-conflict, input-invalid */
-  apply(settings: ParsedSettings, serverTrust: Trust, commit: () => void): Promise<void>;
+  apply(settings: Settings, serverTrust: Trust, commit: () => void): Promise<void>;
   /** Our certificate or the trust in servers has changed. */
   renewWays(serverTrust: Trust): void;
   /** Ends everything within this time, gracefully as far as it lasts. */
   retireAll(withinMs: number): Promise<void>;
 };
 
-export type PlaneOptions = {
+export type PlaneOptions<Settings extends ParsedSettings> = {
   readonly identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey' | 'roots'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ProxyLimits;
-  readonly makePorts: (deps: PortDeps) => PlanePorts;
+  /** @throws input-invalid, identity-malformed, der-malformed */
+  readonly parse: (wire: ProxySettings) => Settings;
+  readonly makePorts: (deps: PortDeps) => PlanePorts<Settings>;
 };
 
 /**
  * A data plane itself, without a control plane: it is told what to run and says when it does. Changes come one after another;
  * a revocation waits for none of them. A proxy has listening sockets for ports, a service in whose process it runs its own.
  */
-export class Plane {
+export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #live: LiveState;
@@ -51,15 +53,17 @@ export class Plane {
   readonly #table = new ConnectionTable();
   readonly #counters = new Counters();
   readonly #served = new ServedCertificates();
-  readonly #ports: PlanePorts;
-  #settings: ParsedSettings | null = null;
+  readonly #parse: (wire: ProxySettings) => Settings;
+  readonly #ports: PlanePorts<Settings>;
+  #settings: Settings | null = null;
   /** The operator's own anchors for servers, in place of the delivered bundle. */
   #serverAnchors: readonly Certificate[] | null = null;
   #changes: Promise<unknown> = Promise.resolve();
   #windowStart: Instant;
 
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
-  constructor({ identity, clock, log, limits, makePorts }: PlaneOptions) {
+  constructor({ identity, clock, log, limits, parse, makePorts }: PlaneOptions<Settings>) {
+    this.#parse = parse;
     this.#clock = clock;
     this.#log = log;
     this.#windowStart = clock.now();
@@ -80,7 +84,7 @@ export class Plane {
    */
   applySettings(wire: ProxySettings, { isLastGood = false } = {}): Promise<Acknowledgement> {
     return this.#change(async () => {
-      const settings = parseProxySettings(wire);
+      const settings = this.#parse(wire);
       if (settings.spiffeId !== this.#live.spiffeId)
         throw new Problem('input-invalid', `Cannot use settings: they are for ${settings.spiffeId}`);
       for (const kind of kindsOf(settings.inbound)) makeTerminators(this.#live.contexts, kind);

@@ -8,7 +8,7 @@ import {
   type ProxySettings,
   ProxySettingsSchema,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
-import { parseProxySettings } from './proxy-settings.ts';
+import { parseProxySettings, parseServiceSettings } from './proxy-settings.ts';
 
 const at = (port: number) => ({ address: { case: 'internet' as const, value: { ip: '127.0.0.1', port } } });
 const inbound = {
@@ -103,3 +103,15 @@ for (const [name, more] of bad) {
     assert.throws(() => parseProxySettings(settings(more)), { name: 'Problem' });
   });
 }
+
+test('parseServiceSettings() reads endpoints without sockets, and takes no settings of a proxy', () => {
+  const { listen: _inListen, upstream: _upstream, ...served } = inbound;
+  const { listen: _outListen, ...called } = outbound;
+  const parsed = parseServiceSettings(settings({ inbound: [served], outbound: [called] }));
+  assert.deepEqual([parsed.inbound[0]!.endpointName, parsed.outbound[0]!.endpointName], ['orders', 'payments']);
+  assert.throws(() => parseProxySettings(settings({ inbound: [served], outbound: [] })), { code: 'input-invalid' });
+  assert.throws(() => parseServiceSettings(settings({ outbound: [] })), { code: 'input-invalid' });
+  assert.throws(() => parseServiceSettings(settings({ inbound: [] })), { code: 'input-invalid' });
+  assert.throws(() => parseServiceSettings(settings({ inbound: [served, served], outbound: [] })), /each endpoint once/);
+  assert.throws(() => parseServiceSettings(settings({ inbound: [], outbound: [called, called] })), /each endpoint once/);
+});

@@ -19,12 +19,10 @@ import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 /** `grpc` is HTTP/2 from end to end. */
 export type Protocol = 'http' | 'grpc' | 'tcp';
 
-/** One port on which calls for the service arrive, and who meets what there. */
+/** One endpoint on which calls for the service arrive, and who meets what there. */
 export type InboundSettings = {
   readonly endpointId: string;
   readonly endpointName: string;
-  readonly listen: Address;
-  readonly upstream: Address;
   readonly protocol: Protocol;
   readonly anonymousMode: Mode;
   readonly strangerMode: Mode;
@@ -35,7 +33,10 @@ export type InboundSettings = {
   readonly probe: SpiffeId | null;
 };
 
-/** How the proxy speaks to an endpoint for its service. */
+/** The same for a proxy, which listens before the service. */
+export type InboundListener = InboundSettings & { readonly listen: Address; readonly upstream: Address };
+
+/** How a data plane speaks to an endpoint for its service. */
 export type Origination =
   | { readonly kind: 'plaintext' }
   | { readonly kind: 'mtls'; readonly server: SpiffeId }
@@ -45,7 +46,6 @@ export type Origination =
 export type OutboundSettings = {
   readonly endpointId: string;
   readonly endpointName: string;
-  readonly listen: Address;
   readonly upstreams: readonly Address[];
   readonly protocol: Protocol;
   readonly origination: Origination;
@@ -55,21 +55,65 @@ export type OutboundSettings = {
   readonly digest: string;
 };
 
-export type ParsedSettings = {
+/** The same for a proxy, which listens for its service's calls. */
+export type OutboundListener = OutboundSettings & { readonly listen: Address };
+
+export type ParsedSettings<Inbound = InboundSettings, Outbound = OutboundSettings> = {
   readonly generation: bigint;
   readonly proxyId: string;
   readonly spiffeId: SpiffeId;
   readonly trustDomain: string;
-  readonly inbound: readonly InboundSettings[];
-  readonly outbound: readonly OutboundSettings[];
+  readonly inbound: readonly Inbound[];
+  readonly outbound: readonly Outbound[];
   readonly telemetryIntervalMs: number;
 };
+
+/** What a proxy listens at, beside what every data plane knows. */
+export type ProxyPorts = ParsedSettings<InboundListener, OutboundListener>;
 
 /**
  * Settings as the proxy understands them. An unset or unknown mode, protocol or origination is refused: nothing is guessed.
  * @throws input-invalid, identity-malformed, der-malformed
  */
-export function parseProxySettings(settings: ProxySettings): ParsedSettings {
+export function parseProxySettings(settings: ProxySettings): ProxyPorts {
+  const parsed = parseSettings(settings, {
+    inbound: (inbound) => ({
+      ...parseInbound(inbound),
+      listen: addressOf(nameOf('inbound', inbound), inbound.listen),
+      upstream: addressOf(nameOf('inbound', inbound), inbound.upstream),
+    }),
+    outbound: (outbound) => ({ ...parseOutbound(outbound), listen: addressOf(nameOf('outbound', outbound), outbound.listen) }),
+  });
+  const listens = [...parsed.inbound, ...parsed.outbound].map(({ listen }) => formatAddress(listen));
+  const twice = listens.find((listen, index) => listens.indexOf(listen) !== index);
+  if (twice !== undefined) throw invalid('settings', `two ports listen at ${twice}`, 'each address once');
+  return parsed;
+}
+
+/** The same for a service that is its own data plane: it finds endpoints by their names. @throws as above; input-invalid for a proxy's settings */
+export function parseServiceSettings(settings: ProxySettings): ParsedSettings {
+  const parsed = parseSettings(settings, {
+    inbound: (inbound) => parseInbound(withoutSockets('inbound', inbound)),
+    outbound: (outbound) => parseOutbound(withoutSockets('outbound', outbound)),
+  });
+  for (const ports of [parsed.inbound, parsed.outbound]) {
+    const names = ports.map(({ endpointName }) => endpointName);
+    const twice = names.find((name, index) => names.indexOf(name) !== index);
+    if (twice !== undefined) throw invalid('settings', `two ports of endpoint ${JSON.stringify(twice)}`, 'each endpoint once');
+  }
+  return parsed;
+}
+
+/** A service that took a sidecar's settings would serve without whatever stands behind that proxy. */
+function withoutSockets<Port extends Inbound | Outbound>(side: string, port: Port): Port {
+  if (port.listen !== undefined) throw invalid(nameOf(side, port), 'it has an address of a proxy', 'settings of role sdk');
+  return port;
+}
+
+function parseSettings<InboundPort, OutboundPort>(
+  settings: ProxySettings,
+  parse: { readonly inbound: (inbound: Inbound) => InboundPort; readonly outbound: (outbound: Outbound) => OutboundPort },
+): ParsedSettings<InboundPort, OutboundPort> {
   if (settings.inbound.length > MAXIMUM_PORTS || settings.outbound.length > MAXIMUM_PORTS) {
     throw invalid(
       'settings',
@@ -77,29 +121,27 @@ export function parseProxySettings(settings: ProxySettings): ParsedSettings {
       `at most ${MAXIMUM_PORTS}`,
     );
   }
-  const parsed: ParsedSettings = {
+  return {
     generation: settings.generation,
     proxyId: settings.proxyId,
     spiffeId: parseSpiffeId(settings.spiffeId),
     trustDomain: settings.trustDomain,
-    inbound: settings.inbound.map(parseInbound),
-    outbound: settings.outbound.map(parseOutbound),
+    inbound: settings.inbound.map(parse.inbound),
+    outbound: settings.outbound.map(parse.outbound),
     telemetryIntervalMs: Math.min(MAXIMUM_INTERVAL_MS, Math.max(MINIMUM_INTERVAL_MS, settings.telemetryIntervalMs || DEFAULT_INTERVAL_MS)),
   };
-  const listens = [...parsed.inbound, ...parsed.outbound].map(({ listen }) => formatAddress(listen));
-  const twice = listens.find((listen, index) => listens.indexOf(listen) !== index);
-  if (twice !== undefined) throw invalid('settings', `two ports listen at ${twice}`, 'each address once');
-  return parsed;
+}
+
+function nameOf(side: string, { endpointName }: { readonly endpointName: string }): string {
+  return `${side} ${JSON.stringify(endpointName)}`;
 }
 
 function parseInbound(inbound: Inbound): InboundSettings {
-  const what = `inbound ${JSON.stringify(inbound.endpointName)}`;
+  const what = nameOf('inbound', inbound);
   if (inbound.callers.length > MAXIMUM_CALLERS) throw invalid(what, `${inbound.callers.length} callers`, `at most ${MAXIMUM_CALLERS}`);
   return {
     endpointId: inbound.endpointId,
     endpointName: inbound.endpointName,
-    listen: addressOf(what, inbound.listen),
-    upstream: addressOf(what, inbound.upstream),
     protocol: wordOf(what, 'protocol', protocols, inbound.protocol),
     anonymousMode: wordOf(what, 'anonymous mode', modes, inbound.anonymousMode),
     strangerMode: wordOf(what, 'stranger mode', modes, inbound.strangerMode),
@@ -111,7 +153,7 @@ function parseInbound(inbound: Inbound): InboundSettings {
 }
 
 function parseOutbound(outbound: Outbound): OutboundSettings {
-  const what = `outbound ${JSON.stringify(outbound.endpointName)}`;
+  const what = nameOf('outbound', outbound);
   const upstreams = outbound.upstreams.map((upstream) => addressOf(what, upstream));
   if (upstreams.length === 0 || upstreams.length > MAXIMUM_UPSTREAMS) {
     throw invalid(what, `${upstreams.length} upstreams`, `1 to ${MAXIMUM_UPSTREAMS}`);
@@ -132,7 +174,6 @@ function parseOutbound(outbound: Outbound): OutboundSettings {
   return {
     endpointId: outbound.endpointId,
     endpointName: outbound.endpointName,
-    listen: addressOf(what, outbound.listen),
     upstreams,
     protocol,
     origination: parseOrigination(what, outbound),
