@@ -6,6 +6,7 @@ import type { Authorities } from './control/ca/authorities.ts';
 import { OcspAnswers } from './control/ca/ocsp-answers.ts';
 import { forgetConnections } from './control/fleet/set-connected.ts';
 import { readProxyScopes } from './control/fleet/proxy-scopes.ts';
+import { DeclaredProfiles } from './control/policies/declared-profiles.ts';
 import { openTelemetryIngest } from './control/telemetry/ingest-report.ts';
 import { encodePem } from './core/x509/pem.ts';
 import type { Clock } from './platform/clock/clock.ts';
@@ -43,7 +44,9 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   const metrics = createMetrics();
   const sealed = (staged: readonly StagedEntry[]): void => countEntries(metrics, staged);
   const state = stack.use(await openState({ config, clock, sealed }));
-  const authorities = await openOrMakeAuthorities(state, config, clock);
+  const profiles = new DeclaredProfiles();
+  await profiles.reload(state.database.queries);
+  const authorities = { ...(await openOrMakeAuthorities(state, config, clock)), profiles };
   await writeRoots(config, authorities);
   const signals: Signals = {
     authorities: makeSignal(),
@@ -60,7 +63,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   const ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signals.telemetry });
   const fleet = stack.use(openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged, clock, log }));
   const ocsp = stack.use(new OcspAnswers({ database, authorities, changed: signals.authorities }));
-  const shared = { config, state, authorities, ocsp, clock, log, metrics, signals };
+  const shared = { config, state, authorities, profiles, ocsp, clock, log, metrics, signals };
   const open = stack.use(await servePublic({ state, clock, log, ocsp, listen: config.listen.public }));
   const dataPlane = stack.use(
     await serveDataPlane({

@@ -29,5 +29,6 @@ const columnsOf: { readonly [kind: string]: readonly string[] } = {
   exceptions: ['environment', 'name', 'kind', 'owner', 'until', 'reason'],
   discovered: ['environment', 'address', 'protocol', 'endpoint', 'lastSeenAt'],
   policies: ['environment', 'name', 'digest'],
+  profiles: ['environment', 'name', 'base', 'cadence', 'lifetimeMs', 'names', 'approvals'],
   targets: ['environment', 'name', 'mode', 'endpoints'],
 };

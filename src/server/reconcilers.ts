@@ -3,6 +3,7 @@ import type { Authorities } from '../control/ca/authorities.ts';
 import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
 import { reconcileAuthorities } from '../control/ca/reconcile.ts';
 import { relintCertificates } from '../control/ca/relint-certificates.ts';
+import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
 import { listServices } from '../control/inventory/store.ts';
 import { reconcile as reconcileRollouts } from '../control/rollouts/reconcile.ts';
@@ -23,6 +24,7 @@ export type ReconcilerDeps = {
   readonly config: ServerConfig;
   readonly state: State;
   readonly authorities: Authorities;
+  readonly profiles: DeclaredProfiles;
   readonly ocsp: OcspAnswers;
   readonly signals: Signals;
   readonly clock: Clock;
@@ -70,6 +72,8 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
       wakes: [signals.telemetry, signals.drills],
       intervalMs: SECOND_MS / 2,
     },
+    // Whoever applies a declaration reloads at once; this is for what another process applied.
+    { name: 'profiles', run: () => deps.profiles.reload(database.queries), wakes: [signals.inventory], intervalMs: 5 * SECOND_MS },
     {
       name: 'machine-tokens',
       run: () => database.commit((unit) => forgetUsedMachineTokens(unit.queries, clock.now())),

@@ -1,6 +1,7 @@
 import { MachineTokens } from '../control/access/machine-tokens.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { pinnedRoot } from '../control/ca/authorities.ts';
+import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Log } from '../platform/log/logger.ts';
@@ -26,6 +27,7 @@ export type AdminDeps = {
   readonly config: ServerConfig;
   readonly state: State;
   readonly authorities: Authorities;
+  readonly profiles: DeclaredProfiles;
   readonly credentials: AdminCredentials;
   readonly signals: Signals;
   /** Null: ACME is not served. */
@@ -37,7 +39,7 @@ export type AdminDeps = {
 
 /** Opens the REST listener with the handlers of every route. */
 export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
-  const { config, state, authorities, credentials, signals, clock, log, metrics } = deps;
+  const { config, state, authorities, profiles, credentials, signals, clock, log, metrics } = deps;
   const { database, verifier } = state;
   const { queries } = database;
   const { trustDomain, environment, region } = config;
@@ -58,7 +60,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
     metrics,
     handlers: {
       ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
-      ...inventoryHandlers({ database, place, desiredChanged: signals.inventory }),
+      ...inventoryHandlers({ database, place, desiredChanged: signals.inventory, reloadProfiles: () => profiles.reload(queries) }),
       ...certificateHandlers({ database, authorities, region, authorityChanged }),
       ...rolloutHandlers({
         rollouts: { database, fleet: fleetPort, modesChanged: signals.modes },

@@ -8,6 +8,7 @@ import type { AuditedDatabase, AuditEntry, StagedEntry } from '../../src/control
 import { pinnedRoot } from '../../src/control/ca/authorities.ts';
 import { addAuthorityPair } from '../../src/control/ca/initialize-authorities.ts';
 import { openAuthorities } from '../../src/control/ca/open-authorities.ts';
+import { DeclaredProfiles } from '../../src/control/policies/declared-profiles.ts';
 import { makeFleetPort } from '../../src/control/rollouts/make-fleet-port.ts';
 import { readDrillFacts } from '../../src/control/scans/read-drills.ts';
 import { Problem } from '../../src/core/problems/problem.ts';
@@ -69,13 +70,14 @@ export async function openAdminApi(url: string) {
     ada,
     clock.now() - 1,
   );
-  const authorities = await openAuthorities({ database, kek });
   const { queries } = database;
+  const profiles = new DeclaredProfiles();
+  const authorities = { ...(await openAuthorities({ database, kek })), profiles };
   const metrics = createMetrics();
   const [desiredChanged, authorityChanged, drillsChanged] = [makeSignal(), makeSignal(), makeSignal()];
   const handlers: Handlers = {
     ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
-    ...inventoryHandlers({ database, place, desiredChanged }),
+    ...inventoryHandlers({ database, place, desiredChanged, reloadProfiles: () => profiles.reload(queries) }),
     ...certificateHandlers({ database, authorities, region, authorityChanged }),
     ...rolloutHandlers({
       rollouts: { database, fleet: makeFleetPort(readDrillFacts), modesChanged: desiredChanged },

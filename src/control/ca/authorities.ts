@@ -3,6 +3,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Certificate } from '../../core/x509/certificate.ts';
+import type { ProfileBook } from '../policies/declared-profiles.ts';
 import type { Signer } from '../../platform/signer/signer.ts';
 
 /** An authority that can sign now: its certificate, its key's port, and what it sends with what it issues. */
@@ -28,6 +29,8 @@ export type Authorities = {
   readonly roots: readonly Certificate[];
   /** SHA-256 of SubjectPublicKeyInfo, lower case hex, of keys that are never certified; absent: none but those that the database knows. */
   readonly blockedKeys?: ReadonlySet<string>;
+  /** Where profiles are found; absent: the product's own. */
+  readonly profiles?: ProfileBook;
   /** Hosts of the control plane, which only its own door certifies; absent: none. */
   readonly reservedNames?: readonly string[];
 };

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import type { Door, ProfileName } from '../../core/issuance/profile.ts';
+import type { AskerRole, Door, ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { RevocationReason } from './revocation-reason.ts';
@@ -41,6 +41,10 @@ export type CertificateRecord = CertificateKey & {
   readonly revokedAt: Instant | null;
   readonly revocationReason: RevocationReason | null;
   readonly crlShard: number;
+  /** Who asked, as the log calls it; null: the data plane that it is for, or nobody knows any more. */
+  readonly asker: string | null;
+  /** What the door proved the asker to be; null: issued before this was kept. */
+  readonly askerRole: AskerRole | null;
 };
 
 export type Reservation = Omit<CertificateRecord, 'status' | 'der' | 'revokedAt' | 'revocationReason'>;
@@ -73,6 +77,8 @@ export async function insertReservation(queries: Queries, reservation: Reservati
       crl_shard: reservation.crlShard,
       crl_revision: null,
       revoked_sequence: null,
+      asker: reservation.asker,
+      asker_role: reservation.askerRole,
     })
     .execute();
   const { dns, ip } = reservation.names;
@@ -188,6 +194,8 @@ export type CertificateRow = {
   crl_shard: number;
   crl_revision: number | null;
   revoked_sequence: number | null;
+  asker: string | null;
+  asker_role: string | null;
 };
 
 /** One row a DNS name or address of a certificate, to be found by it. */
@@ -221,5 +229,7 @@ export function toCertificate(row: CertificateRow): CertificateRecord {
     revokedAt: row.revoked_at,
     revocationReason: row.revocation_reason as RevocationReason | null,
     crlShard: row.crl_shard,
+    asker: row.asker,
+    askerRole: row.asker_role as AskerRole | null,
   };
 }

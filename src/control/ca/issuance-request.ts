@@ -38,6 +38,8 @@ export type IssuanceRequest = {
   readonly claim?: (unit: AuditedUnit) => Promise<unknown>;
   /** What becomes so with the certificate: it runs in the commit that records it, if it is given out. */
   readonly settle?: (unit: AuditedUnit, certificate: CertificateKey) => Promise<unknown>;
+  /** Persons who approved of this very request; absent: none. */
+  readonly approvals?: number;
   /** More that the entries of the log shall say. */
   readonly note?: { readonly [name: string]: JsonValue };
 };

@@ -3,7 +3,7 @@ import type { AuditedDatabase, AuditedUnit, JsonValue } from '../audit/entry.ts'
 import { recordEntry } from '../audit/record-entry.ts';
 import { insertReservation, type Reservation, settleReservation } from './certificate-store.ts';
 import type { IssuanceRequest } from './issuance-request.ts';
-import { findFallen } from './standing.ts';
+import { findFallen, type Footing } from './standing.ts';
 
 /** What is about to be signed. `tbsSha256` (hex) binds the log's intent to the very octets. */
 export type Intent = { readonly reservation: Reservation; readonly tbsSha256: string };
@@ -11,7 +11,7 @@ export type Intent = { readonly reservation: Reservation; readonly tbsSha256: st
 /** Takes the serial and logs the intent, with the asker's claim, in one commit. The reasons against it; none: it may be signed. */
 export async function reserveCertificate(
   database: AuditedDatabase,
-  request: IssuanceRequest,
+  request: IssuanceRequest & Pick<Footing, 'graceMs'>,
   { reservation, tbsSha256 }: Intent,
   now: Instant,
 ): Promise<readonly string[]> {
@@ -33,7 +33,7 @@ export async function reserveCertificate(
  */
 export async function recordCertificate(
   database: AuditedDatabase,
-  request: IssuanceRequest,
+  request: IssuanceRequest & Pick<Footing, 'graceMs'>,
   signed: { readonly reservation: Reservation; readonly der: Uint8Array; readonly sha256: string },
   now: Instant,
 ): Promise<readonly string[]> {

@@ -9,13 +9,15 @@ export type Footing = {
   readonly spiffeId: SpiffeId | null;
   readonly csr: { readonly spkiSha256: string };
   readonly predecessor?: CertificateKey;
+  /** How long after its end the predecessor may still be renewed. */
+  readonly graceMs: number;
 };
 
 /**
  * Why nothing may be issued on this footing now; empty if it holds. Asked inside both commits of an issuance,
  * so that no certificate is given out after the suspension or revocation that forbids it was answered.
  */
-export async function findFallen(queries: Queries, { spiffeId, csr, predecessor }: Footing, now: Instant): Promise<string[]> {
+export async function findFallen(queries: Queries, { spiffeId, csr, predecessor, graceMs }: Footing, now: Instant): Promise<string[]> {
   const reasons: string[] = [];
   if (spiffeId !== null && (await isSuspended(queries, spiffeId))) reasons.push(`identity ${spiffeId} is suspended`);
   if (await isKeyCompromised(queries, csr.spkiSha256)) reasons.push('the key is known to be compromised');
@@ -24,6 +26,6 @@ export async function findFallen(queries: Queries, { spiffeId, csr, predecessor 
   const serial = Buffer.from(predecessor.serial).toString('hex');
   if (held === null || held.status !== 'issued') return [...reasons, `certificate ${serial}, which is to be renewed, was never issued`];
   if (held.revokedAt !== null) reasons.push(`certificate ${serial}, which is to be renewed, is revoked`);
-  if (held.notAfter < now) reasons.push(`certificate ${serial}, which is to be renewed, is expired`);
+  if (held.notAfter + graceMs < now) reasons.push(`certificate ${serial}, which is to be renewed, is expired`);
   return reasons;
 }

@@ -6,6 +6,7 @@ import type { Queries } from '../../platform/db/database.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 import type { Actor, AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
+import { deleteProfile, upsertProfile } from '../policies/profile-store.ts';
 import { removePolicy, setPolicy } from '../policies/set-policy.ts';
 import { removeTarget, setTarget } from '../policies/set-target.ts';
 import { deleteRecord, upsertEndpoint, upsertException, upsertPath, upsertProxy, upsertService } from './change-store.ts';
@@ -75,6 +76,8 @@ async function writeChange(unit: AuditedUnit, change: InventoryChange, shown: Sh
 
 async function writeRecord(unit: AuditedUnit, change: Exclude<InventoryChange, { readonly kind: 'Policy' | 'Target' }>): Promise<void> {
   const { queries } = unit;
+  if (change.kind === 'Profile')
+    return change.action === 'remove' ? deleteProfile(queries, change.before.id) : upsertProfile(queries, change.after);
   if (change.action === 'remove') return deleteRecord(queries, tableOf[change.kind], change.before.id);
   switch (change.kind) {
     case 'Service':
@@ -99,5 +102,12 @@ const tableOf = {
   Path: 'paths',
   Exception: 'exceptions',
 } as const;
-const entryNouns = { Service: 'service', Endpoint: 'endpoint', Proxy: 'proxy', Path: 'path', Exception: 'exception' } as const;
+const entryNouns = {
+  Profile: 'profile',
+  Service: 'service',
+  Endpoint: 'endpoint',
+  Proxy: 'proxy',
+  Path: 'path',
+  Exception: 'exception',
+} as const;
 const entryVerbs = { add: 'declared', change: 'changed', remove: 'removed' } as const;

@@ -1,3 +1,4 @@
+import type { ProfileSpec } from '../../core/issuance/profile-spec.ts';
 import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import type { Policy, Tier } from '../../core/policy/policy.ts';
@@ -19,10 +20,11 @@ export type Declaration = {
   | ProxyDeclaration
   | ExceptionDeclaration
   | PolicyDeclaration
+  | ProfileDeclaration
   | TargetDeclaration
 );
 
-export const declarationKinds = ['Service', 'Endpoint', 'Proxy', 'Exception', 'Policy', 'Target'] as const;
+export const declarationKinds = ['Service', 'Endpoint', 'Proxy', 'Exception', 'Policy', 'Profile', 'Target'] as const;
 export type DeclarationKind = (typeof declarationKinds)[number];
 
 /** `state: absent`: the thing of that kind and name shall not be there. */
@@ -67,6 +69,8 @@ export type ExceptionDeclaration = {
 };
 
 export type PolicyDeclaration = { readonly kind: 'Policy'; readonly policy: Policy };
+
+export type ProfileDeclaration = { readonly kind: 'Profile'; readonly spec: ProfileSpec };
 
 export type TargetDeclaration = {
   readonly kind: 'Target';

@@ -36,6 +36,14 @@ test('the page has every field that the parser knows', () => {
   for (const field of new Set(read)) assert.match(page, new RegExp(`^\\| \`(?:\\w+(?:\\[\\])?\\.)?${field}\` \\|`, 'm'));
 });
 
+test('the page has every field of a profile', () => {
+  const parser = readFileSync(new URL('../../core/issuance/parse-profile-spec.ts', import.meta.url), 'utf8');
+  const section = page.slice(page.indexOf('## Profile')).split(/^## /m)[1]!;
+  const read = [...parser.matchAll(/(?:spec|lifetime|keys|names|asker|approvals)\['(\w+)'\]/g)].map(([, field]) => field!);
+  assert.ok(new Set(read).size > 15, 'the parser reads its fields in another way');
+  for (const field of new Set(read)) assert.match(section, new RegExp(`\\| \`[^\`]*\\b${field}\``), field);
+});
+
 test('the page has the conditions of a target and the content of a policy, with the defaults of the code', () => {
   const numbersOf = (value: object, path = ''): [string, unknown][] =>
     Object.entries(value).flatMap(([key, inner]) =>

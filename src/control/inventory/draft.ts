@@ -1,5 +1,6 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
+import type { ProfileRecord } from '../policies/profile-store.ts';
 import type { PolicyRecord, TargetRecord } from '../policies/store.ts';
 import type { Declaration, DeclarationKind } from './declaration.ts';
 import type { EndpointRecord, ExceptionRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
@@ -13,6 +14,7 @@ export type Draft = {
   readonly proxies: Map<string, ProxyRecord>;
   readonly exceptions: Map<string, ExceptionRecord>;
   readonly policies: Map<string, PolicyRecord>;
+  readonly profiles: Map<string, ProfileRecord>;
   readonly targets: Map<string, TargetRecord>;
 };
 
@@ -24,6 +26,7 @@ export function openDraft(snapshot: InventorySnapshot): Draft {
     proxies: byName(snapshot.proxies),
     exceptions: byName(snapshot.exceptions),
     policies: byName(snapshot.policies),
+    profiles: byName(snapshot.profiles),
     targets: byName(snapshot.targets),
   };
 }
@@ -41,6 +44,8 @@ export function draftOf(draft: Draft, kind: DeclarationKind): Map<string, { read
       return draft.exceptions;
     case 'Policy':
       return draft.policies;
+    case 'Profile':
+      return draft.profiles;
     case 'Target':
       return draft.targets;
     default:

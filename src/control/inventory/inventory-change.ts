@@ -1,4 +1,5 @@
 import { canonicalJson } from '../../core/merkle/canonical-json.ts';
+import type { ProfileRecord } from '../policies/profile-store.ts';
 import type { PolicyRecord, TargetRecord } from '../policies/store.ts';
 import type { JsonValue } from '../audit/entry.ts';
 import type { DeclarationKind } from './declaration.ts';
@@ -9,6 +10,7 @@ import type { EndpointRecord, ExceptionRecord, PathRecord, ProxyRecord, ServiceR
 export type InventoryChange =
   | Change<'Service', ServiceRecord>
   | Change<'Policy', PolicyRecord>
+  | Change<'Profile', ProfileRecord>
   | Change<'Endpoint', EndpointRecord>
   | Change<'Proxy', ProxyRecord>
   | Change<'Path', PathRecord>
@@ -43,6 +45,7 @@ export function changesBetween(before: Draft, after: Draft): readonly InventoryC
   return [
     ...compare('Service', before.services, after.services, nameOf),
     ...compare('Policy', before.policies, after.policies, nameOf),
+    ...compare('Profile', before.profiles, after.profiles, nameOf),
     ...compare('Endpoint', before.endpoints, after.endpoints, nameOf),
     ...compare('Proxy', before.proxies, after.proxies, nameOf),
     ...compare('Path', before.paths, after.paths, pathNamer(before, after)),

@@ -1,4 +1,6 @@
 import { isAlias, isScalar, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
+import { checkProfileName } from '../../core/issuance/profile-spec.ts';
+import { parseProfileSpec } from '../../core/issuance/parse-profile-spec.ts';
 import { exceptionKinds, type ExceptionKind } from '../../core/policy/exception-kind.ts';
 import { modes } from '../../core/policy/mode.ts';
 import { parsePolicy, tiers } from '../../core/policy/policy.ts';
@@ -140,6 +142,7 @@ const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content
     };
   },
   Policy: (fields) => ({ kind: 'Policy', policy: attempt(fields, () => parsePolicy(takeRest(fields))) }),
+  Profile: readProfile,
   Target: readTarget,
 };
 
@@ -209,6 +212,14 @@ function readExceptionSubject(fields: Fields): Extract<Declaration, { readonly k
   const subject = { kind: 'path', caller: path.text('caller', callerForm), endpoint: path.text('endpoint', nameForm) } as const;
   path.end();
   return subject;
+}
+
+/** A profile's name stands in tokens' rules and in ACME orders, so it is checked here and not only where it is used. */
+function readProfile(fields: Fields): Content<'Profile'> {
+  const name = fields.text('name', nameForm);
+  const spec = attempt(fields, () => parseProfileSpec(takeRest(fields)));
+  attempt(fields, () => checkProfileName(name, spec));
+  return { kind: 'Profile', spec };
 }
 
 function readTarget(fields: Fields): TargetDeclaration {

@@ -6,6 +6,7 @@ import {
   draftEndpoint,
   draftException,
   draftPolicy,
+  draftProfile,
   draftProxy,
   draftService,
   draftTarget,
@@ -36,6 +37,7 @@ export function planDeclaration(snapshot: InventorySnapshot, declarations: reado
   for (const absent of of('absent')) removeNamed(draft, absent);
   for (const declaration of of('Service')) draftService(draft, declaration, context);
   for (const declaration of of('Policy')) draftPolicy(draft, declaration, context);
+  for (const declaration of of('Profile')) draftProfile(draft, declaration, context);
   for (const declaration of of('Endpoint')) draftEndpoint(draft, declaration, context);
   for (const declaration of of('Proxy')) draftProxy(draft, declaration, context);
   derivePaths(draft, context);

@@ -1,3 +1,5 @@
+import { profileDigest } from '../../core/issuance/profile-spec.ts';
+import type { ProfileName } from '../../core/issuance/profile.ts';
 import { parseSpiffeId, probeSpiffeId, serviceSpiffeId, type SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { EntityId, EntityKind } from '../../core/ids/entity-id.ts';
@@ -38,6 +40,15 @@ export function draftPolicy(draft: Draft, declaration: Placed<'Policy'>, { now, 
   const digest = policyDigest(policy);
   const updatedAt = held?.digest === digest ? held.updatedAt : now;
   draft.policies.set(key, { id: held?.id ?? newId('policy'), environment, region, name, digest, policy, updatedAt });
+}
+
+export function draftProfile(draft: Draft, declaration: Placed<'Profile'>, { now, newId }: PlanContext): void {
+  const { environment, region, name, spec } = declaration;
+  const key = nameKey(environment, name);
+  const held = draft.profiles.get(key);
+  const digest = profileDigest(spec);
+  const updatedAt = held?.digest === digest ? held.updatedAt : now;
+  draft.profiles.set(key, { ...spec, id: held?.id ?? newId('profile'), environment, region, name: name as ProfileName, digest, updatedAt });
 }
 
 /** @throws input-invalid where it names a service, caller or policy that is not there */

@@ -1,4 +1,5 @@
 import type { Queries } from '../../platform/db/database.ts';
+import { listProfiles, type ProfileRecord } from '../policies/profile-store.ts';
 import { listPolicies, listTargets, type PolicyRecord, type TargetRecord } from '../policies/store.ts';
 import type { EndpointRecord, ExceptionRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
 import { listDeclaredProxies, listEndpoints, listExceptions, listPaths, listServices } from './store.ts';
@@ -11,10 +12,11 @@ export type InventorySnapshot = {
   readonly proxies: readonly ProxyRecord[];
   readonly exceptions: readonly ExceptionRecord[];
   readonly policies: readonly PolicyRecord[];
+  readonly profiles: readonly ProfileRecord[];
   readonly targets: readonly TargetRecord[];
 };
 
-/** Seven queries, whatever the fleet's size. */
+/** Eight queries, whatever the fleet's size. */
 export async function readSnapshot(queries: Queries): Promise<InventorySnapshot> {
   return {
     services: await listServices(queries, '*'),
@@ -23,6 +25,7 @@ export async function readSnapshot(queries: Queries): Promise<InventorySnapshot>
     proxies: await listDeclaredProxies(queries, '*'),
     exceptions: await listExceptions(queries, '*'),
     policies: await listPolicies(queries, '*'),
+    profiles: await listProfiles(queries, '*'),
     targets: await listTargets(queries, '*'),
   };
 }

@@ -154,6 +154,7 @@ function servedRows({ sender, report, receivedAt, region }: AdmittedReport): Ser
     region,
     issuer_key_sha256: served.issuerKeySha256,
     serial: served.serial,
+    serial_octets: Buffer.from(served.serial, 'hex'),
     not_after: served.notAfter,
     seen_at: receivedAt,
   }));

@@ -61,6 +61,8 @@ export type ServedRow = Place & {
   readonly endpoint_id: EntityId<'endpoint'>;
   readonly issuer_key_sha256: string;
   readonly serial: string;
+  /** The same serial, as the table of certificates has it. */
+  readonly serial_octets: Uint8Array;
   readonly not_after: number;
   readonly seen_at: number;
 };
@@ -148,6 +150,7 @@ export async function putServed(queries: Queries, rows: readonly ServedRow[]): P
         conflict.columns(['proxy_id', 'endpoint_id']).doUpdateSet((set) => ({
           issuer_key_sha256: set.ref('excluded.issuer_key_sha256'),
           serial: set.ref('excluded.serial'),
+          serial_octets: set.ref('excluded.serial_octets'),
           not_after: set.ref('excluded.not_after'),
           seen_at: set.ref('excluded.seen_at'),
         })),

@@ -16,7 +16,7 @@ import {
 
 /** Reads what a person wrote over the base's own values. @throws input-invalid naming the field, what it holds and what was expected */
 export function parseProfileSpec(input: unknown): ProfileSpec {
-  const fields = ['base', 'cadence', 'lifetime', 'keys', 'extendedKeyUsage', 'names', 'askers', 'approvals'];
+  const fields = ['base', 'cadence', 'lifetime', 'keys', 'extendedKeyUsage', 'names', 'askers', 'approvals', 'renewalGrace'];
   const spec = readObject('spec', input ?? {}, fields);
   const base = readWord('base', spec['base'], profileBases, null);
   const own = profiles[base];
@@ -33,7 +33,9 @@ export function parseProfileSpec(input: unknown): ProfileSpec {
     names: readNames(spec['names'], base),
     askers: readAskers(spec['askers'], base),
     approvals: spec['approvals'] === undefined ? null : readApprovals(spec['approvals']),
+    renewalGraceMs: spec['renewalGrace'] === undefined ? 0 : readDuration('renewalGrace', spec['renewalGrace'], 0),
   };
+  if (parsed.renewalGraceMs > MAXIMUM_GRACE) throw invalid('renewalGrace', spec['renewalGrace'], 'at most 7d');
   if (base === 'server-shortlived' && parsed.lifetimeMs.max > own.lifetimeMs.max) {
     throw invalid('lifetime.max', parsed.lifetimeMs.max, 'at most 7d: it is never revoked (RFC 9608)');
   }
@@ -199,4 +201,6 @@ function invalid(field: string, value: unknown, expected: string): Problem {
 /** CA/B BR 6.3.2 of old; no later rule is longer. */
 const MAXIMUM_LIFE = 398 * DAY_MS;
 const MAXIMUM_WAIT = 30 * DAY_MS;
+/** A key that nobody watched for longer is not to be trusted again without a person. */
+const MAXIMUM_GRACE = 7 * DAY_MS;
 const MAXIMUM_ITEMS = 1_000;

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../merkle/canonical-json.ts';
+import { Problem } from '../problems/problem.ts';
 import { DAY_MS, SECOND_MS } from '../time/instant.ts';
 import { oids } from '../x509/oid.ts';
 import { compileNames, type NamesSpec } from './permitted-names.ts';
-import { type AskerRole, type Door, type KeyRule, type Profile, type ProfileName, profiles } from './profile.ts';
+import { type AskerRole, builtInProfile, type Door, type KeyRule, type Profile, type ProfileName, profiles } from './profile.ts';
 
 /** The built-in profiles that a declared one can be made from, and that one of the same name replaces in its environment. */
 export const profileBases = ['workload', 'server', 'server-shortlived'] as const;
@@ -36,7 +37,7 @@ export type Approvals = {
 
 export type AskerSpec = {
   readonly roles: readonly AskerRole[];
-  /** Names of token holders, SPIFFE IDs or names of ACME accounts; null: whoever has the role. */
+  /** Names of token holders, SPIFFE IDs or `acme:` with the id of an account; null: whoever has the role. */
   readonly identities: readonly string[] | null;
 };
 
@@ -50,7 +51,23 @@ export type ProfileSpec = {
   readonly names: NamesSpec;
   readonly askers: { readonly [D in (typeof declaredDoors)[number]]?: AskerSpec };
   readonly approvals: Approvals | null;
+  /** How long after its end a certificate may still be renewed by its holder. */
+  readonly renewalGraceMs: number;
 };
+
+/** The form of a profile's name wherever one is written. */
+export const profileNamePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+/** A name of the product is replaced by what is made from it only, and only where the product has no use of its own for it. @throws input-invalid */
+export function checkProfileName(name: string, { base }: ProfileSpec): asserts name is ProfileName {
+  if (!profileNamePattern.test(name))
+    throw new Problem('input-invalid', `Cannot read profile: name holds ${name}, expected [a-z0-9-], at most 63`);
+  if (builtInProfile(name as ProfileName) === null || name === base) return;
+  throw new Problem(
+    'input-invalid',
+    `Cannot read profile: name holds ${name}, a profile of the product, expected base ${name} or another name`,
+  );
+}
 
 /** SHA-256 over the canonical JSON of a declared profile, lower case hex. */
 export function profileDigest(spec: ProfileSpec): string {
@@ -73,6 +90,7 @@ export function compileProfile(name: ProfileName, spec: ProfileSpec): Profile {
     lifetimeMs: spec.lifetimeMs,
     permits: compileNames(spec.names),
     digest: profileDigest(spec),
+    ...(spec.renewalGraceMs === 0 ? {} : { renewalGraceMs: spec.renewalGraceMs }),
     ...(spec.approvals === null ? {} : { approvals: spec.approvals }),
   };
 }

@@ -24,7 +24,9 @@ export type AskerRole =
   /** The control plane itself. */
   | 'control-plane'
   /** An ACME account that no operator bound to a role. */
-  | 'acme-account';
+  | 'acme-account'
+  /** Whoever holds the certificate that is renewed, as the handshake proved, and is no data plane. */
+  | 'holder';
 
 /** A flaw that a drill's credential has on purpose. */
 export const drillFlaws = ['expired', 'not-yet-valid', 'wrong-usage'] as const;
@@ -70,6 +72,8 @@ export type Profile = {
   readonly permits?: PermittedNames;
   /** Absent: nobody needs to approve. */
   readonly approvals?: { readonly count: number; readonly role: AskerRole; readonly withinMs: number };
+  /** How long after its end a certificate may still be renewed by its holder; absent: not at all. */
+  readonly renewalGraceMs?: number;
   /** Of the content of a declared profile; absent for those that come with the product. */
   readonly digest?: string;
 };
@@ -97,7 +101,7 @@ const MAX_BACKDATE_MS = 5 * MINUTE_MS;
 
 const workload: Profile = {
   name: 'workload',
-  askers: { join: ['data-plane'], renewal: ['data-plane'], rest: ['admin', 'operator', 'ci'] },
+  askers: { join: ['data-plane'], renewal: ['data-plane', 'holder'], rest: ['admin', 'operator', 'ci'] },
   names: 'workload',
   keys: allKeys,
   keyUsage: ['digitalSignature'],
@@ -113,7 +117,7 @@ const server: Profile = {
   ...workload,
   name: 'server',
   // By ACME whoever proved the names; a bound account asks in the role of its binding.
-  askers: { rest: ['admin', 'operator', 'ci'], acme: ['acme-account', 'admin', 'operator', 'partner-manager', 'ci'] },
+  askers: { rest: ['admin', 'operator', 'ci'], renewal: ['holder'], acme: ['acme-account', 'admin', 'operator', 'partner-manager', 'ci'] },
   names: 'server',
   extendedKeyUsage: [oids.serverAuth],
   revocation: 'ocsp',

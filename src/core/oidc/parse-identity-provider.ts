@@ -1,4 +1,5 @@
 import { parseIpAddress } from '../identity/ip-address.ts';
+import { profileNamePattern } from '../issuance/profile-spec.ts';
 import type { ProfileName } from '../issuance/profile.ts';
 import { Problem } from '../problems/problem.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../time/instant.ts';
@@ -36,7 +37,7 @@ function readRule(field: string, input: unknown, environment: string): TrustRule
     environment: readMatching(`${field}.environment`, rule['environment'] ?? environment, /^[a-z0-9][a-z0-9-]{0,62}$/, 'an environment'),
     doors,
     profiles: readList(`${field}.profiles`, rule['profiles'], 1, MAXIMUM_NAMES).map(
-      (name) => readMatching(`${field}.profiles`, name, /^[a-z0-9][a-z0-9-]{0,62}$/, 'names of profiles') as ProfileName,
+      (name) => readMatching(`${field}.profiles`, name, profileNamePattern, 'names of profiles') as ProfileName,
     ),
     spiffeId,
     dnsNames: readList(`${field}.dnsNames`, rule['dnsNames'] ?? [], 0, MAXIMUM_NAMES).map((name) =>

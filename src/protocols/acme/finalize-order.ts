@@ -15,7 +15,7 @@ import { parseJwk } from './jwk.ts';
 import { type Order, type OrderStatus, orderStatus, viewOrder } from './order.ts';
 import { beginIssuance, endIssuance } from './order-store.ts';
 import { AcmeProblem, malformed, toAcmeProblem, toDocument } from './problems.ts';
-import { acmeProfiles } from './profiles.ts';
+import { profileOfOrder } from './profiles.ts';
 import { ownOrder } from './read-order.ts';
 
 type FinalizeDeps = Pick<AcmeDeps, 'database' | 'authorities' | 'urls'>;
@@ -57,11 +57,12 @@ function requestOf(
   const names = (type: 'dns' | 'ip'): string[] => identifiers.filter((identifier) => identifier.type === type).map(({ value }) => value);
   return {
     door: 'acme',
-    profile: acmeProfiles[order.profile ?? 'server'].profile,
+    profile: profileOfOrder(order.profile),
     asker: {
       role: account.binding?.role ?? 'acme-account',
       scope: [account.environment],
       spiffeId: null,
+      name: actorOfAccount(account).name,
       provenNames: authorizations.filter(({ status }) => status === 'valid').map(orderedName),
     },
     actor: actorOfAccount(account),

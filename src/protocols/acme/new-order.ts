@@ -16,7 +16,7 @@ import { parseIdentifiers } from './parse-identifiers.ts';
 import { parseProfile } from './profiles.ts';
 import { checkReplacement } from './renewal-info.ts';
 
-type NewOrderDeps = Pick<AcmeDeps, 'database' | 'urls' | 'settings'>;
+type NewOrderDeps = Pick<AcmeDeps, 'database' | 'authorities' | 'urls' | 'settings'>;
 
 /** Orders a certificate (RFC 8555 section 7.4). What the account has proved lately is not asked for again. */
 export async function newOrder(
@@ -24,7 +24,7 @@ export async function newOrder(
   { account, payload }: { readonly account: Account; readonly payload: { readonly [name: string]: unknown } | null },
   now: Instant,
 ): Promise<AcmeAnswer> {
-  const { database, urls, settings } = deps;
+  const { database, authorities, urls, settings } = deps;
   if (payload === null) throw malformed('the payload is empty');
   // RFC 8555 section 7.4: what cannot be honoured is refused, never altered.
   if (payload['notBefore'] !== undefined || payload['notAfter'] !== undefined) {
@@ -32,7 +32,7 @@ export async function newOrder(
   }
   if (settings.termsOfService !== null && account.terms !== settings.termsOfService) throw termsNeeded(settings.termsOfService);
   const identifiers = parseIdentifiers(payload['identifiers']);
-  const profile = parseProfile(payload['profile']);
+  const profile = parseProfile(payload['profile'], { authorities, environment: account.environment });
   const names = identifiers.map(({ value }) => value);
   const order = await database.commit(async (unit) => {
     const replaces = await checkReplacement(unit.queries, { account, value: payload['replaces'], names }, now);

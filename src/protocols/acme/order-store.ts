@@ -4,7 +4,6 @@ import type { Queries } from '../../platform/db/database.ts';
 import type { Identifier } from './identifier.ts';
 import type { Order } from './order.ts';
 import type { ProblemDocument } from './problems.ts';
-import type { AcmeProfileName } from './profiles.ts';
 
 export async function insertOrder(queries: Queries, order: Order): Promise<void> {
   await tables(queries)
@@ -120,7 +119,7 @@ function toOrder(row: OrderRow): Order {
     environment: row.environment,
     region: row.region,
     status: row.status as Order['status'],
-    profile: row.profile as AcmeProfileName | null,
+    profile: row.profile,
     identifiers: JSON.parse(row.identifiers) as Identifier[],
     authorizations: JSON.parse(row.authorizations) as Order['authorizations'],
     replaces: row.replaces,

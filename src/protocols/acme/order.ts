@@ -3,7 +3,6 @@ import { type Instant, MINUTE_MS } from '../../core/time/instant.ts';
 import { type Authorization, authorizationStatus } from './authorization.ts';
 import type { Identifier } from './identifier.ts';
 import { AcmeProblem, type ProblemDocument, toDocument } from './problems.ts';
-import type { AcmeProfileName } from './profiles.ts';
 import type { AcmeUrls } from './urls.ts';
 
 /** An order as it is kept. While it is `open`, its authorizations and its age say what it is. */
@@ -13,7 +12,7 @@ export type Order = {
   readonly environment: string;
   readonly region: string;
   readonly status: 'open' | 'processing' | 'valid' | 'invalid';
-  readonly profile: AcmeProfileName | null;
+  readonly profile: string | null;
   readonly identifiers: readonly Identifier[];
   readonly authorizations: readonly EntityId<'authorization'>[];
   /** The certificate that it renews, as ARI names it (RFC 9773 section 4.1). */

@@ -102,6 +102,7 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'list-paths': named,
     'list-exceptions': named,
     'list-policies': named,
+    'list-profiles': named,
     'list-targets': named,
     'list-discovered': named,
     'record-discovered': { body: { environment, observations: [{ address: '127.0.0.1:8111', plaintextHttp: null, tls: null }] } },

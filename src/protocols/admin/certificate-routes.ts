@@ -1,11 +1,14 @@
 import { Type } from 'typebox';
 import { revocationReasons } from '../../control/ca/revocation-reason.ts';
-import { doors, type ProfileName, profiles } from '../../core/issuance/profile.ts';
+import { doors, type ProfileName } from '../../core/issuance/profile.ts';
 import type { RouteTable } from './route.ts';
 import { count, idOf, instant, label, name, pageLimit, serial, spiffeId, strict, words } from './schemas.ts';
 
 const params = Type.Object({ serial });
 const csr = Type.String({ minLength: 1, maxLength: 32_768 });
+
+/** One of the product's or a declared one; issuance says whether there is one of this name. */
+const profileName = Type.Unsafe<ProfileName>(label);
 
 /** By what certificates are found, one by one or to be revoked together. */
 const criteria = {
@@ -13,7 +16,7 @@ const criteria = {
   name: Type.Optional(Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9*.:-]+$' })),
   serial: Type.Optional(Type.String({ pattern: '^[0-9a-f]{6,42}$' })),
   key: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
-  profile: Type.Optional(words(Object.keys(profiles) as [ProfileName, ...ProfileName[]])),
+  profile: Type.Optional(profileName),
   door: Type.Optional(words(doors)),
   issuer: Type.Optional(idOf('authority')),
 };
@@ -52,7 +55,7 @@ export const certificateRoutes = {
       {
         environment: Type.Optional(label),
         csr,
-        profile: words(['workload', 'server']),
+        profile: profileName,
         spiffeId: Type.Optional(spiffeId),
         dnsNames: Type.Optional(Type.Array(Type.String({ maxLength: 253 }), { maxItems: 100 })),
         ipAddresses: Type.Optional(Type.Array(Type.String({ maxLength: 45 }), { maxItems: 100 })),

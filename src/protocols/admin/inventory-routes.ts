@@ -31,7 +31,7 @@ export const inventoryRoutes = {
   'apply-declaration': {
     method: 'POST',
     path: '/v1/declarations',
-    summary: 'Apply YAML documents: services, endpoints, proxies, exceptions, policies and targets.',
+    summary: 'Apply YAML documents: services, endpoints, proxies, exceptions, policies, profiles and targets.',
     role: 'operator',
     scope: 'record',
     body: declaration,
@@ -42,6 +42,7 @@ export const inventoryRoutes = {
   'list-paths': { ...list, path: '/v1/paths', summary: 'List the paths, with their modes.' },
   'list-exceptions': { ...list, path: '/v1/exceptions', summary: 'List the exceptions, with owner and end.' },
   'list-policies': { ...list, path: '/v1/policies', summary: 'List the policies, with what each means.' },
+  'list-profiles': { ...list, path: '/v1/profiles', summary: 'List the declared profiles of certificates.' },
   'list-targets': { ...list, path: '/v1/targets', summary: 'List the targets that rollouts work from.' },
   'list-discovered': { ...list, path: '/v1/discovered', summary: 'List what probing found, and which endpoint each address is of.' },
   'record-discovered': {

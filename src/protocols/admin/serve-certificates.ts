@@ -155,8 +155,8 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
 }
 
 /** A role that issuance does not know may ask for nothing more than a pipeline may; the route's own role let it no further. */
-function askerOf({ role, scope }: Principal): IssuanceRequest['asker'] {
-  return { role: role === 'admin' || role === 'operator' ? role : 'ci', scope, spiffeId: null };
+function askerOf({ name, role, scope }: Principal): IssuanceRequest['asker'] {
+  return { role: role === 'admin' || role === 'operator' ? role : 'ci', scope, spiffeId: null, name };
 }
 
 type Wanted = Pick<IssuanceRequest, 'profile' | 'environment' | 'names'> & { readonly identity: IssuanceRequest['spiffeId'] };

@@ -7,6 +7,7 @@ import { listDiscovered } from '../../control/inventory/discovered-store.ts';
 import { parseDeclaration } from '../../control/inventory/parse-declaration.ts';
 import { recordDiscovered } from '../../control/inventory/record-discovered.ts';
 import { listEndpoints, listExceptions, listPaths, listServices } from '../../control/inventory/store.ts';
+import { listProfiles } from '../../control/policies/profile-store.ts';
 import { listPolicies, listTargets } from '../../control/policies/store.ts';
 import { explainPolicy } from '../../core/policy/explain-policy.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
@@ -19,9 +20,16 @@ export type InventoryDeps = {
   readonly place: DeclarationPlace;
   /** Told when what settings are made from changed. */
   readonly desiredChanged: Signal;
+  /** Has the doors use the declared profiles as they are now. */
+  readonly reloadProfiles: () => Promise<void>;
 };
 
-export function inventoryHandlers({ database, place, desiredChanged }: InventoryDeps): Pick<Handlers, keyof typeof inventoryRoutes> {
+export function inventoryHandlers({
+  database,
+  place,
+  desiredChanged,
+  reloadProfiles,
+}: InventoryDeps): Pick<Handlers, keyof typeof inventoryRoutes> {
   const { queries } = database;
   const read = (text: string, { demand }: Asked): readonly Declaration[] => {
     const declarations = parseDeclaration(text);
@@ -35,7 +43,9 @@ export function inventoryHandlers({ database, place, desiredChanged }: Inventory
     },
     'apply-declaration': async (call) => {
       const deps = { database, place, changed: desiredChanged };
-      return json({ changes: await applyDeclaration(deps, read(call.body.text, call), call.actor, call.now) });
+      const changes = await applyDeclaration(deps, read(call.body.text, call), call.actor, call.now);
+      if (changes.some(({ kind }) => kind === 'Profile')) await reloadProfiles();
+      return json({ changes });
     },
     'list-services': async ({ scope }) => items(await listServices(queries, scope)),
     'list-endpoints': async ({ scope }) => {
@@ -59,6 +69,7 @@ export function inventoryHandlers({ database, place, desiredChanged }: Inventory
       items((await listExceptions(queries, scope)).map((exception) => ({ ...exception, ended: exception.until <= now }))),
     'list-policies': async ({ scope }) =>
       items((await listPolicies(queries, scope)).map((record) => ({ ...record, meaning: explainPolicy(record.policy) }))),
+    'list-profiles': async ({ scope }) => items(await listProfiles(queries, scope)),
     'list-targets': async ({ scope }) => items(await listTargets(queries, scope)),
     'list-discovered': async ({ scope }) => {
       const owners = new Map(
