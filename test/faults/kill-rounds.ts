@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { once } from 'node:events';
@@ -11,13 +10,15 @@ import { verifyLog } from '../../src/core/merkle/verify-log.ts';
 import { entriesPath, tilePath } from '../../src/core/merkle/tile.ts';
 import { systemClock } from '../../src/platform/clock/clock.ts';
 import { parseServerConfig } from '../../src/platform/config/server-config.ts';
+import { type FinishedRound, keepRound, openKillProgress } from './kill-progress.ts';
 import { openState, type State } from '../../src/server/open-state.ts';
 
 export type KillOptions = {
-  /** Where data directory and key file lie; kept between runs, so that a run can be resumed. */
+  /** Where data directory, key file and the rounds so far lie: a run that finds rounds there goes on after them. */
   readonly folder: string;
   /** `sqlite:PATH` or `postgres://…`. */
   readonly database: string;
+  /** In all, those of earlier runs in this folder among them. */
   readonly rounds: number;
   readonly seed: number;
   readonly onRound?: (round: number, returned: number) => void;
@@ -36,18 +37,29 @@ export type KillReport = {
  * @throws when a returned certificate is not stored as issued, or not logged, when a serial stands twice, or the log is not one history
  */
 export async function runKillRounds({ folder, database, rounds, seed, onRound }: KillOptions): Promise<KillReport> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { finished } = openKillProgress(folder, seed);
   const random = seededRandom(seed);
   const returned = new Set<string>();
   const notes: string[] = [];
-  for (let round = 1; round <= rounds; round++) {
-    const serials = await issueUntilKilled(folder, database, Math.floor(random() * MAXIMUM_LIFE_MS));
-    for (const serial of serials) {
+  const take = (round: FinishedRound): void => {
+    for (const serial of round.serials) {
       if (returned.has(serial)) throw new Error(`serial ${serial} was returned twice`);
       returned.add(serial);
     }
+    notes.push(round.note);
+  };
+  for (let round = 1; round <= rounds; round++) {
+    const lifeMs = Math.floor(random() * MAXIMUM_LIFE_MS);
+    const before = finished[round - 1];
+    if (before !== undefined) {
+      take(before);
+      continue;
+    }
+    const serials = await issueUntilKilled(folder, database, lifeMs);
     await using state = await openAgain(folder, database);
-    notes.push(await checkRound(state, serials, notes.at(-1) ?? null));
+    const ended = { serials, note: await checkRound(state, serials, notes.at(-1) ?? null) };
+    take(ended);
+    keepRound(folder, ended);
     onRound?.(round, serials.length);
   }
   await using state = await openAgain(folder, database);
@@ -59,6 +71,8 @@ async function issueUntilKilled(folder: string, database: string, lifeMs: number
   const program = join(import.meta.dirname, 'issuing-process.ts');
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, folder, database], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    // Most of a round is its start; what Node compiled once need not be compiled two hundred times.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(folder, 'compile-cache') },
   });
   const ended = once(child, 'exit');
   const serials: string[] = [];

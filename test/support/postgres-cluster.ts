@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -8,7 +8,11 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 /** A PostgreSQL server of one test process: Debian's where present, else the one of the npm packages. Ends with the process. */
-export type PostgresCluster = { createDatabase(): Promise<string>; stop(): Promise<void> };
+export type PostgresCluster = {
+  /** The address of a new database, or of the one of this name, made where it is missing. */
+  createDatabase(name?: string): Promise<string>;
+  stop(): Promise<void>;
+};
 
 const run = promisify(execFile);
 
@@ -27,17 +31,23 @@ export async function findPostgres(): Promise<string | null> {
   }
 }
 
-/** Makes and starts a cluster on a free port of loopback. Data files belong to another user when this one is root. */
-export async function startCluster(programs: string): Promise<PostgresCluster> {
-  const folder = mkdtempSync(join(tmpdir(), 'countersign-pg-'));
+/**
+ * Makes and starts a cluster on a free port of loopback; in `kept`, where it goes on with what is there and stays after its end.
+ * Data files belong to another user when this one is root.
+ */
+export async function startCluster(programs: string, kept?: string): Promise<PostgresCluster> {
+  const folder = kept ?? mkdtempSync(join(tmpdir(), 'countersign-pg-'));
+  mkdirSync(folder, { recursive: true });
   const isRoot = process.getuid?.() === 0;
   if (isRoot) chownSync(folder, UNPRIVILEGED, UNPRIVILEGED);
   const identity = isRoot ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
   const data = join(folder, 'data');
-  await run(join(programs, 'initdb'), ['-D', data, '-U', 'countersign', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--no-locale'], {
-    ...identity,
-    env: { ...process.env, HOME: folder },
-  });
+  if (!existsSync(join(data, 'PG_VERSION'))) {
+    await run(join(programs, 'initdb'), ['-D', data, '-U', 'countersign', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--no-locale'], {
+      ...identity,
+      env: { ...process.env, HOME: folder },
+    });
+  }
   const port = await freePort();
   const settings = ['listen_addresses=127.0.0.1', `unix_socket_directories=${folder}`, 'max_connections=60', 'shared_buffers=32MB'];
   const server = spawn(join(programs, 'postgres'), ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])], {
@@ -49,11 +59,11 @@ export async function startCluster(programs: string): Promise<PostgresCluster> {
   const { default: pg } = await import('pg');
   const base = `postgres://countersign@127.0.0.1:${port}`;
   return {
-    async createDatabase() {
-      const name = `test_${randomBytes(6).toString('hex')}`;
+    async createDatabase(name = `test_${randomBytes(6).toString('hex')}`) {
       const client = new pg.Client(`${base}/postgres`);
       await client.connect();
-      await client.query(`create database ${name}`);
+      const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
+      if (rowCount === 0) await client.query(`create database ${name}`);
       await client.end();
       return `${base}/${name}`;
     },
@@ -61,7 +71,7 @@ export async function startCluster(programs: string): Promise<PostgresCluster> {
       const ended = new Promise((resolve) => server.once('exit', resolve));
       server.kill('SIGQUIT');
       await ended;
-      rmSync(folder, { recursive: true, force: true });
+      if (kept === undefined) rmSync(folder, { recursive: true, force: true });
     },
   };
 }
