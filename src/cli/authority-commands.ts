@@ -101,6 +101,15 @@ export const authorityCommands: readonly Command[] = [
     load: () => import('./token-issuers.ts'),
   },
   {
+    words: 'token revoke',
+    summary: 'End a token; the next request that carries it is refused (admin).',
+    arguments: [['<id>', 'as in list tokens']],
+    options: [],
+    client: true,
+    example: 'countersign token revoke token_01jd0c2xk8p3v6m9q4r7s5t1wz',
+    load: () => import('./token-revoke.ts'),
+  },
+  {
     words: 'token distrust',
     summary: 'Take the tokens of an issuer no longer (admin).',
     arguments: [['<id>', 'id of the issuer, as token issuers lists it']],
@@ -241,12 +250,22 @@ export const authorityCommands: readonly Command[] = [
     options: [
       environment,
       ['--type <type>', 'type of entry, such as certificate.issued'],
+      ['--person <name>', 'what this person did'],
       ['--contains <text>', 'text in the data of the entry'],
       ['--limit <number>', 'at most this many (default: 100)'],
     ],
     client: true,
     example: 'countersign audit search --type certificate.issued --limit 20',
     load: () => import('./audit-search.ts'),
+  },
+  {
+    words: 'person erase',
+    summary: 'Forget a person: the name behind the hashes of the log, and in every row that can do without (admin).',
+    arguments: [['<name>', 'of a token or an owner, as it was given, or the mail address of an ACME contact']],
+    options: [],
+    client: true,
+    example: "countersign person erase 'Ada Example'",
+    load: () => import('./person-erase.ts'),
   },
   {
     words: 'audit export',

@@ -36,7 +36,7 @@ export const fleetCommands: readonly Command[] = [
   {
     words: 'list',
     summary: 'List what the inventory knows.',
-    arguments: [['<kind>', 'services, endpoints, paths, proxies, exceptions or discovered']],
+    arguments: [['<kind>', 'services, endpoints, paths, proxies, exceptions, discovered, policies, targets or tokens']],
     options: [environment],
     client: true,
     example: 'countersign list paths',

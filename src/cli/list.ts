@@ -28,6 +28,7 @@ const columnsOf: { readonly [kind: string]: readonly string[] } = {
   proxies: ['environment', 'name', 'role', 'connected', 'generation', 'delivery'],
   exceptions: ['environment', 'name', 'kind', 'owner', 'until', 'reason'],
   discovered: ['environment', 'address', 'protocol', 'endpoint', 'lastSeenAt'],
+  tokens: ['id', 'name', 'role', 'environments', 'expiresAt'],
   policies: ['environment', 'name', 'digest'],
   profiles: ['environment', 'name', 'base', 'cadence', 'lifetimeMs', 'names', 'approvals'],
   targets: ['environment', 'name', 'mode', 'endpoints'],

@@ -1,3 +1,4 @@
+import { erasePerson } from '../control/audit/erase-person.ts';
 import { MachineTokens } from '../control/access/machine-tokens.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { pinnedRoot } from '../control/ca/authorities.ts';
@@ -20,6 +21,7 @@ import { readLogFile } from '../protocols/log/log-files.ts';
 import { acmeBindings } from './serve-acme.ts';
 import type { AcmeSecrets } from '../protocols/acme/acme-secrets.ts';
 import { fleetPort } from './fleet-link.ts';
+import { personHolders } from './person-holders.ts';
 import type { State } from './open-state.ts';
 import type { Signals } from './signals.ts';
 
@@ -68,7 +70,12 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         drillsChanged: signals.drills,
       }),
       ...acmeHandlers({ bindings: deps.acmeSecrets === null ? null : acmeBindings(database, deps.acmeSecrets), place }),
-      ...logHandlers({ queries, metrics, readLogFile: (path) => readLogFile({ queries, verifier }, path) }),
+      ...logHandlers({
+        queries,
+        metrics,
+        erasePerson: (name, actor, now) => erasePerson({ database, holders: personHolders }, { name, environment, region }, actor, now),
+        readLogFile: (path) => readLogFile({ queries, verifier }, path),
+      }),
     },
   });
 }

@@ -37,6 +37,7 @@ const pagesThatGoOn = [
   'revoke-and-suspend',
   'when-a-wave-was-rolled-back',
   'verify-the-log',
+  'forget-a-person',
   'back-up-and-restore',
   'change-the-key-file',
 ];

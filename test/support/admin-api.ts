@@ -1,3 +1,5 @@
+import { erasePerson } from '../../src/control/audit/erase-person.ts';
+import { personHolders } from '../../src/server/person-holders.ts';
 import { request } from 'node:https';
 import { randomBytes } from 'node:crypto';
 import { MachineTokens } from '../../src/control/access/machine-tokens.ts';
@@ -88,6 +90,7 @@ export async function openAdminApi(url: string) {
     ...logHandlers({
       queries,
       metrics,
+      erasePerson: (name, actor, now) => erasePerson({ database, holders: personHolders }, { name, environment, region }, actor, now),
       readLogFile: async (path) => {
         if (path !== 'checkpoint') throw new Problem('not-found', 'Cannot read log: there is no such file');
         return { body: Buffer.from('note\n'), contentType: 'text/plain; charset=utf-8', cacheControl: 'no-store' };

@@ -96,6 +96,33 @@ export async function endBootstrapTokens(queries: Queries, now: Instant): Promis
     .execute();
 }
 
+export async function findLiveTokensOf(queries: Queries, name: string, now: Instant): Promise<string[]> {
+  const rows = await tables(queries)
+    .selectFrom('access_tokens')
+    .select('id')
+    .where('name', '=', name)
+    .where('ended_at', 'is', null)
+    .where((where) => where.or([where('expires_at', 'is', null), where('expires_at', '>', now)]))
+    .orderBy('id')
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** Takes the name of tokens that are ended or expired; returns of how many. */
+export async function renameEndedTokens(
+  queries: Queries,
+  { name, instead }: { readonly name: string; readonly instead: string },
+  now: Instant,
+): Promise<number> {
+  const { numUpdatedRows } = await tables(queries)
+    .updateTable('access_tokens')
+    .set({ name: instead })
+    .where('name', '=', name)
+    .where((where) => where.or([where('ended_at', 'is not', null), where('expires_at', '<=', now)]))
+    .executeTakeFirstOrThrow();
+  return Number(numUpdatedRows);
+}
+
 export async function insertJoinToken(queries: Queries, token: JoinTokenRecord): Promise<void> {
   await tables(queries)
     .insertInto('join_tokens')

@@ -174,7 +174,7 @@ forEachDatabase('the audit log', (newUrl) => {
     assert.equal(named.entries[0]!.actor, ada.name);
     assert.ok(!named.entries[0]!.leaf.includes('Ada'));
     await erasePerson(
-      { database },
+      { database, holders: [] },
       { name: ada.name, environment: 'production', region: 'local' },
       { kind: 'system', name: 'test' },
       clock.now(),
@@ -182,7 +182,12 @@ forEachDatabase('the audit log', (newUrl) => {
     const { entries } = await searchEntries(database.queries, { environments: null, type: 'thing.lost' });
     assert.match(entries[0]!.actor, /^[0-9a-f]{64}$/);
     assert.equal((await verifyLog(reader(await exported(database, 2)), verifier)).size, 2);
-    const again = erasePerson({ database }, { name: ada.name, environment: 'production', region: 'local' }, ada, clock.now());
+    const again = erasePerson(
+      { database, holders: [] },
+      { name: ada.name, environment: 'production', region: 'local' },
+      { kind: 'system', name: 'test' },
+      clock.now(),
+    );
     await assert.rejects(again, { code: 'not-found' });
   });
 

@@ -9,7 +9,8 @@ import { Problem } from '../../core/problems/problem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Database, Queries, Seal } from '../../platform/db/database.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
-import type { Actor, StagedEntry } from './entry.ts';
+import type { Actor, JsonValue, StagedEntry } from './entry.ts';
+import { hidePersons } from './hide-persons.ts';
 import {
   type EntryRow,
   findPersons,
@@ -40,13 +41,14 @@ export function makeSeal({ checkpointKey, origin, kind, clock }: SealOptions): S
     // Replicas on one PostgreSQL take turns; the lock ends with the transaction, and the head's compare-and-set is the fence.
     if (kind === 'postgres') await sql`select pg_advisory_xact_lock(${LOG_LOCK})`.execute(queries);
     const before = await readFrontier(queries);
-    const actors = await nameActors(queries, staged);
+    const hashes = await hashPersons(queries, staged);
     const rows: EntryRow[] = [];
     let frontier = before;
-    for (const { entry, receipt } of staged) {
+    for (const { entry, persons, receipt } of staged) {
       const id = newEntityId('entry', entry.at);
-      const actor = actors.get(actorKey(entry.actor))!;
-      const { type, at, environment, region, data } = entry;
+      const actor = nameActor(entry.actor, hashes);
+      const { type, at, environment, region } = entry;
+      const data = persons.length === 0 ? (entry.data as JsonValue) : hidePersons(entry.data, (name) => hashes.get(name)!);
       const leaf = canonicalJson({ v: LEAF_VERSION, type, id, at, environment, region, actor: actor.leaf, data });
       const hash = hashLeaf(Buffer.from(leaf));
       rows.push({ leaf_index: frontier.size, id, type, environment, region, actor: actor.search, at, leaf, leaf_hash: hash });
@@ -67,29 +69,24 @@ export function makeSeal({ checkpointKey, origin, kind, clock }: SealOptions): S
 type NamedActor = { readonly leaf: { readonly [name: string]: string }; readonly search: string };
 
 /** A person enters the log as a hash under a salt of their own; name and salt stand in a table that can be erased. */
-async function nameActors(queries: Queries, staged: readonly StagedEntry[]): Promise<ReadonlyMap<string, NamedActor>> {
-  const actors = new Map<string, Actor>(staged.map(({ entry }) => [actorKey(entry.actor), entry.actor]));
-  const persons = [...actors.values()].filter(({ kind }) => kind === 'person').map(({ name }) => name);
-  const hashes = new Map((await findPersons(queries, persons)).map(({ name, name_hash }) => [name, name_hash]));
-  for (const name of persons) {
+async function hashPersons(queries: Queries, staged: readonly StagedEntry[]): Promise<ReadonlyMap<string, string>> {
+  const names = new Set(staged.flatMap(({ entry, persons }) => (entry.actor.kind === 'person' ? [entry.actor.name, ...persons] : persons)));
+  const hashes = new Map((await findPersons(queries, [...names])).map(({ name, name_hash }) => [name, name_hash]));
+  for (const name of names) {
     if (hashes.has(name)) continue;
     const salt = randomBytes(16);
     const nameHash = createHash('sha256').update(salt).update(name).digest('hex');
     await insertPerson(queries, { name, salt, name_hash: nameHash });
     hashes.set(name, nameHash);
   }
-  return new Map(
-    [...actors].map(([key, { kind, name }]): [string, NamedActor] => {
-      if (kind !== 'person') return [key, { leaf: { kind, name }, search: key }];
-      const hash = hashes.get(name)!;
-      return [key, { leaf: { kind, hash }, search: hash }];
-    }),
-  );
+  return hashes;
 }
 
-/** A machine may bear a person's name; with the kind in the key, neither passes for the other. */
-function actorKey({ kind, name }: Actor): string {
-  return `${kind}:${name}`;
+/** A machine may bear a person's name; with the kind in what is searched for, neither passes for the other. */
+function nameActor({ kind, name }: Actor, hashes: ReadonlyMap<string, string>): NamedActor {
+  if (kind !== 'person') return { leaf: { kind, name }, search: `${kind}:${name}` };
+  const hash = hashes.get(name)!;
+  return { leaf: { kind, hash }, search: hash };
 }
 
 /** Writes the roots of the tiles that became full: every 256 entries one of level 0, every 65,536 one of level 1, and so on. */

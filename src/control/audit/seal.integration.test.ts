@@ -10,6 +10,7 @@ import { verifyLog } from '../../core/merkle/verify-log.ts';
 import { openDatabase } from '../../platform/db/open-database.ts';
 import type { Actor, AuditedDatabase, AuditEntry, StagedEntry } from './entry.ts';
 import { erasePerson } from './erase-person.ts';
+import { Person } from './person.ts';
 import { readCheckpoint, readConsistencyProof, readInclusionProof } from './read-log.ts';
 import { recordEntry } from './record-entry.ts';
 import { searchEntries } from './search-entries.ts';
@@ -32,6 +33,8 @@ forEachDatabase('the seal', (newUrl, kind) => {
       logEntry({ text: '\u0001'.repeat(11_000) }),
       logEntry({ text: 'é'.repeat(33_000) }),
       logEntry({}, { kind: 'person', name: 'a\0b' }),
+      logEntry({ owner: new Person('a\0b') }),
+      logEntry({ owners: [{ first: new Person('\ud800') }] }),
       logEntry({}, { kind: 'machine', name: 'x'.repeat(70_000) }),
       { ...logEntry({}), environment: 'a\0' },
       { ...logEntry({}), region: '\ud800' },
@@ -75,6 +78,27 @@ forEachDatabase('the seal', (newUrl, kind) => {
     );
   });
 
+  test('persons in data, however deep, enter the leaf by their hash, which is the one they act under', async () => {
+    await using database = await openLog(await newUrl());
+    const owner = new Person(ada.name);
+    await record(database, logEntry({ list: [{ owner, team: 'shop' }, new Person('Bo'), null], owner }, ada));
+    const { entries } = await searchEntries(database.queries, everywhere);
+    const { actor, data } = JSON.parse(entries[0]!.leaf);
+    const hidden = { person: actor.hash };
+    assert.deepEqual([data.owner, data.list[0]], [hidden, { owner: hidden, team: 'shop' }]);
+    assert.doesNotMatch(entries[0]!.leaf, /Ada|"Bo"/);
+    assert.deepEqual(entries[0]!.persons, { [actor.hash]: ada.name, [data.list[1].person]: 'Bo' });
+    await erasePerson(
+      { database, holders: [] },
+      { name: 'Bo', environment: 'production', region: 'local' },
+      { kind: 'system', name: 'test' },
+      logClock.now(),
+    );
+    const after = (await searchEntries(database.queries, { ...everywhere, person: ada.name })).entries[0]!;
+    assert.deepEqual(after.persons, { [actor.hash]: ada.name });
+    assert.equal((await verifyLog(servedFiles(database), logVerifier)).size, 2);
+  });
+
   test('a person has one hash over commits, and another one after being erased', async () => {
     await using database = await openLog(await newUrl());
     const hashOf = async () => {
@@ -85,9 +109,9 @@ forEachDatabase('the seal', (newUrl, kind) => {
     const [first, second] = [await hashOf(), await hashOf()];
     assert.equal(first, second);
     const scope = { name: ada.name, environment: 'production', region: 'local' };
-    await assert.rejects(erasePerson({ database }, scope, ada, logClock.now()), { code: 'state-conflict' });
+    await assert.rejects(erasePerson({ database, holders: [] }, scope, ada, logClock.now()), { code: 'state-conflict' });
     assert.equal((await searchEntries(database.queries, { ...everywhere, person: ada.name })).entries.length, 2);
-    await erasePerson({ database }, scope, { kind: 'person', name: 'Bo' }, logClock.now());
+    await erasePerson({ database, holders: [] }, scope, { kind: 'person', name: 'Bo' }, logClock.now());
     assert.notEqual(await hashOf(), first);
     assert.equal((await searchEntries(database.queries, { ...everywhere, person: ada.name })).entries.length, 1);
     assert.equal((await searchEntries(database.queries, { ...everywhere, actor: first })).entries.length, 2);

@@ -1,5 +1,6 @@
 import type { Queries } from '../../platform/db/database.ts';
 import type { Instant } from '../../core/time/instant.ts';
+import { personHashesIn } from './hide-persons.ts';
 import { type EntryFilter, findPersons, findPersonsByHash, selectEntries } from './store.ts';
 
 /** What an auditor asks; every part is optional but the scope. A person is named in clear; `actor` is as in `FoundEntry`, erased ones included. */
@@ -16,6 +17,8 @@ export type FoundEntry = {
   readonly actor: string;
   /** The leaf as it stands in the tree. */
   readonly leaf: string;
+  /** The clear names of persons that its data names by hash; the erased ones are not among them. */
+  readonly persons: { readonly [hash: string]: string };
 };
 
 export type EntryPage = { readonly entries: readonly FoundEntry[]; readonly next: number | null };
@@ -30,11 +33,16 @@ export async function searchEntries(queries: Queries, search: EntrySearch): Prom
   if (person !== undefined && actor === undefined) return { entries: [], next: null };
   const rows = await selectEntries(queries, { ...filter, ...(actor === undefined ? {} : { actor }), limit: limit + 1 });
   const page = rows.slice(0, limit);
-  const names = new Map(
-    (await findPersonsByHash(queries, [...new Set(page.map((row) => row.actor))])).map((row) => [row.name_hash, row.name]),
-  );
+  const named = page.map((row) => personHashesIn(row.leaf));
+  const hashes = new Set([...page.map((row) => row.actor), ...named.flat()]);
+  const names = new Map((await findPersonsByHash(queries, [...hashes])).map((row) => [row.name_hash, row.name]));
   return {
-    entries: page.map(({ leaf_index: leafIndex, actor: by, ...row }) => ({ ...row, leafIndex, actor: names.get(by) ?? by })),
+    entries: page.map(({ leaf_index: leafIndex, actor: by, ...row }, at) => ({
+      ...row,
+      leafIndex,
+      actor: names.get(by) ?? by,
+      persons: Object.fromEntries(named[at]!.flatMap((hash) => (names.has(hash) ? [[hash, names.get(hash)!]] : []))),
+    })),
     next: rows.length > limit ? page.at(-1)!.leaf_index : null,
   };
 }

@@ -117,7 +117,12 @@ export async function readLatestCheckpoint(queries: Queries): Promise<{ readonly
 }
 
 export async function findPersons(queries: Queries, names: readonly string[]): Promise<PersonRow[]> {
-  return names.length === 0 ? [] : tables(queries).selectFrom('audit_persons').selectAll().where('name', 'in', names).execute();
+  const rows: PersonRow[] = [];
+  for (let at = 0; at < names.length; at += ROWS_PER_INSERT) {
+    const part = names.slice(at, at + ROWS_PER_INSERT);
+    rows.push(...(await tables(queries).selectFrom('audit_persons').selectAll().where('name', 'in', part).execute()));
+  }
+  return rows;
 }
 
 export async function findPersonsByHash(queries: Queries, hashes: readonly string[]): Promise<PersonRow[]> {

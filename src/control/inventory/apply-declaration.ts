@@ -4,7 +4,8 @@ import type { Instant } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
-import type { Actor, AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
+import type { Actor, AuditedDatabase, AuditedUnit, DataValue, JsonValue } from '../audit/entry.ts';
+import { Person } from '../audit/person.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { deleteProfile, upsertProfile } from '../policies/profile-store.ts';
 import { removePolicy, setPolicy } from '../policies/set-policy.ts';
@@ -70,8 +71,17 @@ async function writeChange(unit: AuditedUnit, change: InventoryChange, shown: Sh
     environment,
     region,
     actor,
-    data: { id: (change.after ?? change.before).id, name, fields: shown.fields.map((field) => ({ ...field })) },
+    data: { id: (change.after ?? change.before).id, name, fields: shown.fields.map(logField) },
   });
+}
+
+/** Whoever owns a thing is a person as often as a team. */
+function logField({ field, before, after }: ShownChange['fields'][number]): { readonly [name: string]: DataValue } {
+  return field === 'owner' ? { field, before: personOf(before), after: personOf(after) } : { field, before, after };
+}
+
+function personOf(value: JsonValue): DataValue {
+  return typeof value === 'string' ? new Person(value) : value;
 }
 
 async function writeRecord(unit: AuditedUnit, change: Exclude<InventoryChange, { readonly kind: 'Policy' | 'Target' }>): Promise<void> {

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Role } from '../../control/access/role.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Queries } from '../../platform/db/database.ts';
@@ -52,6 +53,24 @@ export async function updateAccount(
     .where('status', '=', 'valid')
     .executeTakeFirst();
   return result.numUpdatedRows > 0n;
+}
+
+/** Accounts of any standing that name this contact, in lower case. */
+export async function listAccountsWithContact(queries: Queries, contact: string): Promise<Account[]> {
+  const rows = await tables(queries)
+    .selectFrom('acme_accounts')
+    .selectAll()
+    .where(sql<boolean>`replace(lower(contacts), ${JSON.stringify(contact)}, '') <> lower(contacts)`)
+    .execute();
+  return rows.map(toAccount);
+}
+
+export async function setContacts(queries: Queries, id: EntityId<'account'>, contacts: readonly string[]): Promise<void> {
+  await tables(queries)
+    .updateTable('acme_accounts')
+    .set({ contacts: JSON.stringify(contacts) })
+    .where('id', '=', id)
+    .execute();
 }
 
 /** From the old key to the new one; false, and nothing done, if the account has another key by now. The new key must be nobody's. */

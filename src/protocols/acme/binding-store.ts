@@ -70,6 +70,16 @@ export async function endBindingToken(queries: Queries, id: string, now: Instant
   return result.numUpdatedRows > 0n;
 }
 
+/** The name is for whoever looks at the list; returns how many tokens bore it. */
+export async function renameBindingTokens(queries: Queries, name: string, instead: string): Promise<number> {
+  const { numUpdatedRows } = await tables(queries)
+    .updateTable('acme_binding_tokens')
+    .set({ name: instead })
+    .where('name', '=', name)
+    .executeTakeFirstOrThrow();
+  return Number(numUpdatedRows);
+}
+
 /** Tokens that could still be used, newest first. */
 export async function listOpenBindingTokens(queries: Queries, now: Instant): Promise<BindingToken[]> {
   const rows = await tables(queries)

@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Role } from '../../control/access/role.ts';
 import type { Actor, AuditedDatabase, AuditedUnit } from '../../control/audit/entry.ts';
+import { Person } from '../../control/audit/person.ts';
 import { recordEntry } from '../../control/audit/record-entry.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
@@ -49,7 +50,7 @@ export async function createBindingToken(
       usedAt: null,
       revokedAt: null,
     });
-    const data = { tokenId: id, name, role, expiresAt };
+    const data = { tokenId: id, name: new Person(name), role, expiresAt };
     recordEntry(unit, { type: 'acme-binding.created', at: now, environment, region, actor, data });
   });
   return { keyId: id, macKey: new Secret(macKeyOf(deps.bindings, id).toString('base64url')), expiresAt };

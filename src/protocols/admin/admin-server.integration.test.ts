@@ -129,6 +129,7 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'show-drill-run': { path: '/v1/drills/drill_00000000000000000000000000' },
     'order-drills': { body: { environment } },
     'search-log': named,
+    'erase-person': { body: { name: 'nobody' } },
     'read-checkpoint': {},
     'read-verifier': {},
     'read-tile': { path: '/log/tile/0/000' },

@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import type { RouteTable } from './route.ts';
-import { count, label, pageLimit, strict } from './schemas.ts';
+import { count, label, line, pageLimit, strict } from './schemas.ts';
 
 /** The audit log and the server's own state. */
 export const logRoutes = {
@@ -23,6 +23,14 @@ export const logRoutes = {
       },
       strict,
     ),
+  },
+  'erase-person': {
+    method: 'POST',
+    path: '/v1/persons/erasure',
+    summary: 'Forget a person: the clear name behind the hashes of the log, and the name in every row that can do without.',
+    role: 'admin',
+    scope: 'everywhere',
+    body: Type.Object({ name: line }, strict),
   },
   'read-checkpoint': {
     method: 'GET',

@@ -57,7 +57,7 @@ test('every path parameter of a route has a form', () => {
 
 test('what changes something is no GET, and what reads is no more than a viewer, auditor or admin may', () => {
   for (const [name, { method, role }] of all) {
-    if (/^(create|revoke|apply|record|request|issue|renew|suspend|resume|start|pause|retry|weaken|order|exchange)-/.test(name)) {
+    if (/^(create|revoke|apply|record|request|issue|renew|suspend|resume|start|pause|retry|weaken|order|exchange|erase)-/.test(name)) {
       assert.notEqual(method, 'GET', name);
       assert.notEqual(role, 'viewer', name);
       assert.notEqual(role, 'auditor', name);

@@ -1,4 +1,6 @@
+import type { Actor } from '../../control/audit/entry.ts';
 import { searchEntries } from '../../control/audit/search-entries.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import type { Answer, Handlers } from './handler.ts';
@@ -8,13 +10,15 @@ import type { logRoutes } from './log-routes.ts';
 export type LogDeps = {
   readonly queries: Queries;
   readonly metrics: Metrics;
+  /** @throws not-found, state-conflict */
+  readonly erasePerson: (name: string, actor: Actor, now: Instant) => Promise<{ readonly rows: number }>;
   /** A file of the log by its path below `/log/`. @throws not-found */
   readonly readLogFile: (
     path: string,
   ) => Promise<{ readonly body: Uint8Array; readonly contentType: string; readonly cacheControl: string }>;
 };
 
-export function logHandlers({ queries, metrics, readLogFile }: LogDeps): Pick<Handlers, keyof typeof logRoutes> {
+export function logHandlers({ queries, metrics, erasePerson, readLogFile }: LogDeps): Pick<Handlers, keyof typeof logRoutes> {
   const file = async (path: string): Promise<Answer> => {
     const { body, contentType, cacheControl } = await readLogFile(path);
     return { kind: 'octets', contentType, cacheControl, octets: body };
@@ -34,6 +38,7 @@ export function logHandlers({ queries, metrics, readLogFile }: LogDeps): Pick<Ha
       });
       return json({ items: page.entries, next: page.next });
     },
+    'erase-person': async ({ body, actor, now }) => json(await erasePerson(body.name, actor, now)),
     'read-checkpoint': () => file('checkpoint'),
     'read-verifier': () => file('verifier'),
     'read-tile': ({ params }) => file(`tile/${params['*']}`),

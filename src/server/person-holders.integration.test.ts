@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { forEachDatabase } from '../../test/support/databases.ts';
+import { place } from '../../test/support/inventory.ts';
+import { logClock, logVerifier, openLog, servedFiles } from '../../test/support/test-log.ts';
+import { createToken } from '../control/access/create-token.ts';
+import { revokeToken } from '../control/access/revoke-token.ts';
+import { listAccessTokens } from '../control/access/store.ts';
+import type { Actor, AuditedDatabase } from '../control/audit/entry.ts';
+import { erasePerson } from '../control/audit/erase-person.ts';
+import { searchEntries } from '../control/audit/search-entries.ts';
+import { applyDeclaration } from '../control/inventory/apply-declaration.ts';
+import { parseDeclaration } from '../control/inventory/parse-declaration.ts';
+import { listServices } from '../control/inventory/store.ts';
+import { insertRollout, insertStep, listRollouts, putPathStates, readPathStates, readSteps } from '../control/rollouts/store.ts';
+import { parseSpiffeId } from '../core/identity/spiffe-id.ts';
+import type { EntityId } from '../core/ids/entity-id.ts';
+import { verifyLog } from '../core/merkle/verify-log.ts';
+import type { PathState, Weakening } from '../core/rollout/path-state.ts';
+import { makeSignal } from '../platform/clock/signal.ts';
+import { newEntityId } from '../platform/ids/new-entity-id.ts';
+import { findAccount, insertAccount } from '../protocols/acme/account-store.ts';
+import type { Account } from '../protocols/acme/account.ts';
+import { personHolders } from './person-holders.ts';
+
+/** With a quote and a backslash: the JSON of a row writes it in another way than the row of a token. */
+const NAME = 'Grace "O\\Hara" Hopper';
+/** What somebody writes into a reason is text, and stays. */
+const REASON = 'as "by":"Grace" asked';
+const { environment, region } = place;
+const grace: Actor = { kind: 'person', name: NAME };
+const bo: Actor = { kind: 'person', name: 'Bo' };
+
+const forget = (database: AuditedDatabase, name = NAME, actor = bo) =>
+  erasePerson({ database, holders: personHolders }, { name, environment, region }, actor, logClock.now());
+
+const service = (owner: string): string => `apiVersion: countersign/v1\nkind: Service\nname: web\nowner: ${JSON.stringify(owner)}\n`;
+
+const declare = (database: AuditedDatabase, text: string, actor = bo) =>
+  applyDeclaration({ database, place, changed: makeSignal() }, parseDeclaration(text), actor, logClock.now());
+
+/** A path that Grace weakened, with the step that did it, as `weakenPath` leaves them. */
+async function weaken(database: AuditedDatabase): Promise<EntityId<'rollout'>> {
+  const now = logClock.now();
+  const rollout = {
+    rolloutId: newEntityId('rollout', now),
+    environment,
+    region,
+    name: 'all',
+    status: 'running',
+    lastStepId: null,
+  } as const;
+  const weakening: Weakening = { to: 'permissive', by: NAME, reason: REASON, until: now + 1_000 };
+  const pathId = newEntityId('path', now);
+  const caller = parseSpiffeId('spiffe://acme.example/test/web');
+  const state: PathState = {
+    pathId,
+    endpointId: newEntityId('endpoint', now),
+    caller,
+    wave: 0,
+    stage: 'permissive',
+    since: now,
+    settledAt: null,
+    latchedAt: now,
+    weakening,
+    setback: null,
+  };
+  const moves = [{ kind: 'weaken', pathId, from: 'proven', to: 'permissive', weakening, reasons: [] }] as const;
+  const step = {
+    stepId: newEntityId('step', now),
+    rolloutId: rollout.rolloutId,
+    at: now,
+    kind: 'weaken',
+    wave: 0,
+    moves,
+    reasons: [],
+  } as const;
+  await database.commit(async ({ queries }) => {
+    await insertRollout(queries, { ...rollout, revision: 1 }, now);
+    await putPathStates(queries, { ...rollout, revision: 1 }, [state]);
+    await insertStep(queries, { ...rollout, revision: 1 }, { ...step, parent: null });
+  });
+  return rollout.rolloutId;
+}
+
+const account = (contacts: readonly string[], thumbprint: string): Account => ({
+  id: newEntityId('account', logClock.now()),
+  environment,
+  region,
+  jwk: {},
+  thumbprint,
+  contacts,
+  status: 'deactivated',
+  terms: null,
+  binding: null,
+  createdAt: logClock.now(),
+});
+
+forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
+  test('is named by no row of any slice afterwards, and what the log says of them verifies', async () => {
+    const url = await newUrl();
+    {
+      await using database = await openLog(url);
+      const request = { name: NAME, role: 'operator', scope: '*', environment, region, ttlMs: null } as const;
+      const { tokenId } = await createToken({ database }, request, grace, logClock.now());
+      await revokeToken({ database }, tokenId, bo, logClock.now());
+      await createToken({ database }, { ...request, name: 'Bo' }, bo, logClock.now());
+      await declare(database, service(NAME), grace);
+      await declare(database, service('shop'));
+      const rolloutId = await weaken(database);
+      const [before] = await listRollouts(database.queries);
+      const { rows } = await forget(database);
+      assert.equal(rows, 4);
+      const [hash] = (await searchEntries(database.queries, { environments: null, type: 'person.erased' })).entries.map(
+        ({ leaf }) => JSON.parse(leaf).data.hash as string,
+      );
+      assert.match(hash!, /^[0-9a-f]{64}$/);
+      const tokens = await listAccessTokens(database.queries, { endedAfter: 0 });
+      assert.deepEqual(tokens.map(({ name }) => name).toSorted(), [hash, 'Bo'].toSorted());
+      const [path] = await readPathStates(database.queries, environment);
+      const [step] = await readSteps(database.queries, rolloutId, 10);
+      const [move] = step!.moves;
+      const told = [path!.state.weakening, move!.kind === 'weaken' ? move!.weakening : null];
+      for (const weakening of told) assert.deepEqual([weakening?.by, weakening?.reason], [hash, REASON]);
+      assert.ok((await listRollouts(database.queries))[0]!.revision > before!.revision, 'a planner that read the name plans again');
+      const { entries } = await searchEntries(database.queries, { environments: null });
+      assert.ok(entries.every(({ leaf, actor, persons }) => !`${leaf}${actor}${JSON.stringify(persons)}`.includes('Hopper')));
+      assert.equal(entries.filter(({ leaf }) => leaf.includes(`"person":"${hash}"`)).length, 2, 'declared, and declared to be another’s');
+      assert.equal((await verifyLog(servedFiles(database), logVerifier)).size, entries.length);
+      await assert.rejects(forget(database), { code: 'not-found' });
+    }
+    // Nor does SQLite's file keep what was deleted from it.
+    if (kind === 'sqlite') assert.equal(readFileSync(url.slice('sqlite:'.length)).includes('Hopper'), false);
+  });
+
+  test('stays as long as something in use names them, and then nothing of it is done', async () => {
+    await using database = await openLog(await newUrl());
+    await declare(database, service(NAME));
+    const { tokenId } = await createToken(
+      { database },
+      { name: NAME, role: 'viewer', scope: '*', environment, region, ttlMs: null },
+      grace,
+      logClock.now(),
+    );
+    await weaken(database);
+    const both = new RegExp(`live token ${tokenId}, service ${environment}/web`);
+    await assert.rejects(
+      forget(database),
+      (error: Error & { code?: string }) => error.code === 'state-conflict' && both.test(error.message),
+    );
+    await revokeToken({ database }, tokenId, bo, logClock.now());
+    await assert.rejects(forget(database), { code: 'state-conflict', message: /service test\/web would lose its name/ });
+    assert.equal((await listServices(database.queries, '*'))[0]!.owner, NAME);
+    assert.equal((await readPathStates(database.queries, environment))[0]!.state.weakening!.by, NAME);
+    assert.equal((await searchEntries(database.queries, { environments: null, person: NAME })).entries.length, 1);
+    await declare(database, service('shop'));
+    await forget(database);
+  });
+
+  test('cannot do it alone, and nobody is forgotten who is not there', async () => {
+    await using database = await openLog(await newUrl());
+    await declare(database, service('shop'), grace);
+    await assert.rejects(forget(database, NAME, grace), { code: 'state-conflict' });
+    for (const name of ['Grace', NAME.toUpperCase(), '%', '']) await assert.rejects(forget(database, name), { code: 'not-found' });
+    assert.equal((await searchEntries(database.queries, { environments: null })).entries.length, 1);
+  });
+
+  test('is forgotten as a contact by the mail address, and the other contacts stay', async () => {
+    await using database = await openLog(await newUrl());
+    const both = account(['mailto:Grace@Acme.example', 'mailto:ops@acme.example'], 'a');
+    const other = account(['mailto:xgrace@acme.example', 'mailto:grace@acme.example.org'], 'b');
+    await database.commit(async ({ queries }) => {
+      for (const made of [both, other]) await insertAccount(queries, made);
+    });
+    assert.deepEqual(await forget(database, 'grace@acme.example'), { rows: 1 });
+    const { queries } = database;
+    assert.deepEqual((await findAccount(queries, both.id))!.contacts, ['mailto:ops@acme.example']);
+    assert.deepEqual((await findAccount(queries, other.id))!.contacts, other.contacts);
+  });
+});
