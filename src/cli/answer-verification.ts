@@ -2,11 +2,11 @@ import { Problem } from '../core/problems/problem.ts';
 import type { Instant } from '../core/time/instant.ts';
 import type { PathLimits } from '../core/x509/build-paths.ts';
 import { type Certificate, parseCertificate } from '../core/x509/certificate.ts';
-import { parseCertificateList } from '../core/x509/certificate-list.ts';
+import { type CertificateList, parseCertificateList } from '../core/x509/certificate-list.ts';
 import type { PathReason } from '../core/x509/path-fault.ts';
 import { decodePem } from '../core/x509/pem.ts';
 import { presentsIdentity } from '../core/x509/service-identity.ts';
-import { type GivenLists, validatePath } from '../core/x509/validate-path.ts';
+import { validatePath } from '../core/x509/validate-path.ts';
 import type { VerifyRequest } from './verify-request.ts';
 
 /** What `cert verify` says of one request. */
@@ -37,7 +37,7 @@ export function answerVerification(now: Instant, request: VerifyRequest, parsed:
 /** Keeps what was parsed, as many requests share their authorities; the oldest goes first. */
 export class ParsedTexts {
   readonly #certificates = new KeptTexts<readonly Certificate[]>();
-  readonly #lists = new KeptTexts<GivenLists>();
+  readonly #lists = new KeptTexts<readonly CertificateList[]>();
 
   /** The certificates of these PEM texts that are well formed. @throws der-malformed when a text is no PEM */
   certificates(texts: readonly string[]): readonly Certificate[] {
@@ -50,17 +50,15 @@ export class ParsedTexts {
     );
   }
 
-  /** The lists of these PEM texts, and whether some of them could not be parsed. @throws der-malformed when a text is no PEM */
-  lists(texts: readonly string[]): GivenLists {
-    const given = texts.map((text) =>
+  /** The lists of these PEM texts that are well formed; one that is not tells nothing. @throws der-malformed when a text is no PEM */
+  lists(texts: readonly string[]): readonly CertificateList[] {
+    return texts.flatMap((text) =>
       this.#lists.read(text, () => {
         const blocks = decodePem(text, 'X509 CRL');
         if (blocks.length === 0) throw new Problem('der-malformed', 'Cannot parse PEM: no certificate list in it');
-        const lists = blocks.flatMap((der) => tryParse(der, parseCertificateList));
-        return { lists, unreadable: lists.length < blocks.length };
+        return blocks.flatMap((der) => tryParse(der, parseCertificateList));
       }),
     );
-    return { lists: given.flatMap(({ lists }) => lists), unreadable: given.some(({ unreadable }) => unreadable) };
   }
 }
 

@@ -120,7 +120,8 @@ function readPolicyDemands(value: unknown): PolicyDemands {
     return given;
   };
   return {
-    initial: initial.length === 0 || initial.includes(oids.anyPolicy) ? 'any' : new Set(initial),
+    // anyPolicy by name is asked for; nothing named asks for nothing.
+    initial: initial.length === 0 ? 'any' : new Set(initial),
     explicit: flag('explicit', 'explicitpolicy', 'requireexplicit', 'requireexplicitpolicy'),
     inhibitMapping: flag('inhibitmapping', 'inhibitpolicymapping'),
     inhibitAny: flag('inhibitany', 'inhibitanypolicy'),

@@ -27,6 +27,8 @@ import { TEST_NOW, type TestHolder } from './make-certificate.ts';
 
 /** A list as tests want it, wrong ones among them. */
 export type TestList = {
+  /** Version 1 is written without extensions of the list. */
+  readonly version?: 1 | 2;
   readonly revoked?: readonly {
     readonly certificate: Certificate;
     readonly reason?: CrlReason;
@@ -66,13 +68,13 @@ export function makeList(issuer: TestHolder, list: TestList = {}): CertificateLi
   const nextUpdate = list.nextUpdate === undefined ? TEST_NOW + DAY_MS : list.nextUpdate;
   const tbs = encodeDer(
     sequence(
-      smallInteger(1),
+      ...(list.version === 1 ? [] : [smallInteger(1)]),
       raw(algorithmIdentifier(algorithm)),
       raw(issuer.name.der),
       time(list.thisUpdate ?? TEST_NOW - DAY_MS),
       ...(nextUpdate === null ? [] : [time(nextUpdate)]),
       ...(entries.length > 0 ? [sequence(...entries)] : []),
-      explicit(0, sequence(...extensionsOf(list))),
+      ...(list.version === 1 ? [] : [explicit(0, sequence(...extensionsOf(list)))]),
     ),
   );
   const { hash, options } = signatureParameters(algorithm);

@@ -1,7 +1,8 @@
 import type { KeyObject } from 'node:crypto';
-import { type Certificate, certificateKey } from './certificate.ts';
+import { type Certificate, certificateKey, findExtension } from './certificate.ts';
 import { equalOctets } from './der.ts';
 import { comparableName, sameName } from './name.ts';
+import { oids } from './oid.ts';
 import { isUsableKey } from './public-key.ts';
 import { verifySignature } from './signature-algorithm.ts';
 
@@ -95,9 +96,18 @@ function candidates({ bySubject }: CertificatePool, child: Certificate): readonl
   return [...named.filter(isHinted), ...named.filter((candidate) => !isHinted(candidate))];
 }
 
-/** The same name and key twice is a loop, whatever certificates it runs through (RFC 4158 section 5.2). */
+/** The same names and key twice is a loop, whatever certificates it runs through (RFC 4158 section 5.2). */
 function isRepeated(path: readonly Certificate[], issuer: Certificate): boolean {
-  return path.some((certificate) => certificate.spkiSha256 === issuer.spkiSha256 && sameName(certificate.subject, issuer.subject));
+  return path.some(
+    (certificate) =>
+      certificate.spkiSha256 === issuer.spkiSha256 &&
+      sameName(certificate.subject, issuer.subject) &&
+      equalOctets(alternativeNames(certificate), alternativeNames(issuer)),
+  );
+}
+
+function alternativeNames(certificate: Certificate): Uint8Array {
+  return findExtension(certificate, oids.subjectAltName)?.value ?? NONE;
 }
 
 /** What has an issuer's signature: a certificate or a certificate list. */
@@ -132,3 +142,4 @@ function pushTo(map: Map<string, Certificate[]>, key: string, certificate: Certi
 
 /** What was verified once for two objects at hand stays so: a proxy holds its bundle's intermediates for long. */
 const verified = new WeakMap<SignedObject, WeakMap<Certificate, boolean>>();
+const NONE = new Uint8Array();

@@ -64,6 +64,8 @@ export type ListScope = {
 /** The signed part of a certificate list (RFC 5280 section 5.1.2). */
 export type TbsCertificateList = {
   readonly tbs: Uint8Array;
+  /** Version 1 has no extensions; applications must process it (RFC 5280 section 5). */
+  readonly version: 1 | 2;
   readonly issuer: Name;
   readonly thisUpdate: Instant;
   /** Null where the issuer left it out, which RFC 5280 forbids. */
@@ -84,7 +86,7 @@ export type TbsCertificateList = {
 
 export type CertificateList = TbsCertificateList & { readonly der: Uint8Array; readonly signature: Uint8Array };
 
-/** Parses a DER certificate list of version 2 strictly. @throws der-malformed */
+/** Parses a DER certificate list strictly. @throws der-malformed */
 export function parseCertificateList(der: Uint8Array, limits: DerLimits = certificateListLimits): CertificateList {
   const reader = DerReader.over(der, limits);
   const outer = reader.rest();
@@ -116,25 +118,27 @@ function readTbsList(parent: DerReader): TbsCertificateList {
   const start = parent.rest();
   const body = parent.enter(tags.sequence);
   const tbs = start.subarray(0, start.length - parent.rest().length);
-  if (readSmallInteger(body) !== 1) throw malformed('version of the list is not 2');
+  const version = readVersion(body);
   const signatureAlgorithmDer = body.element(tags.sequence);
   const issuer = readName(body);
   const thisUpdate = readTime(body);
   const nextUpdate = isTime(body.nextTag) ? readTime(body) : null;
   const unknownCritical = new Set<string>();
-  const revoked = readEntries(body.enterOptional(tags.sequence), unknownCritical);
+  const entries = readEntries(body.enterOptional(tags.sequence), unknownCritical);
   const wrapped = body.enterOptional(contextConstructed(0));
   body.finish();
+  if (version === 1 && (wrapped || entries.extended)) throw malformed('extensions in a list of version 1');
   const extensions = wrapped ? readExtensions(wrapped.enter(tags.sequence)) : [];
   wrapped?.finish();
   for (const { oid, critical } of extensions) if (critical && !processed.has(oid)) unknownCritical.add(oid);
   const read = <T>(oid: string, parse: (reader: DerReader) => T): T | null => readOne(extensions, oid, parse);
   return {
     tbs,
+    version,
     issuer,
     thisUpdate,
     nextUpdate,
-    revoked,
+    revoked: entries.revoked,
     authorityKeyId: read(oids.authorityKeyIdentifier, readKeyIdentifier),
     crlNumber: read(oids.crlNumber, (reader) => hexOf(readInteger(reader))),
     scope: read(oids.issuingDistributionPoint, readScope),
@@ -155,24 +159,36 @@ function readOne<T>(extensions: readonly Extension[], oid: string, parse: (reade
   return value;
 }
 
-function readEntries(list: DerReader | null, unknownCritical: Set<string>): readonly ListedCertificate[] {
-  if (!list) return [];
+/** Absent means version 1 (RFC 5280 section 5.1.2.1). */
+function readVersion(body: DerReader): 1 | 2 {
+  if (body.nextTag !== tags.integer) return 1;
+  if (readSmallInteger(body) !== 1) throw malformed('version of the list is neither 1 nor 2');
+  return 2;
+}
+
+/** `extended`: an entry has extensions, which need version 2. */
+type ListEntries = { readonly revoked: readonly ListedCertificate[]; readonly extended: boolean };
+
+function readEntries(list: DerReader | null, unknownCritical: Set<string>): ListEntries {
+  if (!list) return { revoked: [], extended: false };
   // RFC 5280 section 5.1.2.6: absent when there are none.
   if (list.done) throw malformed('an empty list of revoked certificates');
-  const entries: ListedCertificate[] = [];
+  const revoked: ListedCertificate[] = [];
+  let extended = false;
   let certificateIssuer: SubjectAltNames | null = null;
   while (!list.done) {
     const entry = list.enter(tags.sequence);
     const serialHex = hexOf(readInteger(entry));
     const revokedAt = readTime(entry);
+    extended ||= !entry.done;
     const extensions = entry.done ? [] : readExtensions(entry.enter(tags.sequence));
     entry.finish();
     for (const { oid, critical } of extensions) if (critical && !processedOfEntry.has(oid)) unknownCritical.add(oid);
     // It stays so until an entry says otherwise.
     certificateIssuer = readOne(extensions, oids.certificateIssuer, readIssuerNames) ?? certificateIssuer;
-    entries.push({ serialHex, revokedAt, reason: readOne(extensions, oids.reasonCode, readReason) ?? 'unspecified', certificateIssuer });
+    revoked.push({ serialHex, revokedAt, reason: readOne(extensions, oids.reasonCode, readReason) ?? 'unspecified', certificateIssuer });
   }
-  return entries;
+  return { revoked, extended };
 }
 
 function readIssuerNames(reader: DerReader): SubjectAltNames {

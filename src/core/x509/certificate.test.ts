@@ -196,19 +196,25 @@ test('critical extensions that path validation does not process are named', () =
   assert.deepEqual(certificate.unknownCritical, ['1.2.3']);
 });
 
-test('readAlgorithmIdentifier() refuses parameters that are absent, present or other than they must be', () => {
+test('readAlgorithmIdentifier() refuses parameters other than they must be, and takes absent ones of RSA (RFC 4055 section 5)', () => {
   for (const algorithm of signatureAlgorithms) assert.equal(readAlgorithmIdentifier(algorithmIdentifier(algorithm)), algorithm);
   const refused = [
     sequence(oid(oids.ecdsaWithSha256), primitive(tags.null, '')),
     sequence(oid(oids.ed25519), primitive(tags.null, '')),
-    sequence(oid(oids.sha256WithRsa)),
     sequence(oid(oids.sha256WithRsa), sequence()),
+    sequence(oid(oids.sha256WithRsa), primitive(tags.null, ''), primitive(tags.null, '')),
     sequence(oid(oids.rsaPss)),
     sequence(oid(oids.rsaPss), sequence()),
     sequence(oid('1.2.840.113549.1.1.5'), primitive(tags.null, '')),
     sequence(oid('1.2.840.10045.4.1')),
   ];
   for (const node of refused) assert.equal(readAlgorithmIdentifier(encodeDer(node)), null, hexOf(encodeDer(node)));
+  for (const [id, algorithm] of [
+    [oids.sha256WithRsa, 'rsa-pkcs1-sha256'],
+    [oids.sha384WithRsa, 'rsa-pkcs1-sha384'],
+    [oids.sha512WithRsa, 'rsa-pkcs1-sha512'],
+  ] as const)
+    assert.equal(readAlgorithmIdentifier(encodeDer(sequence(oid(id)))), algorithm);
 });
 
 test('verifySignature() is false for another key, kind of key, message, algorithm or cut signature, and never throws', () => {

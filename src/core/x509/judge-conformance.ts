@@ -15,7 +15,10 @@ export function judgeConformance(certificate: Certificate, standing: Omit<Standi
   return broken ? { reason: 'chain-invalid', detail: `${broken.says} (${broken.clause})` } : null;
 }
 
-/** `statusOrPolicy`: lists are given, or something is demanded of policies. */
+/**
+ * `statusOrPolicy`: lists are given, or something is demanded of policies. Who asks that runs section 6 with inputs of his own, over
+ * certificates that need not be of this century: what decides nothing there (key identifiers, criticality) is not missed then.
+ */
 type Standing = {
   readonly certificate: Certificate;
   readonly leaf: boolean;
@@ -40,21 +43,22 @@ export const conformanceRules: readonly ConformanceRule[] = [
   {
     clause: 'RFC 5280 section 4.2.1.1',
     says: 'no key identifier of the authority',
-    breaks: ({ certificate, anchor }) =>
+    breaks: ({ certificate, anchor, statusOrPolicy }) =>
       certificate.version === 3 &&
       certificate.authorityKeyId === null &&
-      (findExtension(certificate, oids.authorityKeyIdentifier) !== null || (!anchor && !sameName(certificate.issuer, certificate.subject))),
+      (findExtension(certificate, oids.authorityKeyIdentifier) !== null ||
+        (!statusOrPolicy && !anchor && !sameName(certificate.issuer, certificate.subject))),
   },
   {
     clause: 'RFC 5280 section 4.2.1.1',
     says: "a root's key identifiers differ",
     breaks: ({ certificate: { issuer, subject, authorityKeyId, subjectKeyId }, anchor }) =>
-      anchor && sameName(issuer, subject) && authorityKeyId !== null && authorityKeyId !== subjectKeyId,
+      anchor && sameName(issuer, subject) && authorityKeyId !== null && subjectKeyId !== null && authorityKeyId !== subjectKeyId,
   },
   {
     clause: 'RFC 5280 section 4.2.1.2',
     says: 'an authority without subject key identifier',
-    breaks: ({ certificate }) => isAuthority(certificate) && certificate.subjectKeyId === null,
+    breaks: ({ certificate, statusOrPolicy }) => !statusOrPolicy && isAuthority(certificate) && certificate.subjectKeyId === null,
   },
   {
     clause: 'RFC 5280 section 4.2.1.9',
@@ -63,14 +67,20 @@ export const conformanceRules: readonly ConformanceRule[] = [
   },
   {
     clause: 'RFC 5280 section 4.2.1.9',
+    says: 'keyCertSign without cA',
+    breaks: ({ certificate, statusOrPolicy }) =>
+      !statusOrPolicy && !isAuthority(certificate) && certificate.version === 3 && certificate.keyUsage?.has('keyCertSign') === true,
+  },
+  {
+    clause: 'RFC 5280 section 4.2.1.9',
     says: 'path length without cA',
     breaks: ({ certificate: { basicConstraints } }) => basicConstraints?.ca === false && basicConstraints.pathLength !== null,
   },
   {
     clause: 'RFC 5280 section 4.2.1.10',
-    says: 'name constraints outside an authority, or not critical',
-    breaks: ({ certificate }) =>
-      certificate.nameConstraints !== null && (!isAuthority(certificate) || isUncritical(certificate, oids.nameConstraints)),
+    says: 'name constraints outside an authority',
+    // Not critical they count all the same: CA/B BR 7.1.2.5.2 has them so, and many authorities are.
+    breaks: ({ certificate }) => certificate.nameConstraints !== null && !isAuthority(certificate),
   },
   {
     clause: 'RFC 5280 section 4.2.1.11',

@@ -78,12 +78,18 @@ function judgeForm(certificate: Certificate, { revocation }: PathDemands, { anch
   return null;
 }
 
-function judgeLeaf(leaf: Certificate, { endEntity, keyUsage }: PathDemands, { anchor }: Place): PathFault | null {
+function judgeLeaf(leaf: Certificate, { endEntity, keyUsage, purposes }: PathDemands, { anchor }: Place): PathFault | null {
   const isAuthority = leaf.basicConstraints?.ca === true;
   if (endEntity && isAuthority && !anchor) return invalid('the leaf is a certification authority');
-  if (leaf.keyUsage?.has('keyCertSign') === true && !isAuthority) return invalid('keyCertSign without cA');
-  const missing = leaf.keyUsage === null ? undefined : keyUsage.find((bit) => leaf.keyUsage?.has(bit) !== true);
-  return missing === undefined ? null : { reason: 'wrong-usage', detail: `key usage lacks ${missing}` };
+  // SPIFFE X509-SVID section 4.3; for others it is a matter of conformance.
+  if (endEntity && leaf.keyUsage?.has('keyCertSign') === true && !isAuthority) return invalid('keyCertSign without cA');
+  if (leaf.keyUsage === null) return null;
+  const { keyUsage: bits } = leaf;
+  const missing = keyUsage.find((bit) => !bits.has(bit));
+  if (missing !== undefined) return { reason: 'wrong-usage', detail: `key usage lacks ${missing}` };
+  // What the key may do and what the certificate is for have to fit, where it says both (RFC 5280 section 4.2.1.12).
+  const purpose = leaf.extendedKeyUsage && purposes.find((oid) => usagesOfPurpose.get(oid)?.some((bit) => bits.has(bit)) === false);
+  return purpose ? { reason: 'wrong-usage', detail: `key usage allows nothing that ${nameOf(purpose)} needs` } : null;
 }
 
 /** RFC 5280 section 6.1.4 (k), (n). Version 1 is good enough for an anchor, which is verified by other means. */
@@ -130,9 +136,11 @@ function judgeValidity(now: Instant, { notBefore, notAfter }: Certificate): Path
 export function judgePurposes({ extendedKeyUsage }: Certificate, purposes: readonly string[]): PathFault | null {
   if (extendedKeyUsage === null || extendedKeyUsage.includes(oids.anyExtendedKeyUsage)) return null;
   const missing = purposes.find((purpose) => !extendedKeyUsage.includes(purpose));
-  return missing === undefined
-    ? null
-    : { reason: 'wrong-usage', detail: `extended key usage lacks ${purposeNames.get(missing) ?? missing}` };
+  return missing === undefined ? null : { reason: 'wrong-usage', detail: `extended key usage lacks ${nameOf(missing)}` };
+}
+
+function nameOf(purpose: string): string {
+  return purposeNames.get(purpose) ?? purpose;
 }
 
 export function isSelfIssued(certificate: Certificate): boolean {
@@ -148,4 +156,13 @@ const MAX_SERIAL_OCTETS = 20;
 const purposeNames: ReadonlyMap<string, string> = new Map([
   [oids.serverAuth, 'server authentication'],
   [oids.clientAuth, 'client authentication'],
+]);
+/** Bits that are consistent with a purpose; one of them is enough (RFC 5280 section 4.2.1.12). */
+const usagesOfPurpose: ReadonlyMap<string, readonly KeyUsageBit[]> = new Map([
+  [oids.serverAuth, ['digitalSignature', 'keyEncipherment', 'keyAgreement']],
+  [oids.clientAuth, ['digitalSignature', 'keyAgreement']],
+  [oids.codeSigning, ['digitalSignature']],
+  [oids.emailProtection, ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'keyAgreement']],
+  [oids.timeStamping, ['digitalSignature', 'nonRepudiation']],
+  [oids.ocspSigning, ['digitalSignature', 'nonRepudiation']],
 ]);

@@ -38,7 +38,6 @@ type Given = {
   readonly leaf?: Certificate;
   readonly others?: readonly Certificate[];
   readonly issuing?: Certificate;
-  readonly unreadable?: boolean;
 };
 
 /** The verdict on leaf, issuing and root with the root's list and these. */
@@ -48,7 +47,7 @@ function status(lists: readonly CertificateList[], given: Given = {}, limits = d
     intermediates: [given.issuing ?? issuingCertificate, ...(given.others ?? [])],
     anchors: [rootCertificate],
     demands,
-    lists: { lists, unreadable: given.unreadable ?? false },
+    lists,
     now: TEST_NOW,
     limits,
   });
@@ -75,12 +74,12 @@ test('a certificate on the list of its issuer is revoked, and so is one whose is
   assert.equal(withRoot({ revoked: [{ certificate: certify(leaf!, issuing!, false, { serial: serial(9) }) }] }), 'valid', 'another serial');
 });
 
-test('once a list concerns the path, every status has to be known', () => {
+test('where lists are given, every status has to be known (RFC 5280 section 6.3.3)', () => {
   assert.equal(status([rootList]), 'revocation-unknown', 'nothing of the issuing authority');
   assert.equal(status([makeList(issuing!)]), 'revocation-unknown', 'nothing of the root');
-  assert.equal(status([makeList(other!, revokesLeaf)]), 'valid', 'a stranger’s list of the same serial asks nothing');
-  assert.equal(status([], { unreadable: true }), 'revocation-unknown', 'a list that nobody can read may be the one');
-  assert.equal(status([rootList, makeList(issuing!)], { unreadable: true }), 'valid');
+  assert.equal(status([makeList(other!)]), 'revocation-unknown', 'a stranger’s list tells nothing');
+  assert.equal(status([]), 'revocation-unknown', 'nor do lists that could not be read');
+  assert.equal(status([rootList, makeList(issuing!), makeList(other!, revokesLeaf)]), 'valid', 'a stranger’s list of the same serial');
 });
 
 test('a list proves nothing that is not begun, over, without end, or changed', () => {
@@ -116,6 +115,13 @@ test('a list with critical extensions that nobody knows is not used (RFC 5280 se
   assert.equal(withRoot({ extensions: [extensionNode('1.2.3.4', false, nullValue())] }), 'valid');
   assert.equal(withRoot({ number: null }), 'revocation-unknown', 'without its number');
   assert.equal(withRoot({ numberCritical: true }), 'revocation-unknown', 'with a critical number');
+});
+
+test('a list of version 1 counts as well (RFC 5280 section 5)', () => {
+  assert.equal(status([rootList, makeList(issuing!, { version: 1 })]), 'valid');
+  assert.equal(status([rootList, makeList(issuing!, { version: 1, ...revokesLeaf })]), 'revoked');
+  assert.equal(status([rootList, makeList(issuing!, { version: 1, nextUpdate: null })]), 'revocation-unknown', 'without an end');
+  assert.equal(status([rootList, makeList(holder('Issuing', other!.key), { version: 1 })]), 'revocation-unknown', 'forged');
 });
 
 test('the issuer must be allowed to sign lists (RFC 5280 section 6.3.3 (f))', () => {

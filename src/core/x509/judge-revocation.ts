@@ -5,7 +5,6 @@ import type { CertificateList } from './certificate-list.ts';
 import { ALL_REASONS, comparableNames, comparablePoint, type DistributionPoint } from './distribution-point.ts';
 import { noNames } from './general-name.ts';
 import { comparableName, type Name } from './name.ts';
-import { oids } from './oid.ts';
 import type { PathFault } from './path-fault.ts';
 import { findEntry, isDeltaOf, isFresh, type SortedLists } from './revocation-lists.ts';
 
@@ -13,8 +12,6 @@ import { findEntry, isDeltaOf, isFresh, type SortedLists } from './revocation-li
 export type RevocationContext = {
   readonly now: Instant;
   readonly lists: SortedLists;
-  /** True: lists were given that cannot be read, so that nobody knows whom they concern. */
-  readonly unreadable: boolean;
   readonly work: PathWork;
   /** Certificates that may have signed a list of this issuer. */
   readonly signersNamed: (issuer: string) => readonly Certificate[];
@@ -23,22 +20,11 @@ export type RevocationContext = {
 };
 
 /**
- * The status of every certificate of a path, leaf first and anchor last, by the lists given (RFC 5280 section 6.3). Lists of issuers that
- * have nothing to do with the path ask nothing of it; once one has, the status of each certificate has to be known. Null: no fault.
+ * The status of every certificate of a path, leaf first and anchor last, by the lists given (RFC 5280 section 6.3). One that no list tells
+ * is undetermined, and so refused: whoever gives lists wants to know. Null: no fault.
  */
 export function judgeRevocation(context: RevocationContext, path: readonly Certificate[]): PathFault | null {
-  if (!context.unreadable && !isConcerned(context.lists, path)) return null;
   return judgeStatuses(context, path, new Set());
-}
-
-function isConcerned({ issuers }: SortedLists, path: readonly Certificate[]): boolean {
-  return path
-    .slice(0, -1)
-    .some(
-      (certificate) =>
-        certificate.unknownCritical.includes(oids.crlDistributionPoints) ||
-        pointsOf(certificate).some((point) => issuersOf(point, certificate).some((name) => issuers.has(name))),
-    );
 }
 
 /**

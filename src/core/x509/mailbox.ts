@@ -1,7 +1,7 @@
 import { contextConstructed, DerReader, tags } from './der.ts';
 import { readOid } from './oid.ts';
 
-/** A mail address: the local part as it stands, which keeps its case, and the host in lower case (RFC 5280 section 7.5). */
+/** A mail address: the local part without quotes, which keeps its case, and the host in lower case (RFC 5280 section 7.5). */
 export type Mailbox = { readonly local: string; readonly host: string };
 
 /**
@@ -13,8 +13,9 @@ export function parseMailbox(text: string, international = false): Mailbox | nul
   const local = text.slice(0, at);
   const host = text.slice(at + 1).toLowerCase();
   if (at < 1 || local.length > MAX_LOCAL || host.length > MAX_HOST || !HOST.test(host)) return null;
-  const isLocal = local.startsWith('"') ? QUOTED : international ? INTERNATIONAL_ATOMS : ATOMS;
-  return isLocal.test(local) ? { local, host } : null;
+  // Quoted or not it is the same mailbox (RFC 5321 section 4.1.2), which an exclusion must not be evaded by.
+  if (local.startsWith('"')) return QUOTED.test(local) ? { local: local.slice(1, -1).replaceAll(/\\(.)/g, '$1'), host } : null;
+  return (international ? INTERNATIONAL_ATOMS : ATOMS).test(local) ? { local, host } : null;
 }
 
 /**

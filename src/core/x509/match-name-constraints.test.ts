@@ -57,15 +57,38 @@ test('names and constraints that cannot be read refuse instead of passing', () =
     assert.ok(!permits(dns('acme.test'), { dns: [name] }), JSON.stringify(name));
     assert.ok(excludes(dns('other.test'), { dns: [name] }), JSON.stringify(name));
   }
-  for (const base of [dns('.acme.test'), dns('*.acme.test'), uri(''), uri('a/b'), email('@acme.test'), email('a@b@')]) {
-    assert.ok(!permits(base, { dns: ['a.acme.test'] }), JSON.stringify(base));
-    assert.ok(excludes(base, { dns: ['a.acme.test'] }), JSON.stringify(base));
+  for (const base of [dns('.acme.test'), dns('*.acme.test'), uri('a/b'), email('@acme.test'), email('a@b@')]) {
+    const names = { dns: ['a.acme.test'], uri: ['https://a.acme.test/'], email: ['a@acme.test'] };
+    assert.ok(!permits(base, names), JSON.stringify(base));
+    assert.ok(excludes(base, names), JSON.stringify(base));
   }
 });
 
-test('a constraint of one kind leaves names of other kinds alone', () => {
+test('a constraint of one kind leaves names of other kinds alone, one that cannot be read too (RFC 5280 section 4.2.1.10)', () => {
+  assert.ok(permits(dns('.acme.test'), { uri: ['https://a.acme.test/'], email: ['a@acme.test'] }));
+  assert.ok(!excludes(uri('a/b'), { dns: ['a.acme.test'] }));
   assert.ok(permits(dns('acme.test'), { uri: ['spiffe://other.test/x'], ip: [parseIpAddress('10.0.0.1')], email: ['a@other.test'] }));
   assert.ok(permits(uri('acme.test'), { dns: ['other.test'] }));
+});
+
+test('an empty constraint stands for every name of its kind (RFC 5280 section 4.2.1.10)', () => {
+  for (const [base, names] of [
+    [dns(''), { dns: ['a.acme.test'] }],
+    [uri(''), { uri: ['https://a.acme.test/'] }],
+    [email(''), { email: ['a@acme.test'] }],
+  ] as const) {
+    assert.ok(permits(base, names), base.kind);
+    assert.ok(excludes(base, names), base.kind);
+  }
+});
+
+test('quotes do not make another mailbox (RFC 5321 section 4.1.2)', () => {
+  for (const same of ['"ada"@acme.test', String.raw`"a\da"@acme.test`]) {
+    assert.ok(permits(email('ada@acme.test'), { email: [same] }), same);
+    assert.ok(excludes(email('ada@acme.test'), { email: [same] }), same);
+  }
+  assert.ok(excludes(email('"ada"@acme.test'), { email: ['ada@acme.test'] }));
+  assert.ok(!permits(email('ada@acme.test'), { email: ['"Ada"@acme.test'] }), 'the local part keeps its case');
 });
 
 test('every name has to be permitted, and one excluded name is enough', () => {

@@ -32,12 +32,13 @@ export function breaksNameConstraints(
   budget: ComparisonBudget,
 ): string | null {
   const { permitted, excluded } = constraints;
-  for (const base of [...permitted, ...excluded]) if (!isUsableBase(base)) return `a malformed ${base.kind} constraint`;
   const kinds = new Set([...permitted, ...excluded].map(kindOfBase));
+  const malformedKinds = new Set([...permitted, ...excluded].filter((base) => !isUsableBase(base)).map(kindOfBase));
   const permittedKinds = new Set(permitted.map(kindOfBase));
   for (const name of presentedNames(certificate)) {
     const kind = kindOfName(name);
     if (!kinds.has(kind)) continue;
+    if (malformedKinds.has(kind)) return `a malformed ${kind} constraint`;
     if (name.kind === 'unreadable' || name.kind === 'other') return `a ${kind} name that constraints cannot be applied to`;
     budget.left -= permitted.length + excluded.length;
     if (budget.left < 0) return 'more names and constraints than the limit';
@@ -57,15 +58,16 @@ function kindOfName(name: PresentedName): string {
   return name.kind === 'unreadable' ? name.of : name.kind;
 }
 
-/** A leading period is a form of URI and mail constraints only. */
+/** A leading period is a form of URI and mail constraints only; an empty text stands for every name. */
 function isUsableBase(base: NameBase): boolean {
   switch (base.kind) {
     case 'dns':
       return base.name === '' || HOST.test(base.name);
     case 'uri':
-      return HOST.test(base.host.replace(/^\./, ''));
+      return base.host === '' || HOST.test(base.host.replace(/^\./, ''));
     case 'email':
-      return base.mailbox.includes('@') ? parseMailbox(base.mailbox) !== null : HOST.test(base.mailbox.replace(/^\./, ''));
+      if (base.mailbox.includes('@')) return parseMailbox(base.mailbox) !== null;
+      return base.mailbox === '' || HOST.test(base.mailbox.replace(/^\./, ''));
     default:
       return true;
   }
@@ -134,13 +136,14 @@ function isDnsWithin({ name, wildcard }: { name: string; wildcard: boolean }, ba
 }
 
 function isMailboxWithin({ local, host }: { local: string; host: string }, base: string): boolean {
-  const at = base.lastIndexOf('@');
-  if (at < 0) return isHostWithin(host, base.toLowerCase());
-  return local === base.slice(0, at) && host === base.slice(at + 1).toLowerCase();
+  if (!base.includes('@')) return isHostWithin(host, base.toLowerCase());
+  const mailbox = parseMailbox(base);
+  return local === mailbox?.local && host === mailbox.host;
 }
 
 /** `.example.com`: every host below it, not itself; `example.com`: that host alone. */
 function isHostWithin(host: string, base: string): boolean {
+  if (base === '') return true;
   return base.startsWith('.') ? host.endsWith(base) && host.length > base.length : host === base;
 }
 

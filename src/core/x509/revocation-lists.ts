@@ -9,8 +9,6 @@ import { oids } from './oid.ts';
 export type SortedLists = {
   readonly complete: ReadonlyMap<string, readonly CertificateList[]>;
   readonly deltas: ReadonlyMap<string, readonly CertificateList[]>;
-  /** Names of all issuers, those of unusable lists among them. */
-  readonly issuers: ReadonlySet<string>;
 };
 
 /**
@@ -35,14 +33,13 @@ export function sortLists(now: Instant, lists: readonly CertificateList[], confo
       newest.filter(({ deltaBase, nextUpdate }) => deltaBase !== null && isFresh(now, nextUpdate)),
       ({ issuer }) => comparableName(issuer),
     ),
-    issuers: new Set(lists.map(({ issuer }) => comparableName(issuer))),
   };
 }
 
-/** RFC 5280 sections 5.2.3, 5.2.4, 5.2.5: the number is there and not critical; what narrows a list is critical. */
-function isConforming({ crlNumber, extensions }: CertificateList): boolean {
+/** RFC 5280 sections 5.2.3, 5.2.4, 5.2.5: in version 2 the number is there and not critical; what narrows a list is critical. */
+function isConforming({ version, crlNumber, extensions }: CertificateList): boolean {
   return (
-    crlNumber !== null &&
+    (version === 1 || crlNumber !== null) &&
     extensions.every(({ oid, critical }) => critical === mustBeCritical.has(oid) || !(mustBeCritical.has(oid) || oid === oids.crlNumber))
   );
 }

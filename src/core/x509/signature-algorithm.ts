@@ -149,6 +149,10 @@ const identifiers: { readonly [A in SignatureAlgorithm]: Uint8Array } = {
 
 const algorithmsByDer = new Map<string, SignatureAlgorithm>([
   ...signatureAlgorithms.map((algorithm) => [hexOf(identifiers[algorithm]), algorithm] as const),
+  // RFC 4055 section 5: written as NULL, but absent parameters must be accepted as well.
+  [hexOf(encodeDer(sequence(oid(oids.sha256WithRsa)))), 'rsa-pkcs1-sha256'],
+  [hexOf(encodeDer(sequence(oid(oids.sha384WithRsa)))), 'rsa-pkcs1-sha384'],
+  [hexOf(encodeDer(sequence(oid(oids.sha512WithRsa)))), 'rsa-pkcs1-sha512'],
   // RFC 4055 section 2.1: hash parameters may be absent as well as NULL, and both must be accepted.
   [hexOf(encodeDer(pssNode(oids.sha256, 32, false))), 'rsa-pss-sha256'],
   [hexOf(encodeDer(pssNode(oids.sha384, 48, false))), 'rsa-pss-sha384'],

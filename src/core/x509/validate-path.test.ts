@@ -72,9 +72,7 @@ const unconforming: Readonly<Record<string, Case>> = {
     ...extension(oids.authorityKeyIdentifier, false, encodeDer(sequence())),
   }),
   'name constraints in a leaf': asLeaf(only),
-  'name constraints that are not critical': asIssuing(
-    extension(oids.nameConstraints, false, encodeDer(sequence({ ...sequence(sequence(primitive(0x82, 'acme.test'))), tag: 0xa0 }))),
-  ),
+  'a leaf with keyCertSign that is no authority': asLeaf({ keyUsage: ['digitalSignature', 'keyCertSign'] }),
   'policy constraints that are not critical': asIssuing(extension(oids.policyConstraints, false, demandsNothing)),
   'inhibitAnyPolicy that is not critical': asIssuing(extension(oids.inhibitAnyPolicy, false, Uint8Array.of(2, 1, 0))),
   'malformed information access': asLeaf(extension(oids.authorityInfoAccess, false, Uint8Array.of(4, 1, 0))),
@@ -94,6 +92,48 @@ test('what RFC 5280 section 4 demands counts under the profile, and not under se
     assert.equal(reasonOf(validate(given)), 'chain-invalid', what);
     assert.equal(reasonOf(validate(given, { conformance: 'validation' })), 'valid', what);
   }
+});
+
+test('who asks for policies or lists is not held to key identifiers, keyCertSign of a leaf and critical constraints', () => {
+  const explicit = { ...noPolicyDemands, initial: new Set([oids.anyPolicy]) };
+  for (const what of [
+    'a leaf without authority key identifier',
+    'an authority without authority key identifier',
+    'an authority without subject key identifier',
+    'a root without subject key identifier',
+    'a leaf with keyCertSign that is no authority',
+    'policy constraints that are not critical',
+  ])
+    assert.equal(reasonOf(validate(unconforming[what], { policies: explicit })), 'valid', what);
+  for (const what of ['name constraints in a leaf', 'a root whose key identifiers differ', 'noRevAvail in an authority'])
+    assert.equal(reasonOf(validate(unconforming[what], { policies: explicit })), 'chain-invalid', what);
+});
+
+test('name constraints that are not critical count all the same (CA/B BR 7.1.2.5.2)', () => {
+  const constraint = encodeDer(sequence({ ...sequence(sequence(primitive(0x82, 'acme.test'))), tag: 0xa0 }));
+  const given = asIssuing(extension(oids.nameConstraints, false, constraint));
+  assert.equal(reasonOf(validate(given)), 'valid');
+  const names = (dns: string): Case => ({ ...given, leaf: certify(leaf, issuing, false, { subjectAltNames: { dns: [dns] } }) });
+  assert.equal(reasonOf(validate(names('api.acme.test'))), 'valid');
+  assert.equal(reasonOf(validate(names('api.other.test'))), 'chain-invalid');
+});
+
+test('key usage must allow something that the purpose needs, where a leaf says both (RFC 5280 section 4.2.1.12)', () => {
+  const asked = { purposes: [oids.serverAuth] };
+  for (const keyUsage of ['digitalSignature', 'keyEncipherment', 'keyAgreement'] as const)
+    assert.equal(reasonOf(validate(asLeaf({ keyUsage: [keyUsage] }), asked)), 'valid', keyUsage);
+  assert.equal(reasonOf(validate(asLeaf({ keyUsage: ['dataEncipherment', 'nonRepudiation'] }), asked)), 'wrong-usage');
+  assert.equal(reasonOf(validate(asLeaf({ keyUsage: ['keyEncipherment'] }), { purposes: [oids.clientAuth] })), 'wrong-usage');
+  assert.equal(reasonOf(validate(asLeaf({ keyUsage: ['dataEncipherment'] }))), 'valid', 'no purpose is asked for');
+  assert.equal(reasonOf(validate(asLeaf({ keyUsage: ['dataEncipherment'], extendedKeyUsage: [] }), asked)), 'valid', 'no purpose is said');
+  assert.equal(reasonOf(validate(asLeaf({ keyUsage: [] }), asked)), 'valid', 'no key usage is said');
+});
+
+test('a leaf may have the name and the key of its issuer if its alternative names differ (RFC 4158 section 5.2)', () => {
+  const twin = certify(issuing, issuing, false, { subjectAltNames: { dns: ['twin.acme.test'] } });
+  assert.equal(reasonOf(validate({ leaf: twin })), 'valid');
+  const loop = certify(issuing, issuing, true);
+  assert.equal(reasonOf(validate({ leaf: loop })), 'unknown-authority', 'with the same names it is a loop');
 });
 
 test('what the profile does not hold against an issued certificate', () => {

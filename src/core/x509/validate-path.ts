@@ -14,14 +14,11 @@ export type ValidationRequest = {
   readonly intermediates: readonly Certificate[];
   readonly anchors: readonly Certificate[];
   readonly demands: PathDemands;
-  /** Null: no revocation status is asked for. */
-  readonly lists: GivenLists | null;
+  /** Certificate lists in any order; null: no revocation status is asked for. */
+  readonly lists: readonly CertificateList[] | null;
   readonly now: Instant;
   readonly limits: PathLimits;
 };
-
-/** Certificate lists in any order; `unreadable`: others were given that could not be parsed, and so may hide a revocation. */
-export type GivenLists = { readonly lists: readonly CertificateList[]; readonly unreadable: boolean };
 
 /** `path` is leaf first, anchor last; a leaf that is itself an anchor is a path of one. */
 export type ValidationVerdict =
@@ -91,8 +88,7 @@ function revocationContext({ request: { now, limits, demands, lists }, pool, wor
   const accept = (path: readonly Certificate[]): boolean => judgePath(now, path, signerDemands, budget) === null;
   return {
     now,
-    lists: sortLists(now, lists.lists, demands.conformance),
-    unreadable: lists.unreadable,
+    lists: sortLists(now, lists, demands.conformance),
     work,
     signersNamed: (issuer) => pool.bySubject.get(issuer) ?? [],
     findSignerPath: (signer, anchor) =>
