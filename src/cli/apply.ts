@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
-import { text as readAll } from 'node:stream/consumers';
 import { Problem } from '../core/problems/problem.ts';
 import { openClient } from './client.ts';
 import { type Invocation, neededOption, type Run } from './command.ts';
 import { formatTable } from './output.ts';
+import { readTextFile } from './read-text-file.ts';
 
 type ShownChange = {
   readonly action?: string;
@@ -18,7 +17,7 @@ type ShownChange = {
 /** `countersign apply`: shows what would change, asks, applies. */
 export const run: Run = async (invocation) => {
   const { options, output } = invocation;
-  const text = await readDeclaration(neededOption(invocation, 'file'));
+  const text = await readTextFile(neededOption(invocation, 'file'));
   const client = openClient(invocation);
   const { changes } = await client.post<{ readonly changes: readonly ShownChange[] }>('/v1/declarations/diff', { text });
   if (changes.length === 0 || options['dryRun'] === true) {
@@ -53,13 +52,4 @@ async function agree({ output }: Invocation, changes: readonly ShownChange[]): P
   const answer = await asking.question(`apply ${changes.length} changes? [y/N] `);
   asking.close();
   return /^y(es)?$/i.test(answer.trim());
-}
-
-async function readDeclaration(file: string): Promise<string> {
-  if (file === '-') return readAll(process.stdin);
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new Problem('input-invalid', `Cannot read declaration: ${file}, expected a readable file`, { cause });
-  }
 }

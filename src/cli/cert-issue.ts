@@ -1,14 +1,13 @@
-import { readFile } from 'node:fs/promises';
-import { Problem } from '../core/problems/problem.ts';
 import { parseCertificateRequest } from '../core/x509/certificate-request.ts';
-import { decodePem, encodePem } from '../core/x509/pem.ts';
+import { encodePem } from '../core/x509/pem.ts';
 import { openClient } from './client.ts';
 import { neededOption, type Run, textOption } from './command.ts';
+import { readCsrFile } from './read-csr-file.ts';
 import { reserveOut } from './write-secret.ts';
 
 /** `countersign cert issue`: asks for the names that the CSR asks for. */
 export const run: Run = async (invocation) => {
-  const csr = await readRequest(neededOption(invocation, 'csr'));
+  const csr = await readCsrFile(neededOption(invocation, 'csr'));
   const { subjectAltNames } = parseCertificateRequest(csr);
   const environment = textOption(invocation, 'environment');
   const client = openClient(invocation);
@@ -28,16 +27,3 @@ export const run: Run = async (invocation) => {
   );
   return 'ok';
 };
-
-async function readRequest(file: string): Promise<Uint8Array> {
-  const octets = await readFile(file).catch((cause: unknown) => {
-    throw new Problem('input-invalid', `Cannot read CSR: ${file}, expected a readable file`, { cause });
-  });
-  if (octets[0] === SEQUENCE) return octets;
-  const [first] = decodePem(octets.toString('latin1'), 'CERTIFICATE REQUEST');
-  if (first === undefined) throw new Problem('csr-malformed', `Cannot read CSR: ${file} holds none, expected PEM or DER`);
-  return first;
-}
-
-/** A DER structure begins with this octet, a PEM file never does. */
-const SEQUENCE = 0x30;

@@ -1,10 +1,11 @@
 import { authorityCommands } from './authority-commands.ts';
 import type { Command } from './command.ts';
 import { fleetCommands } from './fleet-commands.ts';
+import { policyCommands } from './policy-commands.ts';
 import { programCommands } from './program-commands.ts';
 
 /** Every command of `countersign`. Help, dispatch and docs/reference/commands.md come from this table. */
-export const commands: readonly Command[] = [...programCommands, ...fleetCommands, ...authorityCommands];
+export const commands: readonly Command[] = [...programCommands, ...fleetCommands, ...authorityCommands, ...policyCommands];
 
 /** What the groups of commands are for. */
 export const groups: { readonly [word: string]: string } = {
@@ -13,6 +14,7 @@ export const groups: { readonly [word: string]: string } = {
   cert: 'Certificates.',
   drill: 'Handshakes that must fail.',
   identity: 'Suspension of identities.',
+  policy: 'What the policy of issuance says, before it is asked.',
   rollout: 'The way from plaintext to enforced mutual TLS.',
   token: 'Tokens of people, pipelines and joining proxies.',
 };

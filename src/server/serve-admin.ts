@@ -15,6 +15,7 @@ import { accessHandlers } from '../protocols/admin/serve-access.ts';
 import { acmeHandlers } from '../protocols/admin/serve-acme-bindings.ts';
 import { certificateHandlers } from '../protocols/admin/serve-certificates.ts';
 import { inventoryHandlers } from '../protocols/admin/serve-inventory.ts';
+import { issuanceHandlers } from '../protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../protocols/admin/serve-log.ts';
 import { rolloutHandlers } from '../protocols/admin/serve-rollouts.ts';
 import { readLogFile } from '../protocols/log/log-files.ts';
@@ -64,6 +65,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
       ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
       ...inventoryHandlers({ database, place, desiredChanged: signals.inventory, reloadProfiles: () => profiles.reload(queries) }),
       ...certificateHandlers({ database, authorities, region, authorityChanged }),
+      ...issuanceHandlers({ database, authorities, environment }),
       ...rolloutHandlers({
         rollouts: { database, fleet: fleetPort, modesChanged: signals.modes },
         rolloutChanged: signals.inventory,

@@ -31,6 +31,7 @@ import { acmeHandlers } from '../../src/protocols/admin/serve-acme-bindings.ts';
 import { acmeBindings } from '../../src/server/serve-acme.ts';
 import { certificateHandlers } from '../../src/protocols/admin/serve-certificates.ts';
 import { inventoryHandlers } from '../../src/protocols/admin/serve-inventory.ts';
+import { issuanceHandlers } from '../../src/protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../../src/protocols/admin/serve-log.ts';
 import { rolloutHandlers } from '../../src/protocols/admin/serve-rollouts.ts';
 import { ada, place } from './inventory.ts';
@@ -81,6 +82,7 @@ export async function openAdminApi(url: string) {
     ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
     ...inventoryHandlers({ database, place, desiredChanged, reloadProfiles: () => profiles.reload(queries) }),
     ...certificateHandlers({ database, authorities, region, authorityChanged }),
+    ...issuanceHandlers({ database, authorities, environment }),
     ...rolloutHandlers({
       rollouts: { database, fleet: makeFleetPort(readDrillFacts), modesChanged: desiredChanged },
       rolloutChanged: desiredChanged,

@@ -114,6 +114,8 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'renew-certificate': { path: `/v1/certificates/${serial}/renewal`, body: { csr: newCsr() } },
     'revoke-certificate': { path: `/v1/certificates/${serial}/revocation`, body: {} },
     'revoke-certificates': { body: { environment, serial: '00'.repeat(17), dryRun: true } },
+    'explain-issuance': { body: { environment, profile: 'server', door: 'rest', dnsNames: ['a.test'] } },
+    'replay-issuances': { body: { environment } },
     'list-authorities': {},
     'read-trust-bundle': {},
     'list-rollouts': named,

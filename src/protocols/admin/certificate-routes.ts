@@ -1,14 +1,27 @@
 import { Type } from 'typebox';
 import { revocationReasons } from '../../control/ca/revocation-reason.ts';
-import { doors, type ProfileName } from '../../core/issuance/profile.ts';
+import { doors } from '../../core/issuance/profile.ts';
 import type { RouteTable } from './route.ts';
-import { count, idOf, instant, label, name, pageLimit, serial, spiffeId, strict, words } from './schemas.ts';
+import {
+  count,
+  csrText,
+  dnsNames,
+  idOf,
+  instant,
+  ipAddresses,
+  label,
+  lifetimeMs,
+  name,
+  pageCursor,
+  pageLimit,
+  profileName,
+  serial,
+  spiffeId,
+  strict,
+  words,
+} from './schemas.ts';
 
 const params = Type.Object({ serial });
-const csr = Type.String({ minLength: 1, maxLength: 32_768 });
-
-/** One of the product's or a declared one; issuance says whether there is one of this name. */
-const profileName = Type.Unsafe<ProfileName>(label);
 
 /** By what certificates are found, one by one or to be revoked together. */
 const criteria = {
@@ -39,7 +52,7 @@ export const certificateRoutes = {
         from: Type.Optional(count),
         until: Type.Optional(count),
         limit: Type.Optional(pageLimit),
-        before: Type.Optional(Type.String({ pattern: '^[0-9]{1,16}-[0-9a-f]{2,42}$' })),
+        before: Type.Optional(pageCursor),
       },
       strict,
     ),
@@ -54,12 +67,12 @@ export const certificateRoutes = {
     body: Type.Object(
       {
         environment: Type.Optional(label),
-        csr,
+        csr: csrText,
         profile: profileName,
         spiffeId: Type.Optional(spiffeId),
-        dnsNames: Type.Optional(Type.Array(Type.String({ maxLength: 253 }), { maxItems: 100 })),
-        ipAddresses: Type.Optional(Type.Array(Type.String({ maxLength: 45 }), { maxItems: 100 })),
-        lifetimeMs: Type.Optional(Type.Integer({ minimum: 1_000, maximum: 34_560_000_000 })),
+        dnsNames,
+        ipAddresses,
+        lifetimeMs,
       },
       strict,
     ),
@@ -80,7 +93,7 @@ export const certificateRoutes = {
     role: 'ci',
     scope: 'record',
     params,
-    body: Type.Object({ csr, issuer: Type.Optional(idOf('authority')) }, strict),
+    body: Type.Object({ csr: csrText, issuer: Type.Optional(idOf('authority')) }, strict),
   },
   'revoke-certificate': {
     method: 'POST',

@@ -2,6 +2,7 @@ import { accessRoutes } from './access-routes.ts';
 import { acmeRoutes } from './acme-routes.ts';
 import { certificateRoutes } from './certificate-routes.ts';
 import { inventoryRoutes } from './inventory-routes.ts';
+import { issuanceRoutes } from './issuance-routes.ts';
 import { logRoutes } from './log-routes.ts';
 import type { RouteTable } from './route.ts';
 import { rolloutRoutes } from './rollout-routes.ts';
@@ -11,6 +12,7 @@ export const routes = {
   ...accessRoutes,
   ...inventoryRoutes,
   ...certificateRoutes,
+  ...issuanceRoutes,
   ...rolloutRoutes,
   ...logRoutes,
   ...acmeRoutes,

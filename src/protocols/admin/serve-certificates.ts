@@ -18,11 +18,12 @@ import type { RuleGrant } from '../../core/oidc/identity-provider.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Door, ProfileName } from '../../core/issuance/profile.ts';
 import { Problem } from '../../core/problems/problem.ts';
-import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
-import { decodePem, encodePem } from '../../core/x509/pem.ts';
+import { encodePem } from '../../core/x509/pem.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { certificateRoutes } from './certificate-routes.ts';
 import { created, type Handlers, items, json } from './handler.ts';
+import { readCsr } from './read-csr.ts';
+import { cursorOf, readCursor, showCertificate } from './show-certificate.ts';
 
 export type CertificateDeps = {
   readonly database: AuditedDatabase;
@@ -48,7 +49,6 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
     'list-certificates': async ({ query, scope }) => {
       const { status, proxy, from, until, limit, before } = query;
       const size = Number(limit ?? 100);
-      const [at, last] = before?.split('-') ?? [];
       const found = await listCertificates(queries, {
         environments: scope,
         ...criteriaOf(query),
@@ -56,7 +56,7 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
         ...(proxy === undefined ? {} : { proxyId: proxy as EntityId<'proxy'> }),
         ...(from === undefined ? {} : { from: Number(from) }),
         ...(until === undefined ? {} : { until: Number(until) }),
-        ...(at === undefined || last === undefined ? {} : { before: { reservedAt: Number(at), serial: Buffer.from(last, 'hex') } }),
+        ...(before === undefined ? {} : { before: readCursor(before) }),
         limit: size + 1,
       });
       const page = found.slice(0, size).map(showCertificate);
@@ -196,30 +196,7 @@ function criteriaOf(given: {
   };
 }
 
-function cursorOf({ reservedAt, serial }: CertificateRecord): string {
-  return `${reservedAt}-${Buffer.from(serial).toString('hex')}`;
-}
-
-/** PEM, or DER in base64. @throws csr-malformed, der-malformed */
-function readCsr(text: string): ReturnType<typeof parseCertificateRequest> {
-  if (text.includes('-----BEGIN')) {
-    const [der, ...more] = [...decodePem(text, 'CERTIFICATE REQUEST'), ...decodePem(text, 'NEW CERTIFICATE REQUEST')];
-    if (der === undefined || more.length > 0) throw new Problem('csr-malformed', 'Cannot read CSR: expected one CERTIFICATE REQUEST block');
-    return parseCertificateRequest(der);
-  }
-  if (!/^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(text)) throw new Problem('csr-malformed', 'Cannot read CSR: expected PEM, or DER in base64');
-  return parseCertificateRequest(new Uint8Array(Buffer.from(text, 'base64')));
-}
-
 function showIssued({ serialHex, issuerId, issuerKeySha256, spiffeId, notBefore, notAfter, chain }: IssuedCertificate): unknown {
   const pem = chain.map((der) => encodePem('CERTIFICATE', der)).join('');
   return { serial: serialHex, issuerId, issuerKeySha256, spiffeId, notBefore, notAfter, pem };
-}
-
-function showCertificate(record: CertificateRecord): { readonly [name: string]: unknown } {
-  const { issuerId, issuerKeySha256, profile, door, spiffeId, names, proxyId, environment, region, spkiSha256 } = record;
-  const { notBefore, notAfter, status, reservedAt, revokedAt, revocationReason } = record;
-  const serial = Buffer.from(record.serial).toString('hex');
-  const identity = { serial, issuerId, issuerKeySha256, spkiSha256, spiffeId, names };
-  return { ...identity, profile, door, proxyId, environment, region, notBefore, notAfter, status, reservedAt, revokedAt, revocationReason };
 }
