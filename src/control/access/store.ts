@@ -2,6 +2,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 import type { JoinRole } from './join-role.ts';
 import type { Scope } from './principal.ts';
 import type { Role } from './role.ts';
@@ -60,7 +61,7 @@ export async function insertAccessToken(queries: Queries, token: AccessTokenReco
 }
 
 export async function findAccessToken(queries: Queries, id: EntityId<'token'>): Promise<AccessTokenRecord | null> {
-  const row = await tables(queries).selectFrom('access_tokens').selectAll().where('id', '=', id).executeTakeFirst();
+  const [row] = (await selectAccessToken(queries, { id })).rows;
   return row === undefined ? null : toAccessToken(row);
 }
 
@@ -228,6 +229,10 @@ type JoinTokenRow = {
 };
 
 const tables = (queries: Queries) => queries.withTables<{ access_tokens: AccessTokenRow; join_tokens: JoinTokenRow }>();
+
+const selectAccessToken = prepareQuery((queries, value: Values<{ id: string }>) =>
+  tables(queries).selectFrom('access_tokens').selectAll().where('id', '=', value('id')),
+);
 
 function toAccessToken(row: AccessTokenRow): AccessTokenRecord {
   return {

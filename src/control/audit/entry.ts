@@ -1,4 +1,5 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { WrittenJson } from '../../core/merkle/canonical-json.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Database, UnitOfWork } from '../../platform/db/database.ts';
 import type { Person } from './person.ts';
@@ -27,11 +28,13 @@ export type DataValue = Person | string | number | boolean | null | readonly Dat
 /** Where an entry stands. Both fields are filled by the seal of its commit; read them after `commit` resolved. */
 export type AuditReceipt = { entryId: EntityId<'entry'>; leafIndex: number };
 
-/** What use cases stage: made by `record` in `record-entry.ts`. */
+/** What use cases stage: made by `recordEntry` in `record-entry.ts`. */
 export type StagedEntry = {
   readonly entry: AuditEntry;
   /** Those named in the data; the actor is not among them. */
   readonly persons: readonly string[];
+  /** The data as it stands in the leaf, if no persons are named in it. */
+  readonly data: WrittenJson;
   readonly receipt: AuditReceipt;
 };
 

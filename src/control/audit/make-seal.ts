@@ -9,7 +9,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Database, Queries, Seal } from '../../platform/db/database.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
-import type { Actor, JsonValue, StagedEntry } from './entry.ts';
+import type { Actor, StagedEntry } from './entry.ts';
 import { hidePersons } from './hide-persons.ts';
 import {
   type EntryRow,
@@ -44,11 +44,11 @@ export function makeSeal({ checkpointKey, origin, kind, clock }: SealOptions): S
     const hashes = await hashPersons(queries, staged);
     const rows: EntryRow[] = [];
     let frontier = before;
-    for (const { entry, persons, receipt } of staged) {
+    for (const { entry, persons, data: written, receipt } of staged) {
       const id = newEntityId('entry', entry.at);
       const actor = nameActor(entry.actor, hashes);
       const { type, at, environment, region } = entry;
-      const data = persons.length === 0 ? (entry.data as JsonValue) : hidePersons(entry.data, (name) => hashes.get(name)!);
+      const data = persons.length === 0 ? written : hidePersons(entry.data, (name) => hashes.get(name)!);
       const leaf = canonicalJson({ v: LEAF_VERSION, type, id, at, environment, region, actor: actor.leaf, data });
       const hash = hashLeaf(Buffer.from(leaf));
       rows.push({ leaf_index: frontier.size, id, type, environment, region, actor: actor.search, at, leaf, leaf_hash: hash });

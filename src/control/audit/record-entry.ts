@@ -1,4 +1,4 @@
-import { canonicalJson } from '../../core/merkle/canonical-json.ts';
+import { canonicalJson, WrittenJson } from '../../core/merkle/canonical-json.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { AuditedUnit, AuditEntry, AuditReceipt, JsonValue } from './entry.ts';
 import { hidePersons, personsIn } from './hide-persons.ts';
@@ -10,14 +10,14 @@ import { hidePersons, personsIn } from './hide-persons.ts';
  */
 export function recordEntry(unit: AuditedUnit, entry: AuditEntry): AuditReceipt {
   const persons = personsIn(entry.data);
-  checkEntry(entry, persons);
+  const data = new WrittenJson(persons.length === 0 ? (entry.data as JsonValue) : hidePersons(entry.data, () => EMPTY_HASH));
+  checkEntry(entry, persons, data);
   const receipt: AuditReceipt = { entryId: 'entry_', leafIndex: -1 };
-  unit.stage({ entry, persons, receipt });
+  unit.stage({ entry, persons, data, receipt });
   return receipt;
 }
 
-function checkEntry({ type, at, environment, region, actor, data: clear }: AuditEntry, persons: readonly string[]): void {
-  const data = persons.length === 0 ? (clear as JsonValue) : hidePersons(clear, () => EMPTY_HASH);
+function checkEntry({ type, at, environment, region, actor }: AuditEntry, persons: readonly string[], data: WrittenJson): void {
   // The log cannot hold every text; a name that it never sees has to be one all the same.
   for (const name of persons) canonicalJson(name);
 

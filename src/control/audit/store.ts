@@ -3,6 +3,7 @@ import type { Frontier } from '../../core/merkle/frontier.ts';
 import { type Hash, HASH_OCTETS } from '../../core/merkle/hash.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { prepareInsert, prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 
 export type EntryRow = {
   readonly leaf_index: number;
@@ -27,7 +28,7 @@ type AuditTables = {
 export type PersonRow = AuditTables['audit_persons'];
 
 export async function readFrontier(queries: Queries): Promise<Frontier> {
-  const row = await tables(queries).selectFrom('audit_head').selectAll().where('id', '=', HEAD).executeTakeFirst();
+  const [row] = (await selectHead(queries, {})).rows;
   if (row === undefined) return { size: 0, subtrees: [] };
   return {
     size: row.size,
@@ -48,23 +49,21 @@ export async function moveHead(queries: Queries, from: number, to: Frontier): Pr
       .executeTakeFirstOrThrow();
     return numInsertedOrUpdatedRows === 1n;
   }
-  const { numUpdatedRows } = await tables(queries)
-    .updateTable('audit_head')
-    .set({ size: to.size, subtrees })
-    .where('id', '=', HEAD)
-    .where('size', '=', from)
-    .executeTakeFirstOrThrow();
-  return numUpdatedRows === 1n;
+  const { numAffectedRows } = await updateHead(queries, { from, size: to.size, subtrees });
+  return numAffectedRows === 1n;
 }
 
-export async function insertEntries(queries: Queries, rows: readonly EntryRow[]): Promise<void> {
-  for (let at = 0; at < rows.length; at += ROWS_PER_INSERT) {
-    await tables(queries)
-      .insertInto('audit_entries')
-      .values(rows.slice(at, at + ROWS_PER_INSERT))
-      .execute();
-  }
-}
+export const insertEntries = prepareInsert<EntryRow>('audit_entries', [
+  'leaf_index',
+  'id',
+  'type',
+  'environment',
+  'region',
+  'actor',
+  'at',
+  'leaf',
+  'leaf_hash',
+]);
 
 export async function readLeafHashes(queries: Queries, start: number, end: number): Promise<Hash[]> {
   const rows = await tables(queries)
@@ -106,7 +105,7 @@ export async function readTileRoots(queries: Queries, level: number, start: numb
 }
 
 export async function insertCheckpoint(queries: Queries, size: number, note: string, at: Instant): Promise<void> {
-  await tables(queries).insertInto('audit_checkpoints').values({ size, note, at }).execute();
+  await insertCheckpoints(queries, [{ size, note, at }]);
 }
 
 export async function readLatestCheckpoint(queries: Queries): Promise<{ readonly size: number; readonly note: string } | null> {
@@ -118,8 +117,8 @@ export async function readLatestCheckpoint(queries: Queries): Promise<{ readonly
 
 export async function findPersons(queries: Queries, names: readonly string[]): Promise<PersonRow[]> {
   const rows: PersonRow[] = [];
-  for (let at = 0; at < names.length; at += ROWS_PER_INSERT) {
-    const part = names.slice(at, at + ROWS_PER_INSERT);
+  for (let at = 0; at < names.length; at += NAMES_A_QUERY) {
+    const part = names.slice(at, at + NAMES_A_QUERY);
     rows.push(...(await tables(queries).selectFrom('audit_persons').selectAll().where('name', 'in', part).execute()));
   }
   return rows;
@@ -172,5 +171,17 @@ export async function selectEntries(queries: Queries, filter: EntryFilter): Prom
 
 const tables = (queries: Queries): Kysely<AuditTables> => queries.withTables<AuditTables>();
 const HEAD = 1;
-/** Nine columns each; SQLite takes 32,766 parameters, PostgreSQL 65,535. */
-const ROWS_PER_INSERT = 500;
+/** SQLite takes 32,766 parameters, PostgreSQL 65,535. */
+const NAMES_A_QUERY = 500;
+
+const selectHead = prepareQuery((queries) => tables(queries).selectFrom('audit_head').selectAll().where('id', '=', sql.lit(HEAD)));
+
+const updateHead = prepareQuery((queries, value: Values<{ from: number; size: number; subtrees: Uint8Array }>) =>
+  tables(queries)
+    .updateTable('audit_head')
+    .set({ size: value('size'), subtrees: value('subtrees') })
+    .where('id', '=', sql.lit(HEAD))
+    .where('size', '=', value('from')),
+);
+
+const insertCheckpoints = prepareInsert<AuditTables['audit_checkpoints']>('audit_checkpoints', ['size', 'note', 'at']);

@@ -4,6 +4,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { AskerRole, Door, ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { prepareInsert, prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 import type { RevocationReason } from './revocation-reason.ts';
 
 /** A certificate's identity: the key that signed it and the content octets of its serial number. Never a row id. */
@@ -51,12 +52,13 @@ export type Reservation = Omit<CertificateRecord, 'status' | 'der' | 'revokedAt'
 
 /** Takes the serial. The unique index on (issuer, serial) refuses a second one. */
 export async function insertReservation(queries: Queries, reservation: Reservation): Promise<void> {
-  await tables(queries)
-    .insertInto('certificates')
-    .values({
-      issuer_id: reservation.issuerId,
+  const { issuerId: issuer_id, serial, reservedAt: reserved_at } = reservation;
+  const { dns, ip } = reservation.names;
+  await insertCertificates(queries, [
+    {
+      issuer_id,
       issuer_key_sha256: reservation.issuerKeySha256,
-      serial: reservation.serial,
+      serial,
       profile: reservation.profile,
       door: reservation.door,
       spiffe_id: reservation.spiffeId,
@@ -68,23 +70,18 @@ export async function insertReservation(queries: Queries, reservation: Reservati
       not_before: reservation.notBefore,
       not_after: reservation.notAfter,
       status: 'reserved',
-      reserved_at: reservation.reservedAt,
-      der: null,
-      revoked_at: null,
-      revocation_reason: null,
+      reserved_at,
       in_revoked_set: 0,
       on_crl: 0,
       crl_shard: reservation.crlShard,
-      crl_revision: null,
-      revoked_sequence: null,
       asker: reservation.asker,
       asker_role: reservation.askerRole,
-    })
-    .execute();
-  const { dns, ip } = reservation.names;
-  const { reservedAt: reserved_at, serial, issuerId: issuer_id } = reservation;
-  const names = [...new Set([...dns, ...ip])].map((name) => ({ name, reserved_at, serial, issuer_id }));
-  if (names.length > 0) await tables(queries).insertInto('certificate_names').values(names).execute();
+    },
+  ]);
+  await insertNames(
+    queries,
+    [...new Set([...dns, ...ip])].map((name) => ({ name, reserved_at, serial, issuer_id })),
+  );
 }
 
 /** From `reserved` to what came of it. False, and nothing done, if it is not reserved any more. */
@@ -93,14 +90,8 @@ export async function settleReservation(
   key: { readonly issuerId: EntityId<'authority'>; readonly serial: Uint8Array },
   outcome: { readonly status: 'issued' | 'withheld'; readonly der: Uint8Array } | { readonly status: 'abandoned'; readonly der: null },
 ): Promise<boolean> {
-  const result = await tables(queries)
-    .updateTable('certificates')
-    .set({ status: outcome.status, der: outcome.der })
-    .where('issuer_id', '=', key.issuerId)
-    .where('serial', '=', key.serial)
-    .where('status', '=', 'reserved')
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
+  const { numAffectedRows = 0n } = await settle(queries, { ...key, ...outcome });
+  return numAffectedRows > 0n;
 }
 
 /** Reservations made before `before` that came to nothing, oldest first, at most `limit`. */
@@ -136,12 +127,7 @@ export async function findStanding(
   issuerId: EntityId<'authority'>,
   serial: Uint8Array,
 ): Promise<CertificateStanding | null> {
-  const row = await tables(queries)
-    .selectFrom('certificates')
-    .select(['status', 'revoked_at', 'revocation_reason'])
-    .where('issuer_id', '=', issuerId)
-    .where('serial', '=', serial)
-    .executeTakeFirst();
+  const [row] = (await selectStanding(queries, { issuerId, serial })).rows;
   if (row === undefined) return null;
   const { status, revoked_at: revokedAt, revocation_reason: reason } = row;
   return { status: status as CertificateStatus, revokedAt, revocationReason: reason as RevocationReason | null };
@@ -149,14 +135,7 @@ export async function findStanding(
 
 /** True if a certificate for this key was revoked because the key is known to others: nothing is issued for it any more. */
 export async function isKeyCompromised(queries: Queries, spkiSha256: string): Promise<boolean> {
-  const row = await tables(queries)
-    .selectFrom('certificates')
-    .select('serial')
-    .where('revocation_reason', '=', sql.lit('keyCompromise'))
-    .where('spki_sha256', '=', spkiSha256)
-    .limit(1)
-    .executeTakeFirst();
-  return row !== undefined;
+  return (await selectCompromised(queries, { spkiSha256 })).rows.length > 0;
 }
 
 /** Every certificate of this serial, whoever its issuer is: one, unless two authorities drew the same 128 bits. */
@@ -207,6 +186,58 @@ const tables = (queries: Queries) =>
     certificate_names: CertificateNameRow;
     authorities: { id: string; spki_sha256: string };
   }>();
+
+const insertCertificates = prepareInsert<
+  Omit<CertificateRow, 'der' | 'revoked_at' | 'revocation_reason' | 'crl_revision' | 'revoked_sequence'>
+>('certificates', [
+  'issuer_id',
+  'issuer_key_sha256',
+  'serial',
+  'profile',
+  'door',
+  'spiffe_id',
+  'names',
+  'proxy_id',
+  'environment',
+  'region',
+  'spki_sha256',
+  'not_before',
+  'not_after',
+  'status',
+  'reserved_at',
+  'in_revoked_set',
+  'on_crl',
+  'crl_shard',
+]);
+
+const insertNames = prepareInsert<CertificateNameRow>('certificate_names', ['name', 'reserved_at', 'serial', 'issuer_id']);
+
+const settle = prepareQuery(
+  (queries, value: Values<{ issuerId: string; serial: Uint8Array; status: CertificateStatus; der: Uint8Array | null }>) =>
+    tables(queries)
+      .updateTable('certificates')
+      .set({ status: value('status'), der: value('der') })
+      .where('issuer_id', '=', value('issuerId'))
+      .where('serial', '=', value('serial'))
+      .where('status', '=', sql.lit('reserved')),
+);
+
+const selectStanding = prepareQuery((queries, value: Values<{ issuerId: string; serial: Uint8Array }>) =>
+  tables(queries)
+    .selectFrom('certificates')
+    .select(['status', 'revoked_at', 'revocation_reason'])
+    .where('issuer_id', '=', value('issuerId'))
+    .where('serial', '=', value('serial')),
+);
+
+const selectCompromised = prepareQuery((queries, value: Values<{ spkiSha256: string }>) =>
+  tables(queries)
+    .selectFrom('certificates')
+    .select('serial')
+    .where('revocation_reason', '=', sql.lit('keyCompromise'))
+    .where('spki_sha256', '=', value('spkiSha256'))
+    .limit(sql.lit(1)),
+);
 
 export function toCertificate(row: CertificateRow): CertificateRecord {
   return {

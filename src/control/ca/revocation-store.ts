@@ -3,6 +3,7 @@ import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 import type { CertificateKey, CertificateRow } from './certificate-store.ts';
 import type { RevocationReason } from './revocation-reason.ts';
 
@@ -126,14 +127,13 @@ export async function listSuspensions(queries: Queries): Promise<SuspensionRecor
 }
 
 export async function isSuspended(queries: Queries, spiffeId: SpiffeId): Promise<boolean> {
-  const row = await tables(queries)
-    .selectFrom('suspended_identities')
-    .select('spiffe_id')
-    .where('spiffe_id', '=', spiffeId)
-    .executeTakeFirst();
-  return row !== undefined;
+  return (await selectSuspended(queries, { spiffeId })).rows.length > 0;
 }
 
 type SuspensionRow = { spiffe_id: string; environment: string; region: string; reason: string; suspended_at: number };
 
 const tables = (queries: Queries) => queries.withTables<{ certificates: CertificateRow; suspended_identities: SuspensionRow }>();
+
+const selectSuspended = prepareQuery((queries, value: Values<{ spiffeId: string }>) =>
+  tables(queries).selectFrom('suspended_identities').select('spiffe_id').where('spiffe_id', '=', value('spiffeId')),
+);

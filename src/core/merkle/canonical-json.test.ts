@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
-import { canonicalJson } from './canonical-json.ts';
+import { canonicalJson, WrittenJson } from './canonical-json.ts';
 
 /** RFC 8785 appendix B: the octets of an IEEE 754 double and how it is written. */
 const numbers: readonly (readonly [string, string])[] = [
@@ -100,4 +100,14 @@ test('a hole, a ring, a function and a key that is no text of Unicode are refuse
     ['a\udfff'],
   ])
     assert.throws(() => canonicalJson(value as never), { code: 'input-invalid' });
+});
+
+test('a value that is written already stands in another as it would if it were written there', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 4 }), fc.string(), (value, name) => {
+      const json = value as Parameters<typeof canonicalJson>[0] & (string | null);
+      assert.equal(canonicalJson({ b: new WrittenJson(json), a: name }), canonicalJson({ a: name, b: json }));
+    }),
+  );
+  assert.throws(() => new WrittenJson(Number.NaN), /input-invalid|Cannot write/);
 });

@@ -3,15 +3,27 @@ import { Problem } from '../problems/problem.ts';
 /** A value that JSON can hold. */
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [name: string]: JsonValue };
 
+/** A value that is written already, to stand in one around it: what is asked for its size first need not be written twice. */
+export class WrittenJson {
+  readonly text: string;
+
+  /** @throws as `canonicalJson` */
+  constructor(value: JsonValue) {
+    this.text = canonicalJson(value);
+  }
+}
+
+type Writable = JsonValue | WrittenJson | readonly Writable[] | { readonly [name: string]: Writable };
+
 /**
  * The one spelling of a JSON value (RFC 8785): keys by UTF-16 code units, numbers and strings as ECMAScript writes them.
  * @throws input-invalid on NaN, infinities, lone surrogates, anything that is no JSON value, and depth over 64
  */
-export function canonicalJson(value: JsonValue): string {
+export function canonicalJson(value: Writable): string {
   return write(value, 0);
 }
 
-function write(value: JsonValue, depth: number): string {
+function write(value: Writable, depth: number): string {
   if (depth > MAXIMUM_DEPTH) throw invalid(`deeper than ${MAXIMUM_DEPTH}`);
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number') {
@@ -20,11 +32,12 @@ function write(value: JsonValue, depth: number): string {
     return JSON.stringify(value);
   }
   if (typeof value === 'string') return writeString(value);
-  if (Array.isArray(value)) return `[${Array.from(value, (item: JsonValue) => write(item, depth + 1)).join(',')}]`;
+  if (Array.isArray(value)) return `[${Array.from(value, (item: Writable) => write(item, depth + 1)).join(',')}]`;
   if (typeof value !== 'object') throw invalid(`a ${typeof value}`);
+  if (value instanceof WrittenJson) return value.text;
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) throw invalid('an object with a class');
-  const members = Object.entries(value as { readonly [name: string]: JsonValue })
+  const members = Object.entries(value as { readonly [name: string]: Writable })
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, member]) => `${writeString(name)}:${write(member, depth + 1)}`);
   return `{${members.join(',')}}`;

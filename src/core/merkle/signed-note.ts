@@ -10,9 +10,18 @@ export type NoteSignature = { readonly name: string; readonly keyId: number; rea
 
 /** Signs the text with an Ed25519 private key. */
 export function signNote(text: string, name: string, privateKey: KeyObject): string {
-  const { keyId } = noteVerifier(name, createPublicKey(privateKey));
+  const keyId = keyIdOf(name, privateKey);
   const octets = Buffer.concat([writeKeyId(keyId), sign(null, Buffer.from(text), privateKey)]);
   return `${text}\n— ${name} ${octets.toString('base64')}\n`;
+}
+
+/** Kept for the key that signs: each commit that records something signs with it. */
+function keyIdOf(name: string, privateKey: KeyObject): number {
+  const kept = keyIds.get(privateKey);
+  if (kept?.name === name) return kept.keyId;
+  const { keyId } = noteVerifier(name, createPublicKey(privateKey));
+  keyIds.set(privateKey, { name, keyId });
+  return keyId;
 }
 
 /** Splits a note. @throws log-invalid */
@@ -84,3 +93,4 @@ function invalid(found: string): Problem {
 const ED25519 = 1;
 const MAXIMUM_CHARACTERS = 65_536;
 const MAXIMUM_SIGNATURES = 64;
+const keyIds = new WeakMap<KeyObject, { readonly name: string; readonly keyId: number }>();

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Database, Queries, Seal } from './database.ts';
@@ -27,13 +27,14 @@ export function openSqliteDatabase<Staged>(
   readerFile.exec('PRAGMA query_only = ON');
   const writer: Queries = new Kysely({ dialect: new SqliteDialect(writerFile) });
   const reader: Queries = new Kysely({ dialect: new SqliteDialect(readerFile) });
+  const run = statementRunner(writerFile);
   const commits = new GroupCommit<Staged>(async () => {
-    writerFile.exec('BEGIN IMMEDIATE');
+    run('BEGIN IMMEDIATE');
     return {
       queries: writer,
-      run: async (sql) => writerFile.exec(sql),
-      commit: async () => writerFile.exec('COMMIT'),
-      rollback: async () => writerFile.exec('ROLLBACK'),
+      run: async (sql) => run(sql),
+      commit: async () => run('COMMIT'),
+      rollback: async () => run('ROLLBACK'),
     };
   }, seal);
   const database: Database<Staged> = {
@@ -47,6 +48,16 @@ export function openSqliteDatabase<Staged>(
     },
   };
   return { database, migrate: writer };
+}
+
+/** Runs the few statements of transactions, each prepared once. */
+function statementRunner(file: DatabaseSync): (sql: string) => void {
+  const statements = new Map<string, StatementSync>();
+  return (sql) => {
+    const statement = statements.get(sql) ?? file.prepare(sql);
+    statements.set(sql, statement);
+    statement.run();
+  };
 }
 
 /** SQLite would create the file by the umask; the WAL gets the mode of the database. */

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Kysely } from 'kysely';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import type { Database, Queries } from './database.ts';
+import { openDatabase } from './open-database.ts';
+import { prepareInsert, prepareQuery, type Values } from './prepared-query.ts';
+
+type Thing = { name: string; size: number; picture: Uint8Array | null };
+const things = (queries: Queries): Kysely<{ things: Thing }> => queries.withTables<{ things: Thing }>();
+
+async function open(url: string): Promise<Database> {
+  const database = await openDatabase({ url });
+  await database.commit(({ queries }) =>
+    queries.schema
+      .createTable('things')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('size', 'bigint')
+      .addColumn('picture', 'bytea')
+      .execute(),
+  );
+  return database;
+}
+
+let built = 0;
+const insertThings = prepareInsert<Thing>('things', ['name', 'size', 'picture']);
+const selectBetween = prepareQuery((queries, value: Values<{ from: number; to: number }>) => {
+  built++;
+  const query = things(queries).selectFrom('things').select('name').orderBy('size');
+  return query.where('size', '>=', value('from')).where('size', '<', value('to'));
+});
+const rename = prepareQuery((queries, value: Values<{ from: string; to: string }>) =>
+  things(queries)
+    .updateTable('things')
+    .set({ name: value('to') })
+    .where('name', '=', value('from')),
+);
+
+const between = async (queries: Queries, from: number, to: number): Promise<string[]> =>
+  (await selectBetween(queries, { from, to })).rows.map(({ name }) => name);
+
+const rowsOf = (count: number): Thing[] =>
+  Array.from({ length: count }, (_, at) => ({ name: `thing ${at}`, size: at, picture: at % 2 === 0 ? null : Uint8Array.of(at & 255) }));
+
+forEachDatabase('a prepared query', (newUrl) => {
+  test('is built once for a database, and answers each call with its own values', async () => {
+    await using database = await open(await newUrl());
+    await database.commit(({ queries }) => insertThings(queries, rowsOf(10)));
+    const before = built;
+    assert.deepEqual(await between(database.queries, 2, 4), ['thing 2', 'thing 3']);
+    assert.deepEqual(await between(database.queries, 9, 100), ['thing 9']);
+    assert.deepEqual(await between(database.queries, 5, 5), []);
+    assert.equal(built, before + 1);
+    assert.deepEqual(await database.commit(({ queries }) => between(queries, 0, 1)), ['thing 0']);
+  });
+
+  test('sees what its own unit changed, and says how many rows it changed', async () => {
+    await using database = await open(await newUrl());
+    const changed = await database.commit(async ({ queries }) => {
+      await insertThings(queries, rowsOf(1));
+      return [
+        (await rename(queries, { from: 'thing 0', to: "o'clock; drop" })).numAffectedRows,
+        (await rename(queries, { from: 'thing 0', to: 'x' })).numAffectedRows,
+      ];
+    });
+    assert.deepEqual(changed, [1n, 0n]);
+    assert.equal((await selectBetween(database.queries, { from: 0, to: 1 })).rows[0]?.name, "o'clock; drop");
+  });
+
+  test('inserts any number of rows, each as it was given', async () => {
+    await using database = await open(await newUrl());
+    for (const count of [0, 1, 2, 3, 31, 255, 256, 257, 700]) {
+      await database.commit(({ queries }) => things(queries).deleteFrom('things').execute());
+      await database.commit(({ queries }) => insertThings(queries, rowsOf(count)));
+      const rows = await things(database.queries).selectFrom('things').selectAll().orderBy('size').execute();
+      assert.deepEqual(
+        rows.map(({ picture, ...rest }) => ({ ...rest, picture: picture === null ? null : Uint8Array.from(picture) })),
+        rowsOf(count),
+        `${count} rows`,
+      );
+    }
+  });
+
+  test('that fails takes its unit with it, and not the next', async () => {
+    await using database = await open(await newUrl());
+    await database.commit(({ queries }) => insertThings(queries, rowsOf(2)));
+    await assert.rejects(database.commit(({ queries }) => insertThings(queries, rowsOf(3).toReversed())));
+    assert.equal((await selectBetween(database.queries, { from: 0, to: 10 })).rows.length, 2);
+    await database.commit(({ queries }) => insertThings(queries, rowsOf(3).slice(2)));
+    assert.equal((await selectBetween(database.queries, { from: 0, to: 10 })).rows.length, 3);
+  });
+});
