@@ -24,7 +24,7 @@ const TIMEOUT_MS = 10_000;
 const SHORT_MS = 400;
 
 function shotAt({ address }: Pick<Endpoint, 'address'>, changes: Partial<DrillShot> = {}): DrillShot {
-  return { kind: 'positive', address, credential: probe, timeoutMs: TIMEOUT_MS, ...changes };
+  return { kind: 'positive', address, credential: probe, speech: 'http/1.1', timeoutMs: TIMEOUT_MS, ...changes };
 }
 
 describe('fireDrill() over TLS', () => {

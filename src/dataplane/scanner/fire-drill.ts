@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { connect as connectTls, type SecureVersion, type TLSSocket } from 'node:tls';
-import { type DrillRunKind, PROBE_PATH } from '../../core/findings/drill-kind.ts';
+import type { DrillRunKind } from '../../core/findings/drill-kind.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
+import { type DrillRequest, type DrillSpeech, makeDrillRequest } from './drill-request.ts';
 import { WireSocket } from './wire-socket.ts';
 
 /** A client certificate with its key, PEM; the chain leaf first. */
@@ -15,6 +15,7 @@ export type DrillShot = {
   /** A session of an earlier handshake, to be resumed. */
   readonly session?: Buffer;
   readonly timeoutMs: number;
+  readonly speech: DrillSpeech;
 };
 
 /** What one shot saw. Only facts: whether it counts as refused is judged elsewhere. */
@@ -39,27 +40,22 @@ export function fireDrill(shot: DrillShot): Promise<DrillSight> {
   return shot.kind === 'plaintext' ? firePlaintext(shot) : fireTls(shot);
 }
 
-/** The nonce stands within the first 64 octets, so that prober and proxy know a plaintext connection by its digest. */
-function probeRequest(host: string): string {
-  return `GET ${PROBE_PATH}?n=${randomBytes(12).toString('hex')} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
-}
-
 function firePlaintext(shot: DrillShot): Promise<DrillSight> {
   const { promise, resolve } = Promise.withResolvers<DrillSight>();
   const wire = new WireSocket(shot.address, shot.timeoutMs);
-  const answer = collectAnswer();
+  const request = makeDrillRequest(shot.speech, shot.address.host);
   let seen = 'closed';
   const timer = setTimeout(() => {
     seen = 'timeout';
     wire.destroy();
   }, shot.timeoutMs);
-  wire.on('connect', () => wire.write(probeRequest(shot.address.host)));
-  wire.on('data', (chunk: Buffer) => answer.take(chunk));
+  wire.on('connect', () => wire.write(request.octets));
+  wire.on('data', (chunk: Buffer) => void (request.take(chunk) && wire.end()));
   wire.on('error', (error: NodeJS.ErrnoException) => (seen = describeError(error)));
   wire.on('end', () => wire.end());
   wire.on('close', () => {
     clearTimeout(timer);
-    resolve({ ...answer.read(seen), ...sightOf(wire), servedSerial: null, resumed: false, session: null });
+    resolve({ ...answerOf(request, seen), ...sightOf(wire), servedSerial: null, resumed: false, session: null });
   });
   return promise;
 }
@@ -68,7 +64,7 @@ function fireTls(shot: DrillShot): Promise<DrillSight> {
   const { promise, resolve } = Promise.withResolvers<DrillSight>();
   const wire = new WireSocket(shot.address, shot.timeoutMs);
   const socket = openTls(shot, wire);
-  const answer = collectAnswer();
+  const request = makeDrillRequest(shot.speech, shot.address.host);
   let seen = 'closed';
   let session: Buffer | null = null;
   let served: Uint8Array | null = null;
@@ -81,9 +77,9 @@ function fireTls(shot: DrillShot): Promise<DrillSight> {
   socket.on('secureConnect', () => {
     served = servedSerialOf(socket);
     resumed = socket.isSessionReused();
-    socket.write(probeRequest(shot.address.host));
+    socket.write(request.octets);
   });
-  socket.on('data', (chunk: Buffer) => answer.take(chunk));
+  socket.on('data', (chunk: Buffer) => void (request.take(chunk) && socket.end()));
   // The alert of who refused says more than the broken connection that comes with it.
   const note = (error: NodeJS.ErrnoException): void => void (seen.startsWith('alert:') || (seen = describeError(error)));
   socket.on('error', note);
@@ -93,7 +89,7 @@ function fireTls(shot: DrillShot): Promise<DrillSight> {
   wire.on('close', () => {
     clearTimeout(timer);
     socket.destroy();
-    resolve({ ...answer.read(seen), ...sightOf(wire), servedSerial: served, resumed, session });
+    resolve({ ...answerOf(request, seen), ...sightOf(wire), servedSerial: served, resumed, session });
   });
   return promise;
 }
@@ -102,6 +98,7 @@ function openTls(shot: DrillShot, wire: WireSocket): TLSSocket {
   const old = shot.kind === 'tls-1.1';
   return connectTls({
     socket: wire,
+    ...(shot.speech === 'h2' ? { ALPNProtocols: ['h2'] } : {}),
     // The prober judges nothing: whatever the endpoint serves is a fact of the sight.
     rejectUnauthorized: false,
     minVersion: (old ? 'TLSv1.1' : 'TLSv1.2') satisfies SecureVersion,
@@ -121,23 +118,10 @@ function sightOf(wire: WireSocket): Pick<DrillSight, 'firstOctetsSha256' | 'octe
   return { firstOctetsSha256: wire.firstOctetsSha256, octetsSent: wire.octetsSent };
 }
 
-function collectAnswer(): {
-  take(chunk: Buffer): void;
-  read(seen: string): Pick<DrillSight, 'octetsAnswered' | 'statusLine' | 'seen'>;
-} {
-  let octets = 0;
-  let text = '';
-  return {
-    take: (chunk) => {
-      octets += chunk.length;
-      if (text.length < MAXIMUM_KEPT) text += chunk.toString('latin1');
-    },
-    read: (seen) => ({
-      octetsAnswered: octets,
-      statusLine: text.split('\r\n', 1)[0]!.slice(0, 100),
-      seen: octets > 0 ? 'answered' : seen,
-    }),
-  };
+/** Whoever answered was not refused, whatever became of the connection. */
+function answerOf(request: DrillRequest, seen: string): Pick<DrillSight, 'octetsAnswered' | 'statusLine' | 'seen'> {
+  const answer = request.read();
+  return { ...answer, seen: answer.octetsAnswered > 0 ? 'answered' : seen };
 }
 
 /** `alert:NN` for a TLS alert (by its number: OpenSSL's texts change), else `error:CODE`. */
@@ -145,5 +129,3 @@ function describeError(error: NodeJS.ErrnoException): string {
   const alert = /alert number (\d+)/i.exec(error.message);
   return alert === null ? `error:${error.code ?? 'UNKNOWN'}` : `alert:${alert[1]}`;
 }
-
-const MAXIMUM_KEPT = 4_096;

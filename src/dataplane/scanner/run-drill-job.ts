@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { type DrillKind, drillReasons, type DrillRunKind, POSITIVE_DRILL } from '../../core/findings/drill-kind.ts';
-import type { DrillJob } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { type DrillJob, Protocol } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { type DrillResult, DrillResultSchema } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
@@ -49,10 +49,18 @@ export async function runDrillJob(options: DrillJobOptions): Promise<void> {
 
 type Fired = { readonly sight: DrillSight; readonly credential: Credential | null; readonly at: number };
 
-async function runOne(kind: DrillRunKind, { address, credentials, clock }: DrillJobOptions): Promise<Fired> {
+async function runOne(kind: DrillRunKind, { job, address, credentials, clock }: DrillJobOptions): Promise<Fired> {
+  const speech = job.protocol === Protocol.GRPC ? 'h2' : 'http/1.1';
   const credential = await credentials.credentialFor(kind);
   const fire = async (session?: Buffer): Promise<Fired> => ({
-    sight: await fireDrill({ kind, address, credential, timeoutMs: SHOT_TIMEOUT_MS, ...(session === undefined ? {} : { session }) }),
+    sight: await fireDrill({
+      kind,
+      address,
+      credential,
+      speech,
+      timeoutMs: SHOT_TIMEOUT_MS,
+      ...(session === undefined ? {} : { session }),
+    }),
     credential,
     at: clock.now(),
   });

@@ -1,11 +1,14 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { PROBE_PATH } from '../../core/findings/drill-kind.ts';
+import { answerHttp2Probe } from './http2-probe-answer.ts';
 
 /**
  * The one answer that the probe identity gets, on a port of any protocol. The proxy gives it itself and forwards nothing of it;
  * any other request of that identity is closed without an answer.
  */
 export function answerProbe(socket: Socket, generation: bigint): void {
+  if (socket instanceof TLSSocket && socket.alpnProtocol === 'h2') return answerHttp2Probe(socket, generation);
   let head = '';
   const timer = setTimeout(() => socket.destroy(), TIMEOUT_MS);
   const onData = (chunk: Buffer): void => {

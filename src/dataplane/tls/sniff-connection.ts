@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { CLIENT_PREFACE } from '../../core/http2/frame.ts';
 import { type ClientHello, readClientHello } from '../../core/tls/client-hello.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 
@@ -30,8 +31,15 @@ export function collectFirstOctets(socket: Socket, timeoutMs: number, onCollecte
   readUntil(
     socket,
     { silentAfterMs: null, timeoutMs },
-    (first, cause) => (cause !== 'more' || first.length >= FINGERPRINT_OCTETS || first.includes('\r\n\r\n') ? first : null),
+    (first, cause) => (cause !== 'more' || first.length >= FINGERPRINT_OCTETS || endsItsHeader(first) ? first : null),
     onCollected,
+  );
+}
+
+/** The preface of HTTP/2 only looks like the end of a header, and a first frame follows it. */
+function endsItsHeader(first: Buffer): boolean {
+  return (
+    first.includes('\r\n\r\n') && !first.toString('latin1', 0, CLIENT_PREFACE.length).startsWith(CLIENT_PREFACE.slice(0, first.length))
   );
 }
 
