@@ -1,20 +1,17 @@
 import type { Socket } from 'node:net';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import { callAtRetirement, retirementOf } from '../tls/certificate-end.ts';
-import type { OpenConnection } from '../tls/connection-table.ts';
+import { beforeServerEnds, callerConnected, callerFailed, countCaller } from '../tls/caller-connection.ts';
 import type { Outcome, Unit } from '../tls/counters.ts';
 import type { CallGate, CallHop } from './call-gate.ts';
 import { type HttpFeed, makeHttpFeed } from './http-server.ts';
 import { type Http2Calls, serveHttp2Calls } from './http2-calls.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
-import { makeOriginator, serverIdentityOf } from '../tls/originate.ts';
+import { makeOriginator } from '../tls/originate.ts';
 import type { ListeningPort } from './port.ts';
 import type { OutboundListener } from '../tls/proxy-settings.ts';
-import { findRevocation } from '../tls/revoked-index.ts';
 import { forwardTcp } from './tcp-forward.ts';
 import type { Trust } from '../tls/trust.ts';
 import { LONGEST_CALL_MS, Upstream } from './upstream.ts';
-import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
 /** One way to the endpoint, ready to be put in force: it was made before the settings are acknowledged, so a bad policy is refused. */
 export type Way = {
@@ -120,45 +117,23 @@ export class OutboundPort implements ListeningPort {
   }
 
   #count(unit: Unit, outcome: Outcome, reason: RefusalReason | null): void {
-    countOutbound(this.#deps, this.#way.settings, { unit, outcome, reason });
+    countCaller(this.#deps, this.#way.settings, { unit, outcome, reason });
   }
 }
 
 /** @throws the error of OpenSSL for a group or suite that it does not know */
 export function makeWay(deps: PortDeps, settings: OutboundListener, serverTrust: Trust): Way {
-  const { live, kept, table, clock } = deps;
-  const { origination, tls: policy, protocol, endpointId, endpointName } = settings;
+  const { live, kept, clock } = deps;
+  const { origination, tls: policy, protocol } = settings;
   const { credential } = live.contexts;
   const dial = makeOriginator({ origination, policy, protocol, credential, trust: serverTrust, kept, revoked: () => live.revoked, clock });
   const upstream = new Upstream({
     addresses: settings.upstreams,
     dial,
     patienceMs: ENDPOINT_PATIENCE_MS,
-    onConnection(socket) {
-      countOutbound(deps, settings, { unit: 'connection', outcome: 'accepted', reason: null });
-      const identity = serverIdentityOf(socket);
-      const open: OpenConnection = {
-        side: 'caller',
-        endpointId,
-        caller: live.spiffeId,
-        channel: origination.kind,
-        identity,
-        rejudge: (cause) => {
-          if (cause === 'revocation' && identity !== null && findRevocation(live.revoked, identity) !== null) socket.destroy();
-        },
-      };
-      table.add(open);
-      socket.once('close', () => table.remove(open));
-    },
-    onEnding(socket, onEnding) {
-      const validUntil = serverIdentityOf(socket)?.validUntil ?? Number.POSITIVE_INFINITY;
-      return callAtRetirement(clock, retirementOf(clock.now(), validUntil), validUntil, onEnding);
-    },
-    onFailure(error) {
-      const reason = error instanceof UpstreamFailure ? error.reason : 'upstream-broken';
-      countOutbound(deps, settings, { unit: 'connection', outcome: 'failed', reason });
-      deps.log('warn', 'upstream failed', { endpoint: endpointName, reason, detail: error.message });
-    },
+    onConnection: (socket) => callerConnected(deps, settings, socket),
+    onEnding: (socket, onEnding) => beforeServerEnds(deps, socket, onEnding),
+    onFailure: (error) => callerFailed(deps, settings, error),
   });
   return { settings, upstream, key: wayKey(deps, settings, serverTrust), trustDigest: serverTrust.digest, streams: new Set() };
 }
@@ -173,15 +148,6 @@ export async function retireWay(way: Way, withinMs: number): Promise<void> {
   const timer = setTimeout(() => way.streams.forEach((socket) => socket.destroy()), withinMs).unref();
   await way.upstream.retire(withinMs);
   if (way.streams.size === 0) clearTimeout(timer);
-}
-
-function countOutbound(
-  { counters, live }: PortDeps,
-  { endpointId, origination }: OutboundListener,
-  what: { readonly unit: Unit; readonly outcome: Outcome; readonly reason: RefusalReason | null },
-): void {
-  const { generation, spiffeId } = live;
-  counters.count({ side: 'caller', endpointId, caller: spiffeId, generation, channel: origination.kind, ...what });
 }
 
 /** The other replicas were tried by then, and all of them are away. */

@@ -36,13 +36,23 @@ export function serverIdentityOf(socket: Socket): ProvedIdentity | null {
   return serverIdentities.get(socket) ?? null;
 }
 
+/** Makes of a bare connection one whose server is verified, ready for the first octet of a call. @throws UpstreamFailure */
+export type Securer = (raw: Socket, address: Address, signal: AbortSignal) => Promise<Socket>;
+
 /**
  * A dialer that hands out only connections whose server is verified: no octet of a call is sent before. It speaks as it was told
  * to; when that fails it fails, and nothing here ever speaks in a weaker way. @throws the error of OpenSSL for an unknown group
  */
 export function makeOriginator(options: OriginationOptions): Dialer {
+  if (options.origination.kind === 'plaintext') return dialPlain;
+  const secure = makeSecurer(options);
+  return async (address, signal) => secure(await dialPlain(address, signal), address, signal);
+}
+
+/** The same over connections that were made before, such as those on which a database has agreed to TLS. @throws as above */
+export function makeSecurer(options: OriginationOptions): Securer {
   const { origination } = options;
-  if (origination.kind === 'plaintext') return dialPlain;
+  if (origination.kind === 'plaintext') return async (raw) => raw;
   const own = options.credential;
   const anchors = origination.kind === 'tls' ? origination.anchors : options.trust.anchors;
   const secureContext = createSecureContext({
@@ -55,8 +65,7 @@ export function makeOriginator(options: OriginationOptions): Dialer {
    * only that server can take it up. They go with this dialer, so none survives a change of our certificate or of the trust.
    */
   const sessions = new Map<string, HeldSession>();
-  return async (address, signal) => {
-    const raw = await dialPlain(address, signal);
+  return async (raw, address, signal) => {
     const key = formatAddress(address);
     const held = sessions.get(key);
     const socket = connectTls({
