@@ -5,6 +5,7 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { parseSync } from 'oxc-parser';
+import { judgeSdkClosure, readClosure, sdkEntry } from './sdk-closure.ts';
 
 type Import = { readonly from: string; readonly to: string };
 type Source = { readonly file: string; readonly lines: number; readonly imports: readonly string[]; readonly packages: readonly string[] };
@@ -137,6 +138,7 @@ function checkLayers(): string[] {
   }
   const graph = new Map(sources.map((source) => [source.file, source.imports]));
   for (const cycle of findCycles(graph)) breaches.push(`cycle: ${cycle.join(' -> ')}`);
+  breaches.push(...judgeSdkClosure(readClosure(sdkEntry)));
   return breaches;
 }
 

@@ -1,0 +1,70 @@
+import type { Server as HttpServer } from 'node:http';
+import type { Socket } from 'node:net';
+import { fetch as undiciFetch, type RequestInfo, type RequestInit, type Response } from 'undici';
+import type { LinkStatus } from '../link/link-handlers.ts';
+import { EndpointDispatcher } from './endpoint-dispatcher.ts';
+import { createHttpServer, type HttpHandler, type HttpServerOptions } from './http-server.ts';
+import type { RunningService } from './run-service.ts';
+
+/** A service's own data plane, in its process: what `open` gives. It ends with `close` or `await using`. */
+export class Countersign implements AsyncDisposable {
+  readonly #running: RunningService;
+  /**
+   * An undici dispatcher for URLs whose host is the name of an endpoint, as `http://stock/v1/items`. `https:` demands that the path is
+   * not in plaintext at its stage of the rollout; `http:` follows the rollout.
+   */
+  readonly dispatcher: EndpointDispatcher;
+  #closing: Promise<void> | null = null;
+
+  /** Made by `open`. */
+  constructor(running: RunningService) {
+    this.#running = running;
+    const { ports } = running;
+    this.dispatcher = new EndpointDispatcher(ports.deps, (name) => ports.wayTo(name));
+  }
+
+  /** The service's own SPIFFE ID. */
+  get spiffeId(): string {
+    return this.#running.link.identity.spiffeId;
+  }
+
+  /** Where the link to the control plane stands. All calls go on while it is offline. */
+  get status(): LinkStatus {
+    return this.#running.link.status;
+  }
+
+  /**
+   * An HTTP/1.1 server for a declared endpoint, to be listened and closed as any other. Plaintext, TLS and mutual TLS come in at its one port
+   * until enforcement; `identityOf(request)` says who calls. @throws Problem not-found, state-conflict
+   */
+  createServer(options: HttpServerOptions, handler?: HttpHandler): HttpServer {
+    return createHttpServer(this.#running.ports, options, handler);
+  }
+
+  /** `fetch` to an endpoint by its name. @throws TypeError whose cause is a Problem or an UpstreamFailure with its reason */
+  readonly fetch = (input: RequestInfo, init: RequestInit = {}): Promise<Response> =>
+    undiciFetch(input, { ...init, dispatcher: this.dispatcher });
+
+  /** A verified connection to an endpoint, for protocols of the service's own. @throws Problem not-found; UpstreamFailure with its reason */
+  async connect(endpoint: string): Promise<Socket> {
+    return this.#running.ports.wayTo(endpoint).connect();
+  }
+
+  /** Asks for a new certificate now; renewals come by themselves. Resolves when it is in force. @throws Problem control-plane-unreachable */
+  renew(): Promise<void> {
+    return this.#running.link.renew();
+  }
+
+  /** Takes no new connections and calls, lets those under way end within this time (8 seconds), and sends the last report. */
+  close(withinMs = CLOSE_WITHIN_MS): Promise<void> {
+    this.#closing ??= this.#running.stop(withinMs);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Longer than callers of ours keep an idle connection, so that nearly all of them have closed theirs by then. */
+const CLOSE_WITHIN_MS = 8_000;

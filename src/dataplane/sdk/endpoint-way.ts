@@ -1,0 +1,173 @@
+import type { Socket } from 'node:net';
+import { type Dispatcher, Pool } from 'undici';
+import { beforeServerEnds, callerConnected, callerFailed } from '../tls/caller-connection.ts';
+import { type Dialer, dialPlain, dialWithFailover } from '../tls/dial.ts';
+import { makeSecurer, type Securer } from '../tls/originate.ts';
+import type { PortDeps } from '../tls/port-deps.ts';
+import type { OutboundSettings } from '../tls/proxy-settings.ts';
+import type { Trust } from '../tls/trust.ts';
+import { DialQueue } from './dial-queue.ts';
+
+/** What decides how a new connection is made; put in force as a whole. */
+export type Route = {
+  readonly settings: OutboundSettings;
+  readonly secure: Securer;
+  /** Connections of another key may not carry calls on: another endpoint, policy, way to speak, or trust. */
+  readonly key: string;
+};
+
+/** @throws the error of OpenSSL for a group or suite that it does not know */
+export function makeRoute({ live, kept, clock }: PortDeps, settings: OutboundSettings, trust: Trust): Route {
+  const { origination, tls: policy, protocol } = settings;
+  const { credential } = live.contexts;
+  const secure = makeSecurer({ origination, policy, protocol, credential, trust, kept, revoked: () => live.revoked, clock });
+  return { settings, secure, key: `${settings.digest} ${trust.digest}` };
+}
+
+/**
+ * How the service reaches one endpoint: pooled connections to each of its addresses, called in turn. A renewed certificate is shown by
+ * new connections; those that are open carry calls on, so a rotation makes no burst of handshakes.
+ */
+export class EndpointWay {
+  readonly #deps: PortDeps;
+  readonly #dials = new DialQueue();
+  #route: Route;
+  #pools: (Pool | null)[];
+  readonly #retiring = new Set<Promise<void>>();
+  #next = 0;
+
+  constructor(deps: PortDeps, route: Route) {
+    this.#deps = deps;
+    this.#route = route;
+    this.#pools = route.settings.upstreams.map(() => null);
+  }
+
+  get settings(): OutboundSettings {
+    return this.#route.settings;
+  }
+
+  update(route: Route): void {
+    const old = this.#route;
+    this.#route = route;
+    if (old.key === route.key) return;
+    const pools = this.#pools;
+    this.#pools = route.settings.upstreams.map(() => null);
+    for (const pool of pools) this.#retire(pool, route.settings.drainMs);
+  }
+
+  /** Sends one HTTP/1.1 call. */
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const index = this.#turn();
+    return (this.#pools[index] ??= this.#makePool(index)).dispatch(options, handler);
+  }
+
+  /** A verified connection of its own; `prepare` speaks on it before TLS does. @throws UpstreamFailure */
+  async connect(prepare: Dialer = dialPlain): Promise<Socket> {
+    const socket = await this.#dial(this.#turn(), prepare);
+    const takeBack = beforeServerEnds(this.#deps, socket, (leftMs) =>
+      setTimeout(() => socket.destroy(), leftMs * (0.5 + Math.random() / 2)).unref(),
+    );
+    socket.once('close', takeBack);
+    return socket;
+  }
+
+  /** Verifies the server of a connection that somebody else made. @throws UpstreamFailure */
+  async secure(raw: Socket): Promise<Socket> {
+    const { settings, secure } = this.#route;
+    const address = { kind: 'internet', host: raw.remoteAddress ?? '', port: raw.remotePort ?? 0 } as const;
+    try {
+      const socket = await secure(raw, address, NEVER);
+      callerConnected(this.#deps, settings, socket);
+      return socket;
+    } catch (error) {
+      callerFailed(this.#deps, settings, error as Error);
+      throw error;
+    }
+  }
+
+  async retire(withinMs: number): Promise<void> {
+    for (const pool of this.#pools) this.#retire(pool, withinMs);
+    this.#pools = this.#route.settings.upstreams.map(() => null);
+    await Promise.all(this.#retiring);
+  }
+
+  #turn(): number {
+    const index = this.#next % this.#pools.length;
+    this.#next = index + 1;
+    return index;
+  }
+
+  async #dial(first: number, prepare: Dialer): Promise<Socket> {
+    const { settings, secure } = this.#route;
+    const dial: Dialer = async (address, signal) => secure(await prepare(address, signal), address, signal);
+    try {
+      const dialed = await dialWithFailover({ addresses: settings.upstreams, first, dial, patienceMs: PATIENCE_MS, signal: NEVER });
+      callerConnected(this.#deps, settings, dialed.socket);
+      return dialed.socket;
+    } catch (error) {
+      callerFailed(this.#deps, settings, error as Error);
+      throw error;
+    }
+  }
+
+  #makePool(index: number): Pool {
+    const { origination, endpointName } = this.settings;
+    const host = origination.kind === 'tls' ? origination.serverName : endpointName;
+    const pool: Pool = new Pool(`http://${host}`, {
+      ...POOL,
+      connect: (_options, callback) => {
+        this.#dials
+          .run(() => this.#dial(index, dialPlain))
+          .then(
+            (socket) => {
+              const takeBack = beforeServerEnds(this.#deps, socket, () => this.#replace(index, pool));
+              socket.once('close', takeBack);
+              callback(null, socket);
+            },
+            (error: Error) => callback(error, null),
+          );
+      },
+    });
+    return pool;
+  }
+
+  /** Calls move to new connections before the certificate that these were proved by has ended. */
+  #replace(index: number, pool: Pool): void {
+    if (this.#pools[index] !== pool) return;
+    this.#pools[index] = null;
+    this.#retire(pool, LONGEST_CALL_MS);
+  }
+
+  #retire(pool: Pool | null, withinMs: number): void {
+    if (pool === null) return;
+    const timer = setTimeout(() => void pool.destroy().catch(ignore), withinMs);
+    const closed = pool
+      .close()
+      .catch(ignore)
+      .finally(() => {
+        clearTimeout(timer);
+        this.#retiring.delete(closed);
+      });
+    this.#retiring.add(closed);
+  }
+}
+
+function ignore(): void {}
+
+/** An idle connection is closed by this side well before the other side would (RFC 9112 section 9.3.1 gives no other remedy). */
+const POOL = {
+  connections: 256,
+  pipelining: 1,
+  keepAliveTimeout: 4_000,
+  keepAliveMaxTimeout: 4_000,
+  keepAliveTimeoutThreshold: 1_000,
+  maxHeaderSize: 65_536,
+  headersTimeout: 300_000,
+  bodyTimeout: 300_000,
+  allowH2: false,
+} as const;
+/** The other replicas were tried by then, and all of them are away. */
+const PATIENCE_MS = 1_500;
+/** What is under way on connections that are replaced without need may take its time. */
+const LONGEST_CALL_MS = 600_000;
+const NEVER = new AbortController().signal;

@@ -1,0 +1,100 @@
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { ReceiverConnection } from '../tls/receiver-connection.ts';
+import { CallWatch } from './call-watch.ts';
+import type { ServicePorts } from './service-ports.ts';
+
+export type HttpServerOptions = ServerOptions & {
+  /** Name of the endpoint that is served, as it was declared. */
+  readonly endpoint: string;
+};
+
+export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/**
+ * An ordinary HTTP/1.1 server before whose connections the gate of an endpoint stands. Every event that hands out a call is judged
+ * first, so that no listener, however it was added, sees one that was refused. @throws not-found, state-conflict
+ */
+export function createHttpServer(ports: ServicePorts, { endpoint, ...options }: HttpServerOptions, handler?: HttpHandler): Server {
+  const connections = new WeakMap<Socket, ReceiverConnection>();
+  const server = createServer({ ...DEFAULTS, ...options });
+  const [serve] = server.listeners('connection') as [(socket: Socket) => void];
+  const served = ports.serve(endpoint, ['http'], (connection) => {
+    connections.set(connection.socket, connection);
+    serve.call(server, connection.socket);
+  });
+  const watch = new CallWatch(ports.deps, () => served.settings);
+  served.attach(server);
+  server.removeAllListeners('connection');
+  server.on('connection', (socket) => served.accept(socket));
+  judgeBefore(server, (event, args) => {
+    const [first, second] = args;
+    const connection = connections.get(event === 'clientError' ? (second as Socket) : (first as IncomingMessage).socket);
+    if (connection === undefined) return false;
+    if (event === 'clientError') return noteBroken(watch, connection, first as NodeJS.ErrnoException);
+    return event === 'upgrade' || event === 'connect'
+      ? admitUpgrade(watch, connection, first as IncomingMessage, second as Duplex)
+      : admitRequest(watch, connection, first as IncomingMessage, second as ServerResponse);
+  });
+  if (handler !== undefined) server.on('request', handler);
+  return server;
+}
+
+/** Puts a judge in front of the events that hand out calls; where it says false nobody hears of the event. */
+function judgeBefore(server: Server, judge: (event: string, args: readonly unknown[]) => boolean): void {
+  const emit = server.emit.bind(server) as (event: string | symbol, ...args: unknown[]) => boolean;
+  server.emit = ((event: string | symbol, ...args: unknown[]): boolean => {
+    if (typeof event === 'string' && JUDGED.has(event) && !judge(event, args)) return true;
+    return emit(event, ...args);
+  }) as Server['emit'];
+}
+
+function admitRequest(watch: CallWatch, connection: ReceiverConnection, request: IncomingMessage, response: ServerResponse): boolean {
+  if (connection.calls >= MAXIMUM_PIPELINED) {
+    connection.socket.destroy();
+    watch.broken(connection, 'limit-exceeded');
+    return false;
+  }
+  const admitted = watch.begin(connection, request);
+  if (admitted === null) {
+    response.writeHead(403, { 'Content-Length': 0, Connection: 'close' }).end();
+    return false;
+  }
+  if (watch.isRetiring(connection)) response.shouldKeepAlive = false;
+  response.once('close', () => {
+    if (response.writableFinished) watch.end(admitted, null);
+    else watch.left(admitted);
+  });
+  return true;
+}
+
+function admitUpgrade(watch: CallWatch, connection: ReceiverConnection, request: IncomingMessage, stream: Duplex): boolean {
+  const admitted = watch.begin(connection, request);
+  if (admitted === null) {
+    stream.destroy();
+    return false;
+  }
+  stream.once('close', () => watch.end(admitted, null));
+  return true;
+}
+
+/** Node's own answer, or the service's, follows. */
+function noteBroken(watch: CallWatch, connection: ReceiverConnection, { code = '' }: NodeJS.ErrnoException): boolean {
+  const reason = reasonOf(code);
+  if (reason !== null) watch.broken(connection, reason);
+  return true;
+}
+
+function reasonOf(code: string): RefusalReason | null {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'timeout';
+  if (code === 'HPE_HEADER_OVERFLOW' || code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return 'limit-exceeded';
+  return code.startsWith('HPE_') && code !== 'HPE_INVALID_EOF_STATE' ? 'request-malformed' : null;
+}
+
+const JUDGED: ReadonlySet<string> = new Set(['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect', 'clientError']);
+/** Hardly a client pipelines at all, and those that do send a few calls ahead. */
+const MAXIMUM_PIPELINED = 32;
+/** Longer than any client of ours keeps a connection idle, so that clients close first; headers as long as the proxies take them. */
+const DEFAULTS: ServerOptions = { keepAliveTimeout: 75_000, headersTimeout: 15_000, requestTimeout: 0, maxHeaderSize: 65_536 };
