@@ -47,6 +47,13 @@ const testPeers: readonly Peer[] = [
     for: 'ACME by an unmodified client, ARI and profiles too',
   },
   { ...caddy, for: 'ACME by an unmodified client' },
+  {
+    name: 'pebble',
+    present: inPeers('', 'pebble'),
+    apt: [],
+    go: 'github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1',
+    for: "Let's Encrypt's CA for tests, of which we are a client; Debian's is too old for ARI and profiles",
+  },
   { name: 'strace', present: onPath('strace'), apt: ['strace'], for: 'the order of fdatasync and answer' },
 ];
 
@@ -99,7 +106,7 @@ function goInstall(module: string): boolean {
 function install(peer: Peer): void {
   console.log(`peers: installing ${peer.name} (${peer.for})`);
   if (peer.go !== undefined) {
-    if (!goInstall(peer.go)) console.error(`peers: ${peer.name} is built by a Go of 1.23.7 or later on the PATH`);
+    if (!goInstall(peer.go)) console.error(`peers: ${peer.name} is built by a Go of 1.24 or later on the PATH`);
     return;
   }
   if (peer.pip === undefined || !pip(peer.name, peer.pip)) apt('install', '-y', '--no-install-recommends', ...peer.apt);

@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
+import { createServer, type Socket as Connection } from 'node:net';
 import { join } from 'node:path';
 
 /** A record as the tests write it; `fail` makes the server answer SERVFAIL. */
@@ -17,14 +18,14 @@ export type DnsServer = AsyncDisposable & {
 };
 
 /**
- * A DNS server of exactly these records (RFC 1035), over UDP on loopback. With a folder, the lines of the file named after a name are its TXT records
+ * A DNS server of exactly these records (RFC 1035), over UDP and TCP on loopback. With a folder, the lines of the file named after a name are its TXT records
  * too: that is how the hooks of other programs write here.
  */
 export async function startDnsServer(folder?: string): Promise<DnsServer> {
   const socket = createSocket('udp4');
   const records = new Map<string, TestRecord[]>();
   const asked: string[] = [];
-  socket.on('message', (message, from) => {
+  const answerTo = (message: Buffer): Buffer => {
     const { name, type, end } = readQuestion(message);
     asked.push(`${typeName(type)} ${name}`);
     const file = folder === undefined ? '' : join(folder, name);
@@ -40,16 +41,41 @@ export async function startDnsServer(folder?: string): Promise<DnsServer> {
     header.writeUInt16BE(0x8480 | (message.readUInt16BE(2) & 0x0100) | rcode, 2);
     header.writeUInt16BE(1, 4);
     header.writeUInt16BE(answers.length, 6);
-    socket.send(Buffer.concat([header, message.subarray(12, end), ...answers]), from.port, from.address);
-  });
+    return Buffer.concat([header, message.subarray(12, end), ...answers]);
+  };
+  socket.on('message', (message, from) => socket.send(answerTo(message), from.port, from.address));
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
+  const { port } = socket.address();
+  const stream = createServer((connection) => answerStream(connection, answerTo));
+  stream.listen(port, '127.0.0.1');
+  await once(stream, 'listening');
   return {
-    address: `127.0.0.1:${socket.address().port}`,
+    address: `127.0.0.1:${port}`,
     records,
     asked,
-    [Symbol.asyncDispose]: () => closed(socket),
+    async [Symbol.asyncDispose]() {
+      stream.close();
+      await closed(socket);
+    },
   };
+}
+
+/** Over TCP each message is led by its length (RFC 1035 section 4.2.2). */
+function answerStream(connection: Connection, answerTo: (message: Buffer) => Buffer): void {
+  let held = Buffer.alloc(0);
+  connection.on('error', () => connection.destroy());
+  connection.on('data', (chunk: Buffer) => {
+    held = Buffer.concat([held, chunk]);
+    while (held.length >= 2 && held.length >= 2 + held.readUInt16BE(0)) {
+      const end = 2 + held.readUInt16BE(0);
+      const answer = answerTo(held.subarray(2, end));
+      held = held.subarray(end);
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(answer.length);
+      connection.write(Buffer.concat([length, answer]));
+    }
+  });
 }
 
 async function closed(socket: Socket): Promise<void> {

@@ -3,7 +3,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 
-/** A CA. `active` signs and is trusted, `trusted` is trusted only, `retired` neither. */
+/** A CA. `active` signs and is trusted, `trusted` is trusted only, `retired` neither; `external` is somebody else's, whose certificates are known here. */
 export type AuthorityRecord = {
   readonly id: EntityId<'authority'>;
   readonly kind: 'root' | 'issuing';
@@ -22,7 +22,7 @@ export type AuthorityRecord = {
   readonly crlShards: number;
   /** Where it is asked by OCSP. Null: nowhere. */
   readonly ocspUrl: string | null;
-  readonly status: 'active' | 'trusted' | 'retired';
+  readonly status: 'active' | 'trusted' | 'retired' | 'external';
   readonly createdAt: Instant;
   readonly notAfter: Instant;
 };
@@ -55,7 +55,12 @@ export async function insertAuthority(queries: Queries, authority: AuthorityReco
 
 /** All that are active or trusted, oldest first. */
 export async function listAuthorities(queries: Queries): Promise<AuthorityRecord[]> {
-  const rows = await tables(queries).selectFrom('authorities').selectAll().where('status', '!=', 'retired').orderBy('id').execute();
+  const rows = await tables(queries)
+    .selectFrom('authorities')
+    .selectAll()
+    .where('status', 'in', ['active', 'trusted'])
+    .orderBy('id')
+    .execute();
   return rows.map(toAuthority);
 }
 

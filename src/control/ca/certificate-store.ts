@@ -20,6 +20,9 @@ export type CertificateKey = {
  */
 export type CertificateStatus = 'reserved' | 'issued' | 'withheld' | 'abandoned';
 
+/** Doors by which certificates of other CAs came into the inventory: nothing of ours signs, renews or revokes those. */
+export const foreignDoors: readonly Door[] = ['external', 'import'];
+
 export type CertificateNames = { readonly dns: readonly string[]; readonly ip: readonly string[] };
 
 export type CertificateRecord = CertificateKey & {

@@ -3,7 +3,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { LintFinding } from '../../core/x509/lint-certificate.ts';
 import type { Queries } from '../../platform/db/database.ts';
-import { type CertificateRecord, type CertificateRow, toCertificate } from './certificate-store.ts';
+import { type CertificateRecord, type CertificateRow, foreignDoors, toCertificate } from './certificate-store.ts';
 
 /** How far the certificates were held against the rules with this digest: up to the certificate that was reserved then, with this serial. */
 export type LintRun = {
@@ -32,7 +32,7 @@ export async function saveLintRun(queries: Queries, { rules, reservedAt, serial,
     .execute();
 }
 
-/** What was issued, oldest first, after the place that the run has reached. */
+/** What ours issued, oldest first, after the place that the run has reached. */
 export async function listUnlinted(queries: Queries, { reservedAt, serial }: LintRun, limit: number): Promise<CertificateRecord[]> {
   const rows = await tables(queries)
     .selectFrom('certificates')
@@ -40,6 +40,7 @@ export async function listUnlinted(queries: Queries, { reservedAt, serial }: Lin
     .where('reserved_at', '>=', reservedAt)
     .where((where) => where.or([where('reserved_at', '>', reservedAt), where('serial', '>', serial)]))
     .where('status', '=', sql.lit('issued'))
+    .where('door', 'not in', foreignDoors)
     .orderBy('reserved_at')
     .orderBy('serial')
     .limit(limit)

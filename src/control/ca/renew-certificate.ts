@@ -4,7 +4,7 @@ import type { CertificateRequest } from '../../core/x509/certificate-request.ts'
 import { Problem } from '../../core/problems/problem.ts';
 import type { Actor, AuditedDatabase, JsonValue } from '../audit/entry.ts';
 import type { Authorities } from './authorities.ts';
-import { type CertificateKey, type CertificateRecord, findCertificate } from './certificate-store.ts';
+import { type CertificateKey, type CertificateRecord, findCertificate, foreignDoors } from './certificate-store.ts';
 import { issueCertificate } from './issue-certificate.ts';
 import type { IssuanceRequest, IssuedCertificate } from './issuance-request.ts';
 
@@ -28,6 +28,9 @@ export async function renewCertificate(
   const { predecessor, csr, note } = request;
   const held = await findCertificate(deps.database.queries, predecessor.issuerKeySha256, predecessor.serial);
   if (held === null) throw new Problem('not-found', 'Cannot renew certificate: no such certificate');
+  // Whoever may ask another CA for a name may not thereby have it of ours.
+  if (foreignDoors.includes(held.door))
+    throw new Problem('state-conflict', 'Cannot renew certificate: it is of another CA, expected one of ours');
   const { spiffeId, names, proxyId, environment, region } = held;
   return issueCertificate(
     deps,

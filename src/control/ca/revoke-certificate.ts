@@ -4,7 +4,7 @@ import type { Signal } from '../../platform/clock/signal.ts';
 import type { Actor, AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { advanceSequence } from './authority-store.ts';
-import { type CertificateKey, type CertificateRecord, findCertificate } from './certificate-store.ts';
+import { type CertificateKey, type CertificateRecord, findCertificate, foreignDoors } from './certificate-store.ts';
 import type { RevocationReason } from './revocation-reason.ts';
 import { touchCrl } from './crl-store.ts';
 import { changeRevocationReason, markRevoked } from './revocation-store.ts';
@@ -32,6 +32,8 @@ export async function revoke(unit: AuditedUnit, revocation: Revocation, actor: A
   const serial = Buffer.from(revocation.serial).toString('hex');
   const certificate = await findCertificate(unit.queries, issuerKeySha256, revocation.serial);
   if (certificate === null) throw new Problem('not-found', `Cannot revoke certificate: no certificate ${serial} of this issuer`);
+  if (foreignDoors.includes(certificate.door))
+    throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is of another CA, which alone revokes it`);
   const learnt = certificate.revokedAt !== null && reason === 'keyCompromise' && certificate.revocationReason !== 'keyCompromise';
   const sequence = await advanceSequence(unit.queries, 'revoked-set');
   const crlRevision = await touchCrl(unit.queries, certificate.issuerId, certificate.crlShard);

@@ -10,6 +10,7 @@ import {
   type CertificateRecord,
   type CertificateRow,
   type CertificateStatus,
+  foreignDoors,
   toCertificate,
 } from './certificate-store.ts';
 
@@ -31,7 +32,7 @@ export type CertificateSelection = {
   readonly from?: Instant;
   readonly until?: Instant;
   readonly status?: CertificateStatus | 'revoked';
-  /** Only what can be revoked at this moment: issued, not revoked, not expired. */
+  /** Only what can be revoked at this moment: issued by ours, not revoked, not expired. */
   readonly revocableAt?: Instant;
 };
 
@@ -110,7 +111,11 @@ function select(queries: Queries, selection: CertificateSelection) {
   if (status === 'revoked') query = query.where('revoked_at', 'is not', null);
   else if (status !== undefined) query = query.where('status', '=', sql.lit(status)).where('revoked_at', 'is', null);
   if (revocableAt !== undefined) {
-    query = query.where('status', '=', sql.lit('issued')).where('revoked_at', 'is', null).where('not_after', '>=', revocableAt);
+    query = query
+      .where('status', '=', sql.lit('issued'))
+      .where('revoked_at', 'is', null)
+      .where('not_after', '>=', revocableAt)
+      .where('door', 'not in', foreignDoors);
   }
   return query;
 }

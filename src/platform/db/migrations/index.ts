@@ -12,6 +12,7 @@ import * as acme from './0010-acme.ts';
 import * as revocation from './0011-revocation.ts';
 import * as machineTokens from './0012-machine-tokens.ts';
 import * as relint from './0014-relint.ts';
+import * as external from './0015-external.ts';
 import * as profiles from './0016-profiles.ts';
 
 /** Append-only: a migration that was ever released is never changed, and its name never reused. */
@@ -29,5 +30,6 @@ export const migrations: Record<string, Migration> = {
   '0011-revocation': revocation,
   '0012-machine-tokens': machineTokens,
   '0014-relint': relint,
+  '0015-external': external,
   '0016-profiles': profiles,
 };

@@ -1,0 +1,89 @@
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import { type DnsName, matchesDnsName, parseDnsName, parseDnsPattern } from '../../core/identity/dns-name.ts';
+import type { Role } from '../access/role.ts';
+import { decodePem } from '../../core/x509/pem.ts';
+import { parseCertificate } from '../../core/x509/certificate.ts';
+
+/** A server of ours that presents and removes TXT records; a bearer token for it is stored apart, encrypted. */
+export type DnsWebhook = { readonly url: string; readonly anchorsPem: string | null };
+
+/** How control of a name is shown. `webhook`: a server of ours is told which TXT record to present and to remove. */
+export type ExternalChallenge = { readonly kind: 'http-01' } | { readonly kind: 'dns-01'; readonly webhook: DnsWebhook };
+
+/** Somebody else's CA that is asked by ACME (RFC 8555), as it was declared. */
+export type ExternalAuthoritySettings = {
+  readonly directoryUrl: string;
+  /** PEM of the anchors of the CA's HTTPS; null: those that Node carries. */
+  readonly anchorsPem: string | null;
+  /** PEM of the roots that its certificates must lead to; null: those that Node carries. */
+  readonly rootsPem: string | null;
+  readonly contacts: readonly string[];
+  /** Key id of the external account binding; its MAC key is stored apart, encrypted. */
+  readonly bindingKeyId: string | null;
+  readonly challenge: ExternalChallenge;
+  /** Patterns as `api.acme.example`, `*.acme.example` (one label, or that wildcard itself). Nothing else may be asked for. */
+  readonly allowedNames: readonly string[];
+  /** Who may ask, by the role of the token. */
+  readonly askers: readonly Role[];
+  /** RFC draft-ietf-acme-profiles; null: the CA's choice. */
+  readonly profile: string | null;
+  /** Common name of a root or intermediate of the chain that is taken where the CA offers several. */
+  readonly preferredChain: string | null;
+};
+
+export type ExternalAuthorityRecord = {
+  readonly id: EntityId<'authority'>;
+  readonly environment: string;
+  readonly region: string;
+  readonly name: string;
+  readonly settings: ExternalAuthoritySettings;
+  readonly accountUrl: string | null;
+  readonly updatedAt: Instant;
+};
+
+/** Checks what no schema says. @throws input-invalid, identity-malformed, der-malformed */
+export function parseExternalSettings(settings: ExternalAuthoritySettings): ExternalAuthoritySettings {
+  requireHttps('directoryUrl', settings.directoryUrl);
+  if (settings.challenge.kind === 'dns-01') requireHttps('webhook.url', settings.challenge.webhook.url);
+  const { challenge } = settings;
+  const anchors = [settings.anchorsPem, settings.rootsPem, challenge.kind === 'dns-01' ? challenge.webhook.anchorsPem : null];
+  for (const pem of anchors) {
+    if (pem === null) continue;
+    const found = decodePem(pem, 'CERTIFICATE');
+    if (found.length === 0 || found.length > MAXIMUM_ANCHORS) {
+      throw new Problem('input-invalid', `Cannot declare authority: ${found.length} anchors, expected 1 to ${MAXIMUM_ANCHORS} as PEM`);
+    }
+    for (const der of found) parseCertificate(der);
+  }
+  return { ...settings, allowedNames: settings.allowedNames.map((name) => parseDnsPattern(name)) };
+}
+
+/** True if one of the patterns covers the name: the same, or one label under a wildcard. What is no DNS name is covered by none. */
+export function allowsName({ allowedNames }: Pick<ExternalAuthoritySettings, 'allowedNames'>, name: string): boolean {
+  if (name.startsWith('*.')) return allowedNames.includes(name);
+  const parsed = tryParseName(name);
+  return parsed !== null && allowedNames.some((pattern) => pattern === parsed || matchesDnsName(pattern, parsed));
+}
+
+function tryParseName(name: string): DnsName | null {
+  try {
+    return parseDnsName(name);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return null;
+  }
+}
+
+function requireHttps(field: string, text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || url.protocol !== 'https:' || url.username !== '' || url.hash !== '') {
+    throw new Problem(
+      'input-invalid',
+      `Cannot declare authority: ${field} is ${JSON.stringify(text.slice(0, 200))}, expected an https URL`,
+    );
+  }
+}
+
+const MAXIMUM_ANCHORS = 20;
