@@ -3,9 +3,16 @@ import type { Command } from './command.ts';
 import { fleetCommands } from './fleet-commands.ts';
 import { policyCommands } from './policy-commands.ts';
 import { programCommands } from './program-commands.ts';
+import { requestCommands } from './request-commands.ts';
 
 /** Every command of `countersign`. Help, dispatch and docs/reference/commands.md come from this table. */
-export const commands: readonly Command[] = [...programCommands, ...fleetCommands, ...authorityCommands, ...policyCommands];
+export const commands: readonly Command[] = [
+  ...programCommands,
+  ...fleetCommands,
+  ...authorityCommands,
+  ...policyCommands,
+  ...requestCommands,
+];
 
 /** What the groups of commands are for. */
 export const groups: { readonly [word: string]: string } = {
@@ -15,6 +22,7 @@ export const groups: { readonly [word: string]: string } = {
   drill: 'Handshakes that must fail.',
   identity: 'Suspension of identities.',
   policy: 'What the policy of issuance says, before it is asked.',
+  request: 'Requests for certificates that persons have to approve of.',
   rollout: 'The way from plaintext to enforced mutual TLS.',
   token: 'Tokens of people, pipelines and joining proxies.',
 };

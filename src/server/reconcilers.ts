@@ -1,5 +1,6 @@
 import { forgetUsedMachineTokens } from '../control/access/machine-token-store.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
+import { reconcileRequests } from '../control/ca/finish-request.ts';
 import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
 import { reconcileAuthorities } from '../control/ca/reconcile.ts';
 import { relintCertificates } from '../control/ca/relint-certificates.ts';
@@ -46,6 +47,7 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
     },
     // A bounded page each: an old store of a million is through within the hour, beside all other work.
     { name: 'lint', run: () => relintCertificates({ database }, clock.now()), wakes: [], intervalMs: SECOND_MS / 2 },
+    { name: 'requests', run: () => reconcileRequests({ database, authorities }, clock.now()), wakes: [], intervalMs: 5 * SECOND_MS },
     { name: 'ocsp', run: () => deps.ocsp.reconcile(clock.now()), wakes: [], intervalMs: MINUTE_MS },
     {
       name: 'fleet',

@@ -33,6 +33,7 @@ import { certificateHandlers } from '../../src/protocols/admin/serve-certificate
 import { inventoryHandlers } from '../../src/protocols/admin/serve-inventory.ts';
 import { issuanceHandlers } from '../../src/protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../../src/protocols/admin/serve-log.ts';
+import { requestHandlers } from '../../src/protocols/admin/serve-requests.ts';
 import { rolloutHandlers } from '../../src/protocols/admin/serve-rollouts.ts';
 import { ada, place } from './inventory.ts';
 import { makeTestAuthority } from './test-authority.ts';
@@ -83,6 +84,7 @@ export async function openAdminApi(url: string) {
     ...inventoryHandlers({ database, place, desiredChanged, reloadProfiles: () => profiles.reload(queries) }),
     ...certificateHandlers({ database, authorities, region, authorityChanged }),
     ...issuanceHandlers({ database, authorities, environment }),
+    ...requestHandlers({ database, authorities }),
     ...rolloutHandlers({
       rollouts: { database, fleet: makeFleetPort(readDrillFacts), modesChanged: desiredChanged },
       rolloutChanged: desiredChanged,

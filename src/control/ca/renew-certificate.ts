@@ -2,6 +2,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import type { Asker } from '../../core/issuance/issuance-order.ts';
 import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
 import { Problem } from '../../core/problems/problem.ts';
+import type { Queries } from '../../platform/db/database.ts';
 import type { Actor, AuditedDatabase, JsonValue } from '../audit/entry.ts';
 import type { Authorities } from './authorities.ts';
 import { type CertificateKey, type CertificateRecord, findCertificate, foreignDoors } from './certificate-store.ts';
@@ -25,28 +26,29 @@ export async function renewCertificate(
   request: RenewalRequest,
   now: Instant,
 ): Promise<IssuedCertificate> {
+  return issueCertificate(deps, await renewalOf(deps.database.queries, request), now);
+}
+
+/** What a renewal asks the one door for. @throws not-found */
+export async function renewalOf(queries: Queries, request: RenewalRequest): Promise<IssuanceRequest> {
   const { predecessor, csr, note } = request;
-  const held = await findCertificate(deps.database.queries, predecessor.issuerKeySha256, predecessor.serial);
+  const held = await findCertificate(queries, predecessor.issuerKeySha256, predecessor.serial);
   if (held === null) throw new Problem('not-found', 'Cannot renew certificate: no such certificate');
   // Whoever may ask another CA for a name may not thereby have it of ours.
   if (foreignDoors.includes(held.door))
     throw new Problem('state-conflict', 'Cannot renew certificate: it is of another CA, expected one of ours');
   const { spiffeId, names, proxyId, environment, region } = held;
-  return issueCertificate(
-    deps,
-    {
-      ...doorOf(request, held),
-      csr,
-      spiffeId,
-      names,
-      proxyId,
-      environment,
-      region,
-      predecessor,
-      ...(note === undefined ? {} : { note }),
-    },
-    now,
-  );
+  return {
+    ...doorOf(request, held),
+    csr,
+    spiffeId,
+    names,
+    proxyId,
+    environment,
+    region,
+    predecessor,
+    ...(note === undefined ? {} : { note }),
+  };
 }
 
 function doorOf(

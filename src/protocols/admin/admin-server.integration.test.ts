@@ -49,6 +49,14 @@ environment: ${environment}
 inbound: [{ endpoint: orders-api, listen: "127.0.0.1:8111", upstream: "127.0.0.1:8112" }]
 ---
 apiVersion: countersign/v1
+kind: Profile
+name: approved
+base: workload
+environment: ${environment}
+askers: { rest: {} }
+approvals: {}
+---
+apiVersion: countersign/v1
 kind: Target
 name: all
 endpoints: all
@@ -66,6 +74,10 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
   const issued = await api.call({ method: 'POST', path: '/v1/certificates', token: admin, body: issue });
   assert.equal(issued.status, 201, issued.text);
   const { serial } = issued.json as { readonly serial: string };
+  const asked = { ...issue, csr: newCsr(), profile: 'approved' };
+  const filed = await api.call({ method: 'POST', path: '/v1/certificates', token: admin, body: asked });
+  assert.equal(filed.status, 202, filed.text);
+  const requestId = filed.json.request.id as string;
   const paths = await api.call({ method: 'GET', path: `/v1/paths?environment=${environment}`, token: admin });
   const pathId = paths.json.items[0].id as string;
   await api.call({ method: 'POST', path: '/v1/join-tokens', token: admin, body: { environment, proxy: 'orders-1' } });
@@ -116,6 +128,10 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'revoke-certificates': { body: { environment, serial: '00'.repeat(17), dryRun: true } },
     'explain-issuance': { body: { environment, profile: 'server', door: 'rest', dnsNames: ['a.test'] } },
     'replay-issuances': { body: { environment } },
+    'list-issuance-requests': named,
+    'show-issuance-request': { path: `/v1/issuance-requests/${requestId}` },
+    'approve-issuance-request': { path: `/v1/issuance-requests/${requestId}/approval`, body: {} },
+    'deny-issuance-request': { path: `/v1/issuance-requests/${requestId}/denial`, body: {} },
     'list-authorities': {},
     'read-trust-bundle': {},
     'list-rollouts': named,

@@ -39,6 +39,11 @@ export function created(value: unknown): Answer {
   return { kind: 'json', status: 201, value };
 }
 
+/** Nothing is done yet: somebody else has to act first. */
+export function accepted(value: unknown): Answer {
+  return { kind: 'json', status: 202, value };
+}
+
 export function items(value: readonly unknown[]): Answer {
   return json({ items: value });
 }

@@ -5,6 +5,7 @@ import { inventoryRoutes } from './inventory-routes.ts';
 import { issuanceRoutes } from './issuance-routes.ts';
 import { logRoutes } from './log-routes.ts';
 import type { RouteTable } from './route.ts';
+import { requestRoutes } from './request-routes.ts';
 import { rolloutRoutes } from './rollout-routes.ts';
 
 /** Every route of the REST API. What is not here is not served; each row names the role that it demands, or why it is public. */
@@ -13,6 +14,7 @@ export const routes = {
   ...inventoryRoutes,
   ...certificateRoutes,
   ...issuanceRoutes,
+  ...requestRoutes,
   ...rolloutRoutes,
   ...logRoutes,
   ...acmeRoutes,

@@ -4,12 +4,12 @@ import type { Principal } from '../../control/access/principal.ts';
 import type { Authorities } from '../../control/ca/authorities.ts';
 import { listAuthorities } from '../../control/ca/authority-store.ts';
 import { type CertificateRecord, findCertificatesBySerial } from '../../control/ca/certificate-store.ts';
-import { issueCertificate } from '../../control/ca/issue-certificate.ts';
 import { listLintFindings } from '../../control/ca/lint-store.ts';
 import type { IssuanceRequest, IssuedCertificate } from '../../control/ca/issuance-request.ts';
+import { requestCertificate, type Requested } from '../../control/ca/request-certificate.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { planRevocations, revokeCertificates } from '../../control/ca/revoke-certificates.ts';
-import { renewCertificate } from '../../control/ca/renew-certificate.ts';
+import { renewalOf } from '../../control/ca/renew-certificate.ts';
 import { type CertificateSelection, listCertificates } from '../../control/ca/search-certificates.ts';
 import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
 import { parseSpiffeId, serviceSpiffeId } from '../../core/identity/spiffe-id.ts';
@@ -21,8 +21,9 @@ import { Problem } from '../../core/problems/problem.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { certificateRoutes } from './certificate-routes.ts';
-import { created, type Handlers, items, json } from './handler.ts';
+import { accepted, type Answer, created, type Handlers, items, json } from './handler.ts';
 import { readCsr } from './read-csr.ts';
+import { showRequest } from './serve-requests.ts';
 import { cursorOf, readCursor, showCertificate } from './show-certificate.ts';
 
 export type CertificateDeps = {
@@ -45,6 +46,10 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
     demand(found[0].environment);
     return found[0];
   };
+  const answerRequested = (requested: Requested, now: number): Answer =>
+    requested.kind === 'issued'
+      ? created(showIssued(requested.certificate))
+      : accepted({ request: showRequest(deps.authorities, requested.request, now) });
   return {
     'list-certificates': async ({ query, scope }) => {
       const { status, proxy, from, until, limit, before } = query;
@@ -69,7 +74,7 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
       const csr = readCsr(body.csr);
       const { machine } = principal;
       const grant = machine === undefined ? null : chooseGrant(machine, { profile, environment, identity, names });
-      const issued = await issueCertificate(
+      const requested = await requestCertificate(
         deps,
         {
           door: 'rest',
@@ -85,9 +90,10 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
           names,
           ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
         },
+        principal.tokenId,
         now,
       );
-      return created(showIssued(issued));
+      return answerRequested(requested, now);
     },
     'show-certificate': async ({ params, query, demand }) => {
       const record = await find(params.serial, query.issuer, demand);
@@ -102,7 +108,7 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
       const { issuerKeySha256, serial } = held;
       const by = { kind: 'token', asker: askerOf(principal), actor } as const;
       const request = { predecessor: { issuerKeySha256, serial }, csr: readCsr(body.csr), by };
-      return created(showIssued(await renewCertificate(deps, request, now)));
+      return answerRequested(await requestCertificate(deps, await renewalOf(queries, request), principal.tokenId, now), now);
     },
     'revoke-certificate': async ({ params, body, demand, actor, now }) => {
       const { issuerKeySha256, serial } = await find(params.serial, body.issuer, demand);

@@ -1,0 +1,87 @@
+import { Problem } from '../../core/problems/problem.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { Principal } from '../access/principal.ts';
+import { roleCovers } from '../access/role.ts';
+import type { Actor, AuditedDatabase, AuditedUnit, JsonValue } from '../audit/entry.ts';
+import { recordEntry } from '../audit/record-entry.ts';
+import type { Authorities } from './authorities.ts';
+import { finishRequest } from './finish-request.ts';
+import { demandOf, type WaitingRequest } from './waiting-request.ts';
+import { findWaiting, insertApproval, settleWaiting } from './waiting-store.ts';
+
+type Deps = { readonly database: AuditedDatabase; readonly authorities: Authorities };
+/** Who says yes or no, and to what. */
+export type Judgement = { readonly id: string; readonly principal: Principal; readonly actor: Actor };
+
+/**
+ * One person's yes; with the last one that the profile wants, the certificate is issued. Said twice it counts once.
+ * @throws not-found; forbidden for whoever asked, or has not the role; state-conflict once it has ended
+ */
+export async function approveRequest(deps: Deps, { id, principal, actor }: Judgement, now: Instant): Promise<WaitingRequest> {
+  const { database, authorities } = deps;
+  const request = await database.commit(async (unit) => {
+    const held = await openRequest(unit, { id, authorities, principal }, now);
+    if (isAsker(held, principal)) throw new Problem('forbidden', 'Cannot approve request: who asked for it, expected another person');
+    if (!(await insertApproval(unit.queries, { id, approver: personOf(principal.name) }, now))) return held;
+    const approvers = [...held.approvers, personOf(principal.name)];
+    const { count } = demandOf(authorities, held);
+    record(unit, 'issuance-request.approved', { request: held, actor, more: { approvals: approvers.length, needed: count } }, now);
+    return { ...held, approvers };
+  });
+  if (request.approvers.length >= demandOf(authorities, request).count) await finishRequest(deps, request, now);
+  return (await findWaiting(database.queries, id)) ?? request;
+}
+
+/** One person's no ends it; who asked may say it too. @throws as `approveRequest` */
+export async function denyRequest(
+  { database, authorities }: Deps,
+  { id, principal, actor, reason }: Judgement & { readonly reason: string },
+  now: Instant,
+): Promise<WaitingRequest> {
+  return database.commit(async (unit) => {
+    const held = await openRequest(unit, { id, authorities, principal }, now);
+    const settled = await settleWaiting(unit.queries, { id, from: 'waiting' }, { status: 'denied', reason }, now);
+    if (!settled) throw new Problem('state-conflict', 'Cannot deny request: it is being signed');
+    record(unit, 'issuance-request.denied', { request: held, actor, more: { reason } }, now);
+    return { ...held, status: 'denied', reason, settledAt: now };
+  });
+}
+
+async function openRequest(
+  unit: AuditedUnit,
+  { id, authorities, principal }: { readonly id: string; readonly authorities: Authorities; readonly principal: Principal },
+  now: Instant,
+): Promise<WaitingRequest> {
+  const held = await findWaiting(unit.queries, id);
+  if (held === null) throw new Problem('not-found', 'Cannot judge request: there is none of this id');
+  const { role } = demandOf(authorities, held);
+  // A machine is nobody who could answer for it, whatever its role covers.
+  if (principal.machine !== undefined || !roleCovers(principal.role, role))
+    throw new Problem('forbidden', `Cannot judge request: the token's role is ${principal.role}, expected one that covers ${role}`);
+  if (held.status !== 'waiting') throw new Problem('state-conflict', `Cannot judge request: it is ${held.status}, expected waiting`);
+  if (held.expiresAt <= now) throw new Problem('state-conflict', 'Cannot judge request: it is expired, expected waiting');
+  return held;
+}
+
+function isAsker(request: WaitingRequest, { name, tokenId }: Principal): boolean {
+  return personOf(name) === personOf(request.asker) || (tokenId !== null && tokenId === request.tokenId);
+}
+
+/** A second token of the same name is the same person. */
+function personOf(name: string): string {
+  return name.trim().toLowerCase();
+}
+
+function record(
+  unit: AuditedUnit,
+  type: `issuance-request.${string}`,
+  {
+    request,
+    actor,
+    more,
+  }: { readonly request: WaitingRequest; readonly actor: Actor; readonly more: { readonly [name: string]: JsonValue } },
+  now: Instant,
+): void {
+  const { id, environment, region, digest, profile } = request;
+  recordEntry(unit, { type, at: now, environment, region, actor, data: { requestId: id, digest, profile, ...more } });
+}

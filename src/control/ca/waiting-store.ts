@@ -1,0 +1,194 @@
+import { sql } from 'kysely';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { ProfileName } from '../../core/issuance/profile.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { Queries } from '../../platform/db/database.ts';
+import type { CertificateKey } from './certificate-store.ts';
+import type { WaitingContent, WaitingRequest, WaitingStatus } from './waiting-request.ts';
+
+export async function insertWaiting(queries: Queries, request: WaitingRequest): Promise<void> {
+  await tables(queries)
+    .insertInto('issuance_requests')
+    .values({
+      id: request.id,
+      environment: request.environment,
+      region: request.region,
+      profile: request.profile,
+      status: request.status,
+      content: JSON.stringify(request.content),
+      digest: request.digest,
+      asker: request.asker,
+      token_id: request.tokenId,
+      requested_at: request.requestedAt,
+      expires_at: request.expiresAt,
+      signing_at: null,
+      settled_at: null,
+      issuer_key_sha256: null,
+      serial: null,
+      reason: null,
+    })
+    .execute();
+}
+
+export async function findWaiting(queries: Queries, id: string): Promise<WaitingRequest | null> {
+  const row = await tables(queries).selectFrom('issuance_requests').selectAll().where('id', '=', id).executeTakeFirst();
+  return row === undefined ? null : ((await withApprovers(queries, [row]))[0] ?? null);
+}
+
+/** Everything that has not ended, by when it expires; `limit` is above what may be open at a time. */
+export async function listOpen(queries: Queries, limit: number): Promise<readonly WaitingRequest[]> {
+  const rows = await tables(queries)
+    .selectFrom('issuance_requests')
+    .selectAll()
+    .where('settled_at', 'is', null)
+    .orderBy('expires_at')
+    .limit(limit)
+    .execute();
+  return withApprovers(queries, rows);
+}
+
+/** Newest first, of these environments. */
+export async function listWaiting(
+  queries: Queries,
+  filter: { readonly environments: '*' | readonly string[]; readonly openOnly: boolean; readonly before?: string; readonly limit: number },
+): Promise<readonly WaitingRequest[]> {
+  const { environments, openOnly, before, limit } = filter;
+  const rows = await tables(queries)
+    .selectFrom('issuance_requests')
+    .selectAll()
+    .$if(environments !== '*', (query) => query.where('environment', 'in', ['', ...environments]))
+    .$if(openOnly, (query) => query.where('settled_at', 'is', null))
+    .$if(before !== undefined, (query) => query.where('id', '<', before!))
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute();
+  return withApprovers(queries, rows);
+}
+
+/** False if this person approved before. */
+export async function insertApproval(
+  queries: Queries,
+  { id, approver }: { readonly id: string; readonly approver: string },
+  at: Instant,
+): Promise<boolean> {
+  const result = await tables(queries)
+    .insertInto('issuance_approvals')
+    .values({ request_id: id, approver, at })
+    .onConflict((conflict) => conflict.columns(['request_id', 'approver']).doNothing())
+    .executeTakeFirst();
+  return (result.numInsertedOrUpdatedRows ?? 0n) > 0n;
+}
+
+/** From waiting, or from a signing that a process left before `abandoned`, to signing. False if another has it or it ended. */
+export async function beginSigning(
+  queries: Queries,
+  id: string,
+  { now, abandoned }: { readonly now: Instant; readonly abandoned: Instant },
+) {
+  const result = await tables(queries)
+    .updateTable('issuance_requests')
+    .set({ status: 'signing', signing_at: now })
+    .where('id', '=', id)
+    .where((where) =>
+      where.or([where('status', '=', 'waiting'), where.and([where('status', '=', 'signing'), where('signing_at', '<', abandoned)])]),
+    )
+    .executeTakeFirst();
+  return result.numUpdatedRows > 0n;
+}
+
+/** To its end; false, and nothing done, if it has ended, or is not in the state that is named. */
+export async function settleWaiting(
+  queries: Queries,
+  { id, from }: { readonly id: string; readonly from?: 'waiting' },
+  end: { readonly status: Exclude<WaitingStatus, 'waiting' | 'signing'>; readonly certificate?: CertificateKey; readonly reason?: string },
+  now: Instant,
+): Promise<boolean> {
+  const result = await tables(queries)
+    .updateTable('issuance_requests')
+    .set({
+      status: end.status,
+      settled_at: now,
+      issuer_key_sha256: end.certificate?.issuerKeySha256 ?? null,
+      serial: end.certificate?.serial ?? null,
+      reason: end.reason ?? null,
+    })
+    .where('id', '=', id)
+    .where('settled_at', 'is', null)
+    .$if(from !== undefined, (query) => query.where('status', '=', from!))
+    .executeTakeFirst();
+  return result.numUpdatedRows > 0n;
+}
+
+/** Forgets what ended before that moment, at most `limit` requests; the log keeps what became of them. */
+export async function deleteSettled(queries: Queries, before: Instant, limit: number): Promise<void> {
+  const rows = await tables(queries)
+    .selectFrom('issuance_requests')
+    .select('id')
+    .where('settled_at', '<', before)
+    .where(sql<boolean>`settled_at is not null`)
+    .limit(limit)
+    .execute();
+  if (rows.length === 0) return;
+  const ids = rows.map(({ id }) => id);
+  await tables(queries).deleteFrom('issuance_approvals').where('request_id', 'in', ids).execute();
+  await tables(queries).deleteFrom('issuance_requests').where('id', 'in', ids).execute();
+}
+
+async function withApprovers(queries: Queries, rows: readonly RequestRow[]): Promise<readonly WaitingRequest[]> {
+  if (rows.length === 0) return [];
+  const approvals = await tables(queries)
+    .selectFrom('issuance_approvals')
+    .select(['request_id', 'approver'])
+    .where(
+      'request_id',
+      'in',
+      rows.map(({ id }) => id),
+    )
+    .orderBy('at')
+    .execute();
+  const byRequest = Map.groupBy(approvals, ({ request_id }) => request_id);
+  return rows.map((row) => ({ ...toWaiting(row), approvers: (byRequest.get(row.id) ?? []).map(({ approver }) => approver) }));
+}
+
+function toWaiting(row: RequestRow): Omit<WaitingRequest, 'approvers'> {
+  const { serial, issuer_key_sha256: issuerKeySha256 } = row;
+  return {
+    id: row.id as EntityId<'request'>,
+    environment: row.environment,
+    region: row.region,
+    profile: row.profile as ProfileName,
+    status: row.status as WaitingStatus,
+    content: JSON.parse(row.content) as WaitingContent,
+    digest: row.digest,
+    asker: row.asker,
+    tokenId: row.token_id as EntityId<'token'> | null,
+    requestedAt: row.requested_at,
+    expiresAt: row.expires_at,
+    signingAt: row.signing_at,
+    settledAt: row.settled_at,
+    certificate: serial === null || issuerKeySha256 === null ? null : { issuerKeySha256, serial },
+    reason: row.reason,
+  };
+}
+
+type RequestRow = {
+  id: string;
+  environment: string;
+  region: string;
+  profile: string;
+  status: string;
+  content: string;
+  digest: string;
+  asker: string;
+  token_id: string | null;
+  requested_at: number;
+  expires_at: number;
+  signing_at: number | null;
+  settled_at: number | null;
+  issuer_key_sha256: string | null;
+  serial: Uint8Array | null;
+  reason: string | null;
+};
+type ApprovalRow = { request_id: string; approver: string; at: number };
+
+const tables = (queries: Queries) => queries.withTables<{ issuance_requests: RequestRow; issuance_approvals: ApprovalRow }>();
