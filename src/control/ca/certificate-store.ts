@@ -211,6 +211,8 @@ const insertCertificates = prepareInsert<
   'in_revoked_set',
   'on_crl',
   'crl_shard',
+  'asker',
+  'asker_role',
 ]);
 
 const insertNames = prepareInsert<CertificateNameRow>('certificate_names', ['name', 'reserved_at', 'serial', 'issuer_id']);
