@@ -15,8 +15,8 @@ const MAXIMUM_HEADER_FIELDS = 200;
 
 /** Limits of both sides; nghttp2 itself ends a connection after a few CONTINUATION frames of one header (CVE-2024-27316). */
 const COMMON = {
-  /** Megabytes of one session inside of nghttp2: windows apart, headers that are being read or wait to be sent. */
-  maxSessionMemory: 4,
+  /** Megabytes of one session: answers that wait for 100 slow readers, and headers. A session above it takes no new call. */
+  maxSessionMemory: 16,
   maxHeaderListPairs: MAXIMUM_HEADER_FIELDS,
   /** Above the list limit by what HPACK adds, so that a header that was taken can be sent on. */
   maxSendHeaderBlockLength: 2 * MAXIMUM_HEADER_OCTETS,
