@@ -68,7 +68,7 @@ export function parseCertificate(der: Uint8Array, limits: DerLimits = certificat
   const signature = readOctetAlignedBits(body);
   body.finish();
   // RFC 5280 section 4.1.1.2: the same identifier; otherwise an unsigned field would choose how to verify.
-  if (!equalOctets(algorithm, fields.signatureAlgorithmDer)) throw malformed('signature algorithm inside and outside differ');
+  if (!equalOctets(algorithm, fields.signatureAlgorithmDer)) reader.complain('signature algorithm inside and outside differ');
   return { ...fields, der: outer, signature };
 }
 
@@ -130,12 +130,12 @@ function readVersion(body: DerReader): 1 | 2 | 3 {
 /** Unique identifiers need version 2, extensions version 3 (RFC 5280 section 4.1.2.1). */
 function readTail(body: DerReader, version: 1 | 2 | 3): Extension[] {
   for (const number of [1, 2]) {
-    if (body.contentOptional(contextPrimitive(number)) && version === 1) throw malformed('unique identifier in version 1');
+    if (body.contentOptional(contextPrimitive(number)) && version === 1) body.complain('unique identifier in version 1');
   }
   const wrapped = body.enterOptional(contextConstructed(3));
   body.finish();
   if (!wrapped) return [];
-  if (version !== 3) throw malformed(`extensions in version ${version}`);
+  if (version !== 3) body.complain(`extensions in version ${version}`);
   const extensions = readExtensions(wrapped.enter(tags.sequence));
   wrapped.finish();
   return extensions;

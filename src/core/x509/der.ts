@@ -6,12 +6,12 @@ import { Problem } from '../problems/problem.ts';
  */
 export class DerReader {
   readonly #source: Uint8Array;
-  readonly #budget: { left: number };
+  readonly #budget: ReadBudget;
   readonly #depth: number;
   readonly #end: number;
   #offset: number;
 
-  private constructor(source: Uint8Array, start: number, end: number, depth: number, budget: { left: number }) {
+  private constructor(source: Uint8Array, start: number, end: number, depth: number, budget: ReadBudget) {
     this.#source = source;
     this.#offset = start;
     this.#end = end;
@@ -23,7 +23,7 @@ export class DerReader {
   static over(source: Uint8Array, limits: DerLimits = certificateLimits): DerReader {
     if (source.length > limits.maxOctets) throw malformed(`${source.length} octets, expected at most ${limits.maxOctets}`);
     const plain = new Uint8Array(source.buffer, source.byteOffset, source.length);
-    return new DerReader(plain, 0, plain.length, limits.maxDepth, { left: limits.maxElements });
+    return new DerReader(plain, 0, plain.length, limits.maxDepth, { left: limits.maxElements, faults: limits.faults });
   }
 
   get done(): boolean {
@@ -76,6 +76,13 @@ export class DerReader {
     if (this.#offset !== this.#end) throw malformed(`${this.#end - this.#offset} octets left over`);
   }
 
+  /** For a fault that leaves no doubt what is meant: noted where the limits ask for it, and else as any other. @throws der-malformed */
+  complain(found: string): void {
+    const { faults } = this.#budget;
+    if (!faults) throw malformed(found);
+    faults.push(found);
+  }
+
   /** Steps over the next element and returns where its content starts. */
   #header(expected: number): number {
     const source = this.#source;
@@ -102,7 +109,15 @@ export class DerReader {
 }
 
 /** How much of a document is read: octets, nesting, and elements visited. */
-export type DerLimits = { readonly maxOctets: number; readonly maxDepth: number; readonly maxElements: number };
+export type DerLimits = {
+  readonly maxOctets: number;
+  readonly maxDepth: number;
+  readonly maxElements: number;
+  /** Where a lint wants to read on: faults of form are noted here that leave no doubt what is meant. Never for what is to be trusted. */
+  readonly faults?: string[];
+};
+
+type ReadBudget = { left: number; readonly faults: string[] | undefined };
 
 /** Certificates and requests: post-quantum chains need more than 16 KiB; nothing honest needs more names than this. */
 export const certificateLimits: DerLimits = { maxOctets: 262_144, maxDepth: 16, maxElements: 20_000 };
@@ -151,8 +166,9 @@ export function readBoolean(reader: DerReader, tag: number = tags.boolean): bool
 /** `BOOLEAN DEFAULT FALSE`: DER never writes the default (X.690 section 11.5). @throws der-malformed */
 export function readDefaultFalse(reader: DerReader, tag: number = tags.boolean): boolean {
   if (reader.nextTag !== tag) return false;
-  if (!readBoolean(reader, tag)) throw malformed('default FALSE is written out');
-  return true;
+  if (readBoolean(reader, tag)) return true;
+  reader.complain('default FALSE is written out');
+  return false;
 }
 
 /** The content octets of an INTEGER, minimal two's complement (X.690 section 8.3.2). @throws der-malformed */
@@ -190,7 +206,7 @@ export function readNamedBits(reader: DerReader, tag: number = tags.bitString): 
     return [];
   }
   const last = octets[octets.length - 1]!;
-  if ((last & ((1 << unused) - 1)) !== 0 || (last >> unused) % 2 === 0) throw malformed('named bits not minimal');
+  if ((last & ((1 << unused) - 1)) !== 0 || (last >> unused) % 2 === 0) reader.complain('named bits not minimal');
   const bits: number[] = [];
   for (let bit = 0; bit < (octets.length - 1) * 8; bit++) {
     if (octets[1 + (bit >> 3)]! & (0x80 >> (bit & 7))) bits.push(bit);

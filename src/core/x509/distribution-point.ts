@@ -1,4 +1,4 @@
-import { contextConstructed, contextPrimitive, type DerReader, malformed, readNamedBits, tags } from './der.ts';
+import { contextConstructed, contextPrimitive, type DerReader, readNamedBits, tags } from './der.ts';
 import { readGeneralNames, type SubjectAltNames } from './general-name.ts';
 import { comparableName, type Name, type NameAttribute, nameBelow, readAttributes } from './name.ts';
 
@@ -18,7 +18,7 @@ export type DistributionPoint = {
 /** Reads CRLDistributionPoints, or FreshestCRL. @throws der-malformed */
 export function readDistributionPoints(list: DerReader): readonly DistributionPoint[] {
   const points: DistributionPoint[] = [];
-  if (list.done) throw malformed('distribution points without a point');
+  if (list.done) list.complain('distribution points without a point');
   while (!list.done) {
     const point = list.enter(tags.sequence);
     const name = point.enterOptional(contextConstructed(0));
@@ -28,7 +28,7 @@ export function readDistributionPoints(list: DerReader): readonly DistributionPo
     const issuers = crlIssuer && readGeneralNames(crlIssuer);
     point.finish();
     // RFC 5280 section 4.2.1.13: never reasons alone.
-    if (!read && !issuers) throw malformed('a distribution point without name and issuer');
+    if (!read && !issuers) point.complain('a distribution point without name and issuer');
     points.push({ name: read, reasons, crlIssuer: issuers });
   }
   return points;

@@ -56,14 +56,14 @@ export type KnownExtensions = {
 export function readExtensions(list: DerReader): Extension[] {
   const extensions: Extension[] = [];
   const seen = new Set<string>();
-  if (list.done) throw malformed('extensions without an extension');
+  if (list.done) list.complain('extensions without an extension');
   while (!list.done) {
     const item = list.enter(tags.sequence);
     const id = readOid(item);
     const critical = readDefaultFalse(item);
     const value = item.content(tags.octetString);
     item.finish();
-    if (seen.has(id)) throw malformed(`extension ${id} twice`);
+    if (seen.has(id)) list.complain(`extension ${id} twice`);
     seen.add(id);
     extensions.push({ oid: id, critical, value });
   }
@@ -131,10 +131,10 @@ function readKeyUsage(reader: DerReader): ReadonlySet<KeyUsageBit> {
   const usages = new Set<KeyUsageBit>();
   for (const bit of readNamedBits(reader)) {
     const usage = keyUsageBits[bit];
-    if (usage === undefined) throw malformed(`key usage bit ${bit}`);
-    usages.add(usage);
+    if (usage) usages.add(usage);
+    else reader.complain(`key usage bit ${bit}`);
   }
-  if (usages.size === 0) throw malformed('key usage without a bit');
+  if (usages.size === 0) reader.complain('key usage without a bit');
   return usages;
 }
 
@@ -142,7 +142,7 @@ function readPurposes(reader: DerReader): readonly string[] {
   const list = reader.enter(tags.sequence);
   const purposes: string[] = [];
   while (!list.done) purposes.push(readOid(list));
-  if (purposes.length === 0) throw malformed('extended key usage without a purpose');
+  if (purposes.length === 0) reader.complain('extended key usage without a purpose');
   return purposes;
 }
 
@@ -154,7 +154,7 @@ function readAuthorityKeyId(reader: DerReader): string | null {
   if (issuer) readGeneralNames(issuer);
   const serial = body.contentOptional(contextPrimitive(2));
   body.finish();
-  if ((issuer === null) !== (serial === null)) throw malformed('authority key identifier with issuer or serial alone');
+  if ((issuer === null) !== (serial === null)) reader.complain('authority key identifier with issuer or serial alone');
   return keyId && hexOf(keyId);
 }
 

@@ -30,25 +30,25 @@ export function readGeneralNames(list: DerReader): SubjectAltNames {
     directory: [] as Name[],
     other: [] as { number: number; der: Uint8Array }[],
   };
-  if (list.done) throw malformed('general names without a name');
+  if (list.done) list.complain('general names without a name');
   while (!list.done) {
     switch (list.nextTag) {
       case RFC822_NAME:
-        names.email.push(readIa5(list.content(RFC822_NAME)));
+        names.email.push(readIa5(list, RFC822_NAME));
         break;
       case DNS_NAME:
-        names.dns.push(readIa5(list.content(DNS_NAME)));
+        names.dns.push(readIa5(list, DNS_NAME));
         break;
       case DIRECTORY_NAME:
         names.directory.push(readDirectoryName(list));
         break;
       case URI:
-        names.uri.push(readIa5(list.content(URI)));
+        names.uri.push(readIa5(list, URI));
         break;
       case IP_ADDRESS: {
         const address = ipAddressFromOctets(list.content(IP_ADDRESS));
-        if (!address) throw malformed('an address that is not 4 or 16 octets');
-        names.ip.push(address);
+        if (address) names.ip.push(address);
+        else list.complain('an address that is not 4 or 16 octets');
         break;
       }
       default: {
@@ -69,9 +69,10 @@ export function readDirectoryName(list: DerReader): Name {
   return name;
 }
 
-/** An IA5String's text. @throws der-malformed on an octet above 7f */
-export function readIa5(octets: Uint8Array): string {
-  for (const octet of octets) if (octet > 0x7f) throw malformed('a string with octets above 7f');
+/** The text of the next element, an IA5String under this tag. @throws der-malformed on an octet above 7f */
+export function readIa5(reader: DerReader, tag: number): string {
+  const octets = reader.content(tag);
+  if (octets.some((octet) => octet > 0x7f)) reader.complain('a string with octets above 7f');
   return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('latin1');
 }
 

@@ -8,6 +8,7 @@ import { sameName } from './name.ts';
 import { oids } from './oid.ts';
 import type { PathFault } from './path-fault.ts';
 import { isUsableKey } from './public-key.ts';
+import { purposeUsages } from './purpose-usages.ts';
 
 /** What the path has to be good for. */
 export type PathDemands = {
@@ -88,7 +89,7 @@ function judgeLeaf(leaf: Certificate, { endEntity, keyUsage, purposes }: PathDem
   const missing = keyUsage.find((bit) => !bits.has(bit));
   if (missing !== undefined) return { reason: 'wrong-usage', detail: `key usage lacks ${missing}` };
   // What the key may do and what the certificate is for have to fit, where it says both (RFC 5280 section 4.2.1.12).
-  const purpose = leaf.extendedKeyUsage && purposes.find((oid) => usagesOfPurpose.get(oid)?.some((bit) => bits.has(bit)) === false);
+  const purpose = leaf.extendedKeyUsage && purposes.find((oid) => purposeUsages.get(oid)?.some((bit) => bits.has(bit)) === false);
   return purpose ? { reason: 'wrong-usage', detail: `key usage allows nothing that ${nameOf(purpose)} needs` } : null;
 }
 
@@ -156,13 +157,4 @@ const MAX_SERIAL_OCTETS = 20;
 const purposeNames: ReadonlyMap<string, string> = new Map([
   [oids.serverAuth, 'server authentication'],
   [oids.clientAuth, 'client authentication'],
-]);
-/** Bits that are consistent with a purpose; one of them is enough (RFC 5280 section 4.2.1.12). */
-const usagesOfPurpose: ReadonlyMap<string, readonly KeyUsageBit[]> = new Map([
-  [oids.serverAuth, ['digitalSignature', 'keyEncipherment', 'keyAgreement']],
-  [oids.clientAuth, ['digitalSignature', 'keyAgreement']],
-  [oids.codeSigning, ['digitalSignature']],
-  [oids.emailProtection, ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'keyAgreement']],
-  [oids.timeStamping, ['digitalSignature', 'nonRepudiation']],
-  [oids.ocspSigning, ['digitalSignature', 'nonRepudiation']],
 ]);

@@ -1,7 +1,10 @@
 import { Problem } from '../problems/problem.ts';
 import { type Certificate, certificateKey, parseCertificate } from './certificate.ts';
+import { certificateLimits } from './der.ts';
 import { anyExtensionRules } from './lint-any-extension-rules.ts';
+import { anyFormRules } from './lint-any-form-rules.ts';
 import { anyNameRules } from './lint-any-name-rules.ts';
+import { anyPolicyRules } from './lint-any-policy-rules.ts';
 import { type LintFinding, lintRules, readTimeTags } from './lint-certificate.ts';
 import { findBreach, type LintRule } from './lint-rule.ts';
 import { sameName } from './name.ts';
@@ -25,15 +28,17 @@ export type AnyLintOptions = {
  */
 export function lintAnyCertificate(der: Uint8Array, { issuer: given, blockedKeys }: AnyLintOptions): readonly AnyFinding[] {
   let certificate: Certificate;
+  const faults: string[] = [];
   try {
-    certificate = parseCertificate(der);
+    certificate = parseCertificate(der, { ...certificateLimits, faults });
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    return [{ rule: 'der-strict', clause: 'X.690 section 10', message: error.message, level: 'error' }];
+    return [malformedAs(error.message)];
   }
   const isRoot = sameName(certificate.issuer, certificate.subject) && isSignedBy(certificate, certificate);
   const issuer = isRoot ? null : given;
-  const findings: AnyFinding[] = [];
+  // What it means is clear all the same, so that every other rule can be held against it as well.
+  const findings: AnyFinding[] = [...new Set(faults)].map(malformedAs);
   if (issuer && !isSignedBy(certificate, issuer)) {
     findings.push({
       rule: 'signature',
@@ -49,6 +54,10 @@ export function lintAnyCertificate(der: Uint8Array, { issuer: given, blockedKeys
     if (message !== null) findings.push({ rule: rule.id, clause: rule.clause, message, level: levelOf(rule) });
   }
   return findings;
+}
+
+function malformedAs(message: string): AnyFinding {
+  return { rule: 'der-strict', clause: 'X.690 section 10, RFC 5280 section 4', message, level: 'error' };
 }
 
 /** Which level a rule's findings have. */
@@ -94,6 +103,12 @@ const customs: ReadonlySet<string> = new Set([
   'key-usage',
   'basic-constraints',
   'subject-values',
+  'policy-notice-form',
+  'policy-statement',
+  'policy-mappings-asserted',
+  'name-constraint-kinds',
+  'purposes-critical',
+  'usage-beside-signing',
 ]);
 
 /** Every rule that is held against certificates of others. */
@@ -101,4 +116,6 @@ export const anyLintRules: readonly LintRule[] = [
   ...lintRules.filter(({ id }) => !ofThisHouse.has(id)),
   ...anyNameRules,
   ...anyExtensionRules,
+  ...anyFormRules,
+  ...anyPolicyRules,
 ];

@@ -4,6 +4,7 @@ import { type Access, type KeyUsageBit, readAccess } from './extensions.ts';
 import { unless } from './lint-certificate-rules.ts';
 import type { LintRule } from './lint-rule.ts';
 import { oids } from './oid.ts';
+import { purposeUsages } from './purpose-usages.ts';
 
 /** Rules of extensions that this house does not write, or writes in one way only, and others may write wrongly. */
 export const anyExtensionRules: readonly LintRule[] = [
@@ -45,7 +46,7 @@ export const anyExtensionRules: readonly LintRule[] = [
     clause: 'RFC 5280 section 4.2.1.12',
     find: ({ tbs: { extendedKeyUsage, keyUsage, basicConstraints } }) => {
       if (!keyUsage || !extendedKeyUsage || basicConstraints?.ca === true) return null;
-      const bad = extendedKeyUsage.find((purpose) => usesOf.get(purpose)?.some((bit) => keyUsage.has(bit)) === false);
+      const bad = extendedKeyUsage.find((purpose) => purposeUsages.get(purpose)?.some((bit) => keyUsage.has(bit)) === false);
       return unless(bad === undefined, `purpose ${bad} with none of the key usages that it needs`);
     },
   },
@@ -153,14 +154,6 @@ const foreignToServers: readonly string[] = [
   oids.anyExtendedKeyUsage,
   PRECERTIFICATE_SIGNING,
 ];
-const usesOf: ReadonlyMap<string, readonly KeyUsageBit[]> = new Map([
-  [oids.serverAuth, ['digitalSignature', 'keyEncipherment', 'keyAgreement']],
-  [oids.clientAuth, ['digitalSignature', 'keyAgreement']],
-  [oids.codeSigning, ['digitalSignature']],
-  [oids.emailProtection, ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'keyAgreement']],
-  [oids.timeStamping, ['digitalSignature', 'nonRepudiation']],
-  [oids.ocspSigning, ['digitalSignature', 'nonRepudiation']],
-]);
 const neverOf: ReadonlyMap<string, readonly KeyUsageBit[]> = new Map([
   ['ec', ['keyEncipherment', 'dataEncipherment']],
   ['rsa', ['keyAgreement', 'encipherOnly', 'decipherOnly']],

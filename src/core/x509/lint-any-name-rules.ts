@@ -49,9 +49,9 @@ export const anyNameRules: readonly LintRule[] = [
     clause: 'RFC 5280 appendix A.1, CA/B BR 7.1.4.2',
     find: ({ tbs }) => {
       const bad = attributesOf(tbs).find(
-        ({ value }) => value !== null && (value.trim() === '' || value.trim() !== value || /\p{Cc}/u.test(value)),
+        ({ value }) => value !== null && (/^[\s.*?_-]*$/.test(value) || value.trim() !== value || /\p{Cc}/u.test(value)),
       );
-      return unless(bad === undefined, `attribute ${bad?.type} is empty, or has blanks around it or control characters in it`);
+      return unless(bad === undefined, `attribute ${bad?.type} says nothing, or has blanks around it or control characters in it`);
     },
   },
   {
@@ -72,6 +72,14 @@ export const anyNameRules: readonly LintRule[] = [
         ({ type, tag, value }) => type === oids.country && (tag !== tags.printableString || !/^[A-Z]{2}$/.test(value ?? '')),
       );
       return unless(bad === undefined, 'a country that is not two capital letters in a PrintableString');
+    },
+  },
+  {
+    id: 'issuer-country',
+    clause: 'RFC 5280 appendix A.1 (X520countryName)',
+    find: ({ tbs }) => {
+      const bad = tbs.issuer.rdns.flat().find(({ type, tag }) => type === oids.country && tag !== tags.printableString);
+      return unless(bad === undefined, "the issuer's country is no PrintableString");
     },
   },
   {
@@ -144,4 +152,8 @@ const upperBounds: ReadonlyMap<string, number> = new Map([
   [oids.organization, 64],
   [oids.organizationalUnit, 64],
   [oids.emailAddress, 255],
+  // surname, givenName: ub-name; postalCode: X.520 ub-postal-code.
+  ['2.5.4.4', 32_768],
+  ['2.5.4.42', 32_768],
+  ['2.5.4.17', 40],
 ]);

@@ -1,4 +1,4 @@
-import { contextConstructed, contextPrimitive, type DerReader, malformed, readSmallInteger, tags } from './der.ts';
+import { contextConstructed, contextPrimitive, type DerReader, malformed, tags } from './der.ts';
 import { constructed, type DerNode, primitive, raw, sequence } from './der-writer.ts';
 import { DIRECTORY_NAME, DNS_NAME, IP_ADDRESS, readDirectoryName, readIa5, RFC822_NAME, URI } from './general-name.ts';
 import type { Name } from './name.ts';
@@ -21,19 +21,18 @@ export function readNameConstraints(reader: DerReader): NameConstraints {
   const permitted = body.enterOptional(contextConstructed(0));
   const excluded = body.enterOptional(contextConstructed(1));
   body.finish();
-  if (!permitted && !excluded) throw malformed('name constraints without a constraint');
+  if (!permitted && !excluded) body.complain('name constraints without a constraint');
   return { permitted: permitted ? readSubtrees(permitted) : [], excluded: excluded ? readSubtrees(excluded) : [] };
 }
 
 function readSubtrees(list: DerReader): NameBase[] {
   const bases: NameBase[] = [];
-  if (list.done) throw malformed('name constraints without a subtree');
+  if (list.done) list.complain('name constraints without a subtree');
   while (!list.done) {
     const subtree = list.enter(tags.sequence);
     bases.push(readBase(subtree));
-    if (subtree.nextTag === contextPrimitive(0)) {
-      readSmallInteger(subtree, contextPrimitive(0));
-      throw malformed('a name constraint with a minimum');
+    for (const [number, what] of ['minimum', 'maximum'].entries()) {
+      if (subtree.contentOptional(contextPrimitive(number))) subtree.complain(`a name constraint with a ${what}`);
     }
     subtree.finish();
   }
@@ -44,15 +43,15 @@ function readBase(subtree: DerReader): NameBase {
   const tag = subtree.nextTag;
   switch (tag) {
     case DNS_NAME:
-      return { kind: 'dns', name: readIa5(subtree.content(tag)) };
+      return { kind: 'dns', name: readIa5(subtree, tag) };
     case RFC822_NAME:
-      return { kind: 'email', mailbox: readIa5(subtree.content(tag)) };
+      return { kind: 'email', mailbox: readIa5(subtree, tag) };
     case URI:
-      return { kind: 'uri', host: readIa5(subtree.content(tag)) };
+      return { kind: 'uri', host: readIa5(subtree, tag) };
     case DIRECTORY_NAME:
       return { kind: 'directory', name: readDirectoryName(subtree) };
     case IP_ADDRESS:
-      return readAddressBase(subtree.content(tag));
+      return readAddressBase(subtree, subtree.content(tag));
     default:
       subtree.element();
       return { kind: 'other', number: tag & 0x1f };
@@ -60,12 +59,12 @@ function readBase(subtree: DerReader): NameBase {
 }
 
 /** Address and mask of one width; the mask is a prefix (RFC 4632), anything else is somebody's mistake. */
-function readAddressBase(octets: Uint8Array): NameBase {
+function readAddressBase(subtree: DerReader, octets: Uint8Array): NameBase {
   if (octets.length !== 8 && octets.length !== 32) throw malformed('an address constraint that is not 8 or 32 octets');
   const half = octets.length / 2;
   const mask = octets.subarray(half);
   const bits = [...mask].map((octet) => octet.toString(2).padStart(8, '0')).join('');
-  if (!/^1*0*$/.test(bits)) throw malformed('an address constraint whose mask is no prefix');
+  if (!/^1*0*$/.test(bits)) subtree.complain('an address constraint whose mask is no prefix');
   return { kind: 'ip', address: octets.subarray(0, half), mask };
 }
 

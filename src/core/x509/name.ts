@@ -40,7 +40,7 @@ export function readName(reader: DerReader): Name {
 export function readAttributes(set: DerReader): readonly NameAttribute[] {
   const attributes: NameAttribute[] = [];
   while (!set.done) attributes.push(readAttribute(set));
-  if (attributes.length === 0) throw malformed('a name part without attributes');
+  if (attributes.length === 0) set.complain('a name part without attributes');
   return attributes;
 }
 
@@ -65,25 +65,27 @@ function readAttribute(set: DerReader): NameAttribute {
   const element = tag < 0 ? new Uint8Array() : pair.content(tag);
   if (tag < 0) throw malformed('a name attribute without value');
   pair.finish();
-  return { type, tag, value: decodeText(tag, element), octets: element };
+  return { type, tag, value: decodeText(set, tag, element), octets: element };
 }
 
-function decodeText(tag: number, octets: Uint8Array): string | null {
+/** The text of a string of a known type, else null. @throws der-malformed */
+export function decodeText(reader: DerReader, tag: number, octets: Uint8Array): string | null {
   switch (tag) {
     case tags.utf8String:
       try {
         return utf8.decode(octets);
       } catch {
-        throw malformed('a UTF8String that is not UTF-8');
+        reader.complain('a UTF8String that is not UTF-8');
+        return latin1(octets);
       }
     case tags.printableString:
     case tags.ia5String:
-      if (octets.some((octet) => octet > 0x7f)) throw malformed('a string with octets above 7f');
+      if (octets.some((octet) => octet > 0x7f)) reader.complain('a string with octets above 7f');
       return latin1(octets);
     case tags.teletexString:
       return latin1(octets);
     case tags.bmpString:
-      if (octets.length % 2 !== 0) throw malformed('a BMPString of odd length');
+      if (octets.length % 2 !== 0) reader.complain('a BMPString of odd length');
       return utf16.decode(octets);
     default:
       return null;
