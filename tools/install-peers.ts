@@ -54,6 +54,8 @@ const testPeers: readonly Peer[] = [
     go: 'github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1',
     for: "Let's Encrypt's CA for tests, of which we are a client; Debian's is too old for ARI and profiles",
   },
+  { name: 'curl', present: onPath('curl'), apt: ['curl'], for: 'HTTP/2 by an unmodified client' },
+  { name: 'nghttp2', present: onPath('h2load'), apt: ['nghttp2-client'], for: 'HTTP/2 by an unmodified client and under load' },
   { name: 'strace', present: onPath('strace'), apt: ['strace'], for: 'the order of fdatasync and answer' },
 ];
 
