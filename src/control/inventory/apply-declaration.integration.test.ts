@@ -336,7 +336,9 @@ forEachDatabase('discovery', (newUrl) => {
     assert.deepEqual(more, []);
     assert.deepEqual([found?.firstSeenAt, found?.lastSeenAt, found?.protocol], [first, first + 1_000, 'tls']);
     assert.deepEqual(await listDiscovered(database.queries, ['stage']), []);
-    assert.equal(inventory.entries.filter(({ type }) => type === 'discovery.recorded').length, 2);
+    await observe('HTTP/2.0');
+    assert.equal((await listDiscovered(database.queries, ['test']))[0]?.protocol, 'grpc');
+    assert.equal(inventory.entries.filter(({ type }) => type === 'discovery.recorded').length, 3);
   });
 
   test('refuses addresses that are none and facts without bound, and keeps nothing of that run', async () => {

@@ -51,7 +51,7 @@ function toRecord(
     environment: place.environment,
     region: place.region,
     address: formatHostPort(parseHostPort(observation.address)),
-    protocol: plaintextHttp !== null ? 'http' : tls !== null ? 'tls' : 'unknown',
+    protocol: plaintextHttp?.startsWith('HTTP/2') ? 'grpc' : plaintextHttp !== null ? 'http' : tls !== null ? 'tls' : 'unknown',
     facts,
     firstSeenAt: now,
     lastSeenAt: now,

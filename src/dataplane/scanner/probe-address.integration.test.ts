@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import { createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
 import { closedAddress, openHttpEndpoint, openTcpEndpoint, openTlsEndpoint, pemOf } from '../../../test/support/endpoints.ts';
 import { alertRecord, certificateMessage, certificateRequest, handshakeRecord, serverHello } from '../../../test/support/tls-flight.ts';
@@ -170,3 +172,20 @@ describe('probeAddress() of everything else', () => {
 
 /** A server's flight of TLS 1.2 in the clear, with three octets where the certificate should be, and an alert at its end. */
 const brokenFlight = Buffer.concat([handshakeRecord(serverHello, certificateMessage(Buffer.of(1, 2, 3)), certificateRequest), alertRecord]);
+
+describe('probeAddress() of servers that speak HTTP/2 in the clear', () => {
+  test('tells them by their SETTINGS', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const { plaintextHttp, tls } = await probeAddress({ host: '127.0.0.1', port }, TIMEOUT_MS);
+    assert.deepEqual([plaintextHttp, tls], ['HTTP/2.0', null]);
+    server.close();
+  });
+
+  test('takes an echo for none', async () => {
+    await using endpoint = await openTcpEndpoint((socket) => void socket.pipe(socket));
+    const { plaintextHttp } = await probeAddress(endpoint.address, SHORT_MS);
+    assert.equal(plaintextHttp, null);
+  });
+});

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { connect as connectTls, type SecureVersion, type TLSSocket } from 'node:tls';
+import { CLIENT_PREFACE, encodeSettings, frameTypes, readFrames } from '../../core/http2/frame.ts';
 import { formatHostPort, type HostPort } from '../../platform/network/host-port.ts';
 import { type CertificateDemand, readCertificateDemand, readClearChain } from './read-certificate-request.ts';
 import { WireSocket } from './wire-socket.ts';
@@ -8,7 +9,7 @@ import { WireSocket } from './wire-socket.ts';
 export type AddressFacts = {
   readonly address: string;
   readonly reachable: boolean;
-  /** The first line of a plaintext HTTP answer, or null where there was none. */
+  /** The first line of a plaintext HTTP answer, `HTTP/2.0` where that is spoken by prior knowledge, or null. */
   readonly plaintextHttp: string | null;
   readonly tls: TlsFacts | null;
 };
@@ -29,7 +30,8 @@ export type TlsFacts = {
 /** Probes one address by real connections: plaintext HTTP, then a TLS handshake for each version. */
 export async function probeAddress(address: HostPort, timeoutMs: number): Promise<AddressFacts> {
   const text = formatHostPort(address);
-  const plaintext = await probePlaintext(address, timeoutMs);
+  const [http1, http2] = await Promise.all([probePlaintext(address, timeoutMs), probeHttp2(address, timeoutMs)]);
+  const plaintext = http1 ?? (http2 ? HTTP_2 : null);
   if (plaintext === 'unreachable') return { address: text, reachable: false, plaintextHttp: null, tls: null };
   const handshakes: Handshake[] = [];
   for (const version of probedVersions) {
@@ -97,6 +99,26 @@ function probePlaintext(address: HostPort, timeoutMs: number): Promise<string | 
   return promise;
 }
 
+/** True for a server that speaks HTTP/2 in the clear by prior knowledge, as those of gRPC do: it says so with SETTINGS first (RFC 9113 section 3.4). */
+function probeHttp2(address: HostPort, timeoutMs: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const wire = new WireSocket(address, timeoutMs);
+  const timer = setTimeout(() => wire.destroy(), timeoutMs);
+  let speaks = false;
+  wire.on('connect', () => wire.write(Buffer.concat([Buffer.from(CLIENT_PREFACE), encodeSettings([])])));
+  wire.on('data', () => {
+    const [first] = readFrames(wire.received).frames;
+    speaks = first?.type === frameTypes.settings && first.streamId === 0 && first.payload.length % 6 === 0;
+    if (first !== undefined || wire.received.length > MAXIMUM_LINE) wire.destroy();
+  });
+  wire.on('error', () => undefined);
+  wire.on('close', () => {
+    clearTimeout(timer);
+    resolve(speaks);
+  });
+  return promise;
+}
+
 /** One handshake at exactly this version, or null when it did not end well. */
 function shakeHands(address: HostPort, version: SecureVersion, timeoutMs: number): Promise<Handshake | null> {
   const { promise, resolve } = Promise.withResolvers<Handshake | null>();
@@ -156,5 +178,7 @@ function readRefusedHandshake(wire: WireSocket, version: SecureVersion): Handsha
 }
 
 const probedVersions: readonly SecureVersion[] = ['TLSv1.3', 'TLSv1.2', 'TLSv1.1', 'TLSv1'];
+/** Has no status line of its own. */
+export const HTTP_2 = 'HTTP/2.0';
 const MAXIMUM_LINE = 200;
 const MAXIMUM_CHAIN = 10;
