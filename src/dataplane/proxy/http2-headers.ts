@@ -1,5 +1,5 @@
 import { sensitiveHeaders } from 'node:http2';
-import { isIdentityHeader } from './http-headers.ts';
+import { isIdentityField } from '../../core/http1/identity-field.ts';
 
 /** Names of the fields that came as never to be indexed (RFC 7541 section 7.1.3): whoever hands them on has to keep that. */
 export function sensitiveOf(headers: object): readonly string[] {
@@ -36,7 +36,7 @@ export function forwardHttp2Request(raw: readonly string[], sensitive: readonly 
       if (host !== null) return { kind: 'malformed', because: 'two host fields' };
       host = value;
     } else if (name === 'content-type') isGrpc = isGrpcType(value);
-    else if (name === 'http2-settings' || (stripIdentity && isIdentityHeader(name))) continue;
+    else if (name === 'http2-settings' || (stripIdentity && isIdentityField(name))) continue;
     headers.push(name, value);
   }
   // A tunnel would carry what nobody judges; the extended form (RFC 8441) is not offered here.

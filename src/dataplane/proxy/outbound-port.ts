@@ -3,7 +3,7 @@ import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { beforeServerEnds, callerConnected, callerFailed, countCaller } from '../tls/caller-connection.ts';
 import type { Outcome, Unit } from '../tls/counters.ts';
 import type { CallGate, CallHop } from './call-gate.ts';
-import { type HttpFeed, makeHttpFeed } from './http-server.ts';
+import { serveHttp1 } from './http1-caller.ts';
 import { type Http2Calls, serveHttp2Calls } from './http2-calls.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import { makeOriginator } from '../tls/originate.ts';
@@ -25,7 +25,6 @@ export type Way = {
 /** A local port on which the service's own calls to one endpoint arrive. It speaks onwards as the settings say, never weaker. */
 export class OutboundPort implements ListeningPort {
   readonly #deps: PortDeps;
-  readonly #http: HttpFeed = makeHttpFeed();
   readonly #gate: CallGate = { admit: () => this.#hop(), onBroken: (reason) => this.#count('call', 'failed', reason) };
   readonly #sockets = new Set<Socket>();
   readonly #http2 = new Set<Http2Calls>();
@@ -65,7 +64,7 @@ export class OutboundPort implements ListeningPort {
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     if (this.#way.settings.protocol === 'http') {
-      this.#http.serve(socket, this.#gate);
+      serveHttp1(socket, this.#gate);
       return;
     }
     if (this.#way.settings.protocol === 'grpc') {
@@ -95,7 +94,6 @@ export class OutboundPort implements ListeningPort {
     await Promise.all(closed);
     clearTimeout(timer);
     await this.#way.upstream.retire(withinMs);
-    this.#http.close();
   }
 
   #hop(): CallHop {

@@ -4,7 +4,7 @@ import { InboundGate } from '../tls/inbound-gate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { InboundListener } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
-import { type HttpFeed, makeHttpFeed } from './http-server.ts';
+import { serveHttp1 } from './http1-caller.ts';
 import { serveHttp2Calls } from './http2-calls.ts';
 import { InboundCalls, type InboundCallsOptions } from './inbound-calls.ts';
 import type { ListeningPort } from './port.ts';
@@ -14,7 +14,6 @@ import { Upstream } from './upstream.ts';
 /** A port on which calls for the service arrive: what its gate lets in goes on to the service behind. */
 export class ServicePort implements ListeningPort {
   readonly #gate: InboundGate;
-  readonly #http: HttpFeed = makeHttpFeed();
   readonly #calls: InboundCallsOptions;
   #settings: InboundListener;
   #upstream: Upstream;
@@ -47,13 +46,12 @@ export class ServicePort implements ListeningPort {
   async retire(withinMs: number): Promise<void> {
     await this.#gate.retire(withinMs);
     await this.#upstream.retire(withinMs);
-    this.#http.close();
   }
 
   #serve(connection: ReceiverConnection): void {
     const { socket } = connection;
     const { protocol } = this.settings;
-    if (protocol === 'http') this.#http.serve(socket, new InboundCalls(this.#calls, connection));
+    if (protocol === 'http') serveHttp1(socket, new InboundCalls(this.#calls, connection));
     else if (protocol === 'grpc') {
       const calls = serveHttp2Calls(socket, new InboundCalls(this.#calls, connection));
       connection.announceEndBy(() => calls.drain());

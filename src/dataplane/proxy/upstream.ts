@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
-import type { Dispatcher } from 'undici';
 import type { Address } from '../tls/address.ts';
 import { type Dialer, dialWithFailover } from '../tls/dial.ts';
 import { GatedPool } from './gated-pool.ts';
 import { Http2Pool, type StreamWish } from './http2-pool.ts';
+import type { LinkedCall } from './http1-link.ts';
 
 export type UpstreamOptions = {
   readonly addresses: readonly Address[];
@@ -35,11 +35,12 @@ export class Upstream {
     this.#streamPools = options.addresses.map(() => null);
   }
 
-  /** Sends one HTTP call. A call of which an octet was written is never sent again. */
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+  /** Carries one HTTP/1.1 call, and returns what may take it back while it waits. A call of which an octet was written is never sent again. */
+  carry(call: LinkedCall): GatedPool {
     const index = this.#turn();
     const pool = (this.#pools[index] ??= this.#makePool(index));
-    pool.dispatch(options, handler);
+    pool.carry(call);
+    return pool;
   }
 
   /** Opens a stream of HTTP/2 for one call; the function returned takes it back while it waits for one. */
@@ -83,7 +84,7 @@ export class Upstream {
   }
 
   #makePool(index: number): GatedPool {
-    const pool = new GatedPool(`upstream-${index}`, () => this.#dialPooled(index, () => this.#pools[index] === pool));
+    const pool: GatedPool = new GatedPool(() => this.#dialPooled(index, () => this.#pools[index] === pool));
     return pool;
   }
 

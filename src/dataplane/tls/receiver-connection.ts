@@ -138,9 +138,10 @@ export class ReceiverConnection implements OpenConnection {
   cut(withinMs: number): void {
     this.#state = 'ending';
     this.#graceUntil = 0;
-    if (this.isIdle) return void this.socket.destroy();
-    this.#announceEnd();
     this.#cutAfter(withinMs);
+    // The last answer may still be on its way out.
+    if (this.isIdle) this.socket.destroySoon();
+    else this.#announceEnd();
   }
 
   #announceEnd(): void {

@@ -1,0 +1,283 @@
+import type { Socket } from 'node:net';
+import type { AnswerHead } from '../../core/http1/answer-head.ts';
+import { BodyReader } from '../../core/http1/body-reader.ts';
+import type { Trailers } from '../../core/http1/chunk-reader.ts';
+import { type BodyFraming, keepsConnection, type RequestHead, wantsWebSocket } from '../../core/http1/request-head.ts';
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { CallEnd, CallHop } from './call-gate.ts';
+import type { GatedPool } from './gated-pool.ts';
+import type { Link, LinkedCall } from './http1-link.ts';
+import { answerOctets, type Content, contentOctets, fieldLines, requestOctets } from './http1-octets.ts';
+import { joinSockets } from './tcp-forward.ts';
+
+/** The connection of whoever called, as its call under way sees it. */
+export type Caller = {
+  /** False when its reader is slow: `onCallerRoom` follows, or the connection ends. */
+  write(octets: Buffer): boolean;
+  /** Goes on reading the request. */
+  resume(): void;
+  /** The answer is written. */
+  end(call: Http1Call, how: 'keep' | 'close' | 'linger'): void;
+  /** What was said of the answer cannot be kept. */
+  destroy(): void;
+  /** Gives its socket away, with what was read of it and not used. */
+  detach(): { readonly socket: Socket; readonly rest: Buffer | null };
+};
+
+/** One HTTP/1.1 call on its way to the next hop, and its answer on the way back: both stream, with back-pressure. */
+export class Http1Call implements LinkedCall {
+  readonly method: string;
+  readonly wantsSwitch: boolean;
+  readonly hop: CallHop;
+  readonly #caller: Caller;
+  readonly #head: RequestHead;
+  readonly #framing: BodyFraming;
+  readonly #body: BodyReader;
+  /** A small body is read whole first, so that head and body leave in one write and a slow caller holds no connection behind. */
+  readonly #isHeld: boolean;
+  #held: Buffer = NO_OCTETS;
+  #heldLength = 0;
+  #state: 'ahead' | 'waiting' | 'linked' | 'over' = 'ahead';
+  #isTold = false;
+  #pool: GatedPool | null = null;
+  #link: Link | null = null;
+  #answer: AnswerHead | null = null;
+  #answerFraming: BodyFraming = NO_BODY;
+  #closes = false;
+  #hasWritten = false;
+  #hasRoom = true;
+
+  constructor(caller: Caller, hop: CallHop, { head, framing }: { readonly head: RequestHead; readonly framing: BodyFraming }) {
+    this.#caller = caller;
+    this.hop = hop;
+    this.#head = head;
+    this.#framing = framing;
+    this.method = head.start.method;
+    this.wantsSwitch = wantsWebSocket(head);
+    this.#body = new BodyReader(framing);
+    this.#isHeld = framing.kind === 'length' && framing.octets <= MAXIMUM_HELD_OCTETS;
+  }
+
+  /** All answers before this one are written. */
+  start(): void {
+    const { expectation } = this.#head.fields;
+    this.#state = 'waiting';
+    if (this.#head.start.minor === 1 && expectation === 'other') return this.#refuse(417, true);
+    if (this.#head.start.minor === 1 && expectation === 'continue' && !this.#body.isDone) this.#caller.write(CONTINUE);
+    if (!this.#isHeld || this.#body.isDone) this.#send();
+  }
+
+  get isWhole(): boolean {
+    return this.#body.isDone;
+  }
+
+  get canReceive(): boolean {
+    if (this.wantsSwitch) return false;
+    return this.#state === 'over' || this.#state === 'linked' || (this.#state === 'waiting' && this.#isHeld);
+  }
+
+  /** Reads of the request's body. Returns how far; -1 where it is refused. */
+  receive(octets: Buffer, at: number): number {
+    const body = this.#body;
+    const next = body.read(octets, at);
+    if (next === -1 || this.#state === 'over') return next;
+    const { content, from, to } = body;
+    if (this.#isHeld) {
+      this.#hold(content.subarray(from, to));
+      if (body.isDone) this.#send();
+      return next;
+    }
+    if (to > from || body.isDone) this.#hasRoom = this.#pass({ octets: content, from, to });
+    return next;
+  }
+
+  /** False while the next hop takes no more. */
+  get hasRoom(): boolean {
+    return this.#hasRoom;
+  }
+
+  onLink(link: Link): void {
+    this.#link = link;
+    this.#state = 'linked';
+    const { hop } = this;
+    const octets = requestOctets(this.#head, {
+      framing: this.#framing,
+      added: addedLines(hop.addedHeaders),
+      stripIdentity: hop.stripIdentity,
+      switches: this.wantsSwitch,
+      body: this.#held.subarray(0, this.#heldLength),
+    });
+    const isLast = this.#body.isDone;
+    this.#hasRoom = link.write(octets, isLast);
+    if (!isLast) this.#caller.resume();
+  }
+
+  onRoom(): void {
+    this.#hasRoom = true;
+    if (!this.#body.isDone) this.#caller.resume();
+  }
+
+  onAnswer(head: AnswerHead, framing: BodyFraming): void {
+    const isOld = this.#head.start.minor === 0;
+    // Who speaks HTTP/1.0 knows no chunks: the end of the connection is the end of the answer.
+    this.#answerFraming = framing.kind === 'none' || framing.kind === 'length' ? framing : isOld ? UNTIL_CLOSE : CHUNKED;
+    this.#answer = head;
+    this.#closes = this.wantsSwitch || !keepsConnection(this.#head) || this.hop.isRetiring() || this.#answerFraming.kind === 'close';
+  }
+
+  onContent(content: Content, isLast: boolean, trailers: Trailers | null): void {
+    const framing = this.#answerFraming;
+    const answer = this.#answer;
+    let hasRoom = true;
+    if (answer !== null) {
+      this.#answer = null;
+      this.#hasWritten = true;
+      hasRoom = this.#caller.write(answerOctets(answer, { framing, closes: this.#closes, content, isLast, trailers }));
+    } else if (content.to > content.from || isLast) {
+      const octets = contentOctets(framing, content, isLast, trailers);
+      if (octets.length > 0) hasRoom = this.#caller.write(octets);
+    }
+    if (isLast) this.#answered();
+    else if (!hasRoom) this.#link?.pause();
+  }
+
+  onSwitched(head: AnswerHead, far: Socket, rest: Uint8Array): void {
+    this.#tell({ kind: 'answered' });
+    this.#state = 'over';
+    const { socket: near, rest: sent } = this.#caller.detach();
+    near.once('close', () => this.hop.onClose());
+    near.write(answerOctets(head, { framing: NO_BODY, closes: false, content: EMPTY_CONTENT, isLast: true, trailers: null }));
+    if (rest.length > 0) near.write(rest);
+    if (sent !== null) far.write(sent);
+    joinSockets(near, far);
+  }
+
+  onFailure(reason: RefusalReason): void {
+    if (this.#state === 'over') return;
+    this.#tell({ kind: 'failed', reason });
+    if (this.#hasWritten) {
+      // The answer is cut off: only a broken connection tells that it is not whole.
+      this.#close();
+      this.#caller.destroy();
+      return;
+    }
+    this.#refuse(statuses[reason] ?? 502, this.hop.isRetiring(), this.hop.explainsFailures ? reason : null);
+  }
+
+  /** The reader of the answer has room again. */
+  onCallerRoom(): void {
+    this.#link?.resume();
+  }
+
+  /** What came as the request's body is none. True if whoever called can still be told. */
+  breakOff(): boolean {
+    this.#abandon({ kind: 'failed', reason: 'request-malformed' });
+    return !this.#hasWritten;
+  }
+
+  /** Whoever called is gone. */
+  leave(): void {
+    this.#abandon(this.#hasWritten ? { kind: 'answered' } : { kind: 'left' });
+  }
+
+  #abandon(end: CallEnd): void {
+    if (this.#state === 'over') return;
+    this.#tell(end);
+    if (this.#state === 'waiting') this.#pool?.cancel(this);
+    this.#link?.abort();
+    this.#close();
+  }
+
+  /** In a buffer of its own unless it came whole: pieces of an octet each would cost a hundred times that. */
+  #hold(content: Uint8Array): void {
+    if (this.#heldLength === 0 && this.#body.isDone) {
+      this.#held = Buffer.from(content.buffer, content.byteOffset, content.length);
+    } else {
+      if (this.#heldLength === 0 && this.#framing.kind === 'length') this.#held = Buffer.allocUnsafeSlow(this.#framing.octets);
+      this.#held.set(content, this.#heldLength);
+    }
+    this.#heldLength += content.length;
+  }
+
+  #send(): void {
+    this.#pool = this.hop.upstream().carry(this);
+  }
+
+  #pass(content: Content): boolean {
+    const isLast = this.#body.isDone;
+    // Trailer fields of a request go no further, as nobody asked for them.
+    const octets = contentOctets(this.#framing, content, isLast, null);
+    return this.#link!.write(octets, isLast);
+  }
+
+  #answered(): void {
+    this.#tell({ kind: 'answered' });
+    const isWhole = this.#body.isDone;
+    this.#close();
+    // What is left of the request's body would be read as the next request.
+    this.#caller.end(this, !isWhole ? 'linger' : this.#closes ? 'close' : 'keep');
+  }
+
+  /** An answer of the proxy itself, without a body. */
+  #refuse(status: number, closes: boolean, failure: RefusalReason | null = null): void {
+    const isWhole = this.#body.isDone;
+    const keeps = isWhole && !closes && keepsConnection(this.#head);
+    this.#tell({ kind: 'failed', reason: 'request-malformed' });
+    this.#close();
+    this.#caller.write(refusalOctets(status, { closes: !keeps, failure }));
+    this.#caller.end(this, !isWhole ? 'linger' : keeps ? 'keep' : 'close');
+  }
+
+  #tell(end: CallEnd): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    this.hop.onEnd(end);
+  }
+
+  #close(): void {
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    this.#link = null;
+    this.hop.onClose();
+  }
+}
+
+/** A whole answer of the proxy itself, without a body. */
+export function refusalOctets(
+  status: number,
+  { closes, failure }: { readonly closes: boolean; readonly failure: RefusalReason | null },
+): Buffer {
+  const why = failure === null ? '' : `Countersign-Failure: ${failure}\r\n`;
+  const connection = closes ? 'close' : 'keep-alive';
+  return Buffer.from(`HTTP/1.1 ${status} ${phrases[status]}\r\n${why}Content-Length: 0\r\nConnection: ${connection}\r\n\r\n`, 'latin1');
+}
+
+/** The fields of one connection are the same at each of its calls. */
+function addedLines(pairs: readonly string[]): Buffer {
+  if (pairs.length === 0) return NO_OCTETS;
+  const known = linesOf.get(pairs);
+  if (known !== undefined) return known;
+  const lines = fieldLines(pairs);
+  linesOf.set(pairs, lines);
+  return lines;
+}
+
+const linesOf = new WeakMap<readonly string[], Buffer>();
+const NO_OCTETS = Buffer.alloc(0);
+const EMPTY_CONTENT: Content = { octets: NO_OCTETS, from: 0, to: 0 };
+const NO_BODY: BodyFraming = { kind: 'none' };
+const CHUNKED: BodyFraming = { kind: 'chunked' };
+const UNTIL_CLOSE: BodyFraming = { kind: 'close' };
+const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
+const MAXIMUM_HELD_OCTETS = 16_384;
+const statuses: { readonly [reason in RefusalReason]?: number } = { 'request-malformed': 400, timeout: 504, 'upstream-unreachable': 503 };
+const phrases: { readonly [status: number]: string } = {
+  400: 'Bad Request',
+  403: 'Forbidden',
+  408: 'Request Timeout',
+  417: 'Expectation Failed',
+  431: 'Request Header Fields Too Large',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+};

@@ -1,0 +1,289 @@
+import type { Socket } from 'node:net';
+import { type HeadReading, HeadReader } from '../../core/http1/head-reader.ts';
+import { framingOfRequest, readRequestLine, type RequestStart } from '../../core/http1/request-head.ts';
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { CallGate } from './call-gate.ts';
+import { type Caller, Http1Call, refusalOctets } from './http1-call.ts';
+import { KEEP_ALIVE_SECONDS } from './http1-octets.ts';
+
+const CALLER: unique symbol = Symbol('caller');
+const DATA: unique symbol = Symbol('data');
+const END: unique symbol = Symbol('end');
+const GONE: unique symbol = Symbol('gone');
+const ROOM: unique symbol = Symbol('room');
+type ServedSocket = Socket & { [CALLER]?: Http1Caller };
+
+/** Serves HTTP/1.1 on a connection of which it is known who is at its other end. The socket ends with it. */
+export function serveHttp1(socket: Socket, gate: CallGate): void {
+  const served: ServedSocket = socket;
+  served[CALLER] = new Http1Caller(served, gate);
+  socket.on('data', onData).on('end', onEnd).on('close', onClose).on('drain', onDrain);
+}
+
+/** An answer that was decided before its turn came. */
+type EarlyRefusal = { readonly status: number };
+
+/** The connection of one caller: reads its calls one by one, and answers them in their order. */
+class Http1Caller implements Caller {
+  readonly #socket: ServedSocket;
+  readonly #gate: CallGate;
+  readonly #reader = new HeadReader(readRequestLine);
+  #current: Http1Call | null = null;
+  /** What was read ahead of its turn (RFC 9112 section 9.3.2). */
+  #ahead: (Http1Call | EarlyRefusal)[] = [];
+  /** The call whose body is not read to its end. */
+  #receiving: Http1Call | null = null;
+  /** Read, but not used yet. */
+  #rest: Buffer | null = null;
+  /** `deaf`: what arrives is thrown away, because the last answer was decided. `closing`: it is written, too. */
+  #state: 'open' | 'deaf' | 'closing' | 'detached' = 'open';
+  #headTimer: NodeJS.Timeout | null;
+  #idleTimer: NodeJS.Timeout | null = null;
+  #stallTimer: NodeJS.Timeout | null = null;
+
+  constructor(socket: ServedSocket, gate: CallGate) {
+    this.#socket = socket;
+    this.#gate = gate;
+    this.#headTimer = setTimeout(() => this.#giveUp(), HEAD_MS).unref();
+  }
+
+  [DATA](octets: Buffer): void {
+    if (this.#rest !== null) {
+      this.#rest = Buffer.concat([this.#rest, octets]);
+      return;
+    }
+    this.#read(octets);
+  }
+
+  [END](): void {
+    if (this.#state === 'closing' && !this.#socket.writableFinished) return;
+    // Who has nothing more to say waits for no answer, as far as anybody can tell.
+    if (this.#current === null) this.#socket.destroySoon();
+    else this.#socket.destroy();
+  }
+
+  [GONE](): void {
+    for (const timer of [this.#headTimer, this.#idleTimer, this.#stallTimer]) if (timer !== null) clearTimeout(timer);
+    const calls = [this.#current, ...this.#ahead];
+    this.#current = null;
+    this.#ahead = [];
+    for (const call of calls) if (call instanceof Http1Call) call.leave();
+  }
+
+  [ROOM](): void {
+    this.#stopStallTimer();
+    this.#current?.onCallerRoom();
+  }
+
+  write(octets: Buffer): boolean {
+    if (this.#socket.destroyed) return true;
+    const hasRoom = this.#socket.write(octets);
+    if (!hasRoom && this.#current !== null) this.#waitForOther(this.#current);
+    return hasRoom;
+  }
+
+  resume(): void {
+    const rest = this.#rest;
+    this.#rest = null;
+    if (rest !== null) this.#read(rest);
+    if (this.#rest === null && (this.#receiving === null || this.#receiving.hasRoom)) this.#socket.resume();
+  }
+
+  end(call: Http1Call, how: 'keep' | 'close' | 'linger'): void {
+    if (this.#current !== call || this.#state === 'closing') return;
+    this.#current = null;
+    if (how !== 'keep') return this.#close(how);
+    this.#next();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  detach(): { readonly socket: Socket; readonly rest: Buffer | null } {
+    const rest = this.#rest;
+    this.#state = 'detached';
+    this.#current = null;
+    this.#rest = null;
+    this.#stopStallTimer();
+    if (this.#headTimer !== null) clearTimeout(this.#headTimer);
+    this.#socket.off('data', onData).off('end', onEnd).off('drain', onDrain);
+    return { socket: this.#socket, rest };
+  }
+
+  #read(octets: Buffer): void {
+    let at = 0;
+    while (at < octets.length) {
+      if (this.#state !== 'open') return;
+      const receiving = this.#receiving;
+      if (receiving !== null && (receiving !== this.#current || !receiving.canReceive || !receiving.hasRoom)) return this.#put(octets, at);
+      at = receiving === null ? this.#readHead(octets, at) : this.#readBody(receiving, octets, at);
+      if (at === -1) return;
+    }
+    if (this.#receiving !== null && !this.#receiving.hasRoom) this.#socket.pause();
+  }
+
+  /** Keeps what cannot be used yet, and lets the kernel hold the rest. */
+  #put(octets: Buffer, at: number): void {
+    this.#rest = octets.subarray(at);
+    this.#socket.pause();
+  }
+
+  #readHead(octets: Buffer, at: number): number {
+    const reading = this.#reader.read(octets, at);
+    switch (reading.kind) {
+      case 'incomplete':
+        this.#headTimer ??= setTimeout(() => this.#giveUp(), HEAD_MS).unref();
+        return -1;
+      case 'malformed':
+        return this.#break('request-malformed', 400);
+      case 'too-large':
+        return this.#break('limit-exceeded', 431);
+      default:
+        if (this.#headTimer !== null) clearTimeout(this.#headTimer);
+        this.#headTimer = null;
+        return this.#begin(reading);
+    }
+  }
+
+  #begin({ head, next }: Extract<HeadReading<RequestStart>, { kind: 'head' }>): number {
+    const framing = framingOfRequest(head);
+    if (framing.kind === 'malformed') return this.#break('request-malformed', 400);
+    if (this.#ahead.length >= MAXIMUM_AHEAD) {
+      // Without this bound the calls of one connection could fill the memory.
+      this.#gate.onBroken('limit-exceeded');
+      this.#socket.destroy();
+      return -1;
+    }
+    const hop = this.#gate.admit();
+    if (hop === null) return this.#refuse(403);
+    const call = new Http1Call(this, hop, { head, framing });
+    if (!call.isWhole) this.#receiving = call;
+    if (this.#current !== null || this.#ahead.length > 0) this.#ahead.push(call);
+    else this.#start(call);
+    // What follows a WebSocket handshake is no request, or nothing at all.
+    if (call.wantsSwitch) this.#receiving = call;
+    return next;
+  }
+
+  #readBody(call: Http1Call, octets: Buffer, at: number): number {
+    const next = call.receive(octets, at);
+    if (next === -1) {
+      const canBeTold = call.breakOff();
+      this.#current = null;
+      if (canBeTold) this.#writeRefusal(400);
+      else this.#socket.destroy();
+      return -1;
+    }
+    if (!call.isWhole) this.#waitForOther(call);
+    else if (this.#receiving === call) {
+      this.#receiving = null;
+      this.#stopStallTimer();
+    }
+    return next;
+  }
+
+  #start(call: Http1Call): void {
+    this.#current = call;
+    call.start();
+  }
+
+  /** What comes after the answer that was just written. */
+  #next(): void {
+    const next = this.#ahead.shift();
+    if (next instanceof Http1Call) this.#start(next);
+    else if (next !== undefined) return this.#writeRefusal(next.status);
+    else this.#waitForCall();
+    if (this.#rest !== null) this.resume();
+  }
+
+  /** What arrived is no request: its answer comes when its turn does, and is the last one. */
+  #break(reason: RefusalReason, status: number): -1 {
+    this.#gate.onBroken(reason);
+    return this.#refuse(status);
+  }
+
+  #refuse(status: number): -1 {
+    if (this.#current === null && this.#ahead.length === 0) {
+      this.#writeRefusal(status);
+      return -1;
+    }
+    this.#state = 'deaf';
+    this.#ahead.push({ status });
+    return -1;
+  }
+
+  #writeRefusal(status: number): void {
+    this.#socket.write(refusalOctets(status, { closes: true, failure: null }));
+    this.#close('linger');
+  }
+
+  /** A request that does not come to its end is answered with its own status; a connection that never began is, too. */
+  #giveUp(): void {
+    this.#headTimer = null;
+    if (this.#current === null && this.#state === 'open') this.#break('timeout', 408);
+    else this.#socket.destroy();
+  }
+
+  /**
+   * Ends the connection behind what was written. Where the caller may still be sending, a close at once would reach it as a reset, before
+   * the answer (RFC 9112 section 9.6): so what it sends is thrown away for a while.
+   */
+  #close(how: 'close' | 'linger'): void {
+    this.#state = 'closing';
+    this.#rest = null;
+    this.#receiving = null;
+    const socket = this.#socket;
+    for (const call of this.#ahead.splice(0)) if (call instanceof Http1Call) call.leave();
+    this.#stallTimer ??= setTimeout(() => socket.destroy(), LAST_WRITE_MS).unref();
+    if (how === 'close') return socket.destroySoon();
+    socket.once('finish', () => setTimeout(() => socket.destroy(), LINGER_MS).unref());
+    socket.end();
+    socket.resume();
+  }
+
+  #waitForCall(): void {
+    if (this.#idleTimer !== null) this.#idleTimer.refresh();
+    else this.#idleTimer = setTimeout(() => this.#current === null && this.#reader.isEmpty && this.#socket.destroy(), IDLE_MS).unref();
+  }
+
+  /** A body that stands still is given up: it holds a connection to the next hop. */
+  #waitForOther(call: Http1Call): void {
+    if (this.#stallTimer !== null) this.#stallTimer.refresh();
+    else this.#stallTimer = setTimeout(() => this.#socket.destroy(), call.hop.stalledMs).unref();
+  }
+
+  #stopStallTimer(): void {
+    if (this.#stallTimer === null || this.#state === 'closing') return;
+    clearTimeout(this.#stallTimer);
+    this.#stallTimer = null;
+  }
+}
+
+/** Shared by all connections, so that none costs closures of its own. */
+function onData(this: ServedSocket, octets: Buffer): void {
+  this[CALLER]![DATA](octets);
+}
+
+function onEnd(this: ServedSocket): void {
+  this[CALLER]![END]();
+}
+
+function onClose(this: ServedSocket): void {
+  this[CALLER]![GONE]();
+}
+
+function onDrain(this: ServedSocket): void {
+  this[CALLER]![ROOM]();
+}
+
+/** Of a head, and of a new connection until its first one. */
+const HEAD_MS = 15_000;
+/** Five seconds more than what was announced. */
+const IDLE_MS = (KEEP_ALIVE_SECONDS + 5) * 1_000;
+/** Hardly a client pipelines at all, and those that do send a few calls ahead. */
+const MAXIMUM_AHEAD = 32;
+/** A round trip over a bad line, and what was on its way by then. */
+const LINGER_MS = 1_000;
+/** For the last answer's octets to leave. */
+const LAST_WRITE_MS = 300_000;
