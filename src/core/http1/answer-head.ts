@@ -27,12 +27,13 @@ export const readStatusLine: ReadStart<AnswerStart> = (octets, from, to) => {
   }
   if (status < 100 || (statusEnd < to && octets[statusEnd] !== SP)) return null;
   const phraseAt = Math.min(statusEnd + 1, to);
+  let isOdd = false;
   for (let at = phraseAt; at < to; at++) {
     const octet = octets[at]!;
     if (octet === 0 || octet === CARRIAGE_RETURN) return null;
-    if ((octet < SP && octet !== TAB) || octet > 0x7e) return { status, phraseAt, phraseEnd: phraseAt, minor };
+    isOdd ||= (octet < SP && octet !== TAB) || octet > 0x7e;
   }
-  return { status, phraseAt, phraseEnd: to, minor };
+  return { status, phraseAt, phraseEnd: isOdd ? phraseAt : to, minor };
 };
 
 /** How the answer to a request of this method ends (RFC 9112 section 6.3), or why it is no acceptable answer. */

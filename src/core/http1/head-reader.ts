@@ -100,30 +100,25 @@ export class HeadReader<Start> {
     head.fields.finish(octets, head.fieldsAt, fieldsEnd);
     this.#held = null;
     this.#heldLength = 0;
-    this.#start = null;
-    this.#fields = new FieldBlock();
-    this.#sawEmptyLine = false;
+    this.#forget();
     return head;
   }
 
   #wait({ octets, origin, limit }: Piece): HeadReading<Start> {
     if (limit - origin > this.#maximumOctets) return TOO_LARGE;
     if (this.#held === null) {
+      // All places noted so far lie elsewhere from now on, so the head is read anew, once.
       this.#hold(octets, origin, limit);
-      this.#lineAt -= origin;
-      this.#fieldsAt -= origin;
-      this.#shiftLines(origin);
+      this.#forget();
     }
     return INCOMPLETE;
   }
 
-  /** The lines noted so far lie elsewhere now. */
-  #shiftLines(by: number): void {
-    const { leftOut } = this.#fields;
-    for (let at = 0; at < leftOut.length; at++) {
-      const { start, end, why } = leftOut[at]!;
-      leftOut[at] = { start: start - by, end: end - by, why };
-    }
+  #forget(): void {
+    this.#start = null;
+    this.#fields = new FieldBlock();
+    this.#fieldsAt = this.#lineAt = 0;
+    this.#sawEmptyLine = false;
   }
 
   /** Keeps as much as can belong to a head within the bound, in room that doubles. */

@@ -33,6 +33,8 @@ export class Http1Call implements LinkedCall {
   readonly #head: RequestHead;
   readonly #framing: BodyFraming;
   readonly #body: BodyReader;
+  /** False if the caller closes its connection after this call. */
+  readonly keepsConnection: boolean;
   /** A small body is read whole first, so that head and body leave in one write and a slow caller holds no connection behind. */
   readonly #isHeld: boolean;
   #held: Buffer = NO_OCTETS;
@@ -54,6 +56,7 @@ export class Http1Call implements LinkedCall {
     this.#framing = framing;
     this.method = head.start.method;
     this.wantsSwitch = wantsWebSocket(head);
+    this.keepsConnection = keepsConnection(head);
     this.#body = new BodyReader(framing);
     this.#isHeld = framing.kind === 'length' && framing.octets <= MAXIMUM_HELD_OCTETS;
   }
@@ -122,7 +125,7 @@ export class Http1Call implements LinkedCall {
     // Who speaks HTTP/1.0 knows no chunks: the end of the connection is the end of the answer.
     this.#answerFraming = framing.kind === 'none' || framing.kind === 'length' ? framing : isOld ? UNTIL_CLOSE : CHUNKED;
     this.#answer = head;
-    this.#closes = this.wantsSwitch || !keepsConnection(this.#head) || this.hop.isRetiring() || this.#answerFraming.kind === 'close';
+    this.#closes = this.wantsSwitch || !this.keepsConnection || this.hop.isRetiring() || this.#answerFraming.kind === 'close';
   }
 
   onContent(content: Content, isLast: boolean, trailers: Trailers | null): void {
@@ -221,7 +224,7 @@ export class Http1Call implements LinkedCall {
   /** An answer of the proxy itself, without a body. */
   #refuse(status: number, closes: boolean, failure: RefusalReason | null = null): void {
     const isWhole = this.#body.isDone;
-    const keeps = isWhole && !closes && keepsConnection(this.#head);
+    const keeps = isWhole && !closes && this.keepsConnection;
     this.#tell({ kind: 'failed', reason: 'request-malformed' });
     this.#close();
     this.#caller.write(refusalOctets(status, { closes: !keeps, failure }));

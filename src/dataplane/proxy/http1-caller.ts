@@ -163,6 +163,7 @@ class Http1Caller implements Caller {
     else this.#start(call);
     // What follows a WebSocket handshake is no request, or nothing at all.
     if (call.wantsSwitch) this.#receiving = call;
+    else if (call.isWhole) this.#endWith(call);
     return next;
   }
 
@@ -179,8 +180,14 @@ class Http1Caller implements Caller {
     else if (this.#receiving === call) {
       this.#receiving = null;
       this.#stopStallTimer();
+      this.#endWith(call);
     }
     return next;
+  }
+
+  /** What follows the request that was to be the last is none (RFC 9112 section 9.6). */
+  #endWith(call: Http1Call): void {
+    if (!call.keepsConnection && this.#state === 'open') this.#state = 'deaf';
   }
 
   #start(call: Http1Call): void {
