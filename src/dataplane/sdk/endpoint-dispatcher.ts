@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { Dispatcher } from 'undici';
 import { Problem } from '../../core/problems/problem.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
@@ -79,44 +81,36 @@ class CountedCall implements Dispatcher.DispatchHandler {
     this.#settings = settings;
   }
 
-  onRequestStart(...args: Parameters<NonNullable<Dispatcher.DispatchHandler['onRequestStart']>>): void {
-    this.#handler.onRequestStart?.(...args);
+  onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {
+    this.#handler.onRequestStart?.(controller, context);
   }
 
-  onRequestUpgrade(...args: Parameters<NonNullable<Dispatcher.DispatchHandler['onRequestUpgrade']>>): void {
+  onRequestUpgrade(controller: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders, socket: Duplex): void {
     this.#count(null);
-    this.#handler.onRequestUpgrade?.(...args);
+    this.#handler.onRequestUpgrade?.(controller, statusCode, headers, socket);
   }
 
   onResponseStarted(): void {
     this.#handler.onResponseStarted?.();
   }
 
-  onResponseStart(...args: Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStart']>>): void {
-    this.#handler.onResponseStart?.(...args);
+  onResponseStart(controller: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders, statusText?: string): void {
+    this.#handler.onResponseStart?.(controller, statusCode, headers, statusText);
   }
 
-  onResponseData(...args: Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseData']>>): void {
-    this.#handler.onResponseData?.(...args);
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#handler.onResponseData?.(controller, chunk);
   }
 
-  onBodySent(...args: readonly any[]): void {
-    (this.#handler as { onBodySent?(...args: readonly any[]): void }).onBodySent?.(...args);
-  }
-
-  onRequestSent(): void {
-    (this.#handler as { onRequestSent?(): void }).onRequestSent?.();
-  }
-
-  onResponseEnd(...args: Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseEnd']>>): void {
+  onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     this.#count(null);
-    this.#handler.onResponseEnd?.(...args);
+    this.#handler.onResponseEnd?.(controller, trailers);
   }
 
-  onResponseError(...args: Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseError']>>): void {
-    const reason = reasonOf(args[1]);
+  onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
+    const reason = reasonOf(error);
     if (reason !== null) this.#count(reason);
-    this.#handler.onResponseError?.(...args);
+    this.#handler.onResponseError?.(controller, error);
   }
 
   #count(reason: RefusalReason | null): void {
