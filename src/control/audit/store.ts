@@ -3,7 +3,7 @@ import type { Frontier } from '../../core/merkle/frontier.ts';
 import { type Hash, HASH_OCTETS } from '../../core/merkle/hash.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
-import { prepareInsert, prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
+import { prepareInsert, prepareListQuery, prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 
 export type EntryRow = {
   readonly leaf_index: number;
@@ -117,10 +117,8 @@ export async function readLatestCheckpoint(queries: Queries): Promise<{ readonly
 
 export async function findPersons(queries: Queries, names: readonly string[]): Promise<PersonRow[]> {
   const rows: PersonRow[] = [];
-  for (let at = 0; at < names.length; at += NAMES_A_QUERY) {
-    const part = names.slice(at, at + NAMES_A_QUERY);
-    rows.push(...(await tables(queries).selectFrom('audit_persons').selectAll().where('name', 'in', part).execute()));
-  }
+  for (let at = 0; at < names.length; at += NAMES_A_QUERY)
+    rows.push(...(await selectPersons(queries, names.slice(at, at + NAMES_A_QUERY), {})));
   return rows;
 }
 
@@ -172,7 +170,11 @@ export async function selectEntries(queries: Queries, filter: EntryFilter): Prom
 const tables = (queries: Queries): Kysely<AuditTables> => queries.withTables<AuditTables>();
 const HEAD = 1;
 /** SQLite takes 32,766 parameters, PostgreSQL 65,535. */
-const NAMES_A_QUERY = 500;
+const NAMES_A_QUERY = 512;
+
+const selectPersons = prepareListQuery((queries, names: readonly string[]) =>
+  tables(queries).selectFrom('audit_persons').selectAll().where('name', 'in', names),
+);
 
 const selectHead = prepareQuery((queries) => tables(queries).selectFrom('audit_head').selectAll().where('id', '=', sql.lit(HEAD)));
 

@@ -112,12 +112,7 @@ export async function listStaleReservations(queries: Queries, before: Instant, l
 
 /** The certificate that this issuer key gave this serial to, in whatever status; null if there is none. */
 export async function findCertificate(queries: Queries, issuerKeySha256: string, serial: Uint8Array): Promise<CertificateRecord | null> {
-  const row = await tables(queries)
-    .selectFrom('certificates')
-    .selectAll()
-    .where('issuer_id', 'in', (inner) => inner.selectFrom('authorities').select('id').where('spki_sha256', '=', issuerKeySha256))
-    .where('serial', '=', serial)
-    .executeTakeFirst();
+  const [row] = (await selectCertificate(queries, { issuerKeySha256, serial })).rows;
   return row === undefined ? null : toCertificate(row);
 }
 
@@ -225,6 +220,14 @@ const settle = prepareQuery(
       .where('issuer_id', '=', value('issuerId'))
       .where('serial', '=', value('serial'))
       .where('status', '=', sql.lit('reserved')),
+);
+
+const selectCertificate = prepareQuery((queries, value: Values<CertificateKey>) =>
+  tables(queries)
+    .selectFrom('certificates')
+    .selectAll()
+    .where('issuer_id', 'in', (inner) => inner.selectFrom('authorities').select('id').where('spki_sha256', '=', value('issuerKeySha256')))
+    .where('serial', '=', value('serial')),
 );
 
 const selectStanding = prepareQuery((queries, value: Values<{ issuerId: string; serial: Uint8Array }>) =>

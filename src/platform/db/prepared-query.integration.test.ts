@@ -4,7 +4,7 @@ import type { Kysely } from 'kysely';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import type { Database, Queries } from './database.ts';
 import { openDatabase } from './open-database.ts';
-import { prepareInsert, prepareQuery, type Values } from './prepared-query.ts';
+import { prepareInsert, prepareListQuery, prepareQuery, type Values } from './prepared-query.ts';
 
 type Thing = { name: string; size: number; picture: Uint8Array | null };
 const things = (queries: Queries): Kysely<{ things: Thing }> => queries.withTables<{ things: Thing }>();
@@ -29,6 +29,9 @@ const selectBetween = prepareQuery((queries, value: Values<{ from: number; to: n
   const query = things(queries).selectFrom('things').select('name').orderBy('size');
   return query.where('size', '>=', value('from')).where('size', '<', value('to'));
 });
+const selectNamed = prepareListQuery((queries, names: readonly string[], value: Values<{ below: number }>) =>
+  things(queries).selectFrom('things').select('name').where('name', 'in', names).where('size', '<', value('below')).orderBy('size'),
+);
 const rename = prepareQuery((queries, value: Values<{ from: string; to: string }>) =>
   things(queries)
     .updateTable('things')
@@ -79,6 +82,20 @@ forEachDatabase('a prepared query', (newUrl) => {
         `${count} rows`,
       );
     }
+  });
+
+  test('with a list finds what any list names, each once', async () => {
+    await using database = await open(await newUrl());
+    await database.commit(({ queries }) => insertThings(queries, rowsOf(40)));
+    for (const count of [0, 1, 2, 3, 5, 8, 33]) {
+      const names = rowsOf(count).map(({ name }) => name);
+      const found = await selectNamed(database.queries, [...names, ...names], { below: 1_000 });
+      assert.deepEqual(
+        found.map(({ name }) => name),
+        names,
+      );
+    }
+    assert.deepEqual(await selectNamed(database.queries, ['thing 3', 'nothing'], { below: 3 }), []);
   });
 
   test('that fails takes its unit with it, and not the next', async () => {

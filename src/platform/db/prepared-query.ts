@@ -31,6 +31,33 @@ export function prepareQuery<V extends Row, Found>(
 }
 
 /**
+ * The same with a list, such as `in` takes: built for one item, for two, four and so on; a list of another length is filled up with its last item
+ * again. Of no item nothing is asked.
+ */
+export function prepareListQuery<Item, V extends Row, Found>(
+  build: (queries: Queries, list: readonly Item[], value: Values<V>) => Compilable<Found>,
+): (queries: Queries, list: readonly Item[], values: V) => Promise<readonly Found[]> {
+  const prepared = new Map<number, (queries: Queries, values: Row) => Promise<QueryResult<Found>>>();
+  return async (queries, list, values) => {
+    if (list.length === 0) return [];
+    const size = 2 ** Math.ceil(Math.log2(list.length));
+    const names = Array.from({ length: size }, (_, at) => `${ITEM}${at}`);
+    const run =
+      prepared.get(size) ??
+      prepareQuery<Row, Found>((all, value) =>
+        build(
+          all,
+          names.map((name) => value(name) as Item),
+          value as Values<V>,
+        ),
+      );
+    prepared.set(size, run);
+    const items = Object.fromEntries(names.map((name, at) => [name, list[Math.min(at, list.length - 1)]]));
+    return (await run(queries, { ...values, ...items })).rows;
+  };
+}
+
+/**
  * Inserts rows of one table, of these columns, in few statements whatever their number: of 256 rows, 128, and so on, so that all there ever is to
  * build and keep are nine texts.
  */
@@ -73,5 +100,7 @@ function compileOnce<Found>(build: (queries: Queries) => Compilable<Found>): (qu
   };
 }
 
+/** No name of a value begins so. */
+const ITEM = ':';
 /** 1 to 256 rows. Of nine columns that is 2,304 parameters; SQLite takes 32,766, PostgreSQL 65,535. */
 const SIZES = 9;

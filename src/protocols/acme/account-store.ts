@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Role } from '../../control/access/role.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 import type { Account } from './account.ts';
 
 /** False, and nothing done, if the key is another account's. */
@@ -29,7 +30,7 @@ export async function insertAccount(queries: Queries, account: Account): Promise
 }
 
 export async function findAccount(queries: Queries, id: string): Promise<Account | null> {
-  const row = await tables(queries).selectFrom('acme_accounts').selectAll().where('id', '=', id).executeTakeFirst();
+  const [row] = (await selectAccount(queries, { id })).rows;
   return row === undefined ? null : toAccount(row);
 }
 
@@ -105,6 +106,10 @@ type AccountRow = {
 };
 
 const tables = (queries: Queries) => queries.withTables<{ acme_accounts: AccountRow }>();
+
+const selectAccount = prepareQuery((queries, value: Values<{ id: string }>) =>
+  tables(queries).selectFrom('acme_accounts').selectAll().where('id', '=', value('id')),
+);
 
 function toAccount(row: AccountRow): Account {
   const { binding, binding_token: tokenId, role } = row;

@@ -104,21 +104,27 @@ function problemAnswer(problem: AcmeProblem): AcmeAnswer {
 /** @throws malformed with 413 when the body is larger than any request of ours can be */
 async function readRequest(request: IncomingMessage): Promise<AcmeRequest> {
   const { method = '', url = '', headers, socket } = request;
+  const body = await readBody(request);
+  return { method, target: url, contentType: headers['content-type'] ?? '', body, remoteAddress: socket.remoteAddress ?? '' };
+}
+
+/** By events: an iterator over a stream costs more than all else that a small request takes to read. */
+function readBody(request: IncomingMessage): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  request.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    if (size > MAXIMUM_BODY)
-      throw malformed(`the body is larger than ${MAXIMUM_BODY} octets`, { status: 413, headers: { connection: 'close' } });
-    chunks.push(chunk);
-  }
-  return {
-    method,
-    target: url,
-    contentType: headers['content-type'] ?? '',
-    body: Buffer.concat(chunks).toString('utf8'),
-    remoteAddress: socket.remoteAddress ?? '',
-  };
+    if (size <= MAXIMUM_BODY) chunks.push(chunk);
+    else reject(malformed(`the body is larger than ${MAXIMUM_BODY} octets`, { status: 413, headers: { connection: 'close' } }));
+  });
+  request.on('end', () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString('utf8')));
+  request.on('error', reject);
+  // A connection that ends in the middle of a body ends its request without a word.
+  request.on('close', () => {
+    if (!request.complete) reject(malformed('the connection ended within the body'));
+  });
+  return promise;
 }
 
 function tlsOptions({ chain, key }: AcmeCredentials) {

@@ -31,7 +31,7 @@ export async function authenticate(
   if (request.signer !== 'either' && request.signer !== signer.kind)
     throw malformed(`the JWS has ${signer.kind}, expected ${request.signer}`);
   const account = signer.kind === 'kid' ? await accountOf(deps, signer.kid) : null;
-  const key = signer.kind === 'jwk' ? signer.key : keyOf(account!);
+  const key = signer.kind === 'jwk' ? signer.key : accountKey(account!);
   verifyJws(jws, key);
   redeemNonce(deps, jws.nonce, now);
   if (jws.url !== request.url) {
@@ -65,8 +65,8 @@ function redeemNonce({ nonces, chaos }: Pick<AcmeDeps, 'nonces' | 'chaos'>, nonc
   }
 }
 
-/** Opening a key costs more than remembering it. Thumbprints are the keys' own hashes, so an entry is never stale. */
-function keyOf({ jwk, thumbprint }: Account): AccountKey {
+/** The account's key. Opening one costs more than remembering it. Thumbprints are the keys' own hashes, so an entry is never stale. */
+export function accountKey({ jwk, thumbprint }: Pick<Account, 'jwk' | 'thumbprint'>): AccountKey {
   const held = keys.get(thumbprint);
   if (held !== undefined) return held;
   if (keys.size >= MAXIMUM_KEYS) keys.delete(keys.keys().next().value!);

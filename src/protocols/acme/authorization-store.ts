@@ -1,45 +1,38 @@
+import { sql } from 'kysely';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { prepareInsert, prepareListQuery, prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 import type { Authorization } from './authorization.ts';
 import type { ChallengeType } from './challenge-type.ts';
 import type { Identifier } from './identifier.ts';
 import type { ProblemDocument } from './problems.ts';
 
 export async function insertAuthorizations(queries: Queries, authorizations: readonly Authorization[]): Promise<void> {
-  if (authorizations.length === 0) return;
-  await tables(queries)
-    .insertInto('acme_authorizations')
-    .values(
-      authorizations.map((one) => ({
-        id: one.id,
-        account_id: one.accountId,
-        environment: one.environment,
-        region: one.region,
-        identifier_type: one.identifier.type,
-        identifier: one.identifier.value,
-        wildcard: one.wildcard ? 1 : 0,
-        status: one.status,
-        token: one.token,
-        challenge: null,
-        error: null,
-        validated_at: null,
-        due_at: null,
-        created_at: one.createdAt,
-        expires_at: one.expiresAt,
-      })),
-    )
-    .execute();
+  const rows = authorizations.map((one) => ({
+    id: one.id,
+    account_id: one.accountId,
+    environment: one.environment,
+    region: one.region,
+    identifier_type: one.identifier.type,
+    identifier: one.identifier.value,
+    wildcard: one.wildcard ? 1 : 0,
+    status: one.status,
+    token: one.token,
+    created_at: one.createdAt,
+    expires_at: one.expiresAt,
+  }));
+  await insertRows(queries, rows);
 }
 
 export async function findAuthorization(queries: Queries, id: string): Promise<Authorization | null> {
-  const row = await tables(queries).selectFrom('acme_authorizations').selectAll().where('id', '=', id).executeTakeFirst();
+  const [row] = await selectByIds(queries, [id], {});
   return row === undefined ? null : toAuthorization(row);
 }
 
 /** In the order of the ids given; what was pruned is left out. */
 export async function listAuthorizations(queries: Queries, ids: readonly string[]): Promise<Authorization[]> {
-  const rows = await tables(queries).selectFrom('acme_authorizations').selectAll().where('id', 'in', ids).execute();
+  const rows = await selectByIds(queries, ids, {});
   const found = new Map(rows.map((row) => [row.id, toAuthorization(row)]));
   return ids.flatMap((id) => found.get(id) ?? []);
 }
@@ -51,15 +44,7 @@ export async function listValidAuthorizations(
   values: readonly string[],
   now: Instant,
 ): Promise<Authorization[]> {
-  const rows = await tables(queries)
-    .selectFrom('acme_authorizations')
-    .selectAll()
-    .where('account_id', '=', accountId)
-    .where('identifier', 'in', values)
-    .where('status', '=', 'valid')
-    .where('expires_at', '>', now)
-    .execute();
-  return rows.map(toAuthorization);
+  return (await selectValid(queries, values, { accountId, now })).map(toAuthorization);
 }
 
 /** Chooses the challenge that is tried; false, and nothing done, if one was chosen or it is not pending. */
@@ -69,15 +54,8 @@ export async function chooseChallenge(
   choice: { readonly challenge: ChallengeType; readonly dueAt: Instant },
   now: Instant,
 ): Promise<boolean> {
-  const result = await tables(queries)
-    .updateTable('acme_authorizations')
-    .set({ challenge: choice.challenge, due_at: choice.dueAt })
-    .where('id', '=', id)
-    .where('status', '=', 'pending')
-    .where('challenge', 'is', null)
-    .where('expires_at', '>', now)
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
+  const { numAffectedRows = 0n } = await updateChoice(queries, { id, ...choice, now });
+  return numAffectedRows > 0n;
 }
 
 /** What came of the challenge, or of one try of it; false, and nothing done, if the authorization is not pending any more. */
@@ -89,21 +67,16 @@ export async function recordTry(
     | { readonly status: 'invalid'; readonly error: ProblemDocument }
     | { readonly status: 'pending'; readonly error: ProblemDocument; readonly dueAt: Instant },
 ): Promise<boolean> {
-  const result = await tables(queries)
-    .updateTable('acme_authorizations')
-    .set(
-      outcome.status === 'valid'
-        ? { status: 'valid', error: null, validated_at: outcome.validatedAt, expires_at: outcome.expiresAt, due_at: null }
-        : {
-            status: outcome.status,
-            error: JSON.stringify(outcome.error),
-            due_at: outcome.status === 'pending' ? outcome.dueAt : null,
-          },
-    )
-    .where('id', '=', id)
-    .where('status', '=', 'pending')
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
+  const { numAffectedRows = 0n } =
+    outcome.status === 'valid'
+      ? await updateValid(queries, { id, validatedAt: outcome.validatedAt, expiresAt: outcome.expiresAt })
+      : await updateFailed(queries, {
+          id,
+          status: outcome.status,
+          error: JSON.stringify(outcome.error),
+          dueAt: outcome.status === 'pending' ? outcome.dueAt : null,
+        });
+  return numAffectedRows > 0n;
 }
 
 /** Takes over validations whose worker is gone: each to one caller only. */
@@ -176,6 +149,60 @@ type AuthorizationRow = {
 };
 
 const tables = (queries: Queries) => queries.withTables<{ acme_authorizations: AuthorizationRow }>();
+
+const insertRows = prepareInsert<Omit<AuthorizationRow, 'challenge' | 'error' | 'validated_at' | 'due_at'>>('acme_authorizations', [
+  'id',
+  'account_id',
+  'environment',
+  'region',
+  'identifier_type',
+  'identifier',
+  'wildcard',
+  'status',
+  'token',
+  'created_at',
+  'expires_at',
+]);
+
+const selectByIds = prepareListQuery((queries, ids: readonly string[]) =>
+  tables(queries).selectFrom('acme_authorizations').selectAll().where('id', 'in', ids),
+);
+
+const selectValid = prepareListQuery((queries, identifiers: readonly string[], value: Values<{ accountId: string; now: Instant }>) =>
+  tables(queries)
+    .selectFrom('acme_authorizations')
+    .selectAll()
+    .where('account_id', '=', value('accountId'))
+    .where('identifier', 'in', identifiers)
+    .where('status', '=', sql.lit('valid'))
+    .where('expires_at', '>', value('now')),
+);
+
+const updateChoice = prepareQuery((queries, value: Values<{ id: string; challenge: ChallengeType; dueAt: Instant; now: Instant }>) =>
+  tables(queries)
+    .updateTable('acme_authorizations')
+    .set({ challenge: value('challenge'), due_at: value('dueAt') })
+    .where('id', '=', value('id'))
+    .where('status', '=', sql.lit('pending'))
+    .where('challenge', 'is', null)
+    .where('expires_at', '>', value('now')),
+);
+
+const updateValid = prepareQuery((queries, value: Values<{ id: string; validatedAt: Instant; expiresAt: Instant }>) =>
+  tables(queries)
+    .updateTable('acme_authorizations')
+    .set({ status: 'valid', error: null, validated_at: value('validatedAt'), expires_at: value('expiresAt'), due_at: null })
+    .where('id', '=', value('id'))
+    .where('status', '=', sql.lit('pending')),
+);
+
+const updateFailed = prepareQuery((queries, value: Values<{ id: string; status: string; error: string; dueAt: Instant | null }>) =>
+  tables(queries)
+    .updateTable('acme_authorizations')
+    .set({ status: value('status'), error: value('error'), due_at: value('dueAt') })
+    .where('id', '=', value('id'))
+    .where('status', '=', sql.lit('pending')),
+);
 
 function toAuthorization(row: AuthorizationRow): Authorization {
   return {

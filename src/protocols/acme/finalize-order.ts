@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import type { CertificateKey } from '../../control/ca/certificate-store.ts';
 import { IssuanceRefused } from '../../control/ca/issuance-refused.ts';
 import type { IssuanceRequest } from '../../control/ca/issuance-request.ts';
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
@@ -9,9 +9,10 @@ import type { Queries } from '../../platform/db/database.ts';
 import { type Account, actorOfAccount } from './account.ts';
 import { type AcmeAnswer, jsonAnswer } from './answer.ts';
 import { type Authorization, orderedName } from './authorization.ts';
+import { accountKey } from './authenticate.ts';
 import { decodeBase64url } from './base64url.ts';
 import type { AcmeDeps } from './deps.ts';
-import { parseJwk } from './jwk.ts';
+import { spkiSha256Of } from './jwk.ts';
 import { type Order, type OrderStatus, orderStatus, viewOrder } from './order.ts';
 import { beginIssuance, endIssuance } from './order-store.ts';
 import { AcmeProblem, malformed, toAcmeProblem, toDocument } from './problems.ts';
@@ -30,13 +31,14 @@ export async function finalizeOrder(deps: FinalizeDeps, { account, id, payload }
   const { order, authorizations } = await ownOrder(database.queries, account, id);
   demandReady(orderStatus(now, order, authorizations));
   const csr = readCsr(payload, order, account);
+  let certificate: CertificateKey;
   try {
-    await issueCertificate({ database, authorities }, requestOf({ order, authorizations, account, csr }, now), now);
+    certificate = await issueCertificate({ database, authorities }, requestOf({ order, authorizations, account, csr }, now), now);
   } catch (error) {
     throw await refuse(deps, order, error);
   }
-  const issued = await ownOrder(database.queries, account, id);
-  return jsonAnswer(200, viewOrder(now, issued.order, issued.authorizations, urls), { location: urls.order(id) });
+  // As it stands since the commit that recorded the certificate.
+  return jsonAnswer(200, viewOrder(now, { ...order, status: 'valid', certificate }, authorizations, urls), { location: urls.order(id) });
 }
 
 function requestOf(
@@ -105,13 +107,8 @@ function readCsr(payload: FinalizeCall['payload'], { identifiers }: Order, accou
     throw badCsr('its names are not exactly those of the order');
   }
   // RFC 8555 section 11.1: whoever holds the certificate's key must not hold the account with it.
-  if (csr.spkiSha256 === accountSpkiSha256(account)) throw badCsr("its key is the account's own");
+  if (csr.spkiSha256 === spkiSha256Of(accountKey(account))) throw badCsr("its key is the account's own");
   return csr;
-}
-
-function accountSpkiSha256({ jwk }: Account): string {
-  const spki = parseJwk(jwk).key.export({ type: 'spki', format: 'der' });
-  return createHash('sha256').update(spki).digest('hex');
 }
 
 function badCsr(what: string): AcmeProblem {

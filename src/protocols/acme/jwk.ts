@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createHash, createPublicKey, hash, type KeyObject, verify } from 'node:crypto';
 import { decodeBase64url } from './base64url.ts';
 import { AcmeProblem } from './problems.ts';
 
@@ -50,9 +50,18 @@ export function parseJwk(value: unknown): AccountKey {
 
 /** True if the signature over `data` is this key's. Exact lengths: ECDSA as r and s side by side (RFC 7518 section 3.4). */
 export function verifyJwsSignature({ algorithm, key }: AccountKey, data: string, signature: Uint8Array): boolean {
-  const { hash, signatureOctets } = algorithms[algorithm];
+  const { hash: digest, signatureOctets } = algorithms[algorithm];
   if (signatureOctets > 0 && signature.length !== signatureOctets) return false;
-  return verify(hash, Buffer.from(data, 'latin1'), algorithm.startsWith('ES') ? { key, dsaEncoding: 'ieee-p1363' } : key, signature);
+  return verify(digest, Buffer.from(data, 'latin1'), algorithm.startsWith('ES') ? { key, dsaEncoding: 'ieee-p1363' } : key, signature);
+}
+
+/** SHA-256 over the key's SubjectPublicKeyInfo, lower case hex: how certificates name it. Kept with the key. */
+export function spkiSha256Of(account: AccountKey): string {
+  const kept = spkiHashes.get(account);
+  if (kept !== undefined) return kept;
+  const sha256 = hash('sha256', account.key.export({ type: 'spki', format: 'der' }), 'hex');
+  spkiHashes.set(account, sha256);
+  return sha256;
 }
 
 function rsaKey(n: string, e: string): AccountKey {
@@ -85,3 +94,4 @@ const MINIMUM_RSA_BITS = 2_048;
 /** Larger ones make the verification itself the attack. */
 const MAXIMUM_RSA_BITS = 4_096;
 const MAXIMUM_MEMBER = 1_400;
+const spkiHashes = new WeakMap<AccountKey, string>();

@@ -1,14 +1,15 @@
+import { sql } from 'kysely';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { prepareInsert, prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 import type { Identifier } from './identifier.ts';
 import type { Order } from './order.ts';
 import type { ProblemDocument } from './problems.ts';
 
 export async function insertOrder(queries: Queries, order: Order): Promise<void> {
-  await tables(queries)
-    .insertInto('acme_orders')
-    .values({
+  await insertRows(queries, [
+    {
       id: order.id,
       account_id: order.accountId,
       environment: order.environment,
@@ -18,18 +19,14 @@ export async function insertOrder(queries: Queries, order: Order): Promise<void>
       identifiers: JSON.stringify(order.identifiers),
       authorizations: JSON.stringify(order.authorizations),
       replaces: order.replaces,
-      error: null,
-      processing_at: null,
-      issuer_key_sha256: null,
-      serial: null,
       created_at: order.createdAt,
       expires_at: order.expiresAt,
-    })
-    .execute();
+    },
+  ]);
 }
 
 export async function findOrder(queries: Queries, id: string): Promise<Order | null> {
-  const row = await tables(queries).selectFrom('acme_orders').selectAll().where('id', '=', id).executeTakeFirst();
+  const [row] = (await selectOrder(queries, { id })).rows;
   return row === undefined ? null : toOrder(row);
 }
 
@@ -54,13 +51,8 @@ export async function listReplacements(queries: Queries, replaces: string): Prom
 
 /** From open to processing; false, and nothing done, if it is not open any more. */
 export async function beginIssuance(queries: Queries, id: EntityId<'order'>, now: Instant): Promise<boolean> {
-  const result = await tables(queries)
-    .updateTable('acme_orders')
-    .set({ status: 'processing', processing_at: now })
-    .where('id', '=', id)
-    .where('status', '=', 'open')
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
+  const { numAffectedRows = 0n } = await updateProcessing(queries, { id, now });
+  return numAffectedRows > 0n;
 }
 
 /** From processing to what came of it. */
@@ -69,16 +61,8 @@ export async function endIssuance(
   id: EntityId<'order'>,
   outcome: { readonly certificate: NonNullable<Order['certificate']> } | { readonly error: ProblemDocument },
 ): Promise<void> {
-  await tables(queries)
-    .updateTable('acme_orders')
-    .set(
-      'error' in outcome
-        ? { status: 'invalid', error: JSON.stringify(outcome.error) }
-        : { status: 'valid', issuer_key_sha256: outcome.certificate.issuerKeySha256, serial: outcome.certificate.serial },
-    )
-    .where('id', '=', id)
-    .where('status', '=', 'processing')
-    .execute();
+  if ('error' in outcome) await updateInvalid(queries, { id, error: JSON.stringify(outcome.error) });
+  else await updateValid(queries, { id, ...outcome.certificate });
 }
 
 /** Deletes what came to nothing and ended before `before`, at most `limit` rows. */
@@ -110,6 +94,48 @@ type OrderRow = {
 };
 
 const tables = (queries: Queries) => queries.withTables<{ acme_orders: OrderRow }>();
+
+const insertRows = prepareInsert<Omit<OrderRow, 'error' | 'processing_at' | 'issuer_key_sha256' | 'serial'>>('acme_orders', [
+  'id',
+  'account_id',
+  'environment',
+  'region',
+  'status',
+  'profile',
+  'identifiers',
+  'authorizations',
+  'replaces',
+  'created_at',
+  'expires_at',
+]);
+
+const selectOrder = prepareQuery((queries, value: Values<{ id: string }>) =>
+  tables(queries).selectFrom('acme_orders').selectAll().where('id', '=', value('id')),
+);
+
+const updateProcessing = prepareQuery((queries, value: Values<{ id: string; now: Instant }>) =>
+  tables(queries)
+    .updateTable('acme_orders')
+    .set({ status: 'processing', processing_at: value('now') })
+    .where('id', '=', value('id'))
+    .where('status', '=', sql.lit('open')),
+);
+
+const updateValid = prepareQuery((queries, value: Values<{ id: string; issuerKeySha256: string; serial: Uint8Array }>) =>
+  tables(queries)
+    .updateTable('acme_orders')
+    .set({ status: 'valid', issuer_key_sha256: value('issuerKeySha256'), serial: value('serial') })
+    .where('id', '=', value('id'))
+    .where('status', '=', sql.lit('processing')),
+);
+
+const updateInvalid = prepareQuery((queries, value: Values<{ id: string; error: string }>) =>
+  tables(queries)
+    .updateTable('acme_orders')
+    .set({ status: 'invalid', error: value('error') })
+    .where('id', '=', value('id'))
+    .where('status', '=', sql.lit('processing')),
+);
 
 function toOrder(row: OrderRow): Order {
   const { issuer_key_sha256: issuerKeySha256, serial } = row;
