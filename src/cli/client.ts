@@ -36,11 +36,11 @@ export class UnreachableServer extends Error {}
  * The client of an invocation, by --server, --root and --token-file or COUNTERSIGN_SERVER, _ROOT and _TOKEN_FILE.
  * Tokens come by file only: argv and environment are seen by others.
  */
-export function openClient(invocation: Invocation, credential: 'token' | 'none' = 'token'): Client {
+export function openClient(invocation: Invocation, credential: 'token' | 'none' | CertificateFiles = 'token'): Client {
   const server = textOption(invocation, 'server') ?? process.env['COUNTERSIGN_SERVER'];
   const root = textOption(invocation, 'root') ?? process.env['COUNTERSIGN_ROOT'];
   const tokenFile =
-    credential === 'none'
+    credential !== 'token'
       ? undefined
       : (textOption(invocation, 'oidcTokenFile') ?? textOption(invocation, 'tokenFile') ?? process.env['COUNTERSIGN_TOKEN_FILE']);
   if (server === undefined || !server.startsWith('https://')) throw new UsageError('--server https://… or COUNTERSIGN_SERVER is missing');
@@ -50,10 +50,11 @@ export function openClient(invocation: Invocation, credential: 'token' | 'none' 
     server: new URL(server),
     rootPem: readRoot(root),
     token: tokenFile === undefined ? null : readToken(tokenFile),
+    ...(typeof credential === 'string' ? {} : { holder: readHolder(credential) }),
   });
 }
 
-export function connectClient(target: { readonly server: URL; readonly rootPem: string; readonly token: Secret | null }): Client {
+export function connectClient(target: Target): Client {
   const call = async (method: string, path: string, body?: unknown): Promise<Buffer> => {
     const { status, content } = await send(target, method, path, body);
     if (status >= 400) throw toRefusal(status, content);
@@ -77,19 +78,26 @@ export function connectClient(target: { readonly server: URL; readonly rootPem: 
   };
 }
 
+/** The certificate that a workload has, with its key. */
+export type CertificateFiles = { readonly certificateFile: string; readonly keyFile: string };
+
+type Target = {
+  readonly server: URL;
+  readonly rootPem: string;
+  readonly token: Secret | null;
+  /** Presented in the handshake. */
+  readonly holder?: { readonly cert: string; readonly key: Secret };
+};
+
 type Answer = { readonly status: number; readonly content: Buffer };
 
-function send(
-  target: { server: URL; rootPem: string; token: Secret | null },
-  method: string,
-  path: string,
-  body: unknown,
-): Promise<Answer> {
+function send(target: Target, method: string, path: string, body: unknown): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const payload = body === undefined ? null : Buffer.from(JSON.stringify(body));
   const outgoing = request(new URL(path, target.server), {
     method,
     ca: target.rootPem,
+    ...(target.holder === undefined ? {} : { cert: target.holder.cert, key: target.holder.key.reveal() }),
     agent: false,
     timeout: TIMEOUT_MS,
     checkServerIdentity: checkControlPlane,
@@ -157,6 +165,10 @@ function readToken(path: string): Secret {
   if (!/^[A-Za-z0-9._~+/-]{1,12000}=*$/.test(token))
     throw new Problem('input-invalid', `Cannot read token: ${path}, expected one token in it`);
   return new Secret(token);
+}
+
+function readHolder({ certificateFile, keyFile }: CertificateFiles): NonNullable<Target['holder']> {
+  return { cert: readFile(certificateFile, 'certificate'), key: new Secret(readFile(keyFile, 'key')) };
 }
 
 function readFile(path: string | 0, what: string): string {

@@ -4,12 +4,14 @@ import { fleetCommands } from './fleet-commands.ts';
 import { policyCommands } from './policy-commands.ts';
 import { programCommands } from './program-commands.ts';
 import { requestCommands } from './request-commands.ts';
+import { tokenCommands } from './token-commands.ts';
 
 /** Every command of `countersign`. Help, dispatch and docs/reference/commands.md come from this table. */
 export const commands: readonly Command[] = [
   ...programCommands,
   ...fleetCommands,
   ...authorityCommands,
+  ...tokenCommands,
   ...policyCommands,
   ...requestCommands,
 ];

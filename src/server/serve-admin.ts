@@ -17,6 +17,7 @@ import { certificateHandlers } from '../protocols/admin/serve-certificates.ts';
 import { inventoryHandlers } from '../protocols/admin/serve-inventory.ts';
 import { issuanceHandlers } from '../protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../protocols/admin/serve-log.ts';
+import { renewalHandlers } from '../protocols/admin/serve-renewals.ts';
 import { requestHandlers } from '../protocols/admin/serve-requests.ts';
 import { rolloutHandlers } from '../protocols/admin/serve-rollouts.ts';
 import { readLogFile } from '../protocols/log/log-files.ts';
@@ -68,6 +69,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
       ...certificateHandlers({ database, authorities, region, authorityChanged }),
       ...issuanceHandlers({ database, authorities, environment }),
       ...requestHandlers({ database, authorities }),
+      ...renewalHandlers({ database, authorities, log }),
       ...rolloutHandlers({
         rollouts: { database, fleet: fleetPort, modesChanged: signals.modes },
         rolloutChanged: signals.inventory,

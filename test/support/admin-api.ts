@@ -33,6 +33,7 @@ import { certificateHandlers } from '../../src/protocols/admin/serve-certificate
 import { inventoryHandlers } from '../../src/protocols/admin/serve-inventory.ts';
 import { issuanceHandlers } from '../../src/protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../../src/protocols/admin/serve-log.ts';
+import { renewalHandlers } from '../../src/protocols/admin/serve-renewals.ts';
 import { requestHandlers } from '../../src/protocols/admin/serve-requests.ts';
 import { rolloutHandlers } from '../../src/protocols/admin/serve-rollouts.ts';
 import { ada, place } from './inventory.ts';
@@ -79,12 +80,15 @@ export async function openAdminApi(url: string) {
   const authorities = { ...(await openAuthorities({ database, kek })), profiles };
   const metrics = createMetrics();
   const [desiredChanged, authorityChanged, drillsChanged] = [makeSignal(), makeSignal(), makeSignal()];
+  const logged: { readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
+  const log = (_level: string, event: string, fields: object = {}): void => void logged.push({ event, fields: { ...fields } });
   const handlers: Handlers = {
     ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
     ...inventoryHandlers({ database, place, desiredChanged, reloadProfiles: () => profiles.reload(queries) }),
     ...certificateHandlers({ database, authorities, region, authorityChanged }),
     ...issuanceHandlers({ database, authorities, environment }),
     ...requestHandlers({ database, authorities }),
+    ...renewalHandlers({ database, authorities, log }),
     ...rolloutHandlers({
       rollouts: { database, fleet: makeFleetPort(readDrillFacts), modesChanged: desiredChanged },
       rolloutChanged: desiredChanged,
@@ -103,10 +107,8 @@ export async function openAdminApi(url: string) {
   };
   const transport = makeTestAuthority(clock.now());
   const credential = transport.issue({ ips: ['127.0.0.1'], usages: ['server'] });
-  const logged: { readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
   const policy = parseOutsidePolicy(['127.0.0.0/8'], () => []);
   const resolver = makeNameResolver([]);
-  const log = (_level: string, event: string, fields: object = {}): void => void logged.push({ event, fields: { ...fields } });
   const server = await startAdminServer({
     machineTokens: new MachineTokens({
       database,

@@ -53,14 +53,14 @@ export async function renewalOf(queries: Queries, request: RenewalRequest): Prom
 
 function doorOf(
   { by }: RenewalRequest,
-  { profile, spiffeId, environment }: CertificateRecord,
+  { profile, spiffeId, environment, proxyId, serial }: CertificateRecord,
 ): Pick<IssuanceRequest, 'door' | 'profile' | 'asker' | 'actor'> {
   if (by.kind === 'token') return { door: 'rest', profile, asker: by.asker, actor: by.actor };
-  const role = profile === 'probe' ? 'scanner' : 'data-plane';
+  const role = profile === 'probe' ? 'scanner' : proxyId === null ? 'holder' : 'data-plane';
   return {
     door: 'renewal',
     profile,
     asker: { role, scope: [environment], spiffeId },
-    actor: { kind: 'machine', name: spiffeId ?? 'data-plane' },
+    actor: { kind: 'machine', name: spiffeId ?? `holder of ${Buffer.from(serial).toString('hex')}` },
   };
 }

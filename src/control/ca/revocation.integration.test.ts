@@ -75,7 +75,11 @@ forEachDatabase('revocation', (newUrl) => {
     await assert.rejects(revokeCertificate(ca, { ...issued, issuerKeySha256: ca.authorities.issuing[1]!.keySha256, reason }, ada, now), {
       code: 'not-found',
     });
-    await assert.rejects(revokeCertificate(ca, { ...issued, reason }, ada, issued.notAfter + 1), conflict, 'expired');
+    await assert.rejects(
+      revokeCertificate(ca, { ...issued, reason }, ada, issued.notAfter + 7 * DAY_MS + 1),
+      conflict,
+      'expired, and past every grace',
+    );
     const before = await readRevokedSet(ca.database.queries);
     assert.deepEqual(before.certificates, []);
     await revokeCertificate(ca, { ...issued, reason }, ada, now);

@@ -1,3 +1,4 @@
+import { MAXIMUM_RENEWAL_GRACE_MS } from '../../core/issuance/profile-spec.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
@@ -67,7 +68,8 @@ async function revokeFresh(
   if (certificate.status === 'reserved') {
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is being issued, expected an issued certificate`);
   }
-  if (certificate.notAfter < mark.at)
+  // By what ended lately its holder may still renew.
+  if (certificate.notAfter + MAXIMUM_RENEWAL_GRACE_MS < mark.at)
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is expired, expected a current certificate`);
   if (!(await markRevoked(unit.queries, certificate, mark))) {
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is revoked already`);

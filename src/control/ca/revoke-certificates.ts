@@ -27,12 +27,13 @@ export async function planRevocations(queries: Queries, selection: CertificateSe
  * until nothing is left; what was revoked before stays so if a later part fails. @throws input-invalid if the selection has no criterion
  */
 export async function revokeCertificates(
-  deps: { readonly database: AuditedDatabase; readonly changed: Signal },
+  deps: { readonly database: AuditedDatabase; readonly changed: Signal; readonly graceMs?: number },
   { selection, reason }: { readonly selection: CertificateSelection; readonly reason: RevocationReason },
   actor: Actor,
   now: Instant,
 ): Promise<RevocationRound> {
-  const revocable = narrowed(selection, now);
+  // Of those that ended, what could still be renewed by.
+  const revocable = narrowed(selection, now - (deps.graceMs ?? 0));
   let revoked = 0;
   let revokedSequence: number | null = null;
   while (revoked < MAXIMUM_ROUND) {

@@ -6,12 +6,18 @@ import { listProfiles, type ProfileRecord } from './profile-store.ts';
 /** Where the doors find a profile by its name: the declared one of the environment, else the product's. */
 export type ProfileBook = {
   find(environment: string, name: ProfileName): Profile | null;
+  /** The longest time after its end that any certificate may be renewed by its holder. */
+  longestGraceMs(): number;
   /** The declared ones of an environment. */
   listDeclared(environment: string): readonly Profile[];
 };
 
 /** The product's own profiles alone. */
-export const builtInProfiles: ProfileBook = { find: (_environment, name) => builtInProfile(name), listDeclared: () => [] };
+export const builtInProfiles: ProfileBook = {
+  find: (_environment, name) => builtInProfile(name),
+  listDeclared: () => [],
+  longestGraceMs: () => 0,
+};
 
 /** The profiles of these declarations over those of another book. */
 export function overlayProfiles(
@@ -22,6 +28,11 @@ export function overlayProfiles(
   const byKey = new Map(made.map(({ environment, profile }) => [keyOf(environment, profile.name), profile]));
   return {
     find: (environment, name) => byKey.get(keyOf(environment, name)) ?? book.find(environment, name),
+    longestGraceMs: () =>
+      longestOf(
+        made.map(({ profile }) => profile),
+        book.longestGraceMs(),
+      ),
     listDeclared: (environment) => [
       ...book.listDeclared(environment).filter(({ name }) => !byKey.has(keyOf(environment, name))),
       ...made.flatMap((one) => (one.environment === environment ? [one.profile] : [])),
@@ -35,6 +46,10 @@ export class DeclaredProfiles implements ProfileBook {
 
   find(environment: string, name: ProfileName): Profile | null {
     return this.#profiles.get(keyOf(environment, name)) ?? builtInProfile(name);
+  }
+
+  longestGraceMs(): number {
+    return longestOf(this.#profiles.values(), 0);
   }
 
   listDeclared(environment: string): readonly Profile[] {
@@ -62,6 +77,10 @@ function compileRecord({
   ...spec
 }: ProfileRecord) {
   return compileProfile(name, spec);
+}
+
+function longestOf(profiles: Iterable<Profile>, least: number): number {
+  return Math.max(least, ...[...profiles].map(({ renewalGraceMs = 0 }) => renewalGraceMs));
 }
 
 function keyOf(environment: string, name: ProfileName): string {

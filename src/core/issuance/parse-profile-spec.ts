@@ -9,6 +9,7 @@ import {
   cadences,
   type Cadence,
   declaredDoors,
+  MAXIMUM_RENEWAL_GRACE_MS,
   profileBases,
   type ProfileSpec,
   purposes,
@@ -35,7 +36,7 @@ export function parseProfileSpec(input: unknown): ProfileSpec {
     approvals: spec['approvals'] === undefined ? null : readApprovals(spec['approvals']),
     renewalGraceMs: spec['renewalGrace'] === undefined ? 0 : readDuration('renewalGrace', spec['renewalGrace'], 0),
   };
-  if (parsed.renewalGraceMs > MAXIMUM_GRACE) throw invalid('renewalGrace', spec['renewalGrace'], 'at most 7d');
+  if (parsed.renewalGraceMs > MAXIMUM_RENEWAL_GRACE_MS) throw invalid('renewalGrace', spec['renewalGrace'], 'at most 7d');
   if (base === 'server-shortlived' && parsed.lifetimeMs.max > own.lifetimeMs.max) {
     throw invalid('lifetime.max', parsed.lifetimeMs.max, 'at most 7d: it is never revoked (RFC 9608)');
   }
@@ -201,6 +202,4 @@ function invalid(field: string, value: unknown, expected: string): Problem {
 /** CA/B BR 6.3.2 of old; no later rule is longer. */
 const MAXIMUM_LIFE = 398 * DAY_MS;
 const MAXIMUM_WAIT = 30 * DAY_MS;
-/** A key that nobody watched for longer is not to be trusted again without a person. */
-const MAXIMUM_GRACE = 7 * DAY_MS;
 const MAXIMUM_ITEMS = 1_000;

@@ -55,6 +55,9 @@ export type ProfileSpec = {
   readonly renewalGraceMs: number;
 };
 
+/** A key that nobody watched for longer is not to be trusted again without a person. */
+export const MAXIMUM_RENEWAL_GRACE_MS = 7 * DAY_MS;
+
 /** The form of a profile's name wherever one is written. */
 export const profileNamePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
 

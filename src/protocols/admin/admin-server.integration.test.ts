@@ -128,6 +128,7 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'revoke-certificates': { body: { environment, serial: '00'.repeat(17), dryRun: true } },
     'explain-issuance': { body: { environment, profile: 'server', door: 'rest', dnsNames: ['a.test'] } },
     'replay-issuances': { body: { environment } },
+    'renew-by-certificate': { body: { csr: newCsr() } },
     'list-issuance-requests': named,
     'show-issuance-request': { path: `/v1/issuance-requests/${requestId}` },
     'approve-issuance-request': { path: `/v1/issuance-requests/${requestId}/approval`, body: {} },

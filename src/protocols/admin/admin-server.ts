@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import type { Server as HttpsServer } from 'node:https';
+import type { TLSSocket } from 'node:tls';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { authenticate } from '../../control/access/authenticate.ts';
 import { MachineTokenRefused } from '../../control/access/machine-token-refused.ts';
@@ -12,6 +13,7 @@ import { encodePem } from '../../core/x509/pem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
+import { readPeerChain } from '../../platform/network/peer-chain.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import { bearerOf, jwtOf, checkEnvironment, checkRole, narrowScope } from './authorize.ts';
 import type { Answer, Asked, Handlers } from './handler.ts';
@@ -143,7 +145,14 @@ function mountRoute(app: FastifyInstance, name: RouteName, options: AdminOptions
     handler: async (request, reply) => {
       const handle = options.handlers[name] as (call: unknown) => Promise<Answer>;
       const { params, query, body } = request;
-      const call = { params, query, body: body ?? {}, now: options.clock.now(), ...askedBy(request, route, options) };
+      const call = {
+        params,
+        query,
+        body: body ?? {},
+        now: options.clock.now(),
+        peerChain: () => readPeerChain(request.raw.socket as TLSSocket),
+        ...askedBy(request, route, options),
+      };
       return send(reply, await handle(call));
     },
   });
@@ -197,6 +206,11 @@ function tlsOptions({ chain, key }: AdminCredentials) {
     cert: chain.map((der) => encodePem('CERTIFICATE', der)).join(''),
     key: key.export({ type: 'pkcs8', format: 'pem' }),
     minVersion: 'TLSv1.3',
+    // Whoever has a certificate of ours may renew by it; it is judged there, and counts for nothing elsewhere. What is named is the root alone, so that no
+    // browser asks its user for another.
+    requestCert: true,
+    rejectUnauthorized: false,
+    ca: chain.slice(-1).map((der) => encodePem('CERTIFICATE', der)),
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     maxHeaderSize: MAXIMUM_HEADERS,
   } as const;

@@ -10,6 +10,8 @@ export type Call<Name extends RouteName> = {
   readonly query: QueryOf<(typeof routes)[Name]>;
   readonly body: BodyOf<(typeof routes)[Name]>;
   readonly now: Instant;
+  /** What the client presented in its handshake, DER, leaf first; nothing of it was judged. */
+  readonly peerChain: () => readonly Uint8Array[];
 } & ((typeof routes)[Name] extends { readonly public: string } ? Record<never, never> : Asked);
 
 /** Who asks, and for where. */

@@ -19,7 +19,14 @@ test('every route names a role that exists, or says why it is public', () => {
 
 test('what is public is few, and reads nothing but what is public anyway', () => {
   const names = all.filter(([, route]) => route.public !== undefined).map(([name]) => name);
-  assert.deepEqual(names, ['exchange-bootstrap-token', 'read-trust-bundle', 'read-checkpoint', 'read-verifier', 'health']);
+  assert.deepEqual(names, [
+    'exchange-bootstrap-token',
+    'read-trust-bundle',
+    'renew-by-certificate',
+    'read-checkpoint',
+    'read-verifier',
+    'health',
+  ]);
 });
 
 test('a route without a role does not type-check', () => {

@@ -5,6 +5,7 @@ import { inventoryRoutes } from './inventory-routes.ts';
 import { issuanceRoutes } from './issuance-routes.ts';
 import { logRoutes } from './log-routes.ts';
 import type { RouteTable } from './route.ts';
+import { renewalRoutes } from './renewal-routes.ts';
 import { requestRoutes } from './request-routes.ts';
 import { rolloutRoutes } from './rollout-routes.ts';
 
@@ -15,6 +16,7 @@ export const routes = {
   ...certificateRoutes,
   ...issuanceRoutes,
   ...requestRoutes,
+  ...renewalRoutes,
   ...rolloutRoutes,
   ...logRoutes,
   ...acmeRoutes,

@@ -5,7 +5,7 @@ import type { Authorities } from '../../control/ca/authorities.ts';
 import { listAuthorities } from '../../control/ca/authority-store.ts';
 import { type CertificateRecord, findCertificatesBySerial } from '../../control/ca/certificate-store.ts';
 import { listLintFindings } from '../../control/ca/lint-store.ts';
-import type { IssuanceRequest, IssuedCertificate } from '../../control/ca/issuance-request.ts';
+import type { IssuanceRequest } from '../../control/ca/issuance-request.ts';
 import { requestCertificate, type Requested } from '../../control/ca/request-certificate.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { planRevocations, revokeCertificates } from '../../control/ca/revoke-certificates.ts';
@@ -24,7 +24,7 @@ import type { certificateRoutes } from './certificate-routes.ts';
 import { accepted, type Answer, created, type Handlers, items, json } from './handler.ts';
 import { readCsr } from './read-csr.ts';
 import { showRequest } from './serve-requests.ts';
-import { cursorOf, readCursor, showCertificate } from './show-certificate.ts';
+import { cursorOf, readCursor, showCertificate, showIssued } from './show-certificate.ts';
 
 export type CertificateDeps = {
   readonly database: AuditedDatabase;
@@ -128,10 +128,11 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
         ...(from === undefined ? {} : { from }),
         ...(until === undefined ? {} : { until }),
       };
-      const { count, more, first } = await planRevocations(queries, selection, now);
+      const graceMs = deps.authorities.profiles?.longestGraceMs() ?? 0;
+      const { count, more, first } = await planRevocations(queries, selection, now - graceMs);
       const plan = { count, more, items: first.map(showCertificate) };
       if (dryRun) return json({ dryRun, ...plan, revoked: 0, left: count > 0, revokedSequence: null });
-      const round = await revokeCertificates({ database, changed: authorityChanged }, { selection, reason }, actor, now);
+      const round = await revokeCertificates({ database, changed: authorityChanged, graceMs }, { selection, reason }, actor, now);
       return json({ dryRun, ...plan, ...round });
     },
     'list-authorities': async () => {
@@ -200,9 +201,4 @@ function criteriaOf(given: {
     ...(door === undefined ? {} : { door }),
     ...(issuer === undefined ? {} : { issuerId: issuer as EntityId<'authority'> }),
   };
-}
-
-function showIssued({ serialHex, issuerId, issuerKeySha256, spiffeId, notBefore, notAfter, chain }: IssuedCertificate): unknown {
-  const pem = chain.map((der) => encodePem('CERTIFICATE', der)).join('');
-  return { serial: serialHex, issuerId, issuerKeySha256, spiffeId, notBefore, notAfter, pem };
 }

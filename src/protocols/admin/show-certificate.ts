@@ -1,5 +1,7 @@
 import type { CertificateRecord } from '../../control/ca/certificate-store.ts';
+import type { IssuedCertificate } from '../../control/ca/issuance-request.ts';
 import type { CertificateFilter } from '../../control/ca/search-certificates.ts';
+import { encodePem } from '../../core/x509/pem.ts';
 
 /** A certificate as lists have it: what is known of it, without its DER. */
 export function showCertificate(record: CertificateRecord): { readonly [name: string]: unknown } {
@@ -20,4 +22,10 @@ export function cursorOf({ reservedAt, serial }: Pick<CertificateRecord, 'reserv
 export function readCursor(cursor: string): NonNullable<CertificateFilter['before']> {
   const [at = '', last = ''] = cursor.split('-');
   return { reservedAt: Number(at), serial: Buffer.from(last, 'hex') };
+}
+
+/** What was just issued, with its chain as PEM. */
+export function showIssued({ serialHex, issuerId, issuerKeySha256, spiffeId, notBefore, notAfter, chain }: IssuedCertificate): unknown {
+  const pem = chain.map((der) => encodePem('CERTIFICATE', der)).join('');
+  return { serial: serialHex, issuerId, issuerKeySha256, spiffeId, notBefore, notAfter, pem };
 }

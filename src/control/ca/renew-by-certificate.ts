@@ -1,0 +1,75 @@
+import { Problem } from '../../core/problems/problem.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
+import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+import { verifyPath } from '../../core/x509/verify-path.ts';
+import type { AuditedDatabase } from '../audit/entry.ts';
+import type { Authorities } from './authorities.ts';
+import { type CertificateRecord, findCertificate } from './certificate-store.ts';
+import type { IssuedCertificate } from './issuance-request.ts';
+import { renewCertificate } from './renew-certificate.ts';
+
+export type RenewalDeps = {
+  readonly database: AuditedDatabase;
+  readonly authorities: Authorities;
+  /** Told why a certificate was not taken, which the caller is not. */
+  readonly refused: (reason: string, detail: string) => void;
+};
+
+/**
+ * A successor for the certificate that a TLS client proved to hold: same names, same profile, a new key if the CSR has one. It may have ended, by no more than
+ * the grace of its profile; whatever else is wrong with it is as wrong as ever.
+ * @throws unauthenticated; state-conflict of a data plane's; issuance-refused once it is revoked, its identity suspended or the grace over
+ */
+export async function renewByCertificate(
+  deps: RenewalDeps,
+  { chain, csr }: { readonly chain: readonly Uint8Array[]; readonly csr: CertificateRequest },
+  now: Instant,
+): Promise<IssuedCertificate> {
+  const record = await proveHolder(deps, chain, now);
+  // A data plane's connection is known by its certificate, and the listener for data planes keeps count of them.
+  if (record.proxyId !== null)
+    throw new Problem('state-conflict', 'Cannot renew certificate: a data plane renews on its own listener, expected one of REST or ACME');
+  const { issuerKeySha256, serial } = record;
+  return renewCertificate(deps, { predecessor: { issuerKeySha256, serial }, csr, by: { kind: 'holder' } }, now);
+}
+
+async function proveHolder(
+  { database, authorities, refused }: RenewalDeps,
+  chain: readonly Uint8Array[],
+  now: Instant,
+): Promise<CertificateRecord> {
+  const refuse = (reason: string, detail = ''): Problem => {
+    refused(reason, detail);
+    return new Problem(
+      'unauthenticated',
+      'Cannot renew certificate: expected a client certificate that was issued here and is for clients',
+    );
+  };
+  if (chain.length === 0) throw refuse('certificate-required');
+  const leaf = readChain(chain);
+  if (leaf === null) throw refuse('certificate-malformed');
+  // Of one that ended it is asked whether it was good at its end; how long ago that may be, the profile says.
+  const verdict = verifyPath({
+    leaf: leaf[0]!,
+    intermediates: [...leaf.slice(1), ...authorities.issuing.map(({ certificate }) => certificate)],
+    anchors: authorities.roots,
+    usage: 'client',
+    now: Math.min(now, leaf[0]!.notAfter),
+  });
+  if (verdict.kind === 'invalid') throw refuse('certificate-invalid', verdict.reason);
+  const issuerKeySha256 = verdict.path[1]?.spkiSha256 ?? '';
+  const record = await findCertificate(database.queries, issuerKeySha256, leaf[0]!.serial);
+  const isOurs = record?.der != null && Buffer.from(record.der).equals(leaf[0]!.der) && record.status === 'issued';
+  if (record === null || !isOurs) throw refuse('certificate-unknown', leaf[0]!.serialHex);
+  return record;
+}
+
+function readChain(chain: readonly Uint8Array[]): readonly Certificate[] | null {
+  try {
+    return chain.map((der) => parseCertificate(der));
+  } catch (error) {
+    if (error instanceof Problem) return null;
+    throw error;
+  }
+}
