@@ -27,7 +27,8 @@ test('a list of blocked keys has digests and remarks, and nothing else', async (
   const read = (text: string): Promise<ReadonlySet<string>> => (writeFileSync(file, text), readBlockedKeys(file));
   const digest = 'AB'.repeat(32);
   assert.deepEqual(await read(`# of a vendor\n${digest} # its name\n\n`), new Set([digest.toLowerCase()]));
-  for (const text of ['abc', `${digest}00`, `${digest} ${digest}`, 'zz'.repeat(32)])
+  assert.deepEqual(await read(`${digest.slice(0, 20)}\n`), new Set([digest.slice(0, 20).toLowerCase()]), 'of a Debian list');
+  for (const text of ['abc', digest.slice(0, 19), digest.slice(0, 40), `${digest}00`, `${digest} ${digest}`, 'zz'.repeat(32)])
     await assert.rejects(read(text), { code: 'input-invalid' }, text);
   await assert.rejects(readBlockedKeys(join(folder, 'none')), { code: 'input-invalid' });
   rmSync(folder, { recursive: true });

@@ -99,14 +99,15 @@ function handmade({
   extensions,
   outer,
 }: {
-  version?: number;
+  version?: number | null;
   entries?: DerNode;
   extensions?: readonly DerNode[];
   outer?: DerNode;
 }): Uint8Array {
   const algorithm = raw(algorithmIdentifier('ecdsa-sha256'));
   const tail = extensions ? [explicit(0, sequence(...extensions))] : [];
-  const tbs = sequence(smallInteger(version), algorithm, raw(issuing.name.der), time(TEST_NOW), ...(entries ? [entries] : []), ...tail);
+  const head = version === null ? [] : [smallInteger(version)];
+  const tbs = sequence(...head, algorithm, raw(issuing.name.der), time(TEST_NOW), ...(entries ? [entries] : []), ...tail);
   return encodeDer(sequence(tbs, outer ?? algorithm, bitString(Uint8Array.of(0))));
 }
 
@@ -124,7 +125,10 @@ const listed = (serial: number, revokedAt = TEST_NOW, reason: CrlReason = 'super
 test('parseCertificateList() refuses what RFC 5280 section 5 does not allow', () => {
   const number = extensionNode(oids.crlNumber, false, smallInteger(1));
   const refused: Readonly<Record<string, Uint8Array>> = {
-    'version 1': handmade({ version: 0 }),
+    'version 1 written out': handmade({ version: 0 }),
+    'version 3': handmade({ version: 2 }),
+    'extensions in version 1': handmade({ version: null, extensions: [number] }),
+    'entry extensions in version 1': handmade({ version: null, entries: entry(reason(1)) }),
     'an empty list of entries': handmade({ entries: sequence() }),
     'reason 7': handmade({ entries: entry(reason(7)) }),
     'reason 11': handmade({ entries: entry(reason(11)) }),
@@ -142,6 +146,11 @@ test('parseCertificateList() refuses what RFC 5280 section 5 does not allow', ()
   };
   for (const [name, der] of Object.entries(refused)) assert.throws(() => parseCertificateList(der), isMalformed, name);
   assert.equal(parseCertificateList(handmade({})).nextUpdate, null);
+});
+
+test('a list of version 1 is read (RFC 5280 section 5)', () => {
+  const list = parseCertificateList(handmade({ version: null, entries: entry() }));
+  assert.deepEqual([list.version, list.revoked.length, list.crlNumber], [1, 1, null]);
 });
 
 test('critical extensions of the list and of its entries are named', () => {
@@ -165,6 +174,7 @@ test('the lint names what may not be signed', () => {
     ['crl-authority-key-identifier', build({ authorityKeyId: Uint8Array.of(1) })],
     ['crl-number', build({ crlNumber: new Uint8Array(21).fill(1) })],
     ['crl-number', handmadeTbs()],
+    ['crl-version', handmadeTbs(null)],
     ['crl-entries', build({ entries: [listed(1), listed(1)] })],
     ['crl-entries', build({ entries: [listed(1, TEST_NOW + SECOND_MS)] })],
     ['crl-entries', build({ entries: [listed(1, TEST_NOW, 'removeFromCRL')] })],
@@ -175,8 +185,8 @@ test('the lint names what may not be signed', () => {
   assert.deepEqual(broken(build({ deltaBase: Uint8Array.of(5), entries: [listed(1, TEST_NOW, 'removeFromCRL')] })), []);
 });
 
-function handmadeTbs(): Uint8Array {
-  return parseCertificateList(handmade({})).tbs;
+function handmadeTbs(version?: null): Uint8Array {
+  return parseCertificateList(handmade(version === null ? { version } : {})).tbs;
 }
 
 test('changed and random octets are der-malformed or a list, never another error', () => {

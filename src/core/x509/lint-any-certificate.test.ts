@@ -5,7 +5,20 @@ import { DAY_MS } from '../time/instant.ts';
 import { buildTbsCertificate, type TbsFields } from './build-certificate.ts';
 import { parseCertificate } from './certificate.ts';
 import { tags } from './der.ts';
-import { type DerNode, encodeDer, octetString, oid, primitive, sequence, utf8String } from './der-writer.ts';
+import { debianKeyDigest } from './debian-key-digest.ts';
+import {
+  bitString,
+  type DerNode,
+  encodeDer,
+  nullValue,
+  octetString,
+  oid,
+  primitive,
+  sequence,
+  smallInteger,
+  unsignedInteger,
+  utf8String,
+} from './der-writer.ts';
 import { generalNamesNode, uriNode } from './general-name.ts';
 import { anyLintRules, lintAnyCertificate } from './lint-any-certificate.ts';
 import { buildName } from './name.ts';
@@ -145,6 +158,29 @@ test('a fault of form whose meaning is clear hides no other finding, and is stil
   for (const rule of ['serial-length', 'key-usage', 'usage-of-key']) assert.ok(rules.includes(rule), rule);
   assert.ok(!rules.includes('signature'));
   assert.throws(() => parseCertificate(der), { code: 'der-malformed' });
+});
+
+/** A key of this modulus. */
+const weak = (modulus: bigint): Partial<TbsFields> => {
+  const key = sequence(unsignedInteger(Buffer.from(modulus.toString(16).padStart(512, '0'), 'hex')), smallInteger(65_537));
+  const algorithm = sequence(oid('1.2.840.113549.1.1.1'), nullValue());
+  return { spki: encodeDer(sequence(algorithm, bitString(encodeDer(key)))) };
+};
+
+test('weak RSA keys are found by the lint as well', () => {
+  // A prime: its square is the closest that two primes can be.
+  const close = (2n ** 1024n - 105n) ** 2n;
+  assert.ok(found(weak(751n * (2n ** 2038n + 1n))).includes('warning key-small-factor'));
+  assert.ok(found(weak(close)).includes('warning key-close-primes'), found(weak(close)).join());
+});
+
+test('a key of a Debian list is found (CVE-2008-0166)', () => {
+  const rsa = makeHolder(null, 'rsa-2048');
+  const { der, keyOctets } = certify(rsa, issuing, false);
+  const rules = (blockedKeys: ReadonlySet<string>): readonly string[] =>
+    lintAnyCertificate(der, { issuer, blockedKeys }).map(({ rule }) => rule);
+  assert.ok(rules(new Set([debianKeyDigest(keyOctets)])).includes('key-debian'));
+  assert.ok(!rules(new Set(['0'.repeat(20)])).includes('key-debian'));
 });
 
 test('keys that are known to others are found', () => {

@@ -18,7 +18,7 @@ export type AnyFinding = LintFinding & { readonly level: LintLevel };
 export type AnyLintOptions = {
   /** The issuer, where it is at hand; rules about it are left out otherwise. */
   readonly issuer: Certificate | null;
-  /** SHA-256 of SubjectPublicKeyInfo, lower case hex. */
+  /** SHA-256 of SubjectPublicKeyInfo or digests of Debian's lists, lower case hex. */
   readonly blockedKeys: ReadonlySet<string>;
 };
 

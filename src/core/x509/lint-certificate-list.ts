@@ -34,6 +34,11 @@ function findAll(tbs: Uint8Array, issuer: Certificate, now: Instant): readonly L
 
 export const certificateListRules: readonly ListRule[] = [
   {
+    id: 'crl-version',
+    clause: 'RFC 5280 section 5.1.2.1',
+    find: ({ version }) => unless(version === 2, `version ${version}, expected 2`),
+  },
+  {
     id: 'crl-issuer',
     clause: 'RFC 5280 section 5.1.2.3',
     find: (list, issuer) =>

@@ -1,4 +1,5 @@
 import type { TbsCertificate } from './certificate.ts';
+import { debianKeyDigest } from './debian-key-digest.ts';
 import type { KeyUsageBit } from './extensions.ts';
 import { unless } from './lint-certificate-rules.ts';
 import type { LintRule } from './lint-rule.ts';
@@ -20,6 +21,14 @@ export const keyRules: readonly LintRule[] = [
     id: 'key-close-primes',
     clause: 'CA/B BR 6.1.1.3 (5)',
     find: ({ tbs }) => unless(weaknessOf(tbs) !== 'close-primes', "the primes are found by a hundred rounds of Fermat's method"),
+  },
+  {
+    id: 'key-debian',
+    clause: 'CA/B BR 6.1.1.3 (3)',
+    find: ({ tbs: { publicKey, keyOctets }, blockedKeys }) => {
+      if (publicKey.kind !== 'rsa' || !blockedKeys || blockedKeys.size === 0) return null;
+      return unless(!blockedKeys.has(debianKeyDigest(keyOctets)), 'the key is one of those that a broken generator made (CVE-2008-0166)');
+    },
   },
   {
     id: 'key-usage-ml-dsa',

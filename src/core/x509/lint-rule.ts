@@ -9,7 +9,7 @@ export type LintSubject = {
   readonly now: Instant;
   /** Identifier octets of notBefore and notAfter. */
   readonly timeTags: readonly [number, number];
-  /** SHA-256 of SubjectPublicKeyInfo of keys that are known to others, lower case hex. */
+  /** Keys that are known to others, lower case hex: SHA-256 of SubjectPublicKeyInfo, or a digest of Debian's lists. */
   readonly blockedKeys?: ReadonlySet<string>;
 };
 

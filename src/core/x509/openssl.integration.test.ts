@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { sign } from 'node:crypto';
+import { createPublicKey, hash, sign } from 'node:crypto';
 import { test } from 'node:test';
 import { certify, makeHolder, makeKey, spkiOf, TEST_NOW, type TestHolder } from '../../../test/support/make-certificate.ts';
 import { hasOpenssl, makeFiles, openssl } from '../../../test/support/openssl.ts';
@@ -7,12 +7,14 @@ import { parseIpAddress } from '../identity/ip-address.ts';
 import { DAY_MS } from '../time/instant.ts';
 import type { TbsFields } from './build-certificate.ts';
 import { assembleCertificateList, buildTbsCertificateList } from './build-certificate-list.ts';
+import { debianKeyDigest } from './debian-key-digest.ts';
 import { buildCertificateRequest, parseCertificateRequest } from './certificate-request.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
 import { parseCertificateList } from './certificate-list.ts';
 import { buildName } from './name.ts';
 import { oids } from './oid.ts';
 import { decodePem, encodePem } from './pem.ts';
+import { parseSubjectPublicKey } from './public-key.ts';
 import { verifyPath } from './verify-path.ts';
 
 const skip = (await hasOpenssl()) ? false : 'openssl is not installed';
@@ -222,4 +224,14 @@ test('openssl verifies our lists and refuses the certificates on them', { skip }
     assert.equal(verdict.code, code, verdict.output);
     if (serials.length > 0) assert.match(verdict.output, /certificate revoked/);
   }
+});
+
+test('the digest of a Debian list is that of the line in which openssl shows the modulus', { skip }, async () => {
+  await using files = await makeFiles();
+  const key = makeHolder('Debian', 'rsa-2048').key;
+  const spki = createPublicKey(key).export({ format: 'der', type: 'spki' });
+  const file = await files.write('key.pem', createPublicKey(key).export({ format: 'pem', type: 'spki' }));
+  const { output } = await openssl(['rsa', '-pubin', '-in', file, '-noout', '-modulus']);
+  assert.match(output, /^Modulus=[0-9A-F]{512}\n$/);
+  assert.equal(debianKeyDigest(parseSubjectPublicKey(spki).keyOctets), hash('sha1', output, 'hex').slice(-20));
 });

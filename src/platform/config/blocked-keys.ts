@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { Problem } from '../../core/problems/problem.ts';
 
 /**
- * Reads a list of keys that are known to others: one SHA-256 of a SubjectPublicKeyInfo a line, hex; `#` begins a remark.
+ * Reads a list of keys that are known to others, one a line in hex: the SHA-256 of a SubjectPublicKeyInfo, or 20 digits as the lists of
+ * Debian's weak keys have them (`core/x509/debian-key-digest.ts`); `#` begins a remark.
  * @throws input-invalid naming what is none
  */
 export async function readBlockedKeys(file: string): Promise<ReadonlySet<string>> {
@@ -16,8 +17,11 @@ export async function readBlockedKeys(file: string): Promise<ReadonlySet<string>
     .split('\n')
     .map((line) => line.replace(/#.*/, '').trim().toLowerCase())
     .filter((line) => line !== '');
-  const bad = digests.find((digest) => !/^[0-9a-f]{64}$/.test(digest));
+  const bad = digests.find((digest) => !/^(?:[0-9a-f]{64}|[0-9a-f]{20})$/.test(digest));
   if (bad !== undefined)
-    throw new Problem('input-invalid', `Cannot read ${file}: ${JSON.stringify(bad.slice(0, 80))}, expected SHA-256 digests in hex`);
+    throw new Problem(
+      'input-invalid',
+      `Cannot read ${file}: ${JSON.stringify(bad.slice(0, 80))}, expected SHA-256 digests in hex, or 20 digits of a Debian list`,
+    );
   return new Set(digests);
 }

@@ -53,7 +53,7 @@ export const serverConfigKeys = {
   blockedKeysFile: {
     default: null,
     meaning:
-      'File of keys that are never certified, such as the Debian weak keys: one SHA-256 of a SubjectPublicKeyInfo a line, hex. Read at start.',
+      'File of keys that are never certified, one a line in hex: SHA-256 of a SubjectPublicKeyInfo, or 20 digits of a list of Debian weak keys. Read at start.',
   },
   'network.allow': { default: '127.0.0.0/8', meaning: 'Ranges that discovery, scans and drills may connect to (CIDR).' },
   ...acmeConfigKeys,
