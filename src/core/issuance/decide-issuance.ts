@@ -74,6 +74,8 @@ function keyFault(rule: KeyRule, { publicKeyKind: key }: RequestedKey): string |
       return rsaFault(rule, key);
     case 'ed448':
     case 'ml-dsa':
+    case 'ml-kem':
+    case 'slh-dsa':
     case 'unknown':
       return 'public key is of a kind that no profile allows';
     default:

@@ -4,6 +4,7 @@ import type { PublicKeyKind } from './public-key.ts';
 import type { LintRule, LintSubject } from './lint-rule.ts';
 import { isEmptyName } from './name.ts';
 import type { SignatureAlgorithm } from './signature-algorithm.ts';
+import { isSlhDsa, type SlhDsaAlgorithm } from './slh-dsa.ts';
 
 /** Rules of the basic fields: version, serial, algorithm, issuer, validity, key. */
 export const certificateRules: readonly LintRule[] = [
@@ -85,8 +86,8 @@ export const certificateRules: readonly LintRule[] = [
     id: 'key-strength',
     clause: 'RFC 5480 section 2.1.1, CA/B BR 6.1.5 and 6.1.6',
     find: ({ tbs: { publicKey: key } }) => {
-      if (key.kind === 'unknown' || key.kind === 'ed448' || key.kind === 'ml-dsa') return 'public key is of a kind that is not issued';
-      if (key.kind !== 'rsa') return null;
+      if (key.kind === 'ec' || key.kind === 'ed25519') return null;
+      if (key.kind !== 'rsa') return 'public key is of a kind that is not issued';
       if (key.bits < 2048 || key.bits % 8 !== 0) return `RSA modulus of ${key.bits} bits, expected at least 2048 in whole octets`;
       return unless(key.exponent % 2 === 1 && key.exponent > 65_536, 'RSA exponent is even or below 65537');
     },
@@ -99,7 +100,7 @@ export const certificateRules: readonly LintRule[] = [
 ];
 
 /** Which curve or kind of key each algorithm belongs to; a hash shorter or longer than the curve is legal but not ours. */
-const keyOf: { readonly [A in SignatureAlgorithm]: string } = {
+const keyOf: { readonly [A in Exclude<SignatureAlgorithm, SlhDsaAlgorithm>]: string } = {
   'ecdsa-sha256': 'P-256',
   'ecdsa-sha384': 'P-384',
   'ecdsa-sha512': 'P-521',
@@ -120,10 +121,12 @@ function judgeAlgorithm({ tbs, issuer }: LintSubject): string | null {
   if (tbs.signatureAlgorithm === null) return 'signature algorithm is not one of ours, or its parameters are not as they must be';
   const { publicKey } = issuer ?? tbs;
   const kind = kindName(publicKey);
-  return unless(keyOf[tbs.signatureAlgorithm] === kind, `${tbs.signatureAlgorithm} does not belong to an issuer key of kind ${kind}`);
+  const wanted: string = isSlhDsa(tbs.signatureAlgorithm) ? tbs.signatureAlgorithm : keyOf[tbs.signatureAlgorithm];
+  return unless(wanted === kind, `${tbs.signatureAlgorithm} does not belong to an issuer key of kind ${kind}`);
 }
 
 function kindName(key: PublicKeyKind): string {
+  if (key.kind === 'slh-dsa') return key.algorithm;
   if (key.kind === 'ml-dsa') return `ML-DSA-${key.parameterSet}`;
   return key.kind === 'ec' ? key.curve : key.kind;
 }

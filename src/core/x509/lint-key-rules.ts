@@ -32,12 +32,21 @@ export const keyRules: readonly LintRule[] = [
   },
   {
     id: 'key-usage-ml-dsa',
-    clause: 'RFC 9881 section 5',
+    clause: 'RFC 9881 section 5, RFC 9909 section 6',
     find: ({ tbs: { publicKey, keyUsage } }) => {
-      if (publicKey.kind !== 'ml-dsa' || keyUsage === null) return null;
-      if (!signing.some((bit) => keyUsage.has(bit))) return 'an ML-DSA key that signs nothing';
-      return unless(!enciphering.some((bit) => keyUsage.has(bit)), 'an ML-DSA key neither enciphers nor agrees');
+      if ((publicKey.kind !== 'ml-dsa' && publicKey.kind !== 'slh-dsa') || keyUsage === null) return null;
+      if (!signing.some((bit) => keyUsage.has(bit))) return 'an ML-DSA or SLH-DSA key that signs nothing';
+      return unless(!enciphering.some((bit) => keyUsage.has(bit)), 'an ML-DSA or SLH-DSA key neither enciphers nor agrees');
     },
+  },
+  {
+    id: 'key-usage-ml-kem',
+    clause: 'RFC 9935 section 5',
+    find: ({ tbs: { publicKey, keyUsage } }) =>
+      unless(
+        publicKey.kind !== 'ml-kem' || keyUsage === null || (keyUsage.size === 1 && keyUsage.has('keyEncipherment')),
+        'an ML-KEM key with another usage than keyEncipherment',
+      ),
   },
   {
     id: 'key-blocked',

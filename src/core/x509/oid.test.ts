@@ -8,7 +8,7 @@ import { encodeOid, oidText, oids, readOid } from './oid.ts';
 const isMalformed = (error: unknown): boolean => error instanceof Problem && error.code === 'der-malformed';
 
 test('oidText() refuses identifiers that are empty, cut, not minimal or beyond bounds', () => {
-  for (const text of ['', '80', '8001', '2a8001', '2a80', '2aff', `2a${'ff'.repeat(8)}7f`, '2a'.repeat(65)]) {
+  for (const text of ['', '80', '8001', '2a8001', '2a80', '2aff', `2a${'ff'.repeat(19)}7f`, '2a'.repeat(65)]) {
     assert.throws(() => oidText(Buffer.from(text, 'hex')), isMalformed, text);
   }
 });
@@ -19,6 +19,8 @@ test('oidText() reads the examples of X.690 and of the first arcs', () => {
   assert.equal(oidText(Buffer.from('00', 'hex')), '0.0');
   assert.equal(oidText(Buffer.from('4f', 'hex')), '1.39');
   assert.equal(oidText(Buffer.from('50', 'hex')), '2.0');
+  // An arc made of a UUID (X.667 section 6.3).
+  assert.equal(oidText(Buffer.from(`6983ffff${'ff'.repeat(15)}7f`, 'hex')), `2.25.${2n ** 128n - 1n}`);
 });
 
 test('every identifier of the house survives its encoding, and all differ', () => {

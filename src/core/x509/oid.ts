@@ -75,6 +75,9 @@ export const oids = {
   mlDsa44: '2.16.840.1.101.3.4.3.17',
   mlDsa65: '2.16.840.1.101.3.4.3.18',
   mlDsa87: '2.16.840.1.101.3.4.3.19',
+  mlKem512: '2.16.840.1.101.3.4.4.1',
+  mlKem768: '2.16.840.1.101.3.4.4.2',
+  mlKem1024: '2.16.840.1.101.3.4.4.3',
   sha1: '1.3.14.3.2.26',
   sha256: '2.16.840.1.101.3.4.2.1',
   sha384: '2.16.840.1.101.3.4.2.2',
@@ -86,21 +89,21 @@ export function readOid(reader: DerReader, tag: number = tags.oid): string {
   return oidText(reader.content(tag));
 }
 
-/** The dotted text of content octets; each arc minimal and below 2^53 (X.690 section 8.19). @throws der-malformed */
+/** The dotted text of content octets; each arc minimal (X.690 section 8.19), none longer than one made of a UUID (X.667). @throws der-malformed */
 export function oidText(content: Uint8Array): string {
   if (content.length === 0 || content.length > MAX_OID_OCTETS) throw malformed(`object identifier of ${content.length} octets`);
   let text = '';
-  let arc = 0;
+  let arc = 0n;
   let fresh = true;
   for (const octet of content) {
     if (fresh && octet === 0x80) throw malformed('object identifier not minimal');
-    arc = arc * 128 + (octet & 0x7f);
-    if (arc > Number.MAX_SAFE_INTEGER) throw malformed('object identifier arc too large');
+    arc = arc * 128n + BigInt(octet & 0x7f);
+    if (arc > MAX_ARC) throw malformed('object identifier arc too large');
     fresh = octet < 0x80;
     if (!fresh) continue;
-    if (text === '') text = arc < 80 ? `${Math.floor(arc / 40)}.${arc % 40}` : `2.${arc - 80}`;
+    if (text === '') text = arc < 80n ? `${arc / 40n}.${arc % 40n}` : `2.${arc - 80n}`;
     else text += `.${arc}`;
-    arc = 0;
+    arc = 0n;
   }
   if (!fresh) throw malformed('object identifier cut');
   return text;
@@ -125,3 +128,4 @@ export function encodeOid(dotted: string): Uint8Array {
 const encodings = new Map<string, Uint8Array>();
 const MAX_KEPT = 512;
 const MAX_OID_OCTETS = 64;
+const MAX_ARC = 2n ** 128n + 80n;

@@ -2,6 +2,7 @@ import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { Problem } from '../problems/problem.ts';
 import { DerReader, equalOctets, readInteger, readOctetAlignedBits, tags } from './der.ts';
 import { encodeOid, oids, readOid } from './oid.ts';
+import { type SlhDsaAlgorithm, slhDsaKeyOctets, slhDsaOf } from './slh-dsa.ts';
 
 /** What kind of key a SubjectPublicKeyInfo holds; `unknown` for everything that this house does not use. */
 export type PublicKeyKind =
@@ -10,6 +11,10 @@ export type PublicKeyKind =
   | { readonly kind: 'ed448' }
   /** FIPS 204, by its parameter set. */
   | { readonly kind: 'ml-dsa'; readonly parameterSet: 44 | 65 | 87 }
+  /** FIPS 205, by its parameter set. */
+  | { readonly kind: 'slh-dsa'; readonly algorithm: SlhDsaAlgorithm }
+  /** FIPS 203, by its parameter set; signs nothing. */
+  | { readonly kind: 'ml-kem'; readonly parameterSet: 512 | 768 | 1024 }
   | { readonly kind: 'rsa'; readonly bits: number; readonly exponent: number; readonly pss: boolean }
   | { readonly kind: 'unknown'; readonly algorithm: string };
 
@@ -20,7 +25,7 @@ export type SubjectPublicKey = {
   readonly keyOctets: Uint8Array;
 };
 
-/** Reads a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7, 5480, 8410, 9881). @throws der-malformed */
+/** Reads a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7, 5480, 8410, 9881, 9909, 9935). @throws der-malformed */
 export function readSubjectPublicKey(reader: DerReader): SubjectPublicKey {
   const start = reader.rest();
   const body = reader.enter(tags.sequence);
@@ -66,8 +71,16 @@ function kindOf(id: string, parameters: Uint8Array, keyOctets: Uint8Array): Publ
     case oids.rsaPss:
       return rsaKind(keyOctets, true);
     default:
-      return unknown;
+      return parameters.length === 0 ? (laterKind(id, keyOctets) ?? unknown) : unknown;
   }
+}
+
+/** SLH-DSA and ML-KEM: no parameters, and exactly the octets of the set. */
+function laterKind(id: string, { length }: Uint8Array): PublicKeyKind | null {
+  const algorithm = slhDsaOf(id);
+  if (algorithm) return length === slhDsaKeyOctets(algorithm) ? { kind: 'slh-dsa', algorithm } : null;
+  const set = mlKemSets.find(([oid, , octets]) => oid === id && octets === length);
+  return set ? { kind: 'ml-kem', parameterSet: set[1] } : null;
 }
 
 function rsaKind(keyOctets: Uint8Array, pss: boolean): PublicKeyKind {
@@ -113,6 +126,11 @@ const curves = [
   [oids.p256, 'P-256', 65],
   [oids.p384, 'P-384', 97],
   [oids.p521, 'P-521', 133],
+] as const;
+const mlKemSets = [
+  [oids.mlKem512, 512, 800],
+  [oids.mlKem768, 768, 1_184],
+  [oids.mlKem1024, 1024, 1_568],
 ] as const;
 const MIN_RSA_BITS = 2_048;
 const MAX_RSA_BITS = 8_192;

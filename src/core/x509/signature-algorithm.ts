@@ -2,6 +2,7 @@ import { type KeyObject, verify as verifyBySystem, constants } from 'node:crypto
 import { hexOf } from './der.ts';
 import { type DerNode, encodeDer, explicit, nullValue, oid, sequence, smallInteger } from './der-writer.ts';
 import { oids } from './oid.ts';
+import { slhDsaAlgorithms, slhDsaOid } from './slh-dsa.ts';
 
 /** The signatures that this house makes and accepts; SHA-1 and MD5 are not among them. */
 export const signatureAlgorithms = [
@@ -19,12 +20,13 @@ export const signatureAlgorithms = [
   'rsa-pss-sha256',
   'rsa-pss-sha384',
   'rsa-pss-sha512',
+  ...slhDsaAlgorithms,
 ] as const;
 export type SignatureAlgorithm = (typeof signatureAlgorithms)[number];
 
 /** How node:crypto signs or verifies with an algorithm; spread into the key argument. */
 export type SignatureParameters = {
-  /** Null for EdDSA and ML-DSA, which hash by themselves. */
+  /** Null for EdDSA, ML-DSA and SLH-DSA, which hash by themselves. */
   readonly hash: 'sha256' | 'sha384' | 'sha512' | null;
   readonly keyTypes: readonly string[];
   readonly options: { readonly dsaEncoding?: 'der'; readonly padding?: number; readonly saltLength?: number };
@@ -51,6 +53,8 @@ export function signatureAlgorithmFor(key: KeyObject): SignatureAlgorithm {
       return pssAlgorithmFor(key);
     default:
   }
+  const slhDsa = slhDsaAlgorithms.find((algorithm) => algorithm === key.asymmetricKeyType);
+  if (slhDsa) return slhDsa;
   throw new RangeError(
     `Cannot choose signature algorithm: key is ${key.asymmetricKeyType} ${curve ?? ''}, expected EC, EdDSA, ML-DSA or RSA`,
   );
@@ -77,7 +81,7 @@ export function signatureParameters(algorithm: SignatureAlgorithm): SignaturePar
   return parameters[algorithm];
 }
 
-/** The AlgorithmIdentifier to write: parameters absent for ECDSA, EdDSA and ML-DSA, NULL for RSA (RFC 5758, 8410, 9881, 4055). */
+/** The AlgorithmIdentifier to write: parameters NULL for RSA, absent for the others but PSS (RFC 5758, 8410, 9881, 9909, 4055). */
 export function algorithmIdentifier(algorithm: SignatureAlgorithm): Uint8Array {
   return identifiers[algorithm];
 }
@@ -85,6 +89,11 @@ export function algorithmIdentifier(algorithm: SignatureAlgorithm): Uint8Array {
 /** The algorithm of an AlgorithmIdentifier, or null when it is none of ours or its parameters are not exactly as they must be. */
 export function readAlgorithmIdentifier(der: Uint8Array): SignatureAlgorithm | null {
   return algorithmsByDer.get(hexOf(der)) ?? null;
+}
+
+/** A record with one entry for each name. */
+function ofEach<K extends string, V>(names: readonly K[], valueOf: (name: K) => V): { readonly [N in K]: V } {
+  return Object.fromEntries(names.map((name) => [name, valueOf(name)])) as { readonly [N in K]: V };
 }
 
 const ecdsa = (hash: 'sha256' | 'sha384' | 'sha512'): SignatureParameters => ({
@@ -119,6 +128,8 @@ const parameters: { readonly [A in SignatureAlgorithm]: SignatureParameters } = 
   'rsa-pss-sha256': pss('sha256', 32),
   'rsa-pss-sha384': pss('sha384', 48),
   'rsa-pss-sha512': pss('sha512', 64),
+  // Pure SLH-DSA with an empty context (RFC 9909 section 3).
+  ...ofEach(slhDsaAlgorithms, (algorithm) => ({ hash: null, keyTypes: [algorithm], options: {} })),
 };
 
 /** RSASSA-PSS-params (RFC 4055 section 3.1): MGF1 with the same hash, a salt as long as the hash. */
@@ -145,6 +156,7 @@ const identifiers: { readonly [A in SignatureAlgorithm]: Uint8Array } = {
   'rsa-pss-sha256': encodeDer(pssNode(oids.sha256, 32, true)),
   'rsa-pss-sha384': encodeDer(pssNode(oids.sha384, 48, true)),
   'rsa-pss-sha512': encodeDer(pssNode(oids.sha512, 64, true)),
+  ...ofEach(slhDsaAlgorithms, (algorithm) => encodeDer(sequence(oid(slhDsaOid(algorithm))))),
 };
 
 const algorithmsByDer = new Map<string, SignatureAlgorithm>([
