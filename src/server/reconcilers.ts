@@ -6,6 +6,7 @@ import { reconcileAuthorities } from '../control/ca/reconcile.ts';
 import { relintCertificates } from '../control/ca/relint-certificates.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
+import { ProxyRetirement } from '../control/fleet/retire-proxies.ts';
 import { listServices } from '../control/inventory/store.ts';
 import { reconcile as reconcileRollouts } from '../control/rollouts/reconcile.ts';
 import { readLatchedEndpoints } from '../control/rollouts/store.ts';
@@ -37,6 +38,7 @@ export type ReconcilerDeps = {
 export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
   const { config, state, authorities, signals, clock } = deps;
   const { database } = state;
+  const retirement = new ProxyRetirement({ database, changed: signals.authorities });
   const work: Reconciler[] = [
     {
       name: 'authorities',
@@ -57,6 +59,12 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
           clock.now(),
         ),
       wakes: [signals.inventory, signals.modes],
+      intervalMs: SECOND_MS,
+    },
+    {
+      name: 'retirement',
+      run: () => retirement.reconcile(clock.now()),
+      wakes: [signals.inventory],
       intervalMs: SECOND_MS,
     },
     {

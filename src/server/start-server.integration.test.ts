@@ -8,15 +8,24 @@ import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { create } from '@bufbuild/protobuf';
 import { forEachDatabase } from '../../test/support/databases.ts';
 import { connectClient, ServerRefusal } from '../cli/client.ts';
 import { readCheckpoint, readConsistencyProof } from '../control/audit/read-log.ts';
+import { type JoinToken, parseJoinToken } from '../core/identity/join-token.ts';
+import { EnrollmentService, RenewRequestSchema } from '../core/messages/generated/countersign/v1/enrollment_pb.ts';
 import { openCheckpoint } from '../core/merkle/checkpoint.ts';
 import { verifyConsistency } from '../core/merkle/proof.ts';
 import { parseVerifier } from '../core/merkle/signed-note.ts';
 import { Secret } from '../core/secrets/secret.ts';
+import { buildCertificateRequest } from '../core/x509/certificate-request.ts';
+import { joinControlPlane } from '../dataplane/link/join-control-plane.ts';
+import { openRpcConnection } from '../dataplane/link/rpc-connection.ts';
 import { systemClock } from '../platform/clock/clock.ts';
 import { parseServerConfig, type ServerConfig } from '../platform/config/server-config.ts';
+import { makePrivateKey } from '../platform/keystore/make-private-key.ts';
+import { openStateDirectory } from '../platform/keystore/state-directory.ts';
 import { openDatabase } from '../platform/db/open-database.ts';
 import type { Log } from '../platform/log/logger.ts';
 import type { HostPort } from '../platform/network/host-port.ts';
@@ -249,19 +258,77 @@ forEachDatabase('startServer()', (newUrl, kind) => {
     assert.equal((await ask(open, '/log/checkpoint')).status, 200);
   });
 
-  test('its end closes every listener, with connections open', async () => {
+  test('a proxy that is taken out of the inventory is sent away, and neither its certificate nor its token brings it back', async () => {
     const at = await place(newUrl);
-    const server = await at.start();
-    const sockets = [server.addresses.public, server.addresses.admin, server.addresses.dataPlane].map(({ host, port }) =>
-      connect(port, host),
-    );
-    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
-    for (const socket of sockets) socket.on('error', () => undefined);
-    await server[Symbol.asyncDispose]();
-    for (const { host, port } of [server.addresses.public, server.addresses.admin, server.addresses.dataPlane]) {
-      const [error] = (await once(connect(port, host), 'error')) as [NodeJS.ErrnoException];
-      assert.equal(error.code, 'ECONNREFUSED');
-    }
-    for (const socket of sockets) socket.destroy();
+    await using server = await at.start();
+    const client = clientOf(at, server, await exchange(at, server));
+    const proxy = 'apiVersion: countersign/v1\nkind: Proxy\nname: orders-1\n';
+    const service = 'apiVersion: countersign/v1\nkind: Service\nname: orders\nowner: shop\n';
+    await client.post('/v1/declarations', { text: `${service}---\n${proxy}service: orders\nrole: sidecar\n` });
+    const newToken = async () =>
+      parseJoinToken((await client.post<{ readonly token: string }>('/v1/join-tokens', { proxy: 'orders-1' })).token);
+    const control = server.addresses.dataPlane;
+    const enrol = async (token: JoinToken) =>
+      joinControlPlane({ state: await openStateDirectory(mkdtempSync(join(scratch, 'p-'))), control, token, clock: systemClock });
+    const [used, unused] = [await newToken(), await newToken()];
+    const identity = await enrol(used);
+    const connection = await openRpcConnection({
+      control,
+      certificate: { chain: identity.chain, key: identity.privateKey },
+      judge: () => undefined,
+    });
+    const renew = async () => {
+      const csr = buildCertificateRequest({}, await makePrivateKey());
+      return connection.call(EnrollmentService.method.renew, create(RenewRequestSchema, { csr }));
+    };
+    assert.equal((await renew()).chain.length, 2);
+    await client.post('/v1/declarations', { text: `${proxy}state: absent\n` });
+    await connection.closed;
+    for (const token of [used, unused]) await assert.rejects(enrol(token), { code: 'token-refused' });
+    const { items } = await client.get<{ readonly items: readonly { readonly leaf: string }[] }>('/v1/audit/entries?type=proxy.retired');
+    const { certificates, joinTokens } = JSON.parse(items[0]!.leaf).data;
+    assert.deepEqual([items.length, certificates, joinTokens.length], [1, 2, 2]);
   });
+
+  test(
+    'its end closes every listener, and waits neither for handshakes that were begun nor for requests that never come',
+    { timeout: 60_000 },
+    async () => {
+      const acme = 'listen: {admin: "127.0.0.1:0", dataPlane: "127.0.0.1:0", public: "127.0.0.1:0", acme: "127.0.0.1:0"}';
+      const at = await place(newUrl, [acme]);
+      const server = await at.start();
+      const { admin, dataPlane, public: open, acme: served } = server.addresses;
+      const listeners = [admin, dataPlane, open, served!];
+      // The first octets of a ClientHello, and of a request.
+      const begun = listeners.map(({ host, port }) => ({ socket: connect(port, host), octets: '' }));
+      const begins = [
+        ...begun,
+        ...listeners.map(({ host, port }) => ({ socket: connect(port, host), octets: '\u0016\u0003\u0001\u0002' })),
+      ];
+      await Promise.all(begins.map(({ socket }) => once(socket, 'connect')));
+      const late = connectTls({ host: admin.host, port: admin.port, ca: rootOf(at), servername: 'localhost', rejectUnauthorized: false });
+      await once(late, 'secureConnect');
+      late.write('POST /v1/declarations HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n1');
+      let answered = '';
+      late.on('data', (octets: Buffer) => (answered += octets.toString()));
+      const gone = [late, ...begins.map(({ socket }) => socket)].map(
+        (socket) =>
+          new Promise((resolve) =>
+            socket
+              .on('error', () => undefined)
+              .resume()
+              .on('close', resolve),
+          ),
+      );
+      for (const { socket, octets } of begins) socket.write(octets);
+      await server[Symbol.asyncDispose]();
+      await Promise.all(gone);
+      // Whatever had timed out would have been told so.
+      assert.doesNotMatch(answered, / 408 /);
+      for (const { host, port } of listeners) {
+        const [error] = (await once(connect(port, host), 'error')) as [NodeJS.ErrnoException];
+        assert.equal(error.code, 'ECONNREFUSED');
+      }
+    },
+  );
 });

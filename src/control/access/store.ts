@@ -164,6 +164,18 @@ export async function listOpenJoinTokens(queries: Queries, now: Instant): Promis
   return rows.map(toJoinToken);
 }
 
+/** The join tokens with which somebody could get a certificate now: unused ones, and used ones by the same key again. */
+export async function listLiveJoinTokens(queries: Queries, now: Instant): Promise<JoinTokenRecord[]> {
+  const rows = await tables(queries)
+    .selectFrom('join_tokens')
+    .selectAll()
+    .where('expires_at', '>', now)
+    .where('revoked_at', 'is', null)
+    .orderBy('id')
+    .execute();
+  return rows.map(toJoinToken);
+}
+
 /** Marks the token as used by this key. False, and nothing done, if another key was first or it is no longer open. */
 export async function markJoinTokenClaimed(
   queries: Queries,

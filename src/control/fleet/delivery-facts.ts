@@ -4,7 +4,8 @@ import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
 import { listDeclaredProxies, listPaths } from '../inventory/store.ts';
 import { readSettledRevision } from './reconcile.ts';
-import { type JoinedProxy, listJoinedProxies, listSettings, type SettingsRecord } from './store.ts';
+import { type JoinedProxy, listJoinedProxies } from './joined-proxy-store.ts';
+import { listSettings, type SettingsRecord } from './store.ts';
 
 /** How far the present settings of one proxy have come. */
 export type ProxyDelivery = {

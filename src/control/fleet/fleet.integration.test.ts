@@ -16,7 +16,8 @@ import { registerProxy } from './register-proxy.ts';
 import { requestRenewal } from './request-renewal.ts';
 import { forgetConnections, setConnected } from './set-connected.ts';
 import { setPathModes } from './set-path-modes.ts';
-import { listJoinedProxies, listSettings, readSettings } from './store.ts';
+import { listJoinedProxies } from './joined-proxy-store.ts';
+import { listSettings, readSettings } from './store.ts';
 
 const documents = (anchorsPem: string): string => `
 kind: Service

@@ -3,7 +3,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { AuditedUnit } from '../audit/entry.ts';
 import type { ProxyRole } from '../inventory/record.ts';
-import { upsertJoinedProxy } from './store.ts';
+import { upsertJoinedProxy } from './joined-proxy-store.ts';
 
 /** Who joins, as its token says, and what it says about itself (bounded by the protocol; nothing is decided by it). */
 export type Joiner = {

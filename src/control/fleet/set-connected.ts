@@ -1,7 +1,7 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
-import { disconnectAll, updateConnected } from './store.ts';
+import { disconnectAll, updateConnected } from './joined-proxy-store.ts';
 
 /** Says whether the proxy has a stream to us. */
 export async function setConnected(

@@ -1,26 +1,9 @@
-import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Mode, Origination } from '../../core/policy/mode.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
 import { environmentsIn } from '../policies/environments-in.ts';
-import type { ProxyRole } from '../inventory/record.ts';
-
-/** A proxy that joined: one replica, with what it says about itself. */
-export type JoinedProxy = {
-  readonly id: EntityId<'proxy'>;
-  readonly environment: string;
-  readonly region: string;
-  readonly name: string;
-  readonly spiffeId: SpiffeId;
-  readonly role: ProxyRole;
-  readonly version: string;
-  readonly capabilities: readonly string[];
-  readonly joinedAt: Instant;
-  readonly lastSeenAt: Instant;
-  readonly connected: boolean;
-};
 
 /** What a path's stage means for both of its ends. */
 export type PathMode = {
@@ -46,63 +29,6 @@ export type SettingsRecord = {
   readonly refusedGeneration: number;
   readonly refusal: string | null;
 };
-
-export async function listJoinedProxies(queries: Queries, scope: Scope): Promise<readonly JoinedProxy[]> {
-  const rows = await tables(queries)
-    .selectFrom('proxies')
-    .selectAll()
-    .$if(scope !== '*', (query) => query.where('environment', 'in', environmentsIn(scope)))
-    .orderBy('environment')
-    .orderBy('name')
-    .execute();
-  return rows.map((row) => ({
-    id: row.id as EntityId<'proxy'>,
-    environment: row.environment,
-    region: row.region,
-    name: row.name,
-    spiffeId: row.spiffe_id as SpiffeId,
-    role: row.role as ProxyRole,
-    version: row.version,
-    capabilities: JSON.parse(row.capabilities) as string[],
-    joinedAt: row.joined_at,
-    lastSeenAt: row.last_seen_at,
-    connected: row.connected !== 0,
-  }));
-}
-
-/** A proxy that joins again keeps its row, and since when it is there. */
-export async function upsertJoinedProxy(queries: Queries, proxy: JoinedProxy): Promise<void> {
-  const values = {
-    environment: proxy.environment,
-    region: proxy.region,
-    name: proxy.name,
-    spiffe_id: proxy.spiffeId,
-    role: proxy.role,
-    version: proxy.version,
-    capabilities: JSON.stringify(proxy.capabilities),
-    last_seen_at: proxy.lastSeenAt,
-  };
-  await tables(queries)
-    .insertInto('proxies')
-    .values({ ...values, id: proxy.id, joined_at: proxy.joinedAt, connected: Number(proxy.connected) })
-    .onConflict((conflict) => conflict.column('id').doUpdateSet(values))
-    .execute();
-}
-
-/** False if no such proxy ever joined. */
-export async function updateConnected(queries: Queries, id: EntityId<'proxy'>, connected: boolean, now: Instant): Promise<boolean> {
-  const result = await tables(queries)
-    .updateTable('proxies')
-    .set({ connected: Number(connected), last_seen_at: now })
-    .where('id', '=', id)
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
-}
-
-/** For the start of a server: no stream survived. */
-export async function disconnectAll(queries: Queries): Promise<void> {
-  await tables(queries).updateTable('proxies').set({ connected: 0 }).where('connected', '=', 1).execute();
-}
 
 export async function listPathModes(queries: Queries, scope: Scope): Promise<readonly PathMode[]> {
   const rows = await tables(queries)
@@ -255,17 +181,6 @@ export async function markCompiled(queries: Queries, compiledFrom: string): Prom
 }
 
 type Place = { environment: string; region: string };
-type ProxyRow = Place & {
-  id: string;
-  name: string;
-  spiffe_id: string;
-  role: string;
-  version: string;
-  capabilities: string;
-  joined_at: number;
-  last_seen_at: number;
-  connected: number;
-};
 type SettingsRow = Place & {
   proxy_id: string;
   generation: number;
@@ -280,7 +195,6 @@ type SettingsRow = Place & {
 
 const tables = (queries: Queries) =>
   queries.withTables<{
-    proxies: ProxyRow;
     path_modes: Place & { path_id: string; receiver_mode: string; origination: string; updated_at: number };
     proxy_settings: SettingsRow;
     renewal_epochs: Place & { proxy_id: string; epoch: number; requested_at: number };

@@ -75,6 +75,16 @@ export async function findDeclaredProxies(queries: Queries, ids: readonly Entity
 }
 
 /** Ended ones too: who lists them says so. */
+/** The ids of all that are declared, or this one if it is. */
+export async function listDeclaredProxyIds(queries: Queries, only?: EntityId<'proxy'>): Promise<readonly EntityId<'proxy'>[]> {
+  const rows = await tables(queries)
+    .selectFrom('declared_proxies')
+    .select('id')
+    .$if(only !== undefined, (query) => query.where('id', '=', only!))
+    .execute();
+  return rows.map(({ id }) => id as EntityId<'proxy'>);
+}
+
 export async function listExceptions(queries: Queries, scope: Scope): Promise<readonly ExceptionRecord[]> {
   const rows = await tables(queries)
     .selectFrom('exceptions')

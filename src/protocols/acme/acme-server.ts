@@ -4,6 +4,7 @@ import { createServer } from 'node:https';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
+import { holdSockets } from '../../platform/network/hold-sockets.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
 import { type AcmeAnswer, linkTo } from './answer.ts';
 import type { AcmeDeps } from './deps.ts';
@@ -33,6 +34,7 @@ export async function startAcmeServer(options: {
     { ...tlsOptions(credentials), maxHeaderSize: MAXIMUM_HEADERS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
     (request, response) => void (deps === null ? response.writeHead(503).end() : serve(deps, request, response, { clock, log })),
   );
+  const sockets = holdSockets(server);
   server.maxConnections = MAXIMUM_CONNECTIONS;
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   await new Promise<void>((resolve, reject) => {
@@ -47,7 +49,7 @@ export async function startAcmeServer(options: {
     setCredentials: (next) => server.setSecureContext(tlsOptions(next)),
     async [Symbol.asyncDispose]() {
       const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
+      sockets.destroyAll();
       await closed;
     },
   };

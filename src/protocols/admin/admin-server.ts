@@ -12,6 +12,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
+import { holdSockets } from '../../platform/network/hold-sockets.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
@@ -48,6 +49,7 @@ export type AdminServer = AsyncDisposable & {
 /** Serves the route table over HTTPS. */
 export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
   const app = buildApp(options);
+  const sockets = holdSockets(app.server);
   await app.listen({ host: options.listen.host, port: options.listen.port });
   const server = app.server as HttpsServer;
   server.maxConnections = MAXIMUM_CONNECTIONS;
@@ -55,7 +57,11 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
   return {
     port: typeof address === 'object' && address !== null ? address.port : options.listen.port,
     setCredentials: (credentials) => server.setSecureContext(tlsOptions(credentials)),
-    [Symbol.asyncDispose]: () => app.close(),
+    async [Symbol.asyncDispose]() {
+      const closed = app.close();
+      sockets.destroyAll();
+      await closed;
+    },
   };
 }
 

@@ -1,7 +1,8 @@
 import type { Scope } from '../../control/access/principal.ts';
 import { listCertificates } from '../../control/ca/search-certificates.ts';
 import { deliveryFacts } from '../../control/fleet/delivery-facts.ts';
-import { listJoinedProxies, type PathMode, readRenewalEpochs } from '../../control/fleet/store.ts';
+import { listJoinedProxies } from '../../control/fleet/joined-proxy-store.ts';
+import { type PathMode, readRenewalEpochs } from '../../control/fleet/store.ts';
 import type { EndpointRecord, PathRecord } from '../../control/inventory/record.ts';
 import { listDeclaredProxies, listEndpoints, listServices } from '../../control/inventory/store.ts';
 import { readServedCertificates } from '../../control/telemetry/read-telemetry.ts';

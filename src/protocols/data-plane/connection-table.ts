@@ -118,10 +118,6 @@ export class ConnectionTable implements CallGate {
     }
   }
 
-  destroyAll(): void {
-    for (const { socket } of this.#connections.values()) socket.destroy();
-  }
-
   /** The streams learn the reason; what is still open shortly after is cut. */
   #dismiss(connection: Connection, node: Node, reason: ViolationReason): void {
     connection.peer = { kind: 'refused', reason, detail: '' };

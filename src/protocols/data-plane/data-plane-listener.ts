@@ -3,6 +3,7 @@ import { createServer, type Server as TlsServer, type TLSSocket } from 'node:tls
 import { constants } from 'node:crypto';
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { encodePem } from '../../core/x509/pem.ts';
+import { holdSockets } from '../../platform/network/hold-sockets.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import { MAXIMUM_REQUEST_OCTETS, MAXIMUM_RESPONSE_OCTETS, methodDefinition } from '../../platform/grpc/method-definition.ts';
 import type { Log } from '../../platform/log/logger.ts';
@@ -61,6 +62,7 @@ export async function openDataPlaneListener(options: ListenerOptions): Promise<D
     handshakeTimeout: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
     ALPNProtocols: ['h2'],
   });
+  const sockets = holdSockets(server);
   server.maxConnections = options.maximumConnections ?? MAXIMUM_CONNECTIONS;
   server.on('tlsClientError', (error, socket) => {
     options.log('debug', 'data-plane.handshake-failed', { error: error.message });
@@ -84,7 +86,7 @@ export async function openDataPlaneListener(options: ListenerOptions): Promise<D
       clearInterval(sweep);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       injector.destroy();
-      table.destroyAll();
+      sockets.destroyAll();
       rpc.forceShutdown();
       await closed;
     },
