@@ -79,11 +79,15 @@ export const authorityCommands: readonly Command[] = [
   },
   {
     words: 'cert list',
-    summary: 'Find what was issued, newest first, a page at a time.',
+    summary: 'Find what was issued, for whom, by which door and where it is served, newest first, a page at a time.',
     options: [
       environment,
       ...criteria,
       ['--serial <digits>', 'first digits of the serial, hex, at least 6'],
+      ['--service <name>', 'only of this service'],
+      ['--asker <name>', 'only asked for by this token, account or holder, as the log calls it'],
+      ['--served <answer>', 'yes: only what a proxy serves; no: only what none does'],
+      ['--expiring-before <time>', 'only what is in force and ends before this time, soonest first'],
       ['--status <status>', 'issued, revoked, reserved, withheld or abandoned'],
       ['--limit <number>', 'at most this many, up to 1000 (default: 100)'],
       ['--before <cursor>', 'go on after the page that ended with this cursor'],

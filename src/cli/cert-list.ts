@@ -16,6 +16,13 @@ type Item = {
   readonly revocationReason: string | null;
   readonly reservedAt: number;
   readonly notAfter: number;
+  readonly asker: string | null;
+  readonly served: readonly {
+    readonly proxy: string | null;
+    readonly proxyId: string;
+    readonly endpoint: string | null;
+    readonly endpointId: string;
+  }[];
 };
 type Page = { readonly items: readonly Item[]; readonly next?: string | null };
 
@@ -33,6 +40,10 @@ function filterOf(invocation: Invocation): { readonly [name: string]: string | u
   const text = (name: string): string | undefined => textOption(invocation, name);
   return {
     identity: text('identity'),
+    service: text('service'),
+    asker: text('asker'),
+    served: text('served'),
+    endsBefore: readMoment(invocation, 'expiringBefore')?.toString(),
     name: text('name'),
     serial: text('serial')?.toLowerCase(),
     key: text('key'),
@@ -56,8 +67,9 @@ function tableOf(items: readonly Item[]): readonly string[] {
     item.door,
     statusOf(item),
     new Date(item.notAfter).toISOString(),
+    servedAt(item) || '-',
   ]);
-  return formatTable([['serial', 'identity', 'names', 'profile', 'door', 'status', 'not after'], ...rows]);
+  return formatTable([['serial', 'identity', 'names', 'profile', 'door', 'status', 'not after', 'served at'], ...rows]);
 }
 
 function csvOf(items: readonly Item[]): readonly string[] {
@@ -73,6 +85,8 @@ function csvOf(items: readonly Item[]): readonly string[] {
     new Date(item.notAfter).toISOString(),
     item.revokedAt === null ? '' : new Date(item.revokedAt).toISOString(),
     item.revocationReason ?? '',
+    item.asker ?? '',
+    servedAt(item),
   ]);
   return [CSV_HEADING, ...rows.map((row) => row.map(csvCell).join(','))];
 }
@@ -83,8 +97,13 @@ function csvCell(value: string): string {
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
+/** Each endpoint with the proxy that serves it there. */
+function servedAt({ served }: Item): string {
+  return served.map(({ proxy, proxyId, endpoint, endpointId }) => `${endpoint ?? endpointId}@${proxy ?? proxyId}`).join(' ');
+}
+
 function statusOf({ status, revokedAt }: Item): string {
   return revokedAt === null ? status : 'revoked';
 }
 
-const CSV_HEADING = 'serial,identity,names,environment,profile,door,status,issuedAt,notAfter,revokedAt,revocationReason';
+const CSV_HEADING = 'serial,identity,names,environment,profile,door,status,issuedAt,notAfter,revokedAt,revocationReason,asker,servedAt';

@@ -28,10 +28,14 @@ export type CertificateSelection = {
   readonly issuerId?: EntityId<'authority'>;
   readonly profile?: ProfileName;
   readonly door?: Door;
+  /** Who asked, as the log calls it; what data planes asked for themselves is found by identity. */
+  readonly asker?: string;
   /** Asked for at this moment or later, and before that one. */
   readonly from?: Instant;
   readonly until?: Instant;
   readonly status?: CertificateStatus | 'revoked';
+  /** In force, and at its end within these two: soonest first, in the order of the end. */
+  readonly ending?: { readonly from: Instant; readonly before: Instant };
   /** Only what can be revoked at this moment: issued by ours, not revoked, not expired. */
   readonly revocableAt?: Instant;
 };
@@ -39,6 +43,10 @@ export type CertificateSelection = {
 /** `before` is the last certificate of the page before; `limit` is the caller's to bound. */
 export type CertificateFilter = CertificateSelection & {
   readonly before?: { readonly reservedAt: Instant; readonly serial: Uint8Array };
+  /** The same where the order is that of the end. */
+  readonly after?: { readonly notAfter: Instant; readonly serial: Uint8Array };
+  /** What else is asked for leaves few: none is to be looked for in the order of time. */
+  readonly isFew?: true;
   readonly limit: number;
 };
 
@@ -54,7 +62,19 @@ export function certificateQuery(queries: Queries, filter: CertificateFilter) {
   const { before, limit } = filter;
   let query = select(queries, filter).selectAll('certificates');
   // Of the few that a serial or a key finds, none is to be looked for in the order of time.
-  const isFew = filter.serialPrefix !== undefined || filter.spkiSha256 !== undefined;
+  const isFew = filter.isFew === true || filter.serialPrefix !== undefined || filter.spkiSha256 !== undefined;
+  if (filter.ending !== undefined) {
+    const end = isFew ? sql<number>`certificates.not_after + 0` : sql<number>`certificates.not_after`;
+    const { after } = filter;
+    if (after !== undefined) {
+      query = query
+        .where(end, '>=', after.notAfter)
+        .where((where) =>
+          where.or([where('certificates.not_after', '>', after.notAfter), where('certificates.serial', '>', after.serial)]),
+        );
+    }
+    return query.orderBy(end).orderBy('certificates.serial').limit(limit);
+  }
   const time = isFew ? sql<number>`certificates.reserved_at + 0` : sql<number>`certificates.reserved_at`;
   if (before !== undefined) {
     // The first condition is the index's, the second only breaks ties.
@@ -81,7 +101,7 @@ export async function countCertificates(queries: Queries, selection: Certificate
 
 function select(queries: Queries, selection: CertificateSelection) {
   const { environments, spiffeId, proxyId, name, serialPrefix, spkiSha256, issuerId, profile, door, from, until } = selection;
-  const { status, revocableAt } = selection;
+  const { asker, ending, status, revocableAt } = selection;
   let query = tables(queries).selectFrom('certificates');
   if (name !== undefined) {
     query = query.innerJoin('certificate_names', (join) =>
@@ -91,12 +111,15 @@ function select(queries: Queries, selection: CertificateSelection) {
         .on(sql<boolean>`certificate_names.name = ${name}`),
     ) as unknown as typeof query;
   }
-  if (environments !== '*') query = query.where('environment', 'in', environments);
+  // One alone is read in the order of its index.
+  if (environments !== '*' && environments.length === 1) query = query.where('certificates.environment', '=', environments[0]!);
+  else if (environments !== '*') query = query.where('certificates.environment', 'in', environments);
   if (spiffeId !== undefined) query = query.where('spiffe_id', '=', spiffeId);
   if (proxyId !== undefined) query = query.where('proxy_id', '=', proxyId);
   if (spkiSha256 !== undefined) query = query.where('spki_sha256', '=', spkiSha256);
   if (issuerId !== undefined) query = query.where('certificates.issuer_id', '=', issuerId);
   if (profile !== undefined) query = query.where('profile', '=', profile);
+  if (asker !== undefined) query = query.where('asker', '=', asker);
   if (door !== undefined) query = query.where('door', '=', door);
   if (from !== undefined) query = query.where('certificates.reserved_at', '>=', from);
   if (until !== undefined) query = query.where('certificates.reserved_at', '<', until);
@@ -110,6 +133,10 @@ function select(queries: Queries, selection: CertificateSelection) {
   // Written out, so that the small indexes of the rare states are used.
   if (status === 'revoked') query = query.where('revoked_at', 'is not', null);
   else if (status !== undefined) query = query.where('status', '=', sql.lit(status)).where('revoked_at', 'is', null);
+  if (ending !== undefined) {
+    query = query.where('status', '=', sql.lit('issued')).where('revoked_at', 'is', null);
+    query = query.where('not_after', '>=', ending.from).where('not_after', '<', ending.before);
+  }
   if (revocableAt !== undefined) {
     query = query
       .where('status', '=', sql.lit('issued'))

@@ -4,7 +4,7 @@ import { type CompiledQuery, sql } from 'kysely';
 import { openTestAuthorities, orders } from '../../../test/support/authorities.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import type { Queries } from '../../platform/db/database.ts';
-import { certificateQuery, type CertificateSelection } from './search-certificates.ts';
+import { type CertificateFilter, certificateQuery, type CertificateSelection } from './search-certificates.ts';
 
 const now = 1_800_000_000_000;
 
@@ -17,12 +17,21 @@ const plans: readonly (readonly [Partial<CertificateSelection>, RegExp])[] = [
   [{ spkiSha256: 'a'.repeat(64) }, /certificates_by_key/],
   [{ profile: 'server' }, /certificates_by_profile/],
   [{ door: 'drill' }, /certificates_by_door/],
+  [{ asker: 'release' }, /certificates_by_asker/],
+  [{ environments: ['stage'] }, /certificates_by_environment/],
+  [{ ending: { from: now, before: now + 1 } }, /certificates_by_end/],
   [{ from: now, until: now + 1 }, /certificates_by_time/],
   [{ status: 'revoked' }, /certificates_(revoked|by_time)/],
   [{ status: 'withheld' }, /certificates_withheld/],
   [{ status: 'abandoned' }, /certificates_abandoned/],
   [{ proxyId: 'proxy_00000000000000000000000001' }, /certificates_by_proxy/],
 ];
+
+/** A deep page of a list in the order of the end begins after one that ends. */
+function pageOf({ ending }: Partial<CertificateSelection>, before: CertificateFilter['before']): Partial<CertificateFilter> {
+  if (before === undefined) return {};
+  return ending === undefined ? { before } : { after: { notAfter: before.reservedAt, serial: before.serial } };
+}
 
 async function explain(queries: Queries, { sql: text, parameters }: CompiledQuery, kind: 'sqlite' | 'postgres'): Promise<string> {
   const query = { ...sql.raw(`${kind === 'sqlite' ? 'explain query plan' : 'explain'} ${text}`).compile(queries), parameters };
@@ -38,7 +47,7 @@ forEachDatabase('search among many', (newUrl, kind) => {
       if (kind === 'postgres') await sql`set local enable_seqscan = off`.execute(queries);
       for (const before of [undefined, { reservedAt: now, serial: Uint8Array.of(1) }]) {
         for (const [selection, index] of plans) {
-          const query = certificateQuery(queries, { environments: '*', ...selection, limit: 100, ...(before && { before }) });
+          const query = certificateQuery(queries, { environments: '*', ...selection, limit: 100, ...pageOf(selection, before) });
           const plan = await explain(queries, query.compile(), kind);
           assert.match(plan, index, `${JSON.stringify(selection)}: ${plan}`);
           assert.doesNotMatch(plan, /Seq Scan|"SCAN certificates"/);

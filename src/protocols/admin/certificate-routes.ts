@@ -10,6 +10,7 @@ import {
   instant,
   ipAddresses,
   label,
+  line,
   lifetimeMs,
   name,
   pageCursor,
@@ -40,7 +41,8 @@ export const certificateRoutes = {
   'list-certificates': {
     method: 'GET',
     path: '/v1/certificates',
-    summary: 'List what was issued, newest first, a page at a time.',
+    summary:
+      'List what was issued and where it is served, newest first, a page at a time; with `endsBefore` what is in force, soonest end first.',
     role: 'viewer',
     scope: 'listed',
     query: Type.Object(
@@ -48,6 +50,10 @@ export const certificateRoutes = {
         environment: Type.Optional(label),
         status: Type.Optional(words(['reserved', 'issued', 'withheld', 'abandoned', 'revoked'])),
         proxy: Type.Optional(idOf('proxy')),
+        service: Type.Optional(name),
+        asker: Type.Optional(line),
+        served: Type.Optional(words(['yes', 'no'])),
+        endsBefore: Type.Optional(count),
         ...criteria,
         from: Type.Optional(count),
         until: Type.Optional(count),

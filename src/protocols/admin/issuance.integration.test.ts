@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { type AdminApi, openAdminApi } from '../../../test/support/admin-api.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { putServed } from '../../control/telemetry/store.ts';
 import { DAY_MS, SECOND_MS } from '../../core/time/instant.ts';
 import { issuanceRules } from '../../core/issuance/issuance-order.ts';
 import { buildCertificateRequest, type RequestFields } from '../../core/x509/certificate-request.ts';
@@ -158,6 +159,64 @@ forEachDatabase('what issuance says before it is asked', (newUrl) => {
     );
     assert.equal(api.entries.length, entries, 'nothing is logged');
     assert.deepEqual((await replay(api, await api.tokenOf('viewer', ['staging']), {})).json.judged, 0, 'of no other environment');
+  });
+
+  test('a list is narrowed by service, asker, what is served and what ends soon, and pages through each', async () => {
+    await using api = await openAdminApi(await newUrl());
+    const [operator, ci] = [await api.tokenOf('operator'), await api.tokenOf('ci')];
+    const serials: string[] = [];
+    for (const [token, days] of [
+      [ci, 30],
+      [operator, 10],
+      [ci, 20],
+    ] as const) {
+      api.clock.advance(SECOND_MS);
+      const body = { profile: 'workload', spiffeId: 'spiffe://acme.example/test/orders', csr: csrOf(), lifetimeMs: days * DAY_MS };
+      const answer = await post(api, token, '/v1/certificates', body);
+      assert.equal(answer.status, 201, answer.text);
+      serials.push(answer.json.serial as string);
+    }
+    const [first, second, third] = serials as [string, string, string];
+    const list = async (
+      query: string,
+    ): Promise<{ readonly serials: readonly string[]; readonly next: string | null; readonly items: any[] }> => {
+      const { json, status, text } = await api.call({ method: 'GET', path: `/v1/certificates?${query}`, token: operator });
+      assert.equal(status, 200, text);
+      return { serials: json.items.map(({ serial }: { readonly serial: string }) => serial), next: json.next, items: json.items };
+    };
+    assert.deepEqual((await list('service=orders')).serials, [third, second, first]);
+    assert.deepEqual((await list('service=none')).serials, []);
+    assert.deepEqual((await list('asker=ci%20of%20the%20test')).serials, [third, first]);
+    assert.deepEqual((await list('environment=stage')).serials, []);
+    const soon = `endsBefore=${api.clock.now() + 25 * DAY_MS}`;
+    const page = await list(`${soon}&limit=1`);
+    assert.deepEqual(page.serials, [second], 'soonest first');
+    const rest = await list(`${soon}&limit=1&before=${page.next}`);
+    assert.deepEqual([rest.serials, rest.next], [[third], null]);
+    assert.deepEqual((await list('served=yes')).serials, []);
+    await api.database.commit(({ queries }) =>
+      putServed(queries, [
+        {
+          proxy_id: 'proxy_00000000000000000000000001',
+          endpoint_id: 'endpoint_00000000000000000000000001',
+          environment: 'test',
+          region: 'local',
+          issuer_key_sha256: rest.items[0].issuerKeySha256,
+          serial: second,
+          serial_octets: Buffer.from(second, 'hex'),
+          not_after: 0,
+          seen_at: 5,
+        },
+      ]),
+    );
+    const served = await list('served=yes');
+    assert.deepEqual([served.serials, served.items[0].served[0].seenAt], [[second], 5]);
+    assert.deepEqual((await list('served=no')).serials, [third, first]);
+    api.clock.advance(15 * DAY_MS);
+    assert.deepEqual((await list(soon)).serials, [third], 'what ended is over');
+    for (const wrong of ['served=maybe', 'endsBefore=soon', 'asker=', 'service=orders&identity=spiffe://acme.example/test/orders']) {
+      assert.equal((await api.call({ method: 'GET', path: `/v1/certificates?${wrong}`, token: operator })).status, 400, wrong);
+    }
   });
 });
 

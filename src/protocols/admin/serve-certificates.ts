@@ -10,21 +10,21 @@ import { requestCertificate, type Requested } from '../../control/ca/request-cer
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { planRevocations, revokeCertificates } from '../../control/ca/revoke-certificates.ts';
 import { renewalOf } from '../../control/ca/renew-certificate.ts';
-import { type CertificateSelection, listCertificates } from '../../control/ca/search-certificates.ts';
+import type { CertificateSelection } from '../../control/ca/search-certificates.ts';
 import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
-import { parseSpiffeId, serviceSpiffeId } from '../../core/identity/spiffe-id.ts';
+import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { judgeGrant } from '../../core/issuance/judge-grant.ts';
 import type { RuleGrant } from '../../core/oidc/identity-provider.ts';
-import type { EntityId } from '../../core/ids/entity-id.ts';
-import type { Door, ProfileName } from '../../core/issuance/profile.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { certificateRoutes } from './certificate-routes.ts';
 import { accepted, type Answer, created, type Handlers, items, json } from './handler.ts';
+import { criteriaOf, identityOfService } from './certificate-criteria.ts';
+import { listIssued } from './list-issued.ts';
 import { readCsr } from './read-csr.ts';
 import { showRequest } from './serve-requests.ts';
-import { cursorOf, readCursor, showCertificate, showIssued } from './show-certificate.ts';
+import { showCertificate, showIssued } from './show-certificate.ts';
 
 export type CertificateDeps = {
   readonly database: AuditedDatabase;
@@ -51,22 +51,7 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
       ? created(showIssued(requested.certificate))
       : accepted({ request: showRequest(deps.authorities, requested.request, now) });
   return {
-    'list-certificates': async ({ query, scope }) => {
-      const { status, proxy, from, until, limit, before } = query;
-      const size = Number(limit ?? 100);
-      const found = await listCertificates(queries, {
-        environments: scope,
-        ...criteriaOf(query),
-        ...(status === undefined ? {} : { status }),
-        ...(proxy === undefined ? {} : { proxyId: proxy as EntityId<'proxy'> }),
-        ...(from === undefined ? {} : { from: Number(from) }),
-        ...(until === undefined ? {} : { until: Number(until) }),
-        ...(before === undefined ? {} : { before: readCursor(before) }),
-        limit: size + 1,
-      });
-      const page = found.slice(0, size).map(showCertificate);
-      return json({ items: page, next: found.length > size ? cursorOf(found[size - 1]!) : null });
-    },
+    'list-certificates': (call) => listIssued(deps, call),
     'issue-certificate': async ({ body, environment, principal, actor, now }) => {
       const { profile, spiffeId, dnsNames = [], ipAddresses = [], lifetimeMs } = body;
       const names = { dns: dnsNames, ip: ipAddresses };
@@ -116,15 +101,11 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
       return json({ serial: params.serial, ...(await revokeCertificate({ database, changed: authorityChanged }, revocation, actor, now)) });
     },
     'revoke-certificates': async ({ body, scope, environment, actor, now }) => {
-      const { service, from, until, reason = 'unspecified', dryRun = false } = body;
-      if (service !== undefined && body.identity !== undefined)
-        throw new Problem('input-invalid', 'Cannot revoke certificates: service and identity, expected one of them');
+      const { from, until, reason = 'unspecified', dryRun = false } = body;
       const selection: CertificateSelection = {
         environments: scope,
         ...criteriaOf(body),
-        ...(service === undefined
-          ? {}
-          : { spiffeId: serviceSpiffeId(deps.authorities.trustDomain, body.environment ?? environment, service) }),
+        ...identityOfService(deps.authorities.trustDomain, environment, body),
         ...(from === undefined ? {} : { from }),
         ...(until === undefined ? {} : { until }),
       };
@@ -178,27 +159,5 @@ function claimOf(machine: Machine, grant: RuleGrant, csrSpkiSha256: string, now:
   return {
     claim: (unit) => claimMachineToken(unit, { machine, grant, csrSpkiSha256, maximumUses: 1 }, now),
     note: { grant: grant.source, tokenDigest: machine.digest },
-  };
-}
-
-/** The criteria that a list and a revocation have in common, those that are there. */
-function criteriaOf(given: {
-  readonly identity?: string;
-  readonly name?: string;
-  readonly serial?: string;
-  readonly key?: string;
-  readonly profile?: ProfileName;
-  readonly door?: Door;
-  readonly issuer?: string;
-}): Partial<CertificateSelection> {
-  const { identity, name, serial, key, profile, door, issuer } = given;
-  return {
-    ...(identity === undefined ? {} : { spiffeId: parseSpiffeId(identity) }),
-    ...(name === undefined ? {} : { name: name.toLowerCase() }),
-    ...(serial === undefined ? {} : { serialPrefix: serial }),
-    ...(key === undefined ? {} : { spkiSha256: key }),
-    ...(profile === undefined ? {} : { profile }),
-    ...(door === undefined ? {} : { door }),
-    ...(issuer === undefined ? {} : { issuerId: issuer as EntityId<'authority'> }),
   };
 }

@@ -18,6 +18,11 @@ export function cursorOf({ reservedAt, serial }: Pick<CertificateRecord, 'reserv
   return `${reservedAt}-${Buffer.from(serial).toString('hex')}`;
 }
 
+/** Where the next page begins when the list is in the order of the end. */
+export function endCursorOf({ notAfter, serial }: Pick<CertificateRecord, 'notAfter' | 'serial'>): string {
+  return `${notAfter}-${Buffer.from(serial).toString('hex')}`;
+}
+
 /** Of a text that has the form of `pageCursor`. */
 export function readCursor(cursor: string): NonNullable<CertificateFilter['before']> {
   const [at = '', last = ''] = cursor.split('-');
