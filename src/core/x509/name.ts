@@ -87,9 +87,24 @@ export function decodeText(reader: DerReader, tag: number, octets: Uint8Array): 
     case tags.bmpString:
       if (octets.length % 2 !== 0) reader.complain('a BMPString of odd length');
       return utf16.decode(octets);
+    case tags.universalString:
+      return universalText(reader, octets);
     default:
       return null;
   }
+}
+
+/** Four octets a character, most significant first (X.690 section 8.23.7). */
+function universalText(reader: DerReader, octets: Uint8Array): string {
+  const view = new DataView(octets.buffer, octets.byteOffset, octets.length);
+  let text = '';
+  for (let at = 0; at + 4 <= octets.length; at += 4) {
+    const character = view.getUint32(at);
+    if (character > 0x10ffff) reader.complain('a UniversalString with what is no character');
+    else text += String.fromCodePoint(character);
+  }
+  if (octets.length % 4 !== 0) reader.complain('a UniversalString that is not of whole characters');
+  return text;
 }
 
 /** Makes a name of UTF8String parts, one attribute each, in the order given. No part at all makes the empty name. */

@@ -93,20 +93,29 @@ export function readOid(reader: DerReader, tag: number = tags.oid): string {
 export function oidText(content: Uint8Array): string {
   if (content.length === 0 || content.length > MAX_OID_OCTETS) throw malformed(`object identifier of ${content.length} octets`);
   let text = '';
-  let arc = 0n;
-  let fresh = true;
-  for (const octet of content) {
-    if (fresh && octet === 0x80) throw malformed('object identifier not minimal');
-    arc = arc * 128n + BigInt(octet & 0x7f);
-    if (arc > MAX_ARC) throw malformed('object identifier arc too large');
-    fresh = octet < 0x80;
-    if (!fresh) continue;
-    if (text === '') text = arc < 80n ? `${arc / 40n}.${arc % 40n}` : `2.${arc - 80n}`;
-    else text += `.${arc}`;
-    arc = 0n;
+  let arc = 0;
+  let start = 0;
+  for (let at = 0; at < content.length; at++) {
+    const octet = content[at]!;
+    if (at === start && octet === 0x80) throw malformed('object identifier not minimal');
+    arc = arc * 128 + (octet & 0x7f);
+    if (octet >= 0x80) continue;
+    const exact = arc <= Number.MAX_SAFE_INTEGER ? arc : wideArc(content.subarray(start, at + 1));
+    if (text !== '') text += `.${exact}`;
+    else text = arc < 80 ? `${Math.floor(arc / 40)}.${arc % 40}` : `2.${typeof exact === 'bigint' ? exact - 80n : exact - 80}`;
+    arc = 0;
+    start = at + 1;
   }
-  if (!fresh) throw malformed('object identifier cut');
+  if (start !== content.length) throw malformed('object identifier cut');
   return text;
+}
+
+/** An arc beyond what a number holds exactly. */
+function wideArc(octets: Uint8Array): bigint {
+  let arc = 0n;
+  for (const octet of octets) arc = arc * 128n + BigInt(octet & 0x7f);
+  if (arc > MAX_ARC) throw malformed('object identifier arc too large');
+  return arc;
 }
 
 /** The whole DER element of a dotted identifier, kept once for all; `dotted` comes from this program, not from outside. */
