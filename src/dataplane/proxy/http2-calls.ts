@@ -3,7 +3,8 @@ import type { CallGate } from './call-gate.ts';
 import { answerHttp2, dropBody } from './http2-answer.ts';
 import { forwardHttp2 } from './http2-forward.ts';
 import { isGrpcType } from './http2-headers.ts';
-import { type Http2Request, serveHttp2 } from './http2-session.ts';
+import { type Http2Handlers, type Http2Request, serveHttp2 } from './http2-session.ts';
+import { forwardHttp2ToHttp1 } from './http2-to-http1.ts';
 
 /** A connection of HTTP/2 whose calls are served. */
 export type Http2Calls = {
@@ -11,9 +12,13 @@ export type Http2Calls = {
   drain(): void;
 };
 
+/** What the next hop speaks. */
+export type Http2Next = 'h2' | 'http/1.1';
+
 /** Serves the calls of a connection that speaks HTTP/2; each goes through the gate by itself. */
-export function serveHttp2Calls(socket: Socket, gate: CallGate): Http2Calls {
-  const session = serveHttp2(socket, {
+export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next = 'h2'): Http2Calls {
+  const forward = next === 'h2' ? forwardHttp2 : forwardHttp2ToHttp1;
+  const handlers: Http2Handlers = {
     onRequest(request) {
       const hop = gate.admit();
       if (hop === null) {
@@ -22,11 +27,12 @@ export function serveHttp2Calls(socket: Socket, gate: CallGate): Http2Calls {
         return;
       }
       if (hop.isRetiring()) session.close();
-      forwardHttp2(request, hop);
+      forward(request, hop);
       request.stream.once('close', () => hop.onClose());
     },
     onBroken: (reason) => gate.onBroken(reason),
-  });
+  };
+  const session = serveHttp2(socket, handlers, { allowsExtendedConnect: next === 'http/1.1' });
   return { drain: () => session.close() };
 }
 

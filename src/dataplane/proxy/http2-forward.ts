@@ -3,8 +3,9 @@ import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { UpstreamFailure } from '../tls/upstream-failure.ts';
 import type { CallEnd, CallHop } from './call-gate.ts';
 import { answerHttp2, dropBody } from './http2-answer.ts';
-import { forwardHttp2Request, markSensitive, sensitiveOf, trailersOf } from './http2-headers.ts';
+import { forwardHttp2Answer, forwardHttp2Request, sensitiveOf, statusOf, trailersOf } from './http2-headers.ts';
 import type { StreamConnection, StreamWish } from './http2-pool.ts';
+import { resetStream } from './http2-reset.ts';
 import type { Http2Request } from './http2-session.ts';
 
 /** Carries one call from HTTP/2 to HTTP/2 and its answer back: bodies with back-pressure, trailers, and resets with their codes. */
@@ -36,7 +37,7 @@ class Http2Call implements StreamWish {
   readonly #hop: CallHop;
   #far: ClientHttp2Stream | null = null;
   #takeBack: () => void = ignore;
-  #patience: NodeJS.Timeout | undefined;
+  #patience: NodeJS.Timeout | null = null;
   /** What was sent of the body, as long as all of it is here: a call that the next hop refused unseen can be sent again. */
   #held: Buffer[] | null = [];
   #heldOctets = 0;
@@ -57,9 +58,11 @@ class Http2Call implements StreamWish {
     this.#isRequestOver = isWhole;
     near.once('close', () => this.#nearClosed());
     if (isWhole) return;
-    near.on('trailers', (_trailers, _flags, raw: readonly string[]) => (this.#requestTrailers = trailersOf(raw)));
+    near.on('trailers', (_trailers, _flags, raw: readonly string[]) => (this.#requestTrailers = trailersOf(raw, hop.stripIdentity)));
     near.on('data', (chunk: Buffer) => this.#sendBody(chunk));
     near.on('end', () => {
+      // A reset without a code ends the body, too.
+      if (near.closed) return;
       this.#isRequestOver = true;
       this.#far?.end();
     });
@@ -76,12 +79,12 @@ class Http2Call implements StreamWish {
       this.#answer(far, { raw, sensitive: sensitiveOf(headers), isWhole: (flags & END_STREAM) !== 0 }),
     );
     far.on('data', (chunk: Buffer) => this.#sendAnswer(far, chunk));
-    far.on('trailers', (_trailers, _flags, raw: readonly string[]) => (this.#answerTrailers = trailersOf(raw)));
+    far.on('trailers', (_trailers, _flags, raw: readonly string[]) => (this.#answerTrailers = trailersOf(raw, false)));
     far.once('end', () => this.#answerEnded(far));
     far.once('close', () => this.#farClosed(far, connection));
     if (this.isWhole) return;
     far.on('drain', () => this.#near.resume());
-    far.on('wantTrailers', () => far.sendTrailers(this.#requestTrailers));
+    far.on('wantTrailers', () => void (far.closed || far.sendTrailers(this.#requestTrailers)));
     for (const chunk of this.#held!) far.write(chunk);
     if (this.#isRequestOver) far.end();
     else this.#near.resume();
@@ -106,23 +109,25 @@ class Http2Call implements StreamWish {
   #answer(far: ClientHttp2Stream, { raw, sensitive, isWhole }: AnswerHead): void {
     const near = this.#near;
     if (near.closed || near.destroyed) return;
+    if (statusOf(raw) === 0) {
+      far.close(constants.NGHTTP2_PROTOCOL_ERROR);
+      return this.#fail('upstream-broken');
+    }
     this.#hasAnswer = true;
     this.#held = null;
-    const headers = [...raw];
-    markSensitive(headers, sensitive);
     near.on('drain', () => {
-      clearTimeout(this.#patience);
+      this.#stopWaiting();
       far.resume();
     });
-    near.on('wantTrailers', () => near.sendTrailers(this.#answerTrailers));
-    near.respond(headers, { endStream: isWhole, waitForTrailers: !isWhole, sendDate: false } as object);
+    near.on('wantTrailers', () => void (near.closed || near.sendTrailers(this.#answerTrailers)));
+    near.respond(forwardHttp2Answer(raw, sensitive), { endStream: isWhole, waitForTrailers: !isWhole, sendDate: false } as object);
   }
 
   #sendAnswer(far: ClientHttp2Stream, chunk: Buffer): void {
     const near = this.#near;
     if (!near.writable || near.write(chunk)) return;
     far.pause();
-    this.#patience = setTimeout(() => near.close(constants.NGHTTP2_CANCEL), this.#hop.stalledMs).unref();
+    this.#patience ??= setTimeout(() => resetStream(near, constants.NGHTTP2_CANCEL), this.#hop.stalledMs).unref();
   }
 
   #answerEnded(far: ClientHttp2Stream): void {
@@ -146,7 +151,13 @@ class Http2Call implements StreamWish {
       return;
     }
     this.#end({ kind: 'failed', reason: 'upstream-broken' });
-    this.#near.close(code);
+    if (this.#near.headersSent) resetStream(this.#near, code);
+    else this.#near.close(code);
+  }
+
+  #stopWaiting(): void {
+    if (this.#patience !== null) clearTimeout(this.#patience);
+    this.#patience = null;
   }
 
   #fail(reason: RefusalReason): void {
@@ -155,7 +166,7 @@ class Http2Call implements StreamWish {
     const near = this.#near;
     if (near.headersSent) {
       // The answer is cut off: only a reset tells that it is not whole.
-      near.close(constants.NGHTTP2_INTERNAL_ERROR);
+      resetStream(near, constants.NGHTTP2_INTERNAL_ERROR);
       return;
     }
     if (!this.#isRequestOver) dropBody(this.#near);
@@ -164,13 +175,15 @@ class Http2Call implements StreamWish {
   }
 
   #nearClosed(): void {
-    clearTimeout(this.#patience);
+    this.#stopWaiting();
     this.#takeBack();
     const far = this.#far;
     const code = this.#near.rstCode;
     this.#end(this.#hasAnswer ? { kind: 'answered' } : { kind: 'left' });
     // A caller that cancels, or is gone, ends the call at the service; what it finished runs on.
-    if (far !== null && !far.closed) far.close(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_CANCEL : code);
+    if (far === null || far.closed) return;
+    if (this.#isRequestOver) far.close(code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_CANCEL : code);
+    else resetStream(far, constants.NGHTTP2_CANCEL);
   }
 
   #end(end: CallEnd): void {

@@ -141,6 +141,34 @@ test('a reset passes with its code, from the service and from the caller', async
   assert.deepEqual(codes, [constants.NGHTTP2_STREAM_CLOSED]);
 });
 
+test('what breaks off half way is no whole request and no whole answer to anybody', async () => {
+  const ended: string[] = [];
+  const gone = Promise.withResolvers<void>();
+  const { lab, session } = await openLab((stream, headers) => {
+    if (headers[':path'] === '/down') {
+      stream.respond({ ':status': 200 });
+      return void stream.write('half', () => stream.session!.destroy());
+    }
+    stream.on('data', () => stop.abort());
+    // node:http2 ends a cancelled stream, too, and says so beside it.
+    stream.on('end', () => void (stream.aborted || ended.push('request')));
+    stream.on('close', () => gone.resolve());
+  });
+  await using _ = lab;
+  const stop = new AbortController();
+  // `close` of node:http2 would end the body first, and be right to be taken for its end.
+  const up = session.request({ ':method': 'POST', ':path': '/up' }, { signal: stop.signal });
+  up.on('error', () => {});
+  up.write('half');
+  await gone.promise;
+  const down = session.request({ ':path': '/down' });
+  down.on('error', () => {});
+  down.on('end', () => ended.push('answer'));
+  down.resume();
+  await new Promise((resolve) => down.on('close', resolve));
+  assert.deepEqual(ended, []);
+});
+
 test('a call that the service refused unseen is sent again, and one that was reset otherwise is not', async () => {
   const seen: string[] = [];
   const { lab, session } = await openLab((stream, headers) => {
@@ -270,6 +298,19 @@ test('an answer that its caller does not read is given up', async () => {
   stream.on('error', () => {});
   stream.pause();
   assert.equal(await closed.promise, constants.NGHTTP2_CANCEL);
+});
+
+test('what nghttp2 lets pass and node:http2 does not send harms nobody', async () => {
+  const { lab, session } = await openLab((stream, headers) => {
+    if (headers[':path'] === '/status') return void stream.respond({ ':status': 599 }, { endStream: true });
+    stream.respond({ ':status': 200, 'x-te': String(headers['te']), te: 'trailers' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-a': ['b', 'c'], te: 'trailers' }));
+    stream.end();
+  });
+  await using _ = lab;
+  const { headers, trailers } = await call(session, { ':path': '/', te: 'trailers' });
+  assert.deepEqual([headers['x-te'], headers['te'], trailers['x-a'], trailers['te']], ['trailers', undefined, 'b, c', undefined]);
+  assert.equal((await call(session, { ':path': '/status' })).headers[':status'], 599);
 });
 
 for (const [name, headers] of [

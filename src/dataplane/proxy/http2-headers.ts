@@ -6,7 +6,7 @@ export function sensitiveOf(headers: object): readonly string[] {
   return (headers as { readonly [key: symbol]: readonly string[] | undefined })[sensitiveHeaders] ?? [];
 }
 
-export function markSensitive(headers: string[], names: readonly string[]): void {
+function markSensitive(headers: string[], names: readonly string[]): void {
   if (names.length > 0) (headers as unknown as { [key: symbol]: readonly string[] })[sensitiveHeaders] = names;
 }
 
@@ -36,7 +36,11 @@ export function forwardHttp2Request(raw: readonly string[], sensitive: readonly 
       if (host !== null) return { kind: 'malformed', because: 'two host fields' };
       host = value;
     } else if (name === 'content-type') isGrpc = isGrpcType(value);
-    else if (name === 'http2-settings' || (stripIdentity && isIdentityField(name))) continue;
+    else if (isHopField(name)) {
+      // RFC 9113 section 8.2.2: all that it may say.
+      if (name === 'te') headers.push(name, 'trailers');
+      continue;
+    } else if (stripIdentity && isIdentityField(name)) continue;
     headers.push(name, value);
   }
   // A tunnel would carry what nobody judges; the extended form (RFC 8441) is not offered here.
@@ -54,14 +58,33 @@ export function isGrpcType(contentType: string): boolean {
   return /^application\/grpc(?:[+;]|$)/i.test(contentType);
 }
 
+/** nghttp2 lets these pass where `node:http2` throws, in some spelling; none of them means anything to the next hop. */
+function isHopField(name: string): boolean {
+  return name === 'te' || name === 'http2-settings';
+}
+
+/** The status of an answer; 0 where it is none that `node:http2` sends (RFC 9110 section 15). */
+export function statusOf(raw: readonly string[]): number {
+  const status = raw[0] === ':status' ? Number(raw[1]) : 0;
+  return status >= 200 && status <= 599 ? status : 0;
+}
+
+/** The header fields of an answer for the caller, as flat name-value pairs. */
+export function forwardHttp2Answer(raw: readonly string[], sensitive: readonly string[]): string[] {
+  const headers: string[] = [];
+  for (let at = 0; at < raw.length; at += 2) if (!isHopField(raw[at]!)) headers.push(raw[at]!, raw[at + 1]!);
+  markSensitive(headers, sensitive);
+  return headers;
+}
+
 /** Trailers as `sendTrailers` takes them; a name that comes more than once keeps all its values. */
-export function trailersOf(raw: readonly string[]): Record<string, string | string[]> {
+export function trailersOf(raw: readonly string[], stripIdentity: boolean): Record<string, string | string[]> {
   const trailers: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
   for (let at = 0; at < raw.length; at += 2) {
     const name = raw[at]!;
     const known = trailers[name];
     // RFC 9113 section 8.1: no pseudo field in trailers; nghttp2 refuses them, and nothing of the kind is made here.
-    if (name.startsWith(':')) continue;
+    if (name.startsWith(':') || isHopField(name) || (stripIdentity && isIdentityField(name))) continue;
     trailers[name] = known === undefined ? raw[at + 1]! : [...(Array.isArray(known) ? known : [known]), raw[at + 1]!];
   }
   return trailers;

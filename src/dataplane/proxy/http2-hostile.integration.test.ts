@@ -321,6 +321,19 @@ test('a value with a line feed or a NUL reaches no service: nghttp2 leaves the f
   );
 });
 
+test('a te in capitals, which nghttp2 lets pass, is put right', async () => {
+  const seen: (readonly string[])[] = [];
+  const opened = await openLab((stream, raw) => {
+    seen.push(raw);
+    stream.respond({ ':status': 200 }, { endStream: true });
+  });
+  await using _ = opened.lab;
+  const attacker = new Attacker(opened.lab, opened.port);
+  attacker.socket.write(headers(1, END_HEADERS | END_STREAM, request('/bad', [['te', 'TRAILERS']])));
+  while (!attacker.frames.some(isAnswer)) await once(attacker.socket, 'data');
+  assert.equal(seen[0]![seen[0]!.indexOf('te') + 1], 'trailers');
+});
+
 test('a body longer or shorter than its length says is reset, and the service sees no whole call', async () => {
   let whole = 0;
   const opened = await openLab((stream) => void stream.resume().on('end', () => !stream.aborted && stream.rstCode === 0 && (whole += 1)));

@@ -21,10 +21,14 @@ export type Http2Handlers = {
 };
 
 /** Speaks HTTP/2 as the server of a connection, once it is known who called; a first part that was read and put back is read again. */
-export function serveHttp2(socket: Socket, handlers: Http2Handlers): ServerHttp2Session {
+export function serveHttp2(
+  socket: Socket,
+  handlers: Http2Handlers,
+  { allowsExtendedConnect }: { readonly allowsExtendedConnect: boolean },
+): ServerHttp2Session {
   // Whoever closes its half in HTTP/2 waits for no answer any more.
   socket.allowHalfOpen = false;
-  const session = performServerHandshake(socket, SERVER_SESSION);
+  const session = performServerHandshake(socket, allowsExtendedConnect ? TUNNELLING_SESSION : SERVER_SESSION);
   let streams = 0;
   session.setLocalWindowSize(CONNECTION_WINDOW_OCTETS);
   session.on('stream', (stream, headers, flags, raw: readonly string[]) => {
@@ -51,6 +55,8 @@ function reasonOf({ code = '', message }: NodeJS.ErrnoException): RefusalReason 
 
 function ignore(): void {}
 
+/** WebSockets may be opened by an extended CONNECT (RFC 8441 section 3). */
+const TUNNELLING_SESSION = { ...SERVER_SESSION, settings: { ...SERVER_SESSION.settings, enableConnectProtocol: true } };
 const END_STREAM = 0x1;
 /** Clients of gRPC keep a channel open between calls; longer than ours do, so that they close first. */
 const IDLE_MS = 360_000;

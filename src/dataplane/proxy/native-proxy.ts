@@ -1,4 +1,5 @@
 import type { Address } from '../tls/address.ts';
+import { type ServedAlpn, servedAlpn } from '../tls/alpn.ts';
 import { Plane, type PlaneOptions } from '../tls/plane.ts';
 import { defaultLimits, type ProxyLimits } from '../tls/port-deps.ts';
 import { parseProxySettings, type ProxyPorts } from '../tls/proxy-settings.ts';
@@ -10,6 +11,9 @@ export type ProxyOptions = Omit<PlaneOptions<ProxyPorts>, 'limits' | 'parse' | '
   readonly limits?: ProxyLimits;
 };
 
+/** Callers may speak HTTP/2 to a service of HTTP/1.1: the proxy translates. */
+const PROXY_ALPN: ServedAlpn = { ...servedAlpn, http: ['h2', 'http/1.1'] };
+
 /** A gateway, sidecar or bridge of ours: a plane whose ports are listening sockets in front of a service. */
 export class NativeProxy extends Plane<ProxyPorts> {
   readonly #ports: Ports;
@@ -17,7 +21,7 @@ export class NativeProxy extends Plane<ProxyPorts> {
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
   constructor({ inherited = new Map(), limits = defaultLimits, ...options }: ProxyOptions) {
     let ports!: Ports;
-    super({ ...options, limits, parse: parseProxySettings, makePorts: (deps) => (ports = new Ports(deps, inherited)) });
+    super({ ...options, limits, alpn: PROXY_ALPN, parse: parseProxySettings, makePorts: (deps) => (ports = new Ports(deps, inherited)) });
     this.#ports = ports;
   }
 

@@ -1,11 +1,13 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { dialPlain } from '../tls/dial.ts';
 import { InboundGate } from '../tls/inbound-gate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { InboundListener } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import { serveHttp1 } from './http1-caller.ts';
-import { serveHttp2Calls } from './http2-calls.ts';
+import type { CallGate } from './call-gate.ts';
+import { type Http2Next, serveHttp2Calls } from './http2-calls.ts';
 import { InboundCalls, type InboundCallsOptions } from './inbound-calls.ts';
 import type { ListeningPort } from './port.ts';
 import { forwardTcp } from './tcp-forward.ts';
@@ -51,12 +53,18 @@ export class ServicePort implements ListeningPort {
   #serve(connection: ReceiverConnection): void {
     const { socket } = connection;
     const { protocol } = this.settings;
-    if (protocol === 'http') serveHttp1(socket, new InboundCalls(this.#calls, connection));
-    else if (protocol === 'grpc') {
-      const calls = serveHttp2Calls(socket, new InboundCalls(this.#calls, connection));
-      connection.announceEndBy(() => calls.drain());
-    } else void forwardTcp(socket, { upstream: this.#upstream, onFailure: (reason) => this.#gate.countFailure(connection, reason) });
+    const calls = new InboundCalls(this.#calls, connection);
+    if (protocol === 'grpc') serveHttp2Connection(connection, calls, 'h2');
+    else if (protocol === 'http' && socket instanceof TLSSocket && socket.alpnProtocol === 'h2')
+      serveHttp2Connection(connection, calls, 'http/1.1');
+    else if (protocol === 'http') serveHttp1(socket, calls);
+    else void forwardTcp(socket, { upstream: this.#upstream, onFailure: (reason) => this.#gate.countFailure(connection, reason) });
   }
+}
+
+function serveHttp2Connection(connection: ReceiverConnection, gate: CallGate, next: Http2Next): void {
+  const calls = serveHttp2Calls(connection.socket, gate, next);
+  connection.announceEndBy(() => calls.drain());
 }
 
 function makeUpstream({ upstream }: InboundListener): Upstream {

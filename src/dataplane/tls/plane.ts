@@ -10,7 +10,8 @@ import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { Counters } from './counters.ts';
-import { openCredential } from './credential.ts';
+import { type ServedAlpn, servedAlpn } from './alpn.ts';
+import { type Credential, openCredential } from './credential.ts';
 import { KeptVerdicts } from './kept-verdicts.ts';
 import type { LiveState } from './live-state.ts';
 import type { PortDeps, ProxyLimits } from './port-deps.ts';
@@ -36,6 +37,8 @@ export type PlaneOptions<Settings extends ParsedSettings> = {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ProxyLimits;
+  /** What its ports offer; without it, HTTP/1.1 alone where that is spoken. */
+  readonly alpn?: ServedAlpn;
   /** @throws input-invalid, identity-malformed, der-malformed */
   readonly parse: (wire: ProxySettings) => Settings;
   readonly makePorts: (deps: PortDeps) => PlanePorts<Settings>;
@@ -53,6 +56,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   readonly #table = new ConnectionTable();
   readonly #counters = new Counters();
   readonly #served = new ServedCertificates();
+  readonly #alpn: ServedAlpn;
   readonly #parse: (wire: ProxySettings) => Settings;
   readonly #ports: PlanePorts<Settings>;
   #settings: Settings | null = null;
@@ -62,14 +66,15 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   #windowStart: Instant;
 
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
-  constructor({ identity, clock, log, limits, parse, makePorts }: PlaneOptions<Settings>) {
+  constructor({ identity, clock, log, limits, alpn = servedAlpn, parse, makePorts }: PlaneOptions<Settings>) {
+    this.#alpn = alpn;
     this.#parse = parse;
     this.#clock = clock;
     this.#log = log;
     this.#windowStart = clock.now();
     const roots = identity.roots.map((der) => parseCertificate(der));
     const trust = trustOf(trustDomainOf(identity.spiffeId), roots, []);
-    const contexts = new TlsContexts(openCredential(identity), trust, this.#kept.ticketKeys);
+    const contexts = this.#makeContexts(openCredential(identity), trust);
     this.#live = { generation: 0n, revoked: emptyRevokedIndex, contexts, spiffeId: identity.spiffeId };
     this.#ports = makePorts({ live: this.#live, kept: this.#kept, table: this.#table, counters: this.#counters, clock, log, limits });
   }
@@ -110,7 +115,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
       if (trust.trustDomain !== trustDomainOf(this.#live.spiffeId))
         throw new Problem('input-invalid', `Cannot use trust bundle of ${trust.trustDomain}`);
       if (trust.digest === this.#live.contexts.trust.digest) return ACCEPTED;
-      this.#live.contexts = new TlsContexts(this.#live.contexts.credential, trust, this.#kept.ticketKeys);
+      this.#live.contexts = this.#makeContexts(this.#live.contexts.credential, trust);
       this.#ports.renewWays(this.#serverTrust());
       this.#table.rejudgeAll('trust');
       await this.#lookAtServed();
@@ -134,7 +139,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   /** Serves and shows a renewed certificate from now on. Open connections live on. @throws state-conflict if it cannot be served; the old one stays */
   async applyIdentity(identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey'>): Promise<void> {
     await this.#inOrder(async () => {
-      const contexts = new TlsContexts(openCredential(identity), this.#live.contexts.trust, this.#kept.ticketKeys);
+      const contexts = this.#makeContexts(openCredential(identity), this.#live.contexts.trust);
       await this.#tryHandshakes(this.#settings?.inbound ?? [], contexts);
       this.#live.contexts = contexts;
       this.#ports.renewWays(this.#serverTrust());
@@ -172,6 +177,10 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   /** Accepts nothing more, lets open connections end with their next answer, and cuts what is left after this time. */
   async stop(withinMs: number): Promise<void> {
     await this.#inOrder(() => this.#ports.retireAll(withinMs));
+  }
+
+  #makeContexts(credential: Credential, trust: Trust): TlsContexts {
+    return new TlsContexts({ credential, trust, ticketKeys: this.#kept.ticketKeys, alpn: this.#alpn });
   }
 
   #serverTrust(): Trust {

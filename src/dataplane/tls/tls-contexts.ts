@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { createServer, type TLSSocket } from 'node:tls';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { encodePem } from '../../core/x509/pem.ts';
-import { servedAlpn } from './alpn.ts';
+import type { ServedAlpn } from './alpn.ts';
 import { type Credential, keyPemOf } from './credential.ts';
 import type { Protocol } from './proxy-settings.ts';
 import { contextOptionsOf, legacyContextOptions, type TlsPolicy } from './tls-policy.ts';
@@ -33,6 +33,15 @@ export type TerminatorKind = {
   readonly legacy: boolean;
 };
 
+export type TlsContextsOptions = {
+  readonly credential: Credential;
+  readonly trust: Trust;
+  readonly ticketKeys: Buffer;
+  readonly alpn: ServedAlpn;
+};
+
+type MadeKind = TerminatorKind & { readonly ticketKeys: Buffer; readonly alpn: readonly string[] };
+
 /**
  * The terminators of one (certificate, trust set), made on demand. A rotation makes a new object: connections keep the one
  * that they began with, and sessions resume across it, because ticket keys and session id context do not depend on the certificate.
@@ -41,13 +50,15 @@ export class TlsContexts {
   readonly credential: Credential;
   readonly trust: Trust;
   readonly #ticketKeys: Buffer;
+  readonly #alpn: ServedAlpn;
   readonly #terminators = new Map<string, Terminator>();
 
   /** `ticketKeys` (48 octets) are the same for all contexts of a process, so that a rotation costs no burst of full handshakes. */
-  constructor(credential: Credential, trust: Trust, ticketKeys: Buffer) {
+  constructor({ credential, trust, ticketKeys, alpn }: TlsContextsOptions) {
     this.credential = credential;
     this.trust = trust;
     this.#ticketKeys = ticketKeys;
+    this.#alpn = alpn;
   }
 
   /** @throws the error of OpenSSL for a group or suite that it does not know */
@@ -55,14 +66,14 @@ export class TlsContexts {
     const key = `${kind.policy.digest} ${kind.protocol} ${kind.legacy}`;
     const known = this.#terminators.get(key);
     if (known !== undefined) return known;
-    const made = makeTerminator(this.credential, this.trust, { ...kind, ticketKeys: this.#ticketKeys });
+    const made = makeTerminator(this.credential, this.trust, { ...kind, ticketKeys: this.#ticketKeys, alpn: this.#alpn[kind.protocol] });
     this.#terminators.set(key, made);
     return made;
   }
 }
 
-function makeTerminator(credential: Credential, trust: Trust, kind: TerminatorKind & { readonly ticketKeys: Buffer }): Terminator {
-  const { policy, protocol, legacy, ticketKeys } = kind;
+function makeTerminator(credential: Credential, trust: Trust, kind: MadeKind): Terminator {
+  const { policy, alpn, legacy, ticketKeys } = kind;
   const pending = new WeakMap<Socket, OnHandshake>();
   let pendingStream: OnHandshake | null = null;
   const server = createServer({
@@ -75,7 +86,7 @@ function makeTerminator(credential: Credential, trust: Trust, kind: TerminatorKi
     rejectUnauthorized: false,
     // The verdict is on the first handshake: in TLS 1.2 a second one could show another certificate after it (RFC 5746 section 5).
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    ALPNProtocols: [...servedAlpn[protocol]],
+    ALPNProtocols: [...alpn],
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     ticketKeys,
     sessionTimeout: SESSION_SECONDS,
