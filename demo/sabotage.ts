@@ -23,7 +23,7 @@ export type Sabotage = {
   readonly mutations: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
 };
 
-const toProxies: readonly StepName[] = ['measure-before', 'control-plane', 'discover', 'declare', 'proxies'];
+const toProxies: readonly StepName[] = ['control-plane', 'discover', 'declare', 'proxies'];
 const toWaves: readonly StepName[] = [...toProxies, 'waves'];
 
 export const sabotages: readonly Sabotage[] = [
@@ -59,6 +59,7 @@ export const sabotages: readonly Sabotage[] = [
         file: 'src/dataplane/tls/receiver-connection.ts',
         find: lines(
           "    this.#state = 'draining';",
+          '    this.#announceEnd();',
           '    this.#graceUntil = performance.now() + withinMs;',
           '    this.#cutAfter(withinMs);',
         ),

@@ -2,10 +2,11 @@
  * `npm test [-- PATTERN …]`: unit tests in one process, then integration tests one process each.
  * With CI=true peers are installed first and a missing one fails; elsewhere the exams left out are named at the end.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findPostgres, startCluster } from '../test/support/postgres-cluster.ts';
 
 const root = join(import.meta.dirname, '..');
 const inCi = process.env['CI'] === 'true';
@@ -17,17 +18,19 @@ mkdirSync(temporary);
 for (const folder of [scratch, temporary]) chmodSync(folder, 0o711);
 const skippedFiles: string[] = [];
 
-function runNode(args: readonly string[]): boolean {
-  return (
-    spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
-      cwd: root,
-      stdio: 'inherit',
-      env: { ...process.env, TMPDIR: temporary },
-    }).status === 0
-  );
+function runNode(args: readonly string[]): Promise<boolean> {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, TMPDIR: temporary },
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code === 0));
+  });
 }
 
-function runSuite(name: string, files: readonly string[], options: readonly string[]): boolean {
+async function runSuite(name: string, files: readonly string[], options: readonly string[]): Promise<boolean> {
   if (files.length === 0) return true;
   const skipped = join(scratch, `${name}.skipped`);
   skippedFiles.push(skipped);
@@ -62,12 +65,18 @@ const isIntegration = (file: string): boolean => file.endsWith('.integration.tes
 const isJourney = (file: string): boolean => file.endsWith('.journey.test.ts');
 const startedAt = performance.now();
 
-let green = !inCi || runNode([join(root, 'tools/install-peers.ts')]);
+let green = !inCi || (await runNode([join(root, 'tools/install-peers.ts')]));
+// One PostgreSQL for the whole run: to make and start one takes seconds, a database in it a moment.
+const programs = all.some((file) => readFileSync(join(root, file), 'utf8').includes('forEachDatabase')) ? await findPostgres() : null;
+process.env['TMPDIR'] = temporary;
+const cluster = programs === null ? null : await startCluster(programs);
+if (cluster !== null) process.env['COUNTERSIGN_TEST_CLUSTER'] = cluster.url;
 const unit = all.filter((file) => !isIntegration(file) && !isJourney(file));
-green = runSuite('unit', unit, ['--test-isolation=none', '--test-timeout=120000']) && green;
-green = runSuite('integration', all.filter(isIntegration), ['--test-concurrency=2', '--test-timeout=300000']) && green;
+green = (await runSuite('unit', unit, ['--test-isolation=none', '--test-timeout=120000'])) && green;
+green = (await runSuite('integration', all.filter(isIntegration), ['--test-concurrency=2', '--test-timeout=300000'])) && green;
 // A journey loads the whole machine, so journeys run one after another and alone.
-green = runSuite('journeys', all.filter(isJourney), ['--test-concurrency=1', '--test-timeout=600000']) && green;
+green = (await runSuite('journeys', all.filter(isJourney), ['--test-concurrency=1', '--test-timeout=600000'])) && green;
+await cluster?.stop();
 
 const skipped = skippedFiles.flatMap((file) => readFileSync(file, 'utf8').split('\n').filter(Boolean));
 if (!green) for (const file of globSync(join(scratch, '*.tap'))) process.stdout.write(failuresOf(readFileSync(file, 'utf8')));

@@ -9,12 +9,12 @@ import { writeDeclaration } from './declare-acme.ts';
 const LONGEST_MS = 70_000;
 const POLL_MS = 400;
 const MEASURED_AFTER_MS = 2_000;
-/** A wave that fails and was not rolled back in this time will not be. */
-const ROLLBACK_PATIENCE_MS = 12_000;
+/** A wave that fails and was not rolled back in this time will not be. The short form waits no longer than the claim does, and some. */
+const ROLLBACK_PATIENCE_MS = { whole: 12_000, short: 7_000 } as const;
 
 /** Holds that nobody resolves: a safety of the product itself is missing. */
 const hopeless: readonly string[] = ['drain-overdue', 'drill-failed'];
-const HOLD_PATIENCE_MS = 8_000;
+const HOLD_PATIENCE_MS = { whole: 8_000, short: 3_000 } as const;
 /** A proxy reads a changed trust file within a second. */
 const REREAD_MS = 1_500;
 
@@ -44,6 +44,7 @@ async function watchWaves(run: Run): Promise<void> {
   await plane.run('rollout', 'start', rolloutName, '--reason', 'the fleet is declared');
   const repairs: Repairs = { isAdmitted: false, unwantedAt: [], isTrustRepaired: false, retried: 0 };
   const startedAt = Date.now();
+  const form = run.flags.short ? 'short' : 'whole';
   timeline.brokenWave = { caller: mistrustingCaller, from: startedAt, to: Number.POSITIVE_INFINITY };
   facts.undeclared = { namedByPlan: false, failedCalls: 0 };
   for (;;) {
@@ -57,8 +58,10 @@ async function watchWaves(run: Run): Promise<void> {
     const elapsed = Date.now() - startedAt;
     if (elapsed > LONGEST_MS)
       throw new Error(`the waves did not end within ${LONGEST_MS / 1000} s: ${describeStages(plan)}; ${describeHolds(run)}`);
-    if (hasNoRollback(status, names, repairs)) throw new Error('the broken wave was not rolled back');
-    const stuck = facts.holds.find(({ code, from, to }) => hopeless.includes(code) && to === null && Date.now() - from > HOLD_PATIENCE_MS);
+    if (hasNoRollback(status, names, repairs, ROLLBACK_PATIENCE_MS[form])) throw new Error('the broken wave was not rolled back');
+    const stuck = facts.holds.find(
+      ({ code, from, to }) => hopeless.includes(code) && to === null && Date.now() - from > HOLD_PATIENCE_MS[form],
+    );
     if (stuck !== undefined) throw new Error(`the waves are stuck: ${stuck.code} at ${stuck.endpoint}`);
     await pause(POLL_MS);
   }
@@ -102,12 +105,12 @@ async function repairPartner(run: Run, status: RolloutStatus, repairs: Repairs):
 }
 
 /** True if the partner's callers switched long ago and neither a verdict nor a rollback came. */
-function hasNoRollback(status: RolloutStatus, names: Names, { isTrustRepaired }: Repairs): boolean {
+function hasNoRollback(status: RolloutStatus, names: Names, { isTrustRepaired }: Repairs, patienceMs: number): boolean {
   if (isTrustRepaired) return false;
   const switched = status.steps.filter(
     ({ kind, moves }) => kind === 'originate' && moves.some(({ pathId }) => names.paths.get(pathId)?.caller === mistrustingCaller),
   );
-  return switched.some(({ at }) => Date.now() - at > ROLLBACK_PATIENCE_MS);
+  return switched.some(({ at }) => Date.now() - at > patienceMs);
 }
 
 function describeStages({ paths }: RolloutPlan): string {

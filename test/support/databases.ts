@@ -2,14 +2,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe } from 'node:test';
-import { findPostgres, type PostgresCluster, startCluster } from './postgres-cluster.ts';
+import { findPostgres, joinCluster, type PostgresCluster, startCluster } from './postgres-cluster.ts';
 
 /** Gives the address of a new, empty database each time. */
 export type NewDatabaseUrl = () => Promise<string>;
 
 /**
  * Runs a group of tests once on SQLite and once on PostgreSQL. Where there is no PostgreSQL the second run is skipped by name;
- * with CI=true it fails. All groups of a process share one cluster.
+ * with CI=true it fails. All groups share one cluster: that of the whole run, or of this process where a file is run alone.
  */
 export function forEachDatabase(name: string, tests: (newUrl: NewDatabaseUrl, kind: 'sqlite' | 'postgres') => void): void {
   describe(`${name} on SQLite`, () => {
@@ -26,7 +26,8 @@ export function forEachDatabase(name: string, tests: (newUrl: NewDatabaseUrl, ki
 
 function sharedCluster(): Promise<PostgresCluster> {
   if (postgres === null) throw new Error('PostgreSQL is missing, and with CI=true nothing may be left out');
-  return (cluster ??= startCluster(postgres));
+  const url = process.env['COUNTERSIGN_TEST_CLUSTER'];
+  return (cluster ??= url === undefined ? startCluster(postgres) : Promise.resolve(joinCluster(url)));
 }
 
 const postgres = await findPostgres();

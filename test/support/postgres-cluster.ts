@@ -6,9 +6,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { Client } from 'pg';
 
-/** A PostgreSQL server of one test process: Debian's where present, else the one of the npm packages. Ends with the process. */
+/** A PostgreSQL server of the tests: Debian's where present, else the one of the npm packages. Ends with the process that started it. */
 export type PostgresCluster = {
+  readonly url: string;
   /** The address of a new database, or of the one of this name, made where it is missing. */
   createDatabase(name?: string): Promise<string>;
   stop(): Promise<void>;
@@ -49,30 +51,47 @@ export async function startCluster(programs: string, kept?: string): Promise<Pos
     });
   }
   const port = await freePort();
-  const settings = ['listen_addresses=127.0.0.1', `unix_socket_directories=${folder}`, 'max_connections=60', 'shared_buffers=32MB'];
+  const settings = ['listen_addresses=127.0.0.1', `unix_socket_directories=${folder}`, 'max_connections=200', 'shared_buffers=32MB'];
   const server = spawn(join(programs, 'postgres'), ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])], {
     ...identity,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   process.once('exit', () => server.kill('SIGQUIT'));
   await untilReady(server);
-  const { default: pg } = await import('pg');
-  const base = `postgres://countersign@127.0.0.1:${port}`;
   return {
-    async createDatabase(name = `test_${randomBytes(6).toString('hex')}`) {
-      const client = new pg.Client(`${base}/postgres`);
-      await client.connect();
-      const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
-      if (rowCount === 0) await client.query(`create database ${name}`);
-      await client.end();
-      return `${base}/${name}`;
-    },
+    ...joinCluster(`postgres://countersign@127.0.0.1:${port}`),
     async stop() {
       const ended = new Promise((resolve) => server.once('exit', resolve));
       server.kill('SIGQUIT');
       await ended;
       if (kept === undefined) rmSync(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** The cluster at this address, which another process started and will stop; to stop it here drops what was made here. */
+export function joinCluster(url: string): PostgresCluster {
+  const made = new Set<string>();
+  const withClient = async (work: (client: Client) => Promise<unknown>): Promise<void> => {
+    const { default: pg } = await import('pg');
+    const client = new pg.Client(`${url}/postgres`);
+    await client.connect();
+    await work(client).finally(() => client.end());
+  };
+  return {
+    url,
+    async createDatabase(name = `test_${randomBytes(6).toString('hex')}`) {
+      await withClient(async (client) => {
+        const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
+        if (rowCount === 0) await client.query(`create database ${name}`);
+      });
+      made.add(name);
+      return `${url}/${name}`;
+    },
+    stop: () =>
+      withClient(async (client) => {
+        for (const name of made) await client.query(`drop database if exists ${name} with (force)`);
+      }),
   };
 }
 
