@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { slowestFiles } from './slowest-files.ts';
 import { findPostgres, startCluster } from '../test/support/postgres-cluster.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -64,6 +65,8 @@ const all = globSync(['src/**/*.test.ts', 'test/**/*.test.ts', 'demo/**/*.test.t
 const isIntegration = (file: string): boolean => file.endsWith('.integration.test.ts');
 const isJourney = (file: string): boolean => file.endsWith('.journey.test.ts');
 const startedAt = performance.now();
+/** Where a minute can be found, should the suite grow too long. */
+const SHOWN_FILES = 15;
 
 let green = !inCi || (await runNode([join(root, 'tools/install-peers.ts')]));
 // One PostgreSQL for the whole run: to make and start one takes seconds, a database in it a moment.
@@ -86,6 +89,8 @@ if (inCi && skipped.length > 0) {
   console.error('with CI=true nothing may be left out');
   green = false;
 }
+const reports = globSync(join(scratch, '*.tap')).map((file) => readFileSync(file, 'utf8'));
+if (chosen.length === 0) console.log(`slowest files:\n  ${slowestFiles(reports, root, SHOWN_FILES).join('\n  ')}`);
 console.log(`seconds: ${Math.round((performance.now() - startedAt) / 1000)}`);
 console.log(
   `${readCounts('pass')} passed, ${readCounts('fail') + (green || readCounts('fail') > 0 ? 0 : 1)} failed, ${skipped.length} skipped`,

@@ -1,0 +1,26 @@
+import { relative } from 'node:path';
+
+/** The test files that took longest, by the top-level tests of TAP reports: `12.3 s path`, longest first. Tests of one file add up. */
+export function slowestFiles(reports: readonly string[], root: string, count: number): readonly string[] {
+  const seconds = new Map<string, number>();
+  for (const report of reports) {
+    let inner: string | null = null;
+    for (const [, indent, duration, path] of report.matchAll(RESULT)) {
+      if (indent !== '') {
+        inner = path!;
+        continue;
+      }
+      // A group that a support file opens, once a database, is its tests'.
+      const file = relative(root, inner ?? path!);
+      inner = null;
+      seconds.set(file, (seconds.get(file) ?? 0) + Number(duration) / 1_000);
+    }
+  }
+  return [...seconds]
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, count)
+    .map(([file, took]) => `${took.toFixed(1)} s ${file}`);
+}
+
+/** Subtests are indented, and come before what they belong to. */
+const RESULT = /^( *)(?:not )?ok \d+ .*\n *---\n *duration_ms: ([\d.]+)\n *type: .*\n *location: '(.*?):\d+:\d+'$/gm;
