@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { issueControlPlaneCertificate } from '../../src/control/ca/issue-control-plane-certificate.ts';
+import type { ProfileBook } from '../../src/control/policies/declared-profiles.ts';
 import { encodePem } from '../../src/core/x509/pem.ts';
 import { ManualClock } from '../../src/platform/clock/clock.ts';
 import { makeSignal } from '../../src/platform/clock/signal.ts';
@@ -20,6 +21,7 @@ export type AcmeLab = AsyncDisposable & Awaited<ReturnType<typeof openAcmeLab>>;
 export type LabOptions = {
   readonly acme?: Partial<Omit<AcmeConfig, 'validation'>> & { readonly validation?: Partial<AcmeConfig['validation']> };
   readonly clock?: ManualClock;
+  readonly profiles?: ProfileBook;
   readonly reopen?: Parameters<typeof openTestAuthorities>[2];
 };
 
@@ -62,7 +64,7 @@ export async function openAcmeLab(url: string, options: LabOptions = {}) {
       config,
       acme,
       state: { database: ca.database, kek: ca.kek, verifier: null as never, [Symbol.asyncDispose]: async () => {} },
-      authorities: ca.authorities,
+      authorities: options.profiles === undefined ? ca.authorities : { ...ca.authorities, profiles: options.profiles },
       secrets,
       credentials: { chain: certificate.chain, key: privateKey },
       ownListeners: () => [],

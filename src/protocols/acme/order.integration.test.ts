@@ -54,6 +54,8 @@ forEachDatabase('ACME orders', (newUrl) => {
     const http = challengeOf(authorization.json, 'http-01');
     lab.answers.set(`/.well-known/acme-challenge/${http.token}`, `${http.token}.${client.thumbprint()} \r\n`);
     const dns = challengeOf(authorization.json, 'dns-01');
+    const asked = await client.post(http.url, null);
+    assert.ok(String(asked.headers['link']).includes(`<${order.json.authorizations[0]}>;rel="up"`));
     const replies = await Promise.all([client.post(http.url, {}), client.post(http.url, {}), client.post(http.url, {})]);
     assert.deepEqual(
       replies.map(({ status }) => status),

@@ -14,6 +14,10 @@ import { initializeAuthorities } from '../../control/ca/initialize-authorities.t
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
 import { openAuthorities } from '../../control/ca/open-authorities.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
+import { DeclaredProfiles } from '../../control/policies/declared-profiles.ts';
+import { deleteProfile, upsertProfile } from '../../control/policies/profile-store.ts';
+import { parseProfileSpec } from '../../core/issuance/parse-profile-spec.ts';
+import { profileDigest } from '../../core/issuance/profile-spec.ts';
 import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
 import { readRevokedSet } from '../../control/ca/revoked-set.ts';
 import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
@@ -72,7 +76,8 @@ async function startControlPlane() {
     admin,
     clock.now(),
   );
-  const authorities: Authorities = await openAuthorities({ database, kek });
+  const profiles = new DeclaredProfiles();
+  const authorities: Authorities = { ...(await openAuthorities({ database, kek })), profiles };
   const changed = makeSignal();
   const index = await openRevokedIndex(() => readRevokedSet(database.queries));
   const listener: DataPlaneListener = await openDataPlaneListener({
@@ -113,6 +118,7 @@ async function startControlPlane() {
   return {
     database,
     authorities,
+    profiles,
     changed,
     entries,
     control: { host: '127.0.0.1', port: listener.port },
@@ -219,6 +225,37 @@ describe('join', () => {
       parseCertificate(link.identity.chain[0]!).serial,
     );
     assert.equal(renewed?.proxyId, link.identity.proxyId, 'the new certificate is of the same data plane');
+  });
+
+  test('a declared profile named workload is what proxies join and renew with, in its environment, and it may name them', async () => {
+    const spec = parseProfileSpec({
+      base: 'workload',
+      lifetime: { usual: '2h', max: '3h' },
+      names: { services: ['orders', 'payments'] },
+      askers: { join: { identities: [name('orders'), name('stranger')] }, renewal: { identities: [name('orders')] } },
+    });
+    const { database, profiles } = plane;
+    const record = {
+      ...spec,
+      environment: 'prod',
+      region: 'eu',
+      name: 'workload',
+      digest: profileDigest(spec),
+      updatedAt: clock.now(),
+    } as const;
+    const id = newEntityId('profile', clock.now());
+    await database.commit((unit) => upsertProfile(unit.queries, { ...record, id }));
+    await profiles.reload(database.queries);
+    const lifeOf = ({ identity }: Link): number => parseCertificate(identity.chain[0]!).notAfter - clock.now();
+    const link = await joined(name('orders'));
+    assert.ok(lifeOf(link) <= 2 * HOUR_MS && lifeOf(link) > HOUR_MS);
+    await link.renew();
+    assert.ok(lifeOf(link) <= 2 * HOUR_MS);
+    await assert.rejects(joinWith(await newToken(name('payments'))), { code: 'issuance-refused' }, 'not named');
+    await assert.rejects(joinWith(await newToken(name('stranger'))), { code: 'issuance-refused' }, 'named, but no service of the profile');
+    await database.commit((unit) => deleteProfile(unit.queries, id));
+    await profiles.reload(database.queries);
+    assert.ok(lifeOf(await joined(name('orders'))) > 20 * HOUR_MS, 'the profile of the product again');
   });
 
   test('a used token is refused to another key, and given again to the same', async () => {
