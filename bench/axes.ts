@@ -1,4 +1,5 @@
 import { acmeAxis } from './acme.ts';
+import { gatewayAxis } from './gateway.ts';
 import { issuanceAxis } from './issuance.ts';
 import type { Axis } from './measurement.ts';
 import { revocationAxis } from './revocation.ts';
@@ -6,4 +7,4 @@ import { sdkAxis } from './sdk.ts';
 import { startupAxis } from './startup.ts';
 
 /** Every axis of `npm run bench`, by name. */
-export const axes: readonly Axis[] = [startupAxis, issuanceAxis, acmeAxis, revocationAxis, sdkAxis];
+export const axes: readonly Axis[] = [startupAxis, issuanceAxis, acmeAxis, revocationAxis, sdkAxis, gatewayAxis];
