@@ -1,7 +1,5 @@
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import type { EntityId } from '../src/core/ids/entity-id.ts';
 import { parseSpiffeId } from '../src/core/identity/spiffe-id.ts';
@@ -14,33 +12,8 @@ import {
   TrustBundleSchema,
 } from '../src/core/messages/generated/countersign/v1/settings_pb.ts';
 import { openStateDirectory } from '../src/platform/keystore/state-directory.ts';
-import type { TestAuthority, TestCredential } from '../test/support/test-authority.ts';
-
-/** Files and ports that a gateway is set up with: mutual TLS in front, HTTP/1.1 in the clear behind, one worker. */
-export type Surroundings = {
-  readonly folder: string;
-  readonly port: number;
-  readonly originPort: number;
-  readonly authority: TestAuthority;
-  readonly server: TestCredential;
-  readonly certFile: string;
-  readonly keyFile: string;
-  /** Certificate and key in one. */
-  readonly bothFile: string;
-  readonly rootFile: string;
-};
-
-export type Launch = { readonly command: string; readonly args: readonly string[]; readonly env?: { readonly [name: string]: string } };
-
-export type Gateway = {
-  readonly name: string;
-  /** Where its program is; null where it is not installed. */
-  readonly program: string | null;
-  readonly prepare: (around: Surroundings, program: string) => Promise<Launch>;
-};
-
-export const CALLER = parseSpiffeId('spiffe://bench.example/bench/storefront');
-export const SERVICE = parseSpiffeId('spiffe://bench.example/bench/orders');
+import { envoy } from './envoy-gateway.ts';
+import { CALLER, type Gateway, inPeers, onPath, SERVICE } from './gateway-setup.ts';
 
 /** The proxy as `countersign proxy` runs it from its last good settings: every check of enforcement, and its counts taken each second. */
 const countersign: Gateway = {
@@ -208,93 +181,11 @@ https://gateway.bench.example:${port} {
   },
 };
 
-const envoy: Gateway = {
-  name: 'envoy',
-  program: inPeers('envoy', 'envoy') ?? onPath('envoy'),
-  async prepare({ folder, port, originPort, certFile, keyFile, rootFile }, command) {
-    const file = join(folder, 'envoy.json');
-    const tls = typed('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', {
-      require_client_certificate: true,
-      common_tls_context: {
-        tls_params: { tls_minimum_protocol_version: 'TLSv1_3', tls_maximum_protocol_version: 'TLSv1_3', ecdh_curves: ['X25519'] },
-        tls_certificates: [{ certificate_chain: { filename: certFile }, private_key: { filename: keyFile } }],
-        validation_context: { trusted_ca: { filename: rootFile } },
-      },
-    });
-    const http = typed('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
-      stat_prefix: 'gateway',
-      codec_type: 'HTTP1',
-      forward_client_cert_details: 'SANITIZE_SET',
-      set_current_client_cert_details: { uri: true, cert: true },
-      common_http_protocol_options: { idle_timeout: '600s' },
-      route_config: {
-        virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'origin' } }] }],
-      },
-      http_filters: [
-        {
-          name: 'envoy.filters.http.rbac',
-          typed_config: typed('envoy.extensions.filters.http.rbac.v3.RBAC', {
-            rules: {
-              action: 'ALLOW',
-              policies: {
-                callers: { permissions: [{ any: true }], principals: [{ authenticated: { principal_name: { exact: CALLER } } }] },
-              },
-            },
-          }),
-        },
-        { name: 'envoy.filters.http.router', typed_config: typed('envoy.extensions.filters.http.router.v3.Router', {}) },
-      ],
-    });
-    const listener = {
-      name: 'gateway',
-      address: address(port),
-      filter_chains: [
-        {
-          transport_socket: { name: 'envoy.transport_sockets.tls', typed_config: tls },
-          filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: http }],
-        },
-      ],
-    };
-    const cluster = {
-      name: 'origin',
-      type: 'STATIC',
-      load_assignment: { cluster_name: 'origin', endpoints: [{ lb_endpoints: [{ endpoint: { address: address(originPort) } }] }] },
-    };
-    await writeFile(file, JSON.stringify({ static_resources: { listeners: [listener], clusters: [cluster] } }));
-    return { command, args: ['-c', file, '--disable-hot-restart', '--concurrency', '1', '-l', 'error'] };
-  },
-};
-
 function loopback(port: number) {
   return { address: { case: 'internet' as const, value: { ip: '127.0.0.1', port } } };
 }
 
-/** Envoy's form of an address. */
-function address(port: number) {
-  return { socket_address: { address: '127.0.0.1', port_value: port } };
-}
-
-/** Envoy's form of a configuration of this type. */
-function typed(type: string, config: object) {
-  return { '@type': `type.googleapis.com/${type}`, ...config };
-}
-
 export const gateways: readonly Gateway[] = [countersign, nginx, haproxy, caddy, envoy];
-
-/** Starts it in a process of its own. */
-export function launch({ command, args, env }: Launch) {
-  return spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
-}
-
-function onPath(name: string): string | null {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
-  return folders.map((folder) => join(folder, name)).find((file) => existsSync(file)) ?? null;
-}
-
-function inPeers(name: string, program: string): string | null {
-  const file = join(import.meta.dirname, '../.test/peers', name, 'bin', program);
-  return existsSync(file) ? file : null;
-}
 
 /** For a profile of the proxy alone: COUNTERSIGN_BENCH_NODE="--cpu-prof". */
 function extraNodeArguments(): string[] {
