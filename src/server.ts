@@ -19,6 +19,7 @@ import { ensureAcmeSecrets } from './protocols/acme/acme-secrets.ts';
 import { openFleetLink } from './server/fleet-link.ts';
 import { openOrMakeAuthorities, openState, type State } from './server/open-state.ts';
 import { startReconcilers } from './server/reconcilers.ts';
+import { runExternal } from './server/run-external.ts';
 import { renewCredentials } from './server/renew-credentials.ts';
 import { makeCredentials } from './server/server-credentials.ts';
 import { serveAcme } from './server/serve-acme.ts';
@@ -56,6 +57,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
     modes: makeSignal(),
     telemetry: makeSignal(),
     drills: makeSignal(),
+    external: makeSignal(),
   };
   const { database } = state;
   await forgetConnections({ database });
@@ -95,6 +97,8 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
           }),
         );
   stack.use(startReconcilers(shared));
+  const acmeListener = (): HostPort[] => (config.acme === null || acme === null ? [] : [portOf(config.acme.listen, acme.port)]);
+  stack.use(runExternal({ ...shared, ownListeners: () => [...ownListeners(), ...acmeListener()] }));
   const make = () => makeCredentials(state, authorities, config, clock);
   stack.use(
     renewCredentials({

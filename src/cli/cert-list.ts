@@ -23,6 +23,8 @@ type Item = {
     readonly endpoint: string | null;
     readonly endpointId: string;
   }[];
+  /** Of another CA: what the watch found. */
+  readonly watch?: { readonly finding: string };
 };
 type Page = { readonly items: readonly Item[]; readonly next?: string | null };
 
@@ -102,7 +104,9 @@ function servedAt({ served }: Item): string {
   return served.map(({ proxy, proxyId, endpoint, endpointId }) => `${endpoint ?? endpointId}@${proxy ?? proxyId}`).join(' ');
 }
 
-function statusOf({ status, revokedAt }: Item): string {
+/** What was found of a certificate of another CA stands behind its status. */
+function statusOf({ status, revokedAt, watch }: Item): string {
+  if (watch !== undefined && watch.finding !== 'none') return `${status}, ${watch.finding}`;
   return revokedAt === null ? status : 'revoked';
 }
 

@@ -1,5 +1,6 @@
 import { authorityCommands } from './authority-commands.ts';
 import type { Command } from './command.ts';
+import { externalCommands } from './external-commands.ts';
 import { fleetCommands } from './fleet-commands.ts';
 import { policyCommands } from './policy-commands.ts';
 import { programCommands } from './program-commands.ts';
@@ -11,6 +12,7 @@ export const commands: readonly Command[] = [
   ...programCommands,
   ...fleetCommands,
   ...authorityCommands,
+  ...externalCommands,
   ...tokenCommands,
   ...policyCommands,
   ...requestCommands,
@@ -22,6 +24,7 @@ export const groups: { readonly [word: string]: string } = {
   ca: 'Authorities and their keys.',
   cert: 'Certificates.',
   drill: 'Handshakes that must fail.',
+  external: 'Certificates of other CAs, asked for by ACME.',
   identity: 'Suspension of identities.',
   policy: 'What the policy of issuance says, before it is asked.',
   request: 'Requests for certificates that persons have to approve of.',

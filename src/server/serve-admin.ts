@@ -14,6 +14,7 @@ import { type AdminCredentials, type AdminServer, startAdminServer } from '../pr
 import { accessHandlers } from '../protocols/admin/serve-access.ts';
 import { acmeHandlers } from '../protocols/admin/serve-acme-bindings.ts';
 import { certificateHandlers } from '../protocols/admin/serve-certificates.ts';
+import { externalHandlers } from '../protocols/admin/serve-external.ts';
 import { inventoryHandlers } from '../protocols/admin/serve-inventory.ts';
 import { issuanceHandlers } from '../protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../protocols/admin/serve-log.ts';
@@ -26,6 +27,7 @@ import type { AcmeSecrets } from '../protocols/acme/acme-secrets.ts';
 import { fleetPort } from './fleet-link.ts';
 import { personHolders } from './person-holders.ts';
 import type { State } from './open-state.ts';
+import { requestFacts } from './run-external.ts';
 import type { Signals } from './signals.ts';
 
 export type AdminDeps = {
@@ -76,6 +78,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         drillsChanged: signals.drills,
       }),
       ...acmeHandlers({ bindings: deps.acmeSecrets === null ? null : acmeBindings(database, deps.acmeSecrets), place }),
+      ...externalHandlers({ database, kek: state.kek, region, changed: signals.external, ...requestFacts(authorities) }),
       ...logHandlers({
         queries,
         metrics,

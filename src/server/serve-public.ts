@@ -3,6 +3,7 @@ import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { Log } from '../platform/log/logger.ts';
 import type { HostPort } from '../platform/network/host-port.ts';
+import { serveChallenge } from '../protocols/challenges/serve-challenge.ts';
 import { isPublicLogPath, readLogFile } from '../protocols/log/log-files.ts';
 import { serveOcsp } from '../protocols/revocation/serve-ocsp.ts';
 import { serveRevocation } from '../protocols/revocation/serve-revocation.ts';
@@ -11,7 +12,8 @@ import type { State } from './open-state.ts';
 export type PublicListener = AsyncDisposable & { readonly port: number };
 
 /**
- * The plain HTTP address: revocation lists and OCSP, which must not need TLS to be asked (RFC 5280 section 8), and the log's checkpoint. Nothing else, no query.
+ * The plain HTTP address: revocation lists and OCSP, which must not need TLS to be asked (RFC 5280 section 8), the log's checkpoint, and the answers of
+ * http-01 that prove our names to other CAs. Nothing else, no query.
  */
 export async function servePublic({
   state,
@@ -30,6 +32,7 @@ export async function servePublic({
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (await serveOcsp({ ocsp, clock }, request, response)) return;
     request.resume();
+    if (await serveChallenge({ queries }, request, response)) return;
     if (await serveRevocation({ queries, clock }, request, response)) return;
     const path = (request.url ?? '').split('?')[0]!;
     const name = path.startsWith(LOG_PREFIX) ? path.slice(LOG_PREFIX.length) : '';

@@ -16,4 +16,6 @@ export type Signals = {
   readonly telemetry: Signal;
   /** Drill jobs and verdicts. */
   readonly drills: Signal;
+  /** Orders at other CAs, and certificates of theirs to be looked at. */
+  readonly external: Signal;
 };

@@ -30,6 +30,7 @@ import { ensureAcmeSecrets } from '../../src/protocols/acme/acme-secrets.ts';
 import { acmeHandlers } from '../../src/protocols/admin/serve-acme-bindings.ts';
 import { acmeBindings } from '../../src/server/serve-acme.ts';
 import { certificateHandlers } from '../../src/protocols/admin/serve-certificates.ts';
+import { externalHandlers } from '../../src/protocols/admin/serve-external.ts';
 import { inventoryHandlers } from '../../src/protocols/admin/serve-inventory.ts';
 import { issuanceHandlers } from '../../src/protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../../src/protocols/admin/serve-log.ts';
@@ -95,6 +96,7 @@ export async function openAdminApi(url: string) {
       drillsChanged,
     }),
     ...acmeHandlers({ bindings: acmeBindings(database, await ensureAcmeSecrets({ database, kek }, place, clock.now())), place }),
+    ...externalHandlers({ database, kek, region, changed: desiredChanged, reservedNames: [], blockedKeys: new Set() }),
     ...logHandlers({
       queries,
       metrics,

@@ -59,10 +59,10 @@ export async function declareExternalAuthority(
   });
 }
 
-/** What the log holds of a declaration: whom, how and for which names; anchors by their number only. */
+/** What the log holds of a declaration: whom, how and for which names. Contacts are persons', and what the log has it keeps. */
 function describe(settings: ExternalAuthoritySettings): { readonly [name: string]: JsonValue } {
-  const { directoryUrl, contacts, bindingKeyId, allowedNames, askers, profile, preferredChain, challenge } = settings;
-  return { directoryUrl, contacts, bindingKeyId, allowedNames, askers, profile, preferredChain, challenge: challenge.kind };
+  const { directoryUrl, bindingKeyId, allowedNames, askers, profile, preferredChain, challenge } = settings;
+  return { directoryUrl, bindingKeyId, allowedNames, askers, profile, preferredChain, challenge: challenge.kind };
 }
 
 async function keepSecret(

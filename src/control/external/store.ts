@@ -122,6 +122,20 @@ async function listDueOrders(queries: Queries, now: Instant, limit: number): Pro
   return rows.map(toOrder);
 }
 
+/** Puts another name in the place of a person's in every order; those under way write it into the log no more. */
+export async function renameAsker(queries: Queries, name: string, instead: string): Promise<{ erased: number; inUse: readonly string[] }> {
+  const result = await tables(queries)
+    .updateTable('external_orders')
+    .set({ asked_by: askedBy(instead) })
+    .where('asked_by', '=', askedBy(name))
+    .executeTakeFirst();
+  return { erased: Number(result.numUpdatedRows), inUse: [] };
+}
+
+function askedBy(name: string): string {
+  return JSON.stringify({ kind: 'person', name } satisfies Actor);
+}
+
 /** What the public listener answers for a token of http-01 (RFC 8555 section 8.3). */
 export async function findChallengeAnswer(queries: Queries, token: string): Promise<string | null> {
   const row = await tables(queries).selectFrom('external_answers').select('answer').where('token', '=', token).executeTakeFirst();

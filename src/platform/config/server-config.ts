@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { parseTrustDomain, type TrustDomain } from '../../core/identity/trust-domain.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { type HostPort, parseHostPort } from '../network/host-port.ts';
+import { type ExternalConfig, externalConfigKeys, readExternalConfig } from './external-config.ts';
 import { type AcmeConfig, acmeConfigKeys, readAcmeConfig } from './acme-config.ts';
 import { type AddressPolicy, parseAddressPolicy } from '../network/address-policy.ts';
 
@@ -24,6 +25,7 @@ export type ServerConfig = {
   readonly network: AddressPolicy;
   /** Null: ACME is not served. */
   readonly acme: AcmeConfig | null;
+  readonly external: ExternalConfig;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 };
 
@@ -44,7 +46,10 @@ export const serverConfigKeys = {
   },
   'listen.admin': { default: '127.0.0.1:8443', meaning: 'HTTPS address of the REST API.' },
   'listen.dataPlane': { default: '127.0.0.1:8444', meaning: 'Address of enrolment, ADS and telemetry (gRPC over TLS 1.3).' },
-  'listen.public': { default: '127.0.0.1:8080', meaning: 'Plain HTTP address of CRLs and the log checkpoint.' },
+  'listen.public': {
+    default: '127.0.0.1:8080',
+    meaning: 'Plain HTTP address of CRLs, OCSP, the log checkpoint, and of the http-01 answers for other CAs.',
+  },
   publicUrl: {
     default: 'http:// and listen.public',
     meaning:
@@ -57,6 +62,7 @@ export const serverConfigKeys = {
   },
   'network.allow': { default: '127.0.0.0/8', meaning: 'Ranges that discovery, scans and drills may connect to (CIDR).' },
   ...acmeConfigKeys,
+  ...externalConfigKeys,
   logLevel: { default: 'info', meaning: 'debug, info, warn or error.' },
 } as const;
 
@@ -105,6 +111,7 @@ export function parseServerConfig(text: string, base: string): ServerConfig {
     blockedKeysFile: text1('blockedKeysFile') === undefined ? null : resolve(base, text1('blockedKeysFile')!),
     network: parseAddressPolicy(readRanges(values.get('network.allow'))),
     acme: readAcmeConfig(values),
+    external: readExternalConfig(values),
     logLevel: readLogLevel(text1('logLevel') ?? serverConfigKeys.logLevel.default),
   };
 }

@@ -63,8 +63,8 @@ endpoints: all
 environment: ${environment}
 `;
 
-const newCsr = (): string =>
-  encodePem('CERTIFICATE REQUEST', buildCertificateRequest({}, generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey));
+const newCsr = (asked: Parameters<typeof buildCertificateRequest>[0] = {}): string =>
+  encodePem('CERTIFICATE REQUEST', buildCertificateRequest(asked, generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey));
 
 /** A good request for each route, about things of one environment that are there. */
 type Sample = { readonly path?: string; readonly query?: string; readonly body?: unknown };
@@ -90,6 +90,17 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     body: { environment, name: 'web', role: 'ci' },
   });
   const spiffeId = `spiffe://acme.example/${environment}/orders`;
+  const external = {
+    environment,
+    name: 'public',
+    directoryUrl: 'https://ca.example/directory',
+    allowedNames: ['www.acme.test'],
+    challenge: 'http-01',
+  };
+  await api.call({ method: 'POST', path: '/v1/external-authorities', token: admin, body: external });
+  const externalOrder = { environment, authority: 'public', csr: newCsr({ dnsNames: ['www.acme.test'] }) };
+  const ordered = await api.call({ method: 'POST', path: '/v1/external-orders', token: admin, body: externalOrder });
+  assert.equal(ordered.status, 201, ordered.text);
   const named = { query: `environment=${environment}` };
   const order = { body: { environment } };
   return {
@@ -156,6 +167,12 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     metrics: {},
     'list-acme-bindings': named,
     'create-acme-binding': { body: { environment, name: 'web', role: 'ci' } },
+    'declare-external-authority': { body: { ...external, name: 'other' } },
+    'list-external-authorities': named,
+    'create-external-order': { body: externalOrder },
+    'list-external-orders': named,
+    'show-external-order': { path: `/v1/external-orders/${ordered.json.id}` },
+    'import-certificate': { body: { environment, pem: 'none' } },
     'revoke-acme-binding': { path: `/v1/acme-bindings/${binding.json.keyId}` },
   };
 }

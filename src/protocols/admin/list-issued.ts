@@ -7,7 +7,8 @@ import { readServing, searchServed, type Serving } from '../../control/telemetry
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { criteriaOf, identityOfService } from './certificate-criteria.ts';
 import { type Answer, type Call, json } from './handler.ts';
-import { cursorOf, endCursorOf, readCursor, showCertificate } from './show-certificate.ts';
+import { withFindings } from './show-foreign.ts';
+import { cursorOf, endCursorOf, readCursor } from './show-certificate.ts';
 
 type Deps = { readonly database: { readonly queries: Queries }; readonly authorities: Authorities };
 
@@ -50,8 +51,9 @@ async function showServed(queries: Queries, page: readonly CertificateRecord[]):
     endpoint: names.get(endpointId) ?? null,
     seenAt,
   });
-  return page.map((record) => ({
-    ...showCertificate(record),
+  const shown = await withFindings(queries, page);
+  return page.map((record, at) => ({
+    ...shown[at],
     served: (serving.get(Buffer.from(record.serial).toString('hex')) ?? []).map(show),
   }));
 }

@@ -1,6 +1,7 @@
 import { accessRoutes } from './access-routes.ts';
 import { acmeRoutes } from './acme-routes.ts';
 import { certificateRoutes } from './certificate-routes.ts';
+import { externalRoutes } from './external-routes.ts';
 import { inventoryRoutes } from './inventory-routes.ts';
 import { issuanceRoutes } from './issuance-routes.ts';
 import { logRoutes } from './log-routes.ts';
@@ -20,6 +21,7 @@ export const routes = {
   ...rolloutRoutes,
   ...logRoutes,
   ...acmeRoutes,
+  ...externalRoutes,
 } as const satisfies RouteTable;
 
 export type RouteName = keyof typeof routes;

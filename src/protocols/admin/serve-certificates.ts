@@ -23,6 +23,7 @@ import { accepted, type Answer, created, type Handlers, items, json } from './ha
 import { criteriaOf, identityOfService } from './certificate-criteria.ts';
 import { listIssued } from './list-issued.ts';
 import { readCsr } from './read-csr.ts';
+import { withFindings } from './show-foreign.ts';
 import { showRequest } from './serve-requests.ts';
 import { showCertificate, showIssued } from './show-certificate.ts';
 
@@ -83,7 +84,8 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
     'show-certificate': async ({ params, query, demand }) => {
       const record = await find(params.serial, query.issuer, demand);
       const pem = record.der === null ? null : encodePem('CERTIFICATE', record.der);
-      return json({ ...showCertificate(record), pem, findings: await listLintFindings(queries, record) });
+      const [shown] = await withFindings(queries, [record]);
+      return json({ ...shown, pem, findings: await listLintFindings(queries, record) });
     },
     'renew-certificate': async ({ params, body, demand, principal, actor, now }) => {
       const held = await find(params.serial, body.issuer, demand);

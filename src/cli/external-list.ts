@@ -1,0 +1,28 @@
+import { openClient } from './client.ts';
+import type { Run } from './command.ts';
+import { queryOf } from './environment-query.ts';
+import { formatTable } from './output.ts';
+
+type Item = {
+  readonly environment: string;
+  readonly name: string;
+  readonly directoryUrl: string;
+  readonly challenge: string;
+  readonly allowedNames: readonly string[];
+  readonly accountUrl: string | null;
+};
+
+/** `countersign external list`. */
+export const run: Run = async (invocation) => {
+  const { items } = await openClient(invocation).get<{ readonly items: readonly Item[] }>(`/v1/external-authorities${queryOf(invocation)}`);
+  const rows = items.map(({ environment, name, directoryUrl, challenge, allowedNames, accountUrl }) => [
+    environment,
+    name,
+    directoryUrl,
+    challenge,
+    allowedNames.join(' '),
+    accountUrl ?? '-',
+  ]);
+  invocation.output.answer({ items }, () => formatTable([['environment', 'name', 'directory', 'challenge', 'names', 'account'], ...rows]));
+  return 'ok';
+};
