@@ -3,7 +3,7 @@ import { type Certificate, certificateKey, parseCertificate } from './certificat
 import { certificateLimits } from './der.ts';
 import { anyExtensionRules } from './lint-any-extension-rules.ts';
 import { anyFormRules } from './lint-any-form-rules.ts';
-import { anyNameRules } from './lint-any-name-rules.ts';
+import { anyNameRules, isUnsigned } from './lint-any-name-rules.ts';
 import { anyPolicyRules } from './lint-any-policy-rules.ts';
 import { type LintFinding, lintRules, readTimeTags } from './lint-certificate.ts';
 import { findBreach, type LintRule } from './lint-rule.ts';
@@ -39,7 +39,15 @@ export function lintAnyCertificate(der: Uint8Array, { issuer: given, blockedKeys
   const issuer = isRoot ? null : given;
   // What it means is clear all the same, so that every other rule can be held against it as well.
   const findings: AnyFinding[] = [...new Set(faults)].map(malformedAs);
-  if (issuer && !isSignedBy(certificate, issuer)) {
+  if (isUnsigned(certificate)) {
+    if (certificate.signature.length > 0)
+      findings.push({
+        rule: 'unsigned',
+        clause: 'RFC 9925 section 3',
+        message: 'an unsigned certificate with a signature',
+        level: 'error',
+      });
+  } else if (issuer && !isSignedBy(certificate, issuer)) {
     findings.push({
       rule: 'signature',
       clause: 'RFC 5280 section 6.1.3 (a)(1)',

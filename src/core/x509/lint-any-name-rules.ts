@@ -1,7 +1,8 @@
 import { DAY_MS, type Instant } from '../time/instant.ts';
 import { Problem } from '../problems/problem.ts';
 import { certificateKey, type TbsCertificate } from './certificate.ts';
-import { contextPrimitive, DerReader, tags } from './der.ts';
+import { contextPrimitive, DerReader, equalOctets, tags } from './der.ts';
+import { encodeDer, oid, sequence } from './der-writer.ts';
 import { unless } from './lint-certificate-rules.ts';
 import type { LintRule } from './lint-rule.ts';
 import { parseMailbox } from './mailbox.ts';
@@ -13,7 +14,8 @@ export const anyNameRules: readonly LintRule[] = [
   {
     id: 'signature-known',
     clause: 'RFC 5280 section 4.1.1.2, RFC 8603, CA/B BR 7.1.3.2',
-    find: ({ tbs }) => unless(tbs.signatureAlgorithm !== null, 'signature algorithm is weak, unknown, or has wrong parameters'),
+    find: ({ tbs }) =>
+      unless(tbs.signatureAlgorithm !== null || isUnsigned(tbs), 'signature algorithm is weak, unknown, or has wrong parameters'),
   },
   {
     id: 'key-point',
@@ -110,6 +112,11 @@ export const anyNameRules: readonly LintRule[] = [
   },
 ];
 
+/** A certificate whose signature nobody is to verify: an anchor, or what a lint looks at (RFC 9925 section 3). */
+export function isUnsigned({ signatureAlgorithmDer }: TbsCertificate): boolean {
+  return equalOctets(signatureAlgorithmDer, UNSIGNED);
+}
+
 function attributesOf({ subject }: TbsCertificate): readonly NameAttribute[] {
   return subject.rdns.flat();
 }
@@ -157,3 +164,4 @@ const upperBounds: ReadonlyMap<string, number> = new Map([
   ['2.5.4.42', 32_768],
   ['2.5.4.17', 40],
 ]);
+const UNSIGNED = encodeDer(sequence(oid(oids.unsigned)));

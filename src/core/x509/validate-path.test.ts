@@ -5,10 +5,12 @@ import { certify, makeHolder, signTbs, TEST_NOW } from '../../../test/support/ma
 import type { TbsFields } from './build-certificate.ts';
 import { defaultPathLimits } from './build-paths.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
-import { contextPrimitive } from './der.ts';
-import { encodeDer, octetString, primitive, sequence, smallInteger } from './der-writer.ts';
+import { contextPrimitive, DerReader, tags } from './der.ts';
+import { bitString, constructed, encodeDer, octetString, oid, primitive, raw, sequence, smallInteger } from './der-writer.ts';
 import type { PathDemands } from './judge-path.ts';
 import { noPolicyDemands } from './judge-policies.ts';
+import { lintAnyCertificate } from './lint-any-certificate.ts';
+import { algorithmIdentifier } from './signature-algorithm.ts';
 import { buildName } from './name.ts';
 import { oids } from './oid.ts';
 import { validatePath, type ValidationVerdict } from './validate-path.ts';
@@ -134,6 +136,28 @@ test('a leaf may have the name and the key of its issuer if its alternative name
   assert.equal(reasonOf(validate({ leaf: twin })), 'valid');
   const loop = certify(issuing, issuing, true);
   assert.equal(reasonOf(validate({ leaf: loop })), 'unknown-authority', 'with the same names it is a loop');
+});
+
+/** The same without a signature, or with this one for show. */
+const unsigned = (certificate: Certificate, signature = new Uint8Array()): Certificate => {
+  const algorithm = encodeDer(sequence(oid(oids.unsigned)));
+  const [held, tbs] = [algorithmIdentifier('ecdsa-sha256'), Buffer.from(certificate.tbs)];
+  const at = tbs.indexOf(held);
+  const body = DerReader.over(tbs).enter(tags.sequence).rest();
+  const start = at - (tbs.length - body.length);
+  const parts = [body.subarray(0, start), algorithm, body.subarray(start + held.length)];
+  const outer = [constructed(tags.sequence, [raw(Buffer.concat(parts))]), raw(algorithm), bitString(signature)];
+  return parseCertificate(encodeDer(sequence(...outer)));
+};
+
+test('an unsigned certificate is an anchor at most, and a lint reads it like any other (RFC 9925)', () => {
+  const rules = (certificate: Certificate): readonly string[] =>
+    lintAnyCertificate(certificate.der, { issuer: issuingCertificate, blockedKeys: new Set() }).map(({ rule }) => rule);
+  assert.equal(reasonOf(validate({ root: unsigned(rootCertificate) })), 'valid');
+  assert.equal(reasonOf(validate({ leaf: unsigned(leafCertificate) })), 'unknown-authority');
+  assert.equal(reasonOf(validate({ issuing: unsigned(issuingCertificate) })), 'unknown-authority');
+  assert.deepEqual(rules(unsigned(leafCertificate)), rules(leafCertificate));
+  assert.ok(rules(unsigned(leafCertificate, Uint8Array.of(1))).includes('unsigned'));
 });
 
 test('what the profile does not hold against an issued certificate', () => {
