@@ -1,5 +1,6 @@
 import { openClient } from './client.ts';
 import { type Invocation, type Run, textOption, UsageError } from './command.ts';
+import { csvLine } from './csv-line.ts';
 import { queryOf } from './environment-query.ts';
 import { readMoment } from './read-moment.ts';
 import { formatTable } from './output.ts';
@@ -90,13 +91,7 @@ function csvOf(items: readonly Item[]): readonly string[] {
     item.asker ?? '',
     servedAt(item),
   ]);
-  return [CSV_HEADING, ...rows.map((row) => row.map(csvCell).join(','))];
-}
-
-/** RFC 4180 section 2; a cell that a spreadsheet would compute is led by a quote, for names come from outside. */
-function csvCell(value: string): string {
-  const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  return [CSV_HEADING, ...rows.map(csvLine)];
 }
 
 /** Each endpoint with the proxy that serves it there. */

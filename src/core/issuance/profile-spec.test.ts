@@ -128,6 +128,30 @@ test('declared services, askers and keys refuse all others', () => {
   assert.deepEqual(broken({ base: 'server', keys: { curves: ['P-384'] } }), ['key']);
 });
 
+test('what is short-lived by its cadence says that no revocation is available, whatever its base; nothing else does', () => {
+  const published = { crlUri: 'http://crl.acme.test/1.crl', ocspUri: 'http://ocsp.acme.test/ocsp' };
+  for (const [spec, expected] of [
+    [
+      { base: 'server', cadence: 'short-lived' },
+      { noRevAvail: true, crlUri: undefined, ocspUri: undefined },
+    ],
+    [{ base: 'server-shortlived' }, { noRevAvail: true, crlUri: undefined, ocspUri: undefined }],
+    [
+      { base: 'server', cadence: 'standard', lifetime: { max: '20h' } },
+      { noRevAvail: undefined, ...published },
+    ],
+    [
+      { base: 'server', cadence: 'critical' },
+      { noRevAvail: undefined, ...published },
+    ],
+  ] as const) {
+    const decision = decideIssuance(TEST_NOW, profileOf(spec), order, { ...facts, ...published });
+    assert.ok(decision.kind === 'issue', JSON.stringify(decision));
+    const { noRevAvail, crlUri, ocspUri } = decision.template.fields;
+    assert.deepEqual({ noRevAvail, crlUri, ocspUri }, expected, JSON.stringify(spec));
+  }
+});
+
 test('a lifetime outside of the cadence is refused, not cut', () => {
   const critical = { base: 'server', cadence: 'critical', lifetime: { usual: '60d' } };
   assert.deepEqual(broken(critical, { lifetimeMs: 91 * DAY_MS }), ['lifetime']);

@@ -91,6 +91,8 @@ export function compileProfile(name: ProfileName, spec: ProfileSpec): Profile {
     keys: spec.keys,
     extendedKeyUsage: spec.extendedKeyUsage.map((purpose) => oids[purpose]),
     lifetimeMs: spec.lifetimeMs,
+    // It has ended before a list that names it would have reached everybody, and says so (RFC 9608).
+    revocation: spec.cadence === 'short-lived' ? 'not-available' : base.revocation,
     permits: compileNames(spec.names),
     digest: profileDigest(spec),
     ...(spec.renewalGraceMs === 0 ? {} : { renewalGraceMs: spec.renewalGraceMs }),
