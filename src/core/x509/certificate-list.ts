@@ -181,6 +181,11 @@ function readEntries(list: DerReader | null, unknownCritical: Set<string>): List
     const serialHex = hexOf(readInteger(entry));
     const revokedAt = readTime(entry);
     extended ||= !entry.done;
+    const alone = readReasonAlone(entry.rest());
+    if (alone !== null) {
+      revoked.push({ serialHex, revokedAt, reason: alone, certificateIssuer });
+      continue;
+    }
     const extensions = entry.done ? [] : readExtensions(entry.enter(tags.sequence));
     entry.finish();
     for (const { oid, critical } of extensions) if (critical && !processedOfEntry.has(oid)) unknownCritical.add(oid);
@@ -189,6 +194,13 @@ function readEntries(list: DerReader | null, unknownCritical: Set<string>): List
     revoked.push({ serialHex, revokedAt, reason: readOne(extensions, oids.reasonCode, readReason) ?? 'unspecified', certificateIssuer });
   }
   return { revoked, extended };
+}
+
+/** The reason, if these octets are the one extension that most entries have, not critical; null: they are anything else. */
+function readReasonAlone(extensions: Uint8Array): CrlReason | null {
+  if (extensions.length !== REASON_ALONE.length + 1) return null;
+  for (let at = 0; at < REASON_ALONE.length; at++) if (extensions[at] !== REASON_ALONE[at]) return null;
+  return reasonNames.get(extensions[REASON_ALONE.length]!) ?? null;
 }
 
 function readIssuerNames(reader: DerReader): SubjectAltNames {
@@ -240,3 +252,5 @@ const processed: ReadonlySet<string> = new Set([
   oids.deltaCrlIndicator,
 ]);
 const processedOfEntry: ReadonlySet<string> = new Set([oids.reasonCode, oids.certificateIssuer]);
+/** `SEQUENCE { SEQUENCE { id-ce-cRLReasons, OCTET STRING { ENUMERATED` up to the one octet of the reason. */
+const REASON_ALONE = Uint8Array.of(0x30, 0x0c, 0x30, 0x0a, 0x06, 0x03, 0x55, 0x1d, 0x15, 0x04, 0x03, 0x0a, 0x01);

@@ -53,3 +53,24 @@ test('times survive the round trip in whole seconds', () => {
     }),
   );
 });
+
+test('readTime() knows every day of the calendar, from the first century on, and no other', () => {
+  for (const year of [0, 1, 4, 99, 100, 400, 1582, 1900, 1969, 1970, 2000, 2023, 2024, 2100, 9999]) {
+    for (let month = 0; month <= 13; month++) {
+      for (let day = 0; day <= 32; day++) {
+        const date = new Date(0);
+        date.setUTCFullYear(year, month - 1, day);
+        date.setUTCHours(23, 59, 58);
+        const exists = date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
+        const read = (): number => readTime(DerReader.over(generalized([year, month, day])));
+        if (exists) assert.equal(read(), date.getTime(), `${year}-${month}-${day}`);
+        else assert.throws(read, /does not exist/, `${year}-${month}-${day}`);
+      }
+    }
+  }
+});
+
+function generalized([year, month, day]: readonly [number, number, number]): Uint8Array {
+  const text = `${String(year).padStart(4, '0')}${String(month).padStart(2, '0')}${String(day).padStart(2, '0')}235958Z`;
+  return Uint8Array.of(tags.generalizedTime, 15, ...Buffer.from(text));
+}
