@@ -132,7 +132,10 @@ export const authorityCommands: readonly Command[] = [
     arguments: [['<file...>', 'PEM, of chains too, or DER']],
     options: [
       ['--issuer <file>', "the issuer's certificate, where it does not follow in the file"],
-      ['--blocked-keys <file>', 'keys that are known to others: one SHA-256 of a SubjectPublicKeyInfo a line, hex'],
+      [
+        '--blocked-keys <file>',
+        'keys that are known to others, one a line in hex: SHA-256 of a SubjectPublicKeyInfo, or 20 digits of a Debian list',
+      ],
     ],
     client: false,
     example: 'countersign cert lint partner.pem --issuer partner-ca.pem',
