@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { createServer, type Socket as Connection } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket as Connection } from 'node:net';
 import { join } from 'node:path';
 
 /** A record as the tests write it; `fail` makes the server answer SERVFAIL. */
@@ -44,12 +44,8 @@ export async function startDnsServer(folder?: string): Promise<DnsServer> {
     return Buffer.concat([header, message.subarray(12, end), ...answers]);
   };
   socket.on('message', (message, from) => socket.send(answerTo(message), from.port, from.address));
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
   const stream = createServer((connection) => answerStream(connection, answerTo));
-  stream.listen(port, '127.0.0.1');
-  await once(stream, 'listening');
+  const port = await listenOnBoth(socket, stream);
   return {
     address: `127.0.0.1:${port}`,
     records,
@@ -59,6 +55,24 @@ export async function startDnsServer(folder?: string): Promise<DnsServer> {
       await closed(socket);
     },
   };
+}
+
+/** One port for both; a number that is free for TCP may be taken for UDP, then another is tried. */
+async function listenOnBoth(socket: Socket, stream: Server): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    stream.listen(0, '127.0.0.1');
+    await once(stream, 'listening');
+    const { port } = stream.address() as AddressInfo;
+    try {
+      const bound = once(socket, 'listening');
+      socket.bind(port, '127.0.0.1');
+      await bound;
+      return port;
+    } catch (error) {
+      stream.close();
+      if (tries === 10) throw error;
+    }
+  }
 }
 
 /** Over TCP each message is led by its length (RFC 1035 section 4.2.2). */

@@ -133,8 +133,10 @@ async function fetchText(url: string, ca: string): Promise<string> {
 
 async function postJson(url: string, ca: string, value: unknown): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const outgoing = request(url, { method: 'POST', ca, agent: false }, (answer) => {
-    answer.resume().on('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`Pebble answered ${answer.statusCode}`))));
+  const outgoing = request(url, { method: 'POST', ca, agent: false, headers: { 'user-agent': 'countersign-tests' } }, (answer) => {
+    let text = '';
+    answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    answer.on('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`Pebble answered ${answer.statusCode}: ${text}`))));
   });
   outgoing.on('error', reject);
   outgoing.end(JSON.stringify(value));
