@@ -35,9 +35,9 @@ export async function findPostgres(): Promise<string | null> {
 
 /**
  * Makes and starts a cluster on a free port of loopback; in `kept`, where it goes on with what is there and stays after its end.
- * Data files belong to another user when this one is root.
+ * Data files belong to another user when this one is root. `more` are settings, such as `ssl=on`.
  */
-export async function startCluster(programs: string, kept?: string): Promise<PostgresCluster> {
+export async function startCluster(programs: string, kept?: string, more: readonly string[] = []): Promise<PostgresCluster> {
   const folder = kept ?? mkdtempSync(join(tmpdir(), 'countersign-pg-'));
   mkdirSync(folder, { recursive: true });
   const isRoot = process.getuid?.() === 0;
@@ -51,7 +51,13 @@ export async function startCluster(programs: string, kept?: string): Promise<Pos
     });
   }
   const port = await freePort();
-  const settings = ['listen_addresses=127.0.0.1', `unix_socket_directories=${folder}`, 'max_connections=200', 'shared_buffers=32MB'];
+  const settings = [
+    'listen_addresses=127.0.0.1',
+    `unix_socket_directories=${folder}`,
+    'max_connections=200',
+    'shared_buffers=32MB',
+    ...more,
+  ];
   const server = spawn(join(programs, 'postgres'), ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])], {
     ...identity,
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -116,4 +122,4 @@ function freePort(): Promise<number> {
 }
 
 /** `nobody` on Debian and on Linux in general. */
-const UNPRIVILEGED = 65_534;
+export const UNPRIVILEGED = 65_534;

@@ -1,10 +1,16 @@
 import type { Server as HttpServer } from 'node:http';
-import type { Socket } from 'node:net';
+import { type ClientHttp2Session, connect as connectHttp2, type Http2Server } from 'node:http2';
+import type { Server as TcpServer, Socket } from 'node:net';
 import { fetch as undiciFetch, type RequestInfo, type RequestInit, type Response } from 'undici';
 import type { LinkStatus } from '../link/link-handlers.ts';
+import { type PgOptions, pgOptionsFor, type RedisOptions, redisOptionsFor } from './data-stores.ts';
 import { EndpointDispatcher } from './endpoint-dispatcher.ts';
+import { type GrpcChannel, grpcChannelTo } from './grpc-channel.ts';
+import { createGrpcServer, type GrpcServer, type GrpcServerOptions } from './grpc-server.ts';
+import { createHttp2Server, type Http2ServerOptions } from './http2-server.ts';
 import { createHttpServer, type HttpHandler, type HttpServerOptions } from './http-server.ts';
 import type { RunningService } from './run-service.ts';
+import { createTcpServer, type TcpServerOptions } from './tcp-server.ts';
 
 /** A service's own data plane, in its process: what `open` gives. It ends with `close` or `await using`. */
 export class Countersign implements AsyncDisposable {
@@ -41,6 +47,21 @@ export class Countersign implements AsyncDisposable {
     return createHttpServer(this.#running.ports, options, handler);
   }
 
+  /** The same for an endpoint of protocol `grpc`: an HTTP/2 server, whose `stream` and `request` are calls that may be served. */
+  createHttp2Server(options: Http2ServerOptions): Http2Server {
+    return createHttp2Server(this.#running.ports, options);
+  }
+
+  /** The same for @grpc/grpc-js: add services to `server`, and listen with `listener`. */
+  createGrpcServer(options: GrpcServerOptions): GrpcServer {
+    return createGrpcServer(this.#running.ports, options);
+  }
+
+  /** The same for an endpoint of protocol `tcp`: a server of a protocol of the service's own. */
+  createTcpServer(options: TcpServerOptions, onConnection?: (socket: Socket) => void): TcpServer {
+    return createTcpServer(this.#running.ports, options, onConnection);
+  }
+
   /** `fetch` to an endpoint by its name. @throws TypeError whose cause is a Problem or an UpstreamFailure with its reason */
   readonly fetch = (input: RequestInfo, init: RequestInit = {}): Promise<Response> =>
     undiciFetch(input, { ...init, dispatcher: this.dispatcher });
@@ -48,6 +69,33 @@ export class Countersign implements AsyncDisposable {
   /** A verified connection to an endpoint, for protocols of the service's own. @throws Problem not-found; UpstreamFailure with its reason */
   async connect(endpoint: string): Promise<Socket> {
     return this.#running.ports.wayTo(endpoint).connect();
+  }
+
+  /** An HTTP/2 session to an endpoint of protocol `grpc`. @throws as `connect` */
+  async connectHttp2(endpoint: string): Promise<ClientHttp2Session> {
+    const socket = await this.connect(endpoint);
+    return connectHttp2(`http://${endpoint}`, { createConnection: () => socket });
+  }
+
+  /** What a client of @grpc/grpc-js takes to reach an endpoint: `new StockClient(target, credentials, options)`. @throws Problem not-found */
+  grpcChannel(endpoint: string): GrpcChannel {
+    const { ports } = this.#running;
+    ports.wayTo(endpoint);
+    return grpcChannelTo(endpoint, () => ports.wayTo(endpoint));
+  }
+
+  /** Options for `pg`: every connection goes the way to the endpoint, with our certificate, to a verified server. @throws Problem not-found */
+  pgOptions(endpoint: string): PgOptions {
+    const { ports } = this.#running;
+    ports.wayTo(endpoint);
+    return pgOptionsFor(endpoint, () => ports.wayTo(endpoint));
+  }
+
+  /** The same for `ioredis`. @throws Problem not-found */
+  redisOptions(endpoint: string): RedisOptions {
+    const { ports } = this.#running;
+    ports.wayTo(endpoint);
+    return redisOptionsFor(endpoint, () => ports.wayTo(endpoint));
   }
 
   /** Asks for a new certificate now; renewals come by themselves. Resolves when it is in force. @throws Problem control-plane-unreachable */

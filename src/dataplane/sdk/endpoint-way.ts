@@ -33,6 +33,8 @@ export class EndpointWay {
   readonly #dials = new DialQueue();
   #route: Route;
   #pools: (Pool | null)[];
+  /** Connections of the service's own, and of gRPC. */
+  #streams = new Set<Socket>();
   readonly #retiring = new Set<Promise<void>>();
   #next = 0;
 
@@ -53,6 +55,7 @@ export class EndpointWay {
     const pools = this.#pools;
     this.#pools = route.settings.upstreams.map(() => null);
     for (const pool of pools) this.#retire(pool, route.settings.drainMs);
+    this.#cutStreams(route.settings.drainMs);
   }
 
   /** Sends one HTTP/1.1 call. */
@@ -68,6 +71,7 @@ export class EndpointWay {
       setTimeout(() => socket.destroy(), leftMs * (0.5 + Math.random() / 2)).unref(),
     );
     socket.once('close', takeBack);
+    this.#keep(socket);
     return socket;
   }
 
@@ -78,6 +82,7 @@ export class EndpointWay {
     try {
       const socket = await secure(raw, address, NEVER);
       callerConnected(this.#deps, settings, socket);
+      this.#keep(socket);
       return socket;
     } catch (error) {
       callerFailed(this.#deps, settings, error as Error);
@@ -88,7 +93,22 @@ export class EndpointWay {
   async retire(withinMs: number): Promise<void> {
     for (const pool of this.#pools) this.#retire(pool, withinMs);
     this.#pools = this.#route.settings.upstreams.map(() => null);
-    await Promise.all(this.#retiring);
+    const closed = [...this.#streams].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    this.#cutStreams(withinMs);
+    await Promise.all([...this.#retiring, ...closed]);
+  }
+
+  #keep(socket: Socket): void {
+    const streams = this.#streams;
+    streams.add(socket);
+    socket.once('close', () => streams.delete(socket));
+  }
+
+  /** Nobody can be asked to end a stream; it has this time. */
+  #cutStreams(withinMs: number): void {
+    const streams = this.#streams;
+    this.#streams = new Set();
+    if (streams.size > 0) setTimeout(() => streams.forEach((socket) => socket.destroy()), withinMs).unref();
   }
 
   #turn(): number {

@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
-import { CallWatch } from './call-watch.ts';
+import type { CallWatch } from './call-watch.ts';
+import { type Guard, guardServer } from './guard-server.ts';
 import type { ServicePorts } from './service-ports.ts';
 
 export type HttpServerOptions = ServerOptions & {
@@ -14,41 +15,23 @@ export type HttpServerOptions = ServerOptions & {
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
 /**
- * An ordinary HTTP/1.1 server before whose connections the gate of an endpoint stands. Every event that hands out a call is judged
- * first, so that no listener, however it was added, sees one that was refused. @throws not-found, state-conflict
+ * An ordinary HTTP/1.1 server before which the gate of an endpoint stands. @throws not-found, state-conflict
  */
 export function createHttpServer(ports: ServicePorts, { endpoint, ...options }: HttpServerOptions, handler?: HttpHandler): Server {
-  const connections = new WeakMap<Socket, ReceiverConnection>();
   const server = createServer({ ...DEFAULTS, ...options });
-  const [serve] = server.listeners('connection') as [(socket: Socket) => void];
-  const served = ports.serve(endpoint, ['http'], (connection) => {
-    connections.set(connection.socket, connection);
-    serve.call(server, connection.socket);
-  });
-  const watch = new CallWatch(ports.deps, () => served.settings);
-  served.attach(server);
-  server.removeAllListeners('connection');
-  server.on('connection', (socket) => served.accept(socket));
-  judgeBefore(server, (event, args) => {
-    const [first, second] = args;
-    const connection = connections.get(event === 'clientError' ? (second as Socket) : (first as IncomingMessage).socket);
-    if (connection === undefined) return false;
-    if (event === 'clientError') return noteBroken(watch, connection, first as NodeJS.ErrnoException);
-    return event === 'upgrade' || event === 'connect'
-      ? admitUpgrade(watch, connection, first as IncomingMessage, second as Duplex)
-      : admitRequest(watch, connection, first as IncomingMessage, second as ServerResponse);
-  });
+  guardServer(ports, server, { endpoint, protocols: ['http'], judge: judgeEvent });
   if (handler !== undefined) server.on('request', handler);
   return server;
 }
 
-/** Puts a judge in front of the events that hand out calls; where it says false nobody hears of the event. */
-function judgeBefore(server: Server, judge: (event: string, args: readonly unknown[]) => boolean): void {
-  const emit = server.emit.bind(server) as (event: string | symbol, ...args: unknown[]) => boolean;
-  server.emit = ((event: string | symbol, ...args: unknown[]): boolean => {
-    if (typeof event === 'string' && JUDGED.has(event) && !judge(event, args)) return true;
-    return emit(event, ...args);
-  }) as Server['emit'];
+function judgeEvent(event: string, [first, second]: readonly unknown[], { watch, connectionOf }: Guard): boolean {
+  if (!JUDGED.has(event)) return true;
+  const connection = connectionOf(event === 'clientError' ? (second as Socket) : (first as IncomingMessage).socket);
+  if (connection === undefined) return false;
+  if (event === 'clientError') return noteBroken(watch, connection, first as NodeJS.ErrnoException);
+  return event === 'upgrade' || event === 'connect'
+    ? admitUpgrade(watch, connection, first as IncomingMessage, second as Duplex)
+    : admitRequest(watch, connection, first as IncomingMessage, second as ServerResponse);
 }
 
 function admitRequest(watch: CallWatch, connection: ReceiverConnection, request: IncomingMessage, response: ServerResponse): boolean {

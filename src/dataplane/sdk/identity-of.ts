@@ -36,7 +36,9 @@ export function rememberCall(request: object, admitted: Admitted): void {
  * @throws TypeError for anything else, because a caller must never be taken for anonymous by mistake
  */
 export function identityOf(request: object): Caller {
-  const admitted = calls.get(request) ?? calls.get((request as { readonly stream?: object }).stream ?? request);
+  // Requests of HTTP/2 stand for a stream, calls of gRPC carry their metadata.
+  const { stream, metadata } = request as { readonly stream?: object; readonly metadata?: object };
+  const admitted = calls.get(request) ?? calls.get(stream ?? metadata ?? request);
   if (admitted === undefined) throw new TypeError('Cannot tell the caller: no server of countersign-sdk handed out this object');
   const { connection, verdict, settings } = admitted;
   const { peer } = connection;
