@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
-import { chownSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { test } from 'node:test';
+import { Redis } from 'ioredis';
 import pg from 'pg';
 import { Origination, Protocol } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { ManualClock } from '../../platform/clock/clock.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import { calls, listening, named, openService } from '../../../test/support/sdk-lab.ts';
+import { freePort } from '../../../test/support/free-port.ts';
 import { findPostgres, startCluster, UNPRIVILEGED } from '../../../test/support/postgres-cluster.ts';
 import { startTestControlPlane, type TestControlPlane } from '../../../test/support/test-control-plane.ts';
 
@@ -95,3 +100,66 @@ async function connectOnce(options: object): Promise<void> {
   await client.connect();
   await client.end();
 }
+
+const hasRedis = (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, 'redis-server')));
+const skipRedis = !hasRedis && process.env['CI'] !== 'true' ? 'no Redis here' : false;
+
+/** A real Redis that speaks nothing but TLS and takes nobody without a client certificate; it proves `cache`. */
+async function startCache(control: TestControlPlane) {
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-redis-tls-'));
+  const { chain, key } = control.authority.issue({ uris: [named('cache')] });
+  const file = (name: string, content: string): string => {
+    writeFileSync(join(folder, name), content, { mode: 0o600 });
+    return join(folder, name);
+  };
+  const port = await freePort();
+  const options = {
+    port: '0',
+    'tls-port': String(port),
+    bind: '127.0.0.1',
+    save: '',
+    'tls-cert-file': file('chain.pem', chain.map((der) => encodePem('CERTIFICATE', der)).join('')),
+    'tls-key-file': file('key.pem', key.export({ type: 'pkcs8', format: 'pem' }) as string),
+    'tls-ca-cert-file': file('root.pem', encodePem('CERTIFICATE', control.authority.root.der)),
+    'tls-auth-clients': 'yes',
+    dir: folder,
+  };
+  const server = spawn(
+    'redis-server',
+    Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  for await (const line of createInterface({ input: server.stdout })) if (line.includes('Ready to accept connections')) break;
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      const ended = once(server, 'exit');
+      server.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+test(
+  'ioredis reaches a Redis that demands client certificates, and only the one that proves its identity',
+  { skip: skipRedis },
+  async () => {
+    await using control = await startTestControlPlane({ clock: new ManualClock(Date.now()) });
+    await using cache = await startCache(control);
+    const cacheAs = (more: Parameters<typeof calls>[2] = {}) => ({
+      outbound: [calls('cache', [cache.port], { protocol: Protocol.TCP, ...more })],
+    });
+    await using orders = await openService(control, 'orders', cacheAs());
+    const redis = new Redis({ ...orders.countersign.redisOptions('cache'), maxRetriesPerRequest: 1 });
+    await redis.set('item', 'x'.repeat(100_000));
+    assert.equal((await redis.get('item'))!.length, 100_000);
+    redis.disconnect();
+    await orders.setPorts(cacheAs({ serverSpiffeId: named('payments') }));
+    const misled = new Redis({ ...orders.countersign.redisOptions('cache'), maxRetriesPerRequest: 0, retryStrategy: () => null });
+    const errors: { readonly reason?: string }[] = [];
+    misled.on('error', (error: { readonly reason?: string }) => errors.push(error));
+    await assert.rejects(misled.get('item'));
+    assert.equal(errors[0]!.reason, 'wrong-identity');
+    misled.disconnect();
+  },
+);

@@ -19,7 +19,11 @@ export function pgOptionsFor(endpoint: string, findWay: () => EndpointWay): PgOp
 }
 
 /** For `new Redis({ ...redisOptions })` of ioredis. */
-export type RedisOptions = { readonly host: string; readonly Connector: new (options: unknown) => RedisConnector };
+export type RedisOptions = {
+  readonly host: string;
+  /** The type that ioredis has for it is a class with protected members, which nothing outside of ioredis can be. */
+  readonly Connector: any;
+};
 
 /** What ioredis asks of its connectors. */
 type RedisConnector = {
