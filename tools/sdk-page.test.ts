@@ -18,5 +18,5 @@ test('the page of the SDK has every member of what open() gives, and every optio
 
 test('the page has every field of a caller, and nothing is exported without being there', () => {
   const caller = /export type Caller = \{([\s\S]*?)\n\};/.exec(read('src/dataplane/sdk/identity-of.ts'))![1]!;
-  for (const [, name] of caller.matchAll(/readonly (\w+):/g)) assert.match(page, new RegExp(`\\| \`${name}\``), name);
+  for (const [, name] of caller.matchAll(/readonly (\w+):/g)) assert.ok(page.includes(`| \`${name}\` |`), name);
 });

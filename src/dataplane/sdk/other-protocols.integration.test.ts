@@ -71,8 +71,6 @@ test('HTTP/2 between two services: each stream is judged, its caller known', asy
   const session = await pair.orders.connectHttp2('stock');
   after(() => session.destroy());
   assert.deepEqual(await getOver(session), { status: 200, body: named('orders') });
-  const isCall = (found: { side: Side; unit: Unit; outcome: Outcome }): boolean =>
-    found.side === Side.RECEIVER && found.unit === Unit.CALL && found.outcome === Outcome.ACCEPTED;
   await pair.control.report(({ counts }) => counts.some(isCall));
   assert.equal((await callOverTls(port, { ...pair.stranger(), ALPNProtocols: ['h2'] })).text, '');
   assert.equal(await callInClear(port), '');
@@ -118,6 +116,9 @@ test('a stream of an HTTP/2 session whose mode rose, or whose identity was suspe
   }
   assert.deepEqual(seen.toSorted(), ['request /mtls', 'request /plain', 'session /mtls', 'session /plain']);
 });
+
+const isCall = (found: { side: Side; unit: Unit; outcome: Outcome }): boolean =>
+  found.side === Side.RECEIVER && found.unit === Unit.CALL && found.outcome === Outcome.ACCEPTED;
 
 type Call = ServerUnaryCall<Buffer, Buffer>;
 type Answer = sendUnaryData<Buffer>;
