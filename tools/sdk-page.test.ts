@@ -13,10 +13,10 @@ test('the page of the SDK has every member of what open() gives, and every optio
   );
   const options = [...read('src/dataplane/sdk/open.ts').matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, name]) => name!);
   assert.ok(members.length > 12 && options.length > 5, 'they are written in another way');
-  for (const name of new Set([...members, ...options])) if (name !== 'constructor') assert.match(page, new RegExp(`\`${name}\\b`), name);
+  for (const name of new Set([...members, ...options])) if (name !== 'constructor') assert.match(page, new RegExp(`\`${name}\\b`), name!);
 });
 
 test('the page has every field of a caller, and nothing is exported without being there', () => {
   const caller = /export type Caller = \{([\s\S]*?)\n\};/.exec(read('src/dataplane/sdk/identity-of.ts'))![1]!;
-  for (const [, name] of caller.matchAll(/readonly (\w+):/g)) assert.ok(page.includes(`| \`${name}\` |`), name);
+  for (const [, name] of caller.matchAll(/readonly (\w+):/g)) assert.ok(page.includes(`| \`${name}\` |`), name!);
 });
