@@ -12,10 +12,11 @@ import type { InboundSettings } from './proxy-settings.ts';
 import { ReceiverConnection } from './receiver-connection.ts';
 import { type Arrival, collectFirstOctets, fingerprintOf, sniffConnection } from './sniff-connection.ts';
 import { allowsVersion } from './tls-policy.ts';
+import { ResumptionHabits } from './resumption-habits.ts';
 import type { Handshake } from './tls-contexts.ts';
 
 /** A connection that is not yet judged. */
-type Newcomer = { readonly socket: Socket; readonly remote: string };
+type Newcomer = { readonly socket: Socket; readonly host: string; readonly remote: string };
 
 /**
  * Lets in the connections of one endpoint: plaintext, TLS and mutual TLS side by side, each judged by what it proves. What is
@@ -27,6 +28,7 @@ export class InboundGate {
   /** Every socket from its arrival on, and those that were admitted. */
   readonly #sockets = new Set<Socket>();
   readonly #connections = new Set<ReceiverConnection>();
+  readonly #habits = new ResumptionHabits();
   #settings: InboundSettings;
   #retiresAt: number | null = null;
 
@@ -51,7 +53,8 @@ export class InboundGate {
   }
 
   accept(socket: Socket): void {
-    const newcomer = { socket, remote: `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}` };
+    const host = socket.remoteAddress ?? 'unix';
+    const newcomer = { socket, host, remote: `${host}:${socket.remotePort ?? 0}` };
     socket.on('error', () => socket.destroy());
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
@@ -114,7 +117,8 @@ export class InboundGate {
       this.#refuse(newcomer, { ...plaintextPeer, channel: 'tls', offence: 'tls-version' }, 'tls-version', first);
       return;
     }
-    live.contexts.terminatorFor({ policy, protocol, legacy }).accept(newcomer.socket, (handshake: Handshake) => {
+    const resumption = this.#habits.wantsTickets(newcomer.host, hello.hasTicket) ? 'tickets' : 'none';
+    live.contexts.terminatorFor({ policy, protocol, legacy, resumption }).accept(newcomer.socket, (handshake: Handshake) => {
       if (handshake.kind === 'failed') {
         this.#fail(newcomer, handshake.reason, first, handshake.detail);
         return;

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { parseSpiffeId, type SpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
@@ -34,7 +34,7 @@ export class KeptVerdicts {
   readonly #unproved = new Map<string, PathJudgement>();
 
   judge(now: Instant, trust: Trust, presented: PresentedChain): PathJudgement {
-    const key = `${createHash('sha256').update(presented.leaf).digest('base64')} ${presented.usage} ${trust.digest}`;
+    const key = `${hash('sha256', presented.leaf, 'base64')} ${presented.usage} ${trust.digest}`;
     const kept = this.#proved.get(key);
     if (kept !== undefined) {
       this.#keep(key, kept);

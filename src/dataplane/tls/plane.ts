@@ -253,7 +253,7 @@ function speaksTls({ anonymousMode, strangerMode, callers }: InboundSettings): b
 function kindsOf(inbound: readonly InboundSettings[]): (TerminatorKind & { readonly ports: readonly InboundSettings[] })[] {
   return [...Map.groupBy(inbound, ({ tls, protocol }) => `${tls.digest} ${protocol}`).values()].map((ports) => {
     const { tls: policy, protocol } = ports[0]!;
-    return { policy, protocol, legacy: false, ports };
+    return { policy, protocol, legacy: false, resumption: 'tickets', ports };
   });
 }
 

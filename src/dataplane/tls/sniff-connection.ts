@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { CLIENT_PREFACE } from '../../core/http2/frame.ts';
 import { type ClientHello, readClientHello } from '../../core/tls/client-hello.ts';
@@ -45,7 +45,7 @@ function endsItsHeader(first: Buffer): boolean {
 
 /** SHA-256 over the first 64 octets that arrived: what a prober and a proxy call the same connection by. */
 export function fingerprintOf(first: Buffer): Buffer {
-  return createHash('sha256').update(first.subarray(0, FINGERPRINT_OCTETS)).digest();
+  return hash('sha256', first.subarray(0, FINGERPRINT_OCTETS), 'buffer');
 }
 
 function readArrival(first: Buffer, cause: Cause): Arrival | null {

@@ -31,6 +31,8 @@ export type TerminatorKind = {
   readonly protocol: Protocol;
   /** For peers that offer no version that the policy allows, where nobody is refused. */
   readonly legacy: boolean;
+  /** `none`: what is sent in place of tickets costs little and resumes nothing. */
+  readonly resumption: 'tickets' | 'none';
 };
 
 export type TlsContextsOptions = {
@@ -63,7 +65,7 @@ export class TlsContexts {
 
   /** @throws the error of OpenSSL for a group or suite that it does not know */
   terminatorFor(kind: TerminatorKind): Terminator {
-    const key = `${kind.policy.digest} ${kind.protocol} ${kind.legacy}`;
+    const key = `${kind.policy.digest} ${kind.protocol} ${kind.legacy} ${kind.resumption}`;
     const known = this.#terminators.get(key);
     if (known !== undefined) return known;
     const made = makeTerminator(this.credential, this.trust, { ...kind, ticketKeys: this.#ticketKeys, alpn: this.#alpn[kind.protocol] });
@@ -73,7 +75,7 @@ export class TlsContexts {
 }
 
 function makeTerminator(credential: Credential, trust: Trust, kind: MadeKind): Terminator {
-  const { policy, alpn, legacy, ticketKeys } = kind;
+  const { policy, alpn, legacy, resumption, ticketKeys } = kind;
   const pending = new WeakMap<Socket, OnHandshake>();
   let pendingStream: OnHandshake | null = null;
   const server = createServer({
@@ -85,7 +87,7 @@ function makeTerminator(credential: Credential, trust: Trust, kind: MadeKind): T
     requestCert: true,
     rejectUnauthorized: false,
     // The verdict is on the first handshake: in TLS 1.2 a second one could show another certificate after it (RFC 5746 section 5).
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (resumption === 'none' ? constants.SSL_OP_NO_TICKET : 0),
     ALPNProtocols: [...alpn],
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     ticketKeys,
