@@ -182,6 +182,30 @@ test('a body that is reset half way is no whole request to the service', async (
   assert.deepEqual(ends, [false]);
 });
 
+test('a small body is read whole before the service is asked, and one that stands still is given up', async () => {
+  const { lab, origin, session } = await openLab((request, response) => void request.pipe(response));
+  await using _ = lab;
+  const small = session.request({ ':method': 'POST', ':path': '/', 'content-length': 4 });
+  small.on('error', () => {});
+  small.write('ab');
+  assert.equal((await call(session, { ':method': 'POST', ':path': '/other' }, 'x')).body, 'x');
+  assert.deepEqual(
+    origin.requests.map(({ url }) => url),
+    ['/other'],
+  );
+  small.end('cd');
+  assert.equal(String((await once(small, 'data'))[0]), 'abcd');
+  const stalled = session.request({ ':method': 'POST', ':path': '/' });
+  stalled.on('error', () => {});
+  stalled.write('half');
+  await new Promise((resolve) => stalled.on('close', resolve));
+  const failed = lab.proxy.takeReport().counts!.filter(({ outcome }) => outcome === Outcome.FAILED);
+  assert.deepEqual(
+    failed.map(({ reason }) => reason),
+    ['timeout'],
+  );
+});
+
 test('an answer that breaks off is reset, one with an odd status is 502, and a service that is away is 503', async () => {
   const lab = new ProxyLab();
   await using _ = lab;

@@ -45,6 +45,9 @@ class TranslatedCall implements LinkedCall {
   #answer: AnswerHead | null = null;
   #trailers: Record<string, string> = {};
   #patience: NodeJS.Timeout | null = null;
+  /** A small body is read whole first, so that head and body leave in one write and a slow caller holds no connection behind. */
+  #held: Buffer[] | null = null;
+  #stallTimer: NodeJS.Timeout | null = null;
   #isRequestOver: boolean;
   #hasAnswer = false;
   #isOver = false;
@@ -70,7 +73,8 @@ class TranslatedCall implements LinkedCall {
     const { expectation } = this.#facts.head.fields;
     if (expectation === 'other') return this.#refuse(417);
     if (expectation === 'continue' && !this.#isRequestOver) this.#near.additionalHeaders({ ':status': 100 });
-    this.#pool = this.#hop.upstream().carry(this);
+    if (!this.#isRequestOver) this.#readBody();
+    if (this.#held === null) this.#pool = this.#hop.upstream().carry(this);
   }
 
   onLink(link: Link): void {
@@ -78,13 +82,10 @@ class TranslatedCall implements LinkedCall {
     const { head, framing } = this.#facts;
     const { addedHeaders, stripIdentity } = this.#hop;
     const added = fieldLines(addedHeaders);
-    const octets = requestOctets(head, { framing, added, stripIdentity, switches: this.wantsSwitch, body: NO_OCTETS });
+    const body = this.#held === null ? NO_OCTETS : Buffer.concat(this.#held);
+    const octets = requestOctets(head, { framing, added, stripIdentity, switches: this.wantsSwitch, body });
     const hasRoom = link.write(octets, this.#isRequestOver);
-    if (this.#isRequestOver) return;
-    this.#near.on('data', (chunk: Buffer) => this.#sendBody(chunk));
-    this.#near.once('end', () => this.#endBody());
-    if (hasRoom) this.#near.resume();
-    else this.#near.pause();
+    if (!this.#isRequestOver && hasRoom) this.#near.resume();
   }
 
   onRoom(): void {
@@ -145,6 +146,30 @@ class TranslatedCall implements LinkedCall {
     answerHttp2(near, { status, isGrpc: false, reason: this.#hop.explainsFailures ? reason : null });
   }
 
+  #readBody(): void {
+    const { framing } = this.#facts;
+    const near = this.#near;
+    this.#stallTimer = setTimeout(() => this.#giveUp(), this.#hop.stalledMs).unref();
+    near.on('data', (chunk: Buffer) => {
+      this.#stallTimer?.refresh();
+      if (this.#held === null) this.#sendBody(chunk);
+      else this.#held.push(chunk);
+    });
+    near.once('end', () => this.#endBody());
+    near.pause();
+    if (framing.kind !== 'length' || framing.octets > MAXIMUM_HELD_OCTETS) return;
+    this.#held = [];
+    near.resume();
+  }
+
+  /** A body that stands still holds a connection to the service. */
+  #giveUp(): void {
+    this.#link?.abort();
+    this.#pool?.cancel(this);
+    this.#over({ kind: 'failed', reason: 'timeout' });
+    resetStream(this.#near, constants.NGHTTP2_CANCEL);
+  }
+
   #sendBody(chunk: Buffer): void {
     if (this.#isOver || this.#link === null) return;
     const octets = contentOctets(this.#facts.framing, { octets: chunk, from: 0, to: chunk.length }, false, null);
@@ -155,13 +180,24 @@ class TranslatedCall implements LinkedCall {
     // A reset without a code ends the body, too, and only a whole one may end the request.
     if (this.#near.closed) return;
     this.#isRequestOver = true;
-    if (this.#isOver || this.#link === null) return;
+    this.#stopStallTimer();
+    if (this.#isOver) return;
+    if (this.#held !== null) {
+      this.#pool = this.#hop.upstream().carry(this);
+      return;
+    }
+    if (this.#link === null) return;
     this.#link.write(contentOctets(this.#facts.framing, NO_CONTENT, true, null), true);
   }
 
   #waitForReader(): void {
     this.#link?.pause();
     this.#patience ??= setTimeout(() => resetStream(this.#near, constants.NGHTTP2_CANCEL), this.#hop.stalledMs).unref();
+  }
+
+  #stopStallTimer(): void {
+    if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
+    this.#stallTimer = null;
   }
 
   #stopWaiting(): void {
@@ -184,6 +220,7 @@ class TranslatedCall implements LinkedCall {
   }
 
   #over(end: CallEnd): void {
+    this.#stopStallTimer();
     if (this.#isOver) return;
     this.#isOver = true;
     this.#link = null;
@@ -204,5 +241,6 @@ function joinTunnel(near: ServerHttp2Stream, far: Socket): void {
 
 /** RFC 9110 section 15; there is none beyond, and node:http2 sends none. */
 const MAXIMUM_STATUS = 599;
+const MAXIMUM_HELD_OCTETS = 16_384;
 const NO_OCTETS = Buffer.alloc(0);
 const NO_CONTENT: Content = { octets: NO_OCTETS, from: 0, to: 0 };

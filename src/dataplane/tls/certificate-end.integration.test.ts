@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { connect as connectHttp2, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
 import { type Socket } from 'node:net';
 import { test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { Origination, Protocol } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { freePort } from '../../../test/support/free-port.ts';
+import { GRPC, grpcService } from '../../../test/support/grpc-lab.ts';
 import {
   clientOptions,
   inboundTo,
   identityOf,
+  loopback,
   ORDERS,
   outboundTo,
   ProxyLab,
@@ -56,6 +61,43 @@ test('a WebSocket does not outlive it either, and an idle HTTP connection neithe
   socket.write('GET / HTTP/1.1\r\nHost: orders\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
   assert.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 101 /);
   await Promise.all([once(idle.resume(), 'close'), once(socket.resume(), 'close')]);
+});
+
+test('streams of HTTP/2 do not outlive it either, calls and WebSockets', async () => {
+  const lab = new ProxyLab();
+  await using _ = lab;
+  const { port } = await grpcService(lab, { chat: (call) => void call.write(Buffer.from('open')) });
+  const origin = await lab.origin();
+  origin.server.on('upgrade', (request, stream: Socket) => {
+    lab.onClose(() => stream.destroy());
+    stream.on('error', () => {});
+    const accept = createHash('sha1')
+      .update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+      .digest('base64');
+    stream.write(`HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+  });
+  await lab.proxy.applyTrustBundle(lab.bundle());
+  const listens = await Promise.all([freePort(), freePort()]);
+  const [grpc, http] = [
+    inboundTo(port, 'enforce', { ...GRPC, listen: loopback(listens[0]) }),
+    inboundTo(origin.port, 'enforce', { listen: loopback(listens[1]) }),
+  ];
+  await lab.apply({ inbound: [grpc, http] });
+  const credential = lab.authority.issue({ uris: [STOREFRONT], notAfter: Date.now() + SOON_MS });
+  const open = async (at: number, headers: OutgoingHttpHeaders): Promise<void> => {
+    const session = connectHttp2(`https://127.0.0.1:${at}`, { rejectUnauthorized: false, ...clientOptions(credential) });
+    session.on('error', () => {});
+    await once(session, 'remoteSettings');
+    const stream = session.request(headers);
+    stream.on('error', () => {});
+    const [answer] = (await once(stream.resume(), 'response')) as [IncomingHttpHeaders];
+    assert.equal(answer[':status'], 200);
+    await once(session, 'goaway');
+    await once(session, 'close');
+  };
+  const websocket = { ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': 'https', ':path': '/', 'sec-websocket-version': '13' };
+  const chat = { ':method': 'POST', ':path': '/acme.Echo/Chat', 'content-type': 'application/grpc', te: 'trailers' };
+  await Promise.all([open(listens[0], chat), open(listens[1], websocket)]);
 });
 
 test('in permissive nobody is cut for it', async () => {
