@@ -4,7 +4,13 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { ada, openInventory, place, type TestInventory } from '../../../test/support/inventory.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import { Mode, Origination, type ProxySettings, ProxySettingsSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import {
+  Mode,
+  Origination,
+  Protocol,
+  type ProxySettings,
+  ProxySettingsSchema,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { makeSignal } from '../../platform/clock/signal.ts';
 import { findDeclaredProxy, listEndpoints, listPaths } from '../inventory/store.ts';
 import { deliveryFacts } from './delivery-facts.ts';
@@ -205,6 +211,16 @@ forEachDatabase('settings', (newUrl) => {
       [Mode.ENFORCE, Mode.ENFORCE],
     );
     assert.equal((await fleet.settingsOf('batch-1')).outbound[0]?.origination, Origination.MTLS);
+  });
+
+  test('say at both ends that an endpoint speaks HTTP/2', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.apply(
+      'kind: Endpoint\nname: orders-api\nservice: orders\nprotocol: grpc\naddresses: ["127.0.0.1:8111"]\nowner: x\nallowedCallers: [web]\n',
+    );
+    await fleet.reconcile();
+    assert.equal((await fleet.settingsOf('orders-1')).inbound[0]?.protocol, Protocol.GRPC);
+    assert.equal((await fleet.settingsOf('web-1')).outbound[0]?.protocol, Protocol.GRPC);
   });
 
   test('name no caller that only dials', async () => {
