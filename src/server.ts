@@ -17,6 +17,7 @@ import type { HostPort } from './platform/network/host-port.ts';
 import { createMetrics, type Metrics } from './platform/telemetry/metrics.ts';
 import { ensureAcmeSecrets } from './protocols/acme/acme-secrets.ts';
 import { openFleetLink } from './server/fleet-link.ts';
+import { makeMachineTokens } from './server/make-machine-tokens.ts';
 import { openOrMakeAuthorities, openState, type State } from './server/open-state.ts';
 import { startReconcilers } from './server/reconcilers.ts';
 import { runExternal } from './server/run-external.ts';
@@ -65,7 +66,8 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   const ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signals.telemetry });
   const fleet = stack.use(openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged, clock, log }));
   const ocsp = stack.use(new OcspAnswers({ database, authorities, changed: signals.authorities }));
-  const shared = { config, state, authorities, profiles, ocsp, clock, log, metrics, signals };
+  const machineTokens = makeMachineTokens(state, config, log);
+  const shared = { config, state, authorities, profiles, machineTokens, ocsp, clock, log, metrics, signals };
   const open = stack.use(await servePublic({ state, clock, log, ocsp, listen: config.listen.public }));
   const dataPlane = stack.use(
     await serveDataPlane({

@@ -1,14 +1,11 @@
 import { erasePerson } from '../control/audit/erase-person.ts';
-import { MachineTokens } from '../control/access/machine-tokens.ts';
+import type { MachineTokens } from '../control/access/machine-tokens.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { pinnedRoot } from '../control/ca/authorities.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Log } from '../platform/log/logger.ts';
-import { fetchOutside } from '../platform/network/fetch-outside.ts';
-import { makeNameResolver } from '../platform/network/name-resolver.ts';
-import { parseOutsidePolicy } from '../platform/network/outside-policy.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { type AdminCredentials, type AdminServer, startAdminServer } from '../protocols/admin/admin-server.ts';
 import { accessHandlers } from '../protocols/admin/serve-access.ts';
@@ -35,6 +32,7 @@ export type AdminDeps = {
   readonly state: State;
   readonly authorities: Authorities;
   readonly profiles: DeclaredProfiles;
+  readonly machineTokens: MachineTokens;
   readonly credentials: AdminCredentials;
   readonly signals: Signals;
   /** Null: ACME is not served. */
@@ -52,12 +50,8 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
   const { trustDomain, environment, region } = config;
   const place = { trustDomain, environment, region };
   const authorityChanged = signals.authorities;
-  // An administrator names the issuers, which are all over the world; own listeners and link-local addresses stay refused.
-  const policy = parseOutsidePolicy(['0.0.0.0/0', '::/0'], () => Object.values(config.listen));
-  const resolver = makeNameResolver([]);
-  const fetch = (request: Parameters<typeof fetchOutside>[1]) => fetchOutside({ resolver, policy }, request);
   return startAdminServer({
-    machineTokens: new MachineTokens({ database, trustDomain, place: { environment, region }, fetch, log }),
+    machineTokens: deps.machineTokens,
     listen: config.listen.admin,
     credentials,
     database,

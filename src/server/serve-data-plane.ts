@@ -1,4 +1,5 @@
 import { create, toBinary } from '@bufbuild/protobuf';
+import type { MachineTokens } from '../control/access/machine-tokens.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { findCertificate } from '../control/ca/certificate-store.ts';
 import { issueCertificate } from '../control/ca/issue-certificate.ts';
@@ -39,6 +40,7 @@ export type DataPlaneDeps = {
   readonly config: ServerConfig;
   readonly state: State;
   readonly authorities: Authorities;
+  readonly machineTokens: MachineTokens;
   readonly credentials: ListenerCredentials;
   readonly ingest: TelemetryIngest;
   readonly fleet: FleetLink;
@@ -105,7 +107,7 @@ async function ingestCounted({ ingest, metrics }: DataPlaneDeps, ...[sender, rep
 
 type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;
 
-function enrollmentMethods({ state, authorities, authorityChanged, clock }: DataPlaneDeps): RpcMethod[] {
+function enrollmentMethods({ state, authorities, machineTokens, authorityChanged, clock }: DataPlaneDeps): RpcMethod[] {
   const { database } = state;
   const enrollment: EnrollmentDeps = {
     issue: (request, now) => issueCertificate({ database, authorities }, request, now),
@@ -123,7 +125,7 @@ function enrollmentMethods({ state, authorities, authorityChanged, clock }: Data
       revokeCertificate({ database, changed: authorityChanged }, revocation, actor, now),
     issuerKeys: () => authorities.issuing.map(({ keySha256 }) => keySha256),
   };
-  return [joinMethod(enrollment), renewMethod(enrollment), issueDrillMethod(drills), revokeDrillMethod(drills)];
+  return [joinMethod({ ...enrollment, machineTokens }), renewMethod(enrollment), issueDrillMethod(drills), revokeDrillMethod(drills)];
 }
 
 function discoveryMethod({ state, config, fleet, authorityChanged, drillsChanged, clock, log, metrics }: DataPlaneDeps): RpcMethod {

@@ -7,7 +7,7 @@ import { type HostPort, parseHostPort } from '../../platform/network/host-port.t
 import { Problem } from '../../core/problems/problem.ts';
 import { joinControlPlane } from '../link/join-control-plane.ts';
 import { Countersign } from './countersign.ts';
-import { type JoinSource, readJoinToken } from './join-source.ts';
+import { type JoinSource, readJoinSource } from './join-source.ts';
 import { logToStderr } from './log-to-stderr.ts';
 import { runService } from './run-service.ts';
 
@@ -48,7 +48,7 @@ async function identityFor(
   const known = await state.readIdentity();
   if (known !== null) return known;
   if (join === null) throw new Problem('state-conflict', `Cannot open: ${state.path} holds no certificate, expected a way to join`);
-  return joinControlPlane({ state, control, token: await readJoinToken(join), clock });
+  return joinControlPlane({ state, control, token: await readJoinSource(join), clock });
 }
 
 /** A control plane answers a new data plane within a second or two. */

@@ -165,7 +165,7 @@ function enrollmentMethods(database: Database, authorities: Authorities, changed
       revokeCertificate({ database, changed }, revocation, actor, now),
     issuerKeys: () => authorities.issuing.map(({ keySha256 }) => keySha256),
   };
-  return [joinMethod(deps), renewMethod(deps), issueDrillMethod(deps), revokeDrillMethod(deps)];
+  return [joinMethod({ ...deps, machineTokens: null }), renewMethod(deps), issueDrillMethod(deps), revokeDrillMethod(deps)];
 }
 
 let plane: Awaited<ReturnType<typeof startControlPlane>>;

@@ -1,7 +1,6 @@
 import { create } from '@bufbuild/protobuf';
-import { checkJoinToken, claimJoinToken } from '../../control/access/claim-join-token.ts';
+import { MachineTokenRefused } from '../../control/access/machine-token-refused.ts';
 import { registerProxy } from '../../control/fleet/register-proxy.ts';
-import { parseJoinToken } from '../../core/identity/join-token.ts';
 import {
   type DataPlaneVersion,
   EnrollmentService,
@@ -11,28 +10,27 @@ import { profileForJoin } from '../../core/issuance/profile.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { type UnaryMethod, unaryMethod } from '../data-plane/rpc-method.ts';
-import { dataPlaneAsker } from './data-plane-asker.ts';
 import type { EnrollmentDeps } from './enrollment-deps.ts';
+import { findJoiner } from './find-joiner.ts';
+import type { JoinerDeps } from './joiner.ts';
 import { readRequestFor } from './read-request.ts';
 
 /**
- * A join token buys the first certificate: the only method without a client certificate. The token is claimed in the commit that
- * reserves the serial, so a token is never used up for nothing and never used twice; the key that claimed it may ask again.
+ * A join token, or a token of a declared issuer, buys the first certificate: the only method without a client certificate. The token is claimed in
+ * the commit that reserves the serial, so a token is never used up for nothing and never used twice; the key that claimed it may ask again.
  */
-export function joinMethod({ issue, queries, roots, clock }: EnrollmentDeps): UnaryMethod {
+export function joinMethod({ issue, queries, roots, clock, machineTokens }: EnrollmentDeps & JoinerDeps): UnaryMethod {
   return unaryMethod(EnrollmentService.method.join, 'anyone', async (request) => {
     const now = clock.now();
-    const { tokenId, secret } = parseJoinToken(request.token);
-    const claim = { tokenId, secret, csrSpkiSha256: parseCertificateRequest(request.csr).spkiSha256 };
-    const grant = await checkJoinToken(queries, claim, now);
-    const { proxyId, spiffeId, role, environment, region } = grant;
-    const asker = role === 'scanner' ? 'scanner' : 'data-plane';
+    const { spkiSha256 } = parseCertificateRequest(request.csr);
+    const joiner = await findJoiner({ queries, machineTokens }, request.token, spkiSha256, now);
+    const { proxyId, spiffeId, role, environment, region } = joiner.proxy;
     const note = versionNote(request.version);
     const issued = await issue(
       {
         door: 'join',
-        profile: profileForJoin(asker),
-        ...dataPlaneAsker(spiffeId, environment, asker),
+        profile: profileForJoin(role === 'scanner' ? 'scanner' : 'data-plane'),
+        ...joiner.asker,
         csr: readRequestFor(spiffeId, request.csr),
         spiffeId,
         names: { dns: [], ip: [] },
@@ -40,13 +38,17 @@ export function joinMethod({ issue, queries, roots, clock }: EnrollmentDeps): Un
         environment,
         region,
         claim: async (unit) => {
-          const { tokenId: _token, ...joiner } = await claimJoinToken(unit, claim, now);
-          await registerProxy(unit, { ...joiner, ...note }, now);
+          await joiner.claim(unit);
+          await registerProxy(unit, { ...joiner.proxy, ...note }, now);
         },
-        note,
+        note: { ...note, ...joiner.note },
       },
       now,
-    );
+    ).catch(async (error: unknown) => {
+      // One that was used before is found out in the commit only.
+      if (error instanceof MachineTokenRefused) await machineTokens?.refused(error, now);
+      throw error;
+    });
     return create(JoinResponseSchema, { proxyId, spiffeId, chain: [...issued.chain], roots: [...roots()] });
   });
 }
