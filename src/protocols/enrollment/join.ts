@@ -8,7 +8,6 @@ import {
 } from '../../core/messages/generated/countersign/v1/enrollment_pb.ts';
 import { profileForJoin } from '../../core/issuance/profile.ts';
 import { Problem } from '../../core/problems/problem.ts';
-import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { type UnaryMethod, unaryMethod } from '../data-plane/rpc-method.ts';
 import type { EnrollmentDeps } from './enrollment-deps.ts';
 import { findJoiner } from './find-joiner.ts';
@@ -22,8 +21,7 @@ import { readRequestFor } from './read-request.ts';
 export function joinMethod({ issue, queries, roots, clock, machineTokens }: EnrollmentDeps & JoinerDeps): UnaryMethod {
   return unaryMethod(EnrollmentService.method.join, 'anyone', async (request) => {
     const now = clock.now();
-    const { spkiSha256 } = parseCertificateRequest(request.csr);
-    const joiner = await findJoiner({ queries, machineTokens }, request.token, spkiSha256, now);
+    const joiner = await findJoiner({ queries, machineTokens }, request, now);
     const { proxyId, spiffeId, role, environment, region } = joiner.proxy;
     const note = versionNote(request.version);
     const issued = await issue(
