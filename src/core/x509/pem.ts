@@ -3,7 +3,9 @@ import { Problem } from '../problems/problem.ts';
 /** One block of RFC 7468 text, 64 columns, with a final line end. */
 export function encodePem(label: string, der: Uint8Array): string {
   const base64 = Buffer.from(der.buffer, der.byteOffset, der.length).toString('base64');
-  return `-----BEGIN ${label}-----\n${base64.replaceAll(/.{64}(?=.)/g, '$&\n')}\n-----END ${label}-----\n`;
+  let lines = base64.slice(0, COLUMNS);
+  for (let at = COLUMNS; at < base64.length; at += COLUMNS) lines += `\n${base64.slice(at, at + COLUMNS)}`;
+  return `-----BEGIN ${label}-----\n${lines}\n-----END ${label}-----\n`;
 }
 
 /**
@@ -38,5 +40,6 @@ function bad(found: string): Problem {
   return new Problem('der-malformed', `Cannot parse PEM: ${found}`);
 }
 
+const COLUMNS = 64;
 const MAX_CHARACTERS = 16_777_216;
 const MAX_BLOCKS = 1_000;
