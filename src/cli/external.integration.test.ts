@@ -4,8 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { runCommand, startServerProcess, writeServerConfig } from '../../test/support/command-line.ts';
 import { startDnsServer } from '../../test/support/dns-server.ts';
+import { openTlsEndpoint, pemOf } from '../../test/support/endpoints.ts';
 import { freePort } from '../../test/support/free-port.ts';
 import { pebbleProgram, startPebble } from '../../test/support/pebble.ts';
 import { makeTestAuthority } from '../../test/support/test-authority.ts';
@@ -81,6 +83,47 @@ test(
     assert.match(listed!.stdout, /external +issued/);
     const audited = await line('countersign audit search --type external-order.issued');
     assert.match(audited!.stdout, /www\.acme\.example/);
+
+    await context.test('a certificate is watched at an endpoint of the inventory, which has to be declared', async () => {
+      const ask = (args: readonly string[]) => runCommand([...args, ...where, '--token-file', file('ada.token')]);
+      const renewed = stranger.issue({ dnsNames: ['api.partner.example'], usages: ['server'] });
+      writeFileSync(file('renewed.pem'), renewed.chain.map((der) => encodePem('CERTIFICATE', der)).join(''));
+      const bring = ['cert', 'import', file('renewed.pem'), '--trusted', file('partner-root.pem'), '--endpoint', 'partner-api'];
+      const unknown = await ask(bring);
+      assert.notEqual(unknown.code, 0);
+      assert.match(unknown.stderr, /Cannot find endpoint/);
+      await using shown = await openTlsEndpoint(pemOf(partner));
+      const head = 'apiVersion: countersign/v1\n';
+      const address = `127.0.0.1:${shown.address.port}`;
+      writeFileSync(
+        file('partner-api.yaml'),
+        `${head}kind: Service\nname: partner\nowner: partners\n---\n${head}kind: Endpoint\nname: partner-api\nservice: partner\nprotocol: http\naddresses: ["${address}"]\nowner: partners\n`,
+      );
+      const applied = await ask(['apply', '-f', file('partner-api.yaml')]);
+      assert.equal(applied.code, 0, applied.stderr);
+      const brought = await ask(bring);
+      assert.equal(brought.code, 0, brought.stderr);
+      const searched = ['audit', 'search', '--type', 'external-certificate.found', '--json'];
+      let found = (await ask(searched)).stdout;
+      while (!found.includes('not-served')) {
+        await pause(200, undefined, { signal: context.signal });
+        found = (await ask(searched)).stdout;
+      }
+      assert.ok(found.includes(`${address} shows another certificate`), found);
+      const asked = await ask([
+        'external',
+        'order',
+        '--authority',
+        'public',
+        '--csr',
+        file('www.csr'),
+        '--endpoint',
+        'nowhere',
+        '--wait',
+        '0',
+      ]);
+      assert.match(asked.stderr, /Cannot find endpoint/);
+    });
 
     await context.test(
       'what the declaration does not allow is refused with all reasons, a key in a file is not sent, a certificate is imported once',

@@ -10,6 +10,9 @@ import { listAccessTokens } from '../control/access/store.ts';
 import type { Actor, AuditedDatabase } from '../control/audit/entry.ts';
 import { erasePerson } from '../control/audit/erase-person.ts';
 import { searchEntries } from '../control/audit/search-entries.ts';
+import type { ExternalAuthorityRecord } from '../control/external/external-authority.ts';
+import type { ExternalOrder } from '../control/external/external-order.ts';
+import { findExternalAuthorityById, findExternalOrder, insertExternalOrder, upsertExternalAuthority } from '../control/external/store.ts';
 import { applyDeclaration } from '../control/inventory/apply-declaration.ts';
 import { parseDeclaration } from '../control/inventory/parse-declaration.ts';
 import { listServices } from '../control/inventory/store.ts';
@@ -97,7 +100,79 @@ const account = (contacts: readonly string[], thumbprint: string): Account => ({
   createdAt: logClock.now(),
 });
 
+/** A CA of others that was told these contacts. */
+const authority = (contacts: readonly string[]): ExternalAuthorityRecord => ({
+  id: newEntityId('authority', logClock.now()),
+  environment,
+  region,
+  name: `ca-${contacts.length}-${contacts[0]}`,
+  accountUrl: 'https://ca.example/account/1',
+  updatedAt: logClock.now(),
+  settings: {
+    directoryUrl: 'https://ca.example/directory',
+    anchorsPem: null,
+    rootsPem: null,
+    contacts,
+    bindingKeyId: null,
+    challenge: { kind: 'http-01' },
+    allowedNames: ['acme.example'],
+    askers: ['ci'],
+    profile: null,
+    preferredChain: null,
+  },
+});
+
+const orderBy = (askedBy: Actor, authorityId: EntityId<'authority'>): ExternalOrder => ({
+  id: newEntityId('order', logClock.now()),
+  authorityId,
+  environment,
+  region,
+  csr: Uint8Array.of(1),
+  names: ['acme.example'],
+  askedBy,
+  status: 'issued',
+  url: null,
+  renews: null,
+  replaces: null,
+  endpointId: null,
+  attempts: 0,
+  dueAt: 0,
+  detail: null,
+  certificate: null,
+  createdAt: 0,
+});
+
 forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
+  test('is forgotten as who asked another CA, and a pipeline of that name is not', async () => {
+    await using database = await openLog(await newUrl());
+    const ca = authority([]);
+    const [theirs, others, pipeline] = [grace, bo, { kind: 'machine', name: NAME } as Actor].map((who) => orderBy(who, ca.id));
+    await database.commit(async ({ queries }) => {
+      await upsertExternalAuthority(queries, ca);
+      for (const order of [theirs!, others!, pipeline!]) await insertExternalOrder(queries, order);
+    });
+    assert.deepEqual(await forget(database), { rows: 1 });
+    const found = await Promise.all([theirs!, others!, pipeline!].map(({ id }) => findExternalOrder(database.queries, id)));
+    // The log never knew the name, so there is no hash to put in its place.
+    assert.deepEqual(found[0]!.askedBy, { kind: 'person', name: 'erased' });
+    assert.deepEqual([found[1]!.askedBy, found[2]!.askedBy.name], [bo, NAME]);
+    await assert.rejects(forget(database), { code: 'not-found' });
+  });
+
+  test('is forgotten as a contact that another CA was told, and account and other contacts stay', async () => {
+    await using database = await openLog(await newUrl());
+    const both = authority(['Grace@Acme.example', 'ops@acme.example']);
+    const other = authority(['xgrace@acme.example', 'grace@acme.example.org', 'g.race@acme.example']);
+    await database.commit(async ({ queries }) => {
+      for (const made of [both, other]) await upsertExternalAuthority(queries, made);
+    });
+    assert.deepEqual(await forget(database, 'grace@acme.example'), { rows: 1 });
+    const { queries } = database;
+    const kept = { ...both, settings: { ...both.settings, contacts: ['ops@acme.example'] } };
+    assert.deepEqual(await findExternalAuthorityById(queries, both.id), kept);
+    assert.deepEqual(await findExternalAuthorityById(queries, other.id), other);
+  });
+
   test('is named by no row of any slice afterwards, and what the log says of them verifies', async () => {
     const url = await newUrl();
     {

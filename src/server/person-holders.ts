@@ -1,9 +1,17 @@
 import { holdTokenNames } from '../control/access/hold-token-names.ts';
 import type { PersonHolder } from '../control/audit/person-holder.ts';
 import { holdAskers } from '../control/external/hold-askers.ts';
+import { holdAuthorityContacts } from '../control/external/hold-authority-contacts.ts';
 import { holdOwners } from '../control/inventory/hold-owners.ts';
 import { holdWeakeners } from '../control/rollouts/hold-weakeners.ts';
 import { holdContacts } from '../protocols/acme/hold-contacts.ts';
 
 /** Every slice whose rows name persons; who is to be forgotten is forgotten by all of them in one commit. */
-export const personHolders: readonly PersonHolder[] = [holdTokenNames, holdOwners, holdWeakeners, holdAskers, holdContacts];
+export const personHolders: readonly PersonHolder[] = [
+  holdTokenNames,
+  holdOwners,
+  holdWeakeners,
+  holdAskers,
+  holdAuthorityContacts,
+  holdContacts,
+];

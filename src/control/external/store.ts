@@ -38,6 +38,15 @@ export async function upsertExternalAuthority(queries: Queries, record: External
     .execute();
 }
 
+/** Other contacts in a declaration that is otherwise as it was: no other account, and nothing for a session under way to notice. */
+export async function setContacts(queries: Queries, id: EntityId<'authority'>, settings: ExternalAuthoritySettings): Promise<void> {
+  await tables(queries)
+    .updateTable('external_authorities')
+    .set({ settings: JSON.stringify(settings) })
+    .where('id', '=', id)
+    .execute();
+}
+
 /** The CA knows the account no more: the next session registers the key again. */
 export async function forgetAccount(queries: Queries, id: EntityId<'authority'>): Promise<void> {
   await tables(queries).updateTable('external_authorities').set({ account_url: null }).where('id', '=', id).execute();

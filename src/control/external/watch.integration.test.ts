@@ -9,7 +9,12 @@ import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { pebbleProgram, startPebble } from '../../../test/support/pebble.ts';
 import { DAY_MS, HOUR_MS } from '../../core/time/instant.ts';
 import { encodePem } from '../../core/x509/pem.ts';
-import { ada, place } from '../../../test/support/authorities.ts';
+import { ada, place, trustDomain } from '../../../test/support/authorities.ts';
+import { openTlsEndpoint, pemOf } from '../../../test/support/endpoints.ts';
+import { applyDeclaration } from '../inventory/apply-declaration.ts';
+import { deleteRecord } from '../inventory/change-store.ts';
+import { parseDeclaration } from '../inventory/parse-declaration.ts';
+import { listEndpoints } from '../inventory/store.ts';
 import { askServed } from './ask-served.ts';
 import { findForeignCertificate } from './foreign-certificate-store.ts';
 import { importCertificate } from './import-certificate.ts';
@@ -123,6 +128,51 @@ forEachDatabase('certificates of other CAs, renewed and watched', (newUrl) => {
     lab.advance(20 * HOUR_MS);
     await watchCertificates(lab.deps);
     assert.equal((await findForeignCertificate(lab.ca.database.queries, made))!.finding, 'expiring', 'the last third of a day');
+  });
+
+  test('a certificate is looked for at its endpoint of the inventory, wherever that lies now', async () => {
+    await using lab = await openExternalLab(await newUrl());
+    const { queries } = lab.ca.database;
+    const partner = makeTestAuthority(lab.clock.now(), 'Partner');
+    const [first, second] = [1, 2].map(() => partner.issue({ dnsNames: ['api.partner.test'], usages: ['server'] })) as [
+      ReturnType<typeof partner.issue>,
+      ReturnType<typeof partner.issue>,
+    ];
+    await using old = await openTlsEndpoint(pemOf(first));
+    await using renewed = await openTlsEndpoint(pemOf(second));
+    const head = 'apiVersion: countersign/v1\n';
+    const declare = (addresses: readonly number[]) =>
+      applyDeclaration(
+        { database: lab.ca.database, place: { ...place, trustDomain }, changed: lab.deps.changed },
+        parseDeclaration(
+          `${head}kind: Service\nname: web\nowner: web\n---\n${head}kind: Endpoint\nname: web-api\nservice: web\nprotocol: http\n` +
+            `addresses: ${JSON.stringify(addresses.map(at))}\nowner: web\n`,
+        ),
+        ada,
+        lab.clock.now(),
+      );
+    await declare([renewed.address.port, old.address.port]);
+    const [endpoint] = await listEndpoints(queries, ['production']);
+    const chainPem = second.chain.map((der) => encodePem('CERTIFICATE', der)).join('');
+    const rootsPem = encodePem('CERTIFICATE', partner.root.der);
+    const held = await importCertificate(lab.deps, { ...place, chainPem, rootsPem, endpointId: endpoint!.id }, ada, lab.clock.now());
+    const look = async (): Promise<string> => {
+      lab.advance(HOUR_MS);
+      await watchCertificates(lab.deps);
+      const { finding, findingDetail } = (await findForeignCertificate(queries, held))!;
+      return `${finding} ${findingDetail}`;
+    };
+    assert.equal(
+      await look(),
+      `not-served ${at(old.address.port)} shows another certificate`,
+      'one address of two still shows the old one',
+    );
+    await declare([renewed.address.port]);
+    assert.equal(await look(), 'none null');
+    await renewed[Symbol.asyncDispose]();
+    assert.match(await look(), /^unreachable /);
+    await lab.ca.database.commit(({ queries: writing }) => deleteRecord(writing, 'endpoints', endpoint!.id));
+    assert.equal(await look(), 'none null', 'an endpoint that is gone is asked no more');
   });
 
   test('a TLS server that shows another certificate is found out, and one that is not there is told apart', async () => {
