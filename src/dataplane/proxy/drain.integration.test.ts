@@ -194,6 +194,29 @@ test('a call on a busy connection of an identity suspended since is refused, and
   assert.deepEqual([refusal!.reason, refusal!.caller], ['suspended', STOREFRONT]);
 });
 
+test('a call that was sent ahead and allowed then does not go on once its identity is suspended', async () => {
+  const half = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const lab = new ProxyLab();
+  await using _ = lab;
+  const origin = await lab.origin(async (_request, response) => {
+    response.writeHead(200, { 'Content-Length': 2 }).write('o', () => half.resolve());
+    await held.promise;
+    response.end('k');
+  });
+  await lab.proxy.applyTrustBundle(lab.bundle());
+  await lab.apply({ inbound: [inboundTo(origin.port, 'enforce')] });
+  const caller = await callerAs(lab, lab.portOf(0), STOREFRONT);
+  caller.socket.write(KEEP_ALIVE + KEEP_ALIVE);
+  // Its answer's head is on its way, so nothing more can be said there of the connection's end.
+  await Promise.all([half.promise, once(caller.socket, 'data')]);
+  const closed = once(caller.socket, 'close');
+  lab.revoke({ suspended: [STOREFRONT] });
+  held.resolve();
+  await closed;
+  assert.equal(origin.requests.length, 1);
+});
+
 test('raw TCP of a revoked identity is destroyed at once', async () => {
   const lab = new ProxyLab();
   await using _ = lab;

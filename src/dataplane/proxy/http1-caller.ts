@@ -4,28 +4,20 @@ import { framingOfRequest, readRequestLine, type RequestStart } from '../../core
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { CallGate } from './call-gate.ts';
 import { type Caller, Http1Call, refusalOctets } from './http1-call.ts';
+import { disownSocket, ownSocket, type SocketOwner } from './own-socket.ts';
 import { KEEP_ALIVE_SECONDS } from './http1-octets.ts';
-
-const CALLER: unique symbol = Symbol('caller');
-const DATA: unique symbol = Symbol('data');
-const END: unique symbol = Symbol('end');
-const GONE: unique symbol = Symbol('gone');
-const ROOM: unique symbol = Symbol('room');
-type ServedSocket = Socket & { [CALLER]?: Http1Caller };
 
 /** Serves HTTP/1.1 on a connection of which it is known who is at its other end. The socket ends with it. */
 export function serveHttp1(socket: Socket, gate: CallGate): void {
-  const served: ServedSocket = socket;
-  served[CALLER] = new Http1Caller(served, gate);
-  socket.on('data', onData).on('end', onEnd).on('close', onClose).on('drain', onDrain);
+  ownSocket(socket, new Http1Caller(socket, gate));
 }
 
 /** An answer that was decided before its turn came. */
 type EarlyRefusal = { readonly status: number };
 
 /** The connection of one caller: reads its calls one by one, and answers them in their order. */
-class Http1Caller implements Caller {
-  readonly #socket: ServedSocket;
+class Http1Caller implements Caller, SocketOwner {
+  readonly #socket: Socket;
   readonly #gate: CallGate;
   readonly #reader = new HeadReader(readRequestLine);
   #current: Http1Call | null = null;
@@ -36,18 +28,18 @@ class Http1Caller implements Caller {
   /** Read, but not used yet. */
   #rest: Buffer | null = null;
   /** `deaf`: what arrives is thrown away, because the last answer was decided. `closing`: it is written, too. */
-  #state: 'open' | 'deaf' | 'closing' | 'detached' = 'open';
+  #state: 'open' | 'deaf' | 'closing' = 'open';
   #headTimer: NodeJS.Timeout | null;
   #idleTimer: NodeJS.Timeout | null = null;
   #stallTimer: NodeJS.Timeout | null = null;
 
-  constructor(socket: ServedSocket, gate: CallGate) {
+  constructor(socket: Socket, gate: CallGate) {
     this.#socket = socket;
     this.#gate = gate;
     this.#headTimer = setTimeout(() => this.#giveUp(), HEAD_MS).unref();
   }
 
-  [DATA](octets: Buffer): void {
+  onData(octets: Buffer): void {
     if (this.#rest !== null) {
       this.#rest = Buffer.concat([this.#rest, octets]);
       return;
@@ -55,22 +47,22 @@ class Http1Caller implements Caller {
     this.#read(octets);
   }
 
-  [END](): void {
+  onEnd(): void {
     if (this.#state === 'closing' && !this.#socket.writableFinished) return;
     // Who has nothing more to say waits for no answer, as far as anybody can tell.
     if (this.#current === null) this.#socket.destroySoon();
     else this.#socket.destroy();
   }
 
-  [GONE](): void {
-    for (const timer of [this.#headTimer, this.#idleTimer, this.#stallTimer]) if (timer !== null) clearTimeout(timer);
+  onClose(): void {
+    this.#clearTimers();
     const calls = [this.#current, ...this.#ahead];
     this.#current = null;
     this.#ahead = [];
     for (const call of calls) if (call instanceof Http1Call) call.leave();
   }
 
-  [ROOM](): void {
+  onDrain(): void {
     this.#stopStallTimer();
     this.#current?.onCallerRoom();
   }
@@ -102,12 +94,10 @@ class Http1Caller implements Caller {
 
   detach(): { readonly socket: Socket; readonly rest: Buffer | null } {
     const rest = this.#rest;
-    this.#state = 'detached';
     this.#current = null;
     this.#rest = null;
-    this.#stopStallTimer();
-    if (this.#headTimer !== null) clearTimeout(this.#headTimer);
-    this.#socket.off('data', onData).off('end', onEnd).off('drain', onDrain);
+    this.#clearTimers();
+    disownSocket(this.#socket);
     return { socket: this.#socket, rest };
   }
 
@@ -198,10 +188,18 @@ class Http1Caller implements Caller {
   /** What comes after the answer that was just written. */
   #next(): void {
     const next = this.#ahead.shift();
-    if (next instanceof Http1Call) this.#start(next);
-    else if (next !== undefined) return this.#writeRefusal(next.status);
+    if (next instanceof Http1Call) {
+      if (next.hop.isRetiring()) return this.#drop(next);
+      this.#start(next);
+    } else if (next !== undefined) return this.#writeRefusal(next.status);
     else this.#waitForCall();
     if (this.#rest !== null) this.resume();
+  }
+
+  /** It was allowed when it arrived, and is perhaps not now: its caller may send it again on a connection that is judged anew. */
+  #drop(call: Http1Call): void {
+    call.leave();
+    this.#close('linger');
   }
 
   /** What arrived is no request: its answer comes when its turn does, and is the last one. */
@@ -260,28 +258,15 @@ class Http1Caller implements Caller {
     else this.#stallTimer = setTimeout(() => this.#socket.destroy(), call.hop.stalledMs).unref();
   }
 
+  #clearTimers(): void {
+    for (const timer of [this.#headTimer, this.#idleTimer, this.#stallTimer]) if (timer !== null) clearTimeout(timer);
+  }
+
   #stopStallTimer(): void {
     if (this.#stallTimer === null || this.#state === 'closing') return;
     clearTimeout(this.#stallTimer);
     this.#stallTimer = null;
   }
-}
-
-/** Shared by all connections, so that none costs closures of its own. */
-function onData(this: ServedSocket, octets: Buffer): void {
-  this[CALLER]![DATA](octets);
-}
-
-function onEnd(this: ServedSocket): void {
-  this[CALLER]![END]();
-}
-
-function onClose(this: ServedSocket): void {
-  this[CALLER]![GONE]();
-}
-
-function onDrain(this: ServedSocket): void {
-  this[CALLER]![ROOM]();
 }
 
 /** Of a head, and of a new connection until its first one. */

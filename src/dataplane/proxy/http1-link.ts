@@ -7,6 +7,7 @@ import type { BodyFraming } from '../../core/http1/request-head.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { UpstreamFailure } from '../tls/upstream-failure.ts';
 import type { Content } from './http1-octets.ts';
+import { disownSocket, ownSocket, type SocketOwner } from './own-socket.ts';
 
 /** One call, as the connection that carries it sees it. It is told of each thing once, and of nothing after its end. */
 export type LinkedCall = {
@@ -24,13 +25,6 @@ export type LinkedCall = {
   onFailure(reason: RefusalReason): void;
 };
 
-const LINK: unique symbol = Symbol('link');
-const DATA: unique symbol = Symbol('data');
-const END: unique symbol = Symbol('end');
-const GONE: unique symbol = Symbol('gone');
-const ROOM: unique symbol = Symbol('room');
-type LinkSocket = Socket & { [LINK]?: Link };
-
 export type LinkOwner = {
   /** The answer is whole, and the connection can carry another call. */
   onFree(link: Link): void;
@@ -39,8 +33,8 @@ export type LinkOwner = {
 };
 
 /** One HTTP/1.1 connection to the next hop. It carries one call at a time. */
-export class Link {
-  readonly #socket: LinkSocket;
+export class Link implements SocketOwner {
+  readonly #socket: Socket;
   readonly #owner: LinkOwner;
   readonly #reader = new HeadReader(readStatusLine);
   #call: LinkedCall | null = null;
@@ -56,8 +50,7 @@ export class Link {
   constructor(socket: Socket, owner: LinkOwner) {
     this.#socket = socket;
     this.#owner = owner;
-    this.#socket[LINK] = this;
-    socket.on('data', onData).on('end', onEnd).on('close', onClose).on('drain', onDrain);
+    ownSocket(socket, this);
   }
 
   /** False from the moment on that this side knows of its end. */
@@ -99,7 +92,7 @@ export class Link {
     this.#fail('upstream-broken');
   }
 
-  [DATA](octets: Buffer): void {
+  onData(octets: Buffer): void {
     let at = 0;
     while (this.#call !== null) {
       if (this.#body === null) at = this.#readHead(this.#call, octets, at);
@@ -110,7 +103,7 @@ export class Link {
     this.#socket.destroy();
   }
 
-  [END](): void {
+  onEnd(): void {
     const body = this.#body;
     if (this.#call !== null && body !== null && this.#endsWithConnection) {
       this.#keeps = false;
@@ -119,13 +112,13 @@ export class Link {
     this.#fail('upstream-broken');
   }
 
-  [GONE](): void {
+  onClose(): void {
     this.#clearTimers();
     this.#fail('upstream-broken');
     this.#owner.onGone(this);
   }
 
-  [ROOM](): void {
+  onDrain(): void {
     this.#call?.onRoom();
   }
 
@@ -176,7 +169,7 @@ export class Link {
   #switch(call: LinkedCall, head: AnswerHead, rest: Uint8Array): -1 {
     if (!call.wantsSwitch) return this.#fail('upstream-broken');
     this.#call = null;
-    this.#socket.off('data', onData).off('end', onEnd).off('drain', onDrain).off('close', onClose);
+    disownSocket(this.#socket);
     this.#clearTimers();
     // It belongs to the two ends from now on, however long they talk.
     this.#owner.onGone(this);
@@ -224,23 +217,6 @@ export class Link {
 /** As the failure of a call that never had a connection. */
 export function reasonOf(error: unknown): RefusalReason {
   return error instanceof UpstreamFailure ? error.reason : 'upstream-broken';
-}
-
-/** Shared by all connections, so that none costs closures of its own. */
-function onData(this: LinkSocket, octets: Buffer): void {
-  this[LINK]![DATA](octets);
-}
-
-function onEnd(this: LinkSocket): void {
-  this[LINK]![END]();
-}
-
-function onClose(this: LinkSocket): void {
-  this[LINK]![GONE]();
-}
-
-function onDrain(this: LinkSocket): void {
-  this[LINK]![ROOM]();
 }
 
 const EMPTY: Uint8Array = new Uint8Array();

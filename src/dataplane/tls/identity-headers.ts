@@ -6,7 +6,15 @@ import type { ProvedIdentity } from './peer.ts';
  * The header fields that tell the service who its proved caller is, as flat name-value pairs: `X-Forwarded-Client-Cert` in
  * Envoy's form, `Client-Cert` and `Client-Cert-Chain` of RFC 9440. Only the proxy sets them; copies that arrive are stripped.
  */
-export function identityHeadersOf({ spiffeId, path }: ProvedIdentity, receiver: SpiffeId): readonly string[] {
+export function identityHeadersOf(identity: ProvedIdentity, receiver: SpiffeId): readonly string[] {
+  const known = made.get(identity);
+  if (known?.receiver === receiver) return known.headers;
+  const headers = makeHeaders(identity, receiver);
+  made.set(identity, { receiver, headers });
+  return headers;
+}
+
+function makeHeaders({ spiffeId, path }: ProvedIdentity, receiver: SpiffeId): readonly string[] {
   const [leaf, ...rest] = path;
   if (leaf === undefined) return [];
   const hash = createHash('sha256').update(leaf).digest('hex');
@@ -19,3 +27,6 @@ export function identityHeadersOf({ spiffeId, path }: ProvedIdentity, receiver: 
 function byteSequence(der: Uint8Array): string {
   return `:${Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString('base64')}:`;
 }
+
+/** All connections of one certificate share them: they are some kilobytes of text. */
+const made = new WeakMap<ProvedIdentity, { readonly receiver: SpiffeId; readonly headers: readonly string[] }>();
