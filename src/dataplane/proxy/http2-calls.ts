@@ -17,6 +17,8 @@ export type Http2Next = 'h2' | 'http/1.1';
 
 /** Serves the calls of a connection that speaks HTTP/2; each goes through the gate by itself. */
 export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next = 'h2'): Http2Calls {
+  // It may have gone between its verdict and this; node:http2 throws at it.
+  if (socket.destroyed) return { drain() {} };
   const forward = next === 'h2' ? forwardHttp2 : forwardHttp2ToHttp1;
   const handlers: Http2Handlers = {
     onRequest(request) {

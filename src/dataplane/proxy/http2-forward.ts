@@ -75,7 +75,7 @@ class Http2Call implements StreamWish {
 
   onStream(far: ClientHttp2Stream, connection: StreamConnection): void {
     this.#far = far;
-    far.on('response', (headers, flags, raw: readonly string[]) =>
+    far.once('response', (headers, flags, raw: readonly string[]) =>
       this.#answer(far, { raw, sensitive: sensitiveOf(headers), isWhole: (flags & END_STREAM) !== 0 }),
     );
     far.on('data', (chunk: Buffer) => this.#sendAnswer(far, chunk));

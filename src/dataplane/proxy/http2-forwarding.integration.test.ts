@@ -11,7 +11,7 @@ import {
   sensitiveHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, Socket } from 'node:net';
 import { test } from 'node:test';
 import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { GRPC } from '../../../test/support/grpc-lab.ts';
@@ -344,4 +344,11 @@ test('a refused call is answered with 403, or PERMISSION_DENIED for gRPC, and th
     await closed;
   }
   server.close();
+});
+
+test('a connection that is gone before it is served harms nobody', () => {
+  const gate: CallGate = { admit: () => null, onBroken: () => {} };
+  const socket = new Socket();
+  socket.destroy();
+  serveHttp2Calls(socket, gate).drain();
 });
