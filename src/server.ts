@@ -5,6 +5,7 @@ import type { StagedEntry } from './control/audit/entry.ts';
 import type { Authorities } from './control/ca/authorities.ts';
 import { OcspAnswers } from './control/ca/ocsp-answers.ts';
 import { forgetConnections } from './control/fleet/set-connected.ts';
+import { TicketKeyring } from './control/fleet/ticket-keyring.ts';
 import { readProxyScopes } from './control/fleet/proxy-scopes.ts';
 import { DeclaredProfiles } from './control/policies/declared-profiles.ts';
 import { openTelemetryIngest } from './control/telemetry/ingest-report.ts';
@@ -58,6 +59,8 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
     modes: makeSignal(),
     telemetry: makeSignal(),
     drills: makeSignal(),
+    tickets: makeSignal(),
+    ticketOrders: makeSignal(),
     external: makeSignal(),
   };
   const { database } = state;
@@ -67,7 +70,9 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   const fleet = stack.use(openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged, clock, log }));
   const ocsp = stack.use(new OcspAnswers({ database, authorities, changed: signals.authorities }));
   const machineTokens = makeMachineTokens(state, config, log);
-  const shared = { config, state, authorities, profiles, machineTokens, ocsp, clock, log, metrics, signals };
+  const tickets = new TicketKeyring({ database, kek: state.kek, changed: signals.tickets });
+  await tickets.reconcile(clock.now());
+  const shared = { config, state, authorities, profiles, machineTokens, ocsp, tickets, clock, log, metrics, signals };
   const open = stack.use(await servePublic({ state, clock, log, ocsp, listen: config.listen.public }));
   const dataPlane = stack.use(
     await serveDataPlane({
@@ -76,6 +81,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       ingest,
       fleet,
       authorityChanged: signals.authorities,
+      ticketsChanged: signals.tickets,
       drillsChanged: signals.drills,
     }),
   );

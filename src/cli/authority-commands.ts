@@ -127,6 +127,20 @@ export const authorityCommands: readonly Command[] = [
     load: () => import('./cert-rotate.ts'),
   },
   {
+    words: 'ticket rotate',
+    summary: 'Rotate the keys of session tickets now; no session is lost unless --leaked says that all of before must go.',
+    options: [
+      environment,
+      ['--all', 'of every service'],
+      ['--service <name>', 'of one service'],
+      ['--leaked', 'make every ticket of before worthless: the next handshakes are full ones'],
+      reason,
+    ],
+    client: true,
+    example: 'countersign ticket rotate --service orders --leaked --reason "core dump left the house"',
+    load: () => import('./ticket-rotate.ts'),
+  },
+  {
     words: 'cert lint',
     summary: "Hold anybody's certificates against the rules of RFC 5280 and the CA/B requirements, offline.",
     arguments: [['<file...>', 'PEM, of chains too, or DER']],

@@ -6,6 +6,7 @@ import { reconcileAuthorities } from '../control/ca/reconcile.ts';
 import { relintCertificates } from '../control/ca/relint-certificates.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
+import type { TicketKeyring } from '../control/fleet/ticket-keyring.ts';
 import { ProxyRetirement } from '../control/fleet/retire-proxies.ts';
 import { listServices } from '../control/inventory/store.ts';
 import { reconcile as reconcileRollouts } from '../control/rollouts/reconcile.ts';
@@ -28,6 +29,7 @@ export type ReconcilerDeps = {
   readonly authorities: Authorities;
   readonly profiles: DeclaredProfiles;
   readonly ocsp: OcspAnswers;
+  readonly tickets: TicketKeyring;
   readonly signals: Signals;
   readonly clock: Clock;
   readonly log: Log;
@@ -60,6 +62,12 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
         ),
       wakes: [signals.inventory, signals.modes],
       intervalMs: SECOND_MS,
+    },
+    {
+      name: 'ticket-keys',
+      run: () => deps.tickets.reconcile(clock.now()),
+      wakes: [signals.inventory, signals.ticketOrders],
+      intervalMs: 5 * SECOND_MS,
     },
     {
       name: 'retirement',

@@ -61,7 +61,14 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
     metrics,
     handlers: {
       ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
-      ...inventoryHandlers({ database, place, desiredChanged: signals.inventory, reloadProfiles: () => profiles.reload(queries) }),
+      ...inventoryHandlers({
+        database,
+        place,
+        desiredChanged: signals.inventory,
+        kek: state.kek,
+        ticketsOrdered: signals.ticketOrders,
+        reloadProfiles: () => profiles.reload(queries),
+      }),
       ...certificateHandlers({ database, authorities, region, authorityChanged }),
       ...issuanceHandlers({ database, authorities, environment }),
       ...requestHandlers({ database, authorities }),

@@ -8,6 +8,7 @@ import { readRevokedSet, readRevokedSince } from '../control/ca/revoked-set.ts';
 import { readTrustBundle } from '../control/ca/trust-bundle.ts';
 import { drillRunKinds } from '../control/scans/read-drills.ts';
 import { type DrillJobRecord, findJob, listOpenJobs } from '../control/scans/store.ts';
+import type { TicketKeyring } from '../control/fleet/ticket-keyring.ts';
 import { wireProtocols } from '../control/fleet/compile-settings.ts';
 import type { TelemetryIngest } from '../control/telemetry/ingest-report.ts';
 import { ingestReport } from '../control/telemetry/ingest-report.ts';
@@ -33,6 +34,7 @@ import { revokedSetSource, trustBundleSource } from '../protocols/xds/authority-
 import { deltaMethod } from '../protocols/xds/delta-stream.ts';
 import type { ResourceSource } from '../protocols/xds/resource-source.ts';
 import { ownSource, probeSource, type ResourceBody } from '../protocols/xds/sources.ts';
+import { ticketKeySource } from '../protocols/xds/ticket-key-source.ts';
 import type { FleetLink } from './fleet-link.ts';
 import type { State } from './open-state.ts';
 
@@ -46,6 +48,8 @@ export type DataPlaneDeps = {
   readonly fleet: FleetLink;
   /** Trust bundle, revoked set and suspensions changed. */
   readonly authorityChanged: Signal;
+  readonly tickets: TicketKeyring;
+  readonly ticketsChanged: Signal;
   readonly drillsChanged: Signal;
   readonly clock: Clock;
   readonly log: Log;
@@ -128,11 +132,13 @@ function enrollmentMethods({ state, authorities, machineTokens, authorityChanged
   return [joinMethod({ ...enrollment, machineTokens }), renewMethod(enrollment), issueDrillMethod(drills), revokeDrillMethod(drills)];
 }
 
-function discoveryMethod({ state, config, fleet, authorityChanged, drillsChanged, clock, log, metrics }: DataPlaneDeps): RpcMethod {
+function discoveryMethod(deps: DataPlaneDeps): RpcMethod {
+  const { state, config, fleet, tickets, authorityChanged, drillsChanged, clock, log, metrics } = deps;
   const { queries } = state.database;
   const sources: ResourceSource[] = [
     trustBundleSource({ read: () => readTrustBundle(queries), changes: authorityChanged }),
     revokedSetSource({ trustDomain: config.trustDomain, read: () => readRevokedSet(queries), changes: authorityChanged }),
+    ticketKeySource({ read: (node) => tickets.keysOf(node), changes: deps.ticketsChanged }),
     ownSource({ typeUrl: SETTINGS_TYPE, read: (node) => fleet.readSettings(node.proxyId), changes: fleet.settingsChanged }),
     probeSource({
       typeUrl: DRILL_JOB_TYPE,

@@ -16,6 +16,10 @@ export type Signals = {
   readonly telemetry: Signal;
   /** Drill jobs and verdicts. */
   readonly drills: Signal;
+  /** Keys of session tickets. */
+  readonly tickets: Signal;
+  /** Somebody asked for other ticket keys. */
+  readonly ticketOrders: Signal;
   /** Orders at other CAs, and certificates of theirs to be looked at. */
   readonly external: Signal;
 };

@@ -85,7 +85,14 @@ export async function openAdminApi(url: string) {
   const log = (_level: string, event: string, fields: object = {}): void => void logged.push({ event, fields: { ...fields } });
   const handlers: Handlers = {
     ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
-    ...inventoryHandlers({ database, place, desiredChanged, reloadProfiles: () => profiles.reload(queries) }),
+    ...inventoryHandlers({
+      database,
+      place,
+      desiredChanged,
+      kek,
+      ticketsOrdered: makeSignal(),
+      reloadProfiles: () => profiles.reload(queries),
+    }),
     ...certificateHandlers({ database, authorities, region, authorityChanged }),
     ...issuanceHandlers({ database, authorities, environment }),
     ...requestHandlers({ database, authorities }),

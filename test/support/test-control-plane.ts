@@ -11,10 +11,11 @@ import {
   type ProxySettings,
   ProxySettingsSchema,
   RevokedSetSchema,
+  TicketKeysSchema,
   TrustBundleSchema,
 } from '../../src/core/messages/generated/countersign/v1/settings_pb.ts';
 import { Side, type TelemetryReport } from '../../src/core/messages/generated/countersign/v1/telemetry_pb.ts';
-import { DRILL_JOB_TYPE, REVOKED_SET_TYPE, SETTINGS_TYPE, TRUST_BUNDLE_TYPE } from '../../src/core/messages/type-urls.ts';
+import { DRILL_JOB_TYPE, REVOKED_SET_TYPE, SETTINGS_TYPE, TICKET_KEYS_TYPE, TRUST_BUNDLE_TYPE } from '../../src/core/messages/type-urls.ts';
 import { HOUR_MS, type Instant } from '../../src/core/time/instant.ts';
 import { ManualClock } from '../../src/platform/clock/clock.ts';
 import { makeSignal } from '../../src/platform/clock/signal.ts';
@@ -57,6 +58,7 @@ export async function startTestControlPlane(
   };
   const owners = new Map<string, CertificateOwner>();
   const settings = new Map<string, ProxySettings>();
+  const tickets = new Map<string, ResourceBody>();
   const drills: ResourceBody[] = [];
   const revoked = create(RevokedSetSchema, { sequence: 1n });
   const bundle = create(TrustBundleSchema, {
@@ -67,7 +69,7 @@ export async function startTestControlPlane(
       { role: BundleAuthority_Role.ISSUING, certificate: authority.issuing.der },
     ],
   });
-  const changes = { settings: makeSignal(), bundle: makeSignal(), revoked: makeSignal(), drills: makeSignal() };
+  const changes = { settings: makeSignal(), bundle: makeSignal(), revoked: makeSignal(), tickets: makeSignal(), drills: makeSignal() };
   const reads = { bundle: 0 };
   const acknowledged: Acknowledged[] = [];
   const reports: TelemetryReport[] = [];
@@ -118,6 +120,7 @@ export async function startTestControlPlane(
           },
           changes: changes.settings,
         }),
+        ownSource({ typeUrl: TICKET_KEYS_TYPE, read: async ({ proxyId }) => tickets.get(proxyId) ?? null, changes: changes.tickets }),
         probeSource({ typeUrl: DRILL_JOB_TYPE, read: async () => drills, changes: changes.drills }),
       ],
       async recordAcknowledgement(acknowledgement) {
@@ -241,6 +244,12 @@ export async function startTestControlPlane(
     ): void {
       settings.set(proxyId, create(ProxySettingsSchema, { ...more, proxyId, spiffeId, generation }));
       changes.settings.notify();
+    },
+    /** Delivers these keys to all of the proxies. */
+    setTicketKeys(proxyIds: readonly EntityId<'proxy'>[], version: string, keys: MessageInitShape<typeof TicketKeysSchema>): void {
+      const octets = toBinary(TicketKeysSchema, create(TicketKeysSchema, keys));
+      for (const name of proxyIds) tickets.set(name, { name, version, octets });
+      changes.tickets.notify();
     },
     async revokedChanged(): Promise<void> {
       revoked.sequence += 1n;

@@ -88,6 +88,18 @@ export async function listKeys(queries: Queries): Promise<KeyRecord[]> {
   return rows.map(toKey);
 }
 
+/** All keys of one purpose. */
+export async function listKeysFor(queries: Queries, purpose: KeyPurpose): Promise<KeyRecord[]> {
+  const rows = await tables(queries).selectFrom('keys').selectAll().where('purpose', '=', purpose).orderBy('id').execute();
+  return rows.map(toKey);
+}
+
+/** False if it was not there any more. */
+export async function deleteKey(queries: Queries, id: EntityId<'key'>): Promise<boolean> {
+  const result = await tables(queries).deleteFrom('keys').where('id', '=', id).executeTakeFirst();
+  return result.numDeletedRows > 0n;
+}
+
 export async function updateEnvelope(queries: Queries, id: EntityId<'key'>, envelope: KeyEnvelope): Promise<void> {
   await tables(queries)
     .updateTable('keys')

@@ -68,6 +68,7 @@ test('readClientHello() reads what the client offers', () => {
       random: 32,
       sessionIdLength: 3,
       hasTicket: false,
+      ticketKeyName: null,
     },
   );
   assert.equal(reading.length, hello({ extensions: full, sessionId: [1, 2, 3] }).length);
@@ -81,6 +82,23 @@ test('readClientHello() knows hellos without extensions, and tickets that are of
     const reading = readClientHello(hello({ extensions: offered }));
     assert.ok(reading.kind === 'complete' && reading.hello.hasTicket);
   }
+});
+
+test('readClientHello() knows the key of the ticket offered by its first 16 octets, in both versions', () => {
+  const ticket = Array.from({ length: 40 }, (_, index) => index);
+  const psk = [0, 46, 0, 40, ...ticket, 0, 0, 0, 0, 0, 33, 32, ...Array.from({ length: 32 }, () => 9)];
+  for (const [offered, name] of [
+    [extension(35, ticket), ticket.slice(0, 16)],
+    [extension(41, psk), ticket.slice(0, 16)],
+    [[...extension(35, []), ...extension(41, psk)], ticket.slice(0, 16)],
+    [extension(35, ticket.slice(0, 15)), null],
+    [extension(41, [0, 7, 0, 1, 5, 0, 0, 0, 0, 0, 0]), null],
+  ] as const) {
+    const reading = readClientHello(hello({ extensions: [...offered] }));
+    assert.ok(reading.kind === 'complete');
+    assert.deepEqual(reading.hello.ticketKeyName && [...reading.hello.ticketKeyName], name);
+  }
+  assert.equal(readClientHello(hello({ extensions: extension(41, [0, 7, 0, 200, 5, 0, 0, 0, 0]) })).kind, 'malformed');
 });
 
 test('every beginning of a hello is incomplete, and what follows it is left alone', () => {

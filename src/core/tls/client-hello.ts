@@ -13,6 +13,8 @@ export type ClientHello = {
   readonly sessionIdLength: number;
   /** A session ticket (TLS 1.2) or pre-shared key (TLS 1.3) is offered. */
   readonly hasTicket: boolean;
+  /** How the first ticket offered calls the key that it is sealed under: its first 16 octets, by custom (RFC 5077 section 4); else null. */
+  readonly ticketKeyName: Uint8Array | null;
 };
 
 /** `length` counts the octets of the records that the message lies in. */
@@ -95,6 +97,7 @@ function readBody(body: Uint8Array): ClientHello {
     sessionIdLength,
     // An empty session_ticket extension asks for a ticket, it offers none (RFC 5077 section 3.2).
     hasTicket: extensions.has(PRE_SHARED_KEY) || (extensions.get(SESSION_TICKET)?.length ?? 0) > 0,
+    ticketKeyName: read(PRE_SHARED_KEY, readFirstIdentity, null) ?? read(SESSION_TICKET, keyNameIn, null),
   };
 }
 
@@ -124,6 +127,16 @@ function readServerName(octets: Uint8Array): string | null {
     host = latin1(name);
   }
   return host;
+}
+
+/** Of the offered pre-shared keys the first one's identity; its age and the binders follow (RFC 8446 section 4.2.11). */
+function readFirstIdentity(octets: Uint8Array): Uint8Array | null {
+  const identities = new Cursor(new Cursor(octets).vector16());
+  return identities.done ? null : keyNameIn(identities.vector16());
+}
+
+function keyNameIn(ticket: Uint8Array): Uint8Array | null {
+  return ticket.length < KEY_NAME ? null : ticket.subarray(0, KEY_NAME);
 }
 
 function readProtocols(octets: Uint8Array): string[] {
@@ -207,6 +220,7 @@ const MAX_MESSAGE = 16_380;
 /** A hello in fragments of one octet would make each read quadratic. */
 const MAX_RECORDS = 64;
 const MAX_HOST = 255;
+const KEY_NAME = 16;
 const SERVER_NAME = 0;
 const SUPPORTED_GROUPS = 10;
 const ALPN = 16;

@@ -1,4 +1,10 @@
-import type { DrillJob, ProxySettings, RevokedSet, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import type {
+  DrillJob,
+  ProxySettings,
+  RevokedSet,
+  TicketKeys,
+  TrustBundle,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 
@@ -7,13 +13,15 @@ export type Acknowledgement = { readonly kind: 'accepted' } | { readonly kind: '
 
 /**
  * What a data plane does with what it is told. Calls of one handler never overlap; different handlers may, so that slow settings
- * hold up no revocation. The first of each come one after another: trust bundle, revoked set, settings, drill jobs. The answer goes to the control plane as acknowledge or refuse; a throw is a refusal.
+ * hold up no revocation. The first of each come one after another: trust bundle, revoked set, ticket keys, settings, drill jobs. The answer goes to the control plane as acknowledge or refuse; a throw is a refusal.
  * What was accepted is in the state directory before the acknowledgement leaves, unless the disk refuses it (then it is tried again).
  */
 export type LinkHandlers = {
   onTrustBundle(bundle: TrustBundle): Promise<Acknowledgement>;
   onRevokedSet(set: RevokedSet): Promise<Acknowledgement>;
   onSettings(settings: ProxySettings): Promise<Acknowledgement>;
+  /** For who serves. They are kept in memory only: after a restart they are delivered again. */
+  onTicketKeys?(keys: TicketKeys): Promise<Acknowledgement>;
   /** For the probe identity; others are never sent one. */
   onDrillJob?(job: DrillJob): Promise<Acknowledgement>;
   /** A renewed key and chain, already in the state directory: serve it from now on, without dropping a connection. */

@@ -5,11 +5,12 @@ import {
   ProxySettingsSchema,
   type ProxySettings,
   RevokedSetSchema,
+  TicketKeysSchema,
   type RevokedSet,
   type TrustBundle,
   TrustBundleSchema,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
-import { DRILL_JOB_TYPE, REVOKED_SET_TYPE, SETTINGS_TYPE, TRUST_BUNDLE_TYPE } from '../../core/messages/type-urls.ts';
+import { DRILL_JOB_TYPE, REVOKED_SET_TYPE, SETTINGS_TYPE, TICKET_KEYS_TYPE, TRUST_BUNDLE_TYPE } from '../../core/messages/type-urls.ts';
 import { environmentOf, probeSpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type { StateDirectory } from '../../platform/keystore/state-directory.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
@@ -36,7 +37,7 @@ export type SubscriptionDeps = {
 export function subscriptionsOf({ identity, state, handlers, saver, objection, accepted }: SubscriptionDeps): Subscription[] {
   const trustDomain = trustDomainOf(identity.spiffeId);
   const isProbe = identity.spiffeId === probeSpiffeId(trustDomain, environmentOf(identity.spiffeId));
-  const { onDrillJob } = handlers;
+  const { onDrillJob, onTicketKeys } = handlers;
   return [
     {
       typeUrl: TRUST_BUNDLE_TYPE,
@@ -64,6 +65,15 @@ export function subscriptionsOf({ identity, state, handlers, saver, objection, a
         });
       },
     },
+    ...(onTicketKeys === undefined
+      ? []
+      : [
+          {
+            typeUrl: TICKET_KEYS_TYPE,
+            names: [identity.proxyId],
+            apply: (_name: string, octets: Uint8Array) => onTicketKeys(fromBinary(TicketKeysSchema, octets)),
+          },
+        ]),
     {
       typeUrl: SETTINGS_TYPE,
       names: [identity.proxyId],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, BoundSocket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,7 +10,7 @@ import { after, test } from 'node:test';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { Inbound } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
-import { REVOKED_SET_TYPE, SETTINGS_TYPE } from '../../core/messages/type-urls.ts';
+import { REVOKED_SET_TYPE, SETTINGS_TYPE, TICKET_KEYS_TYPE } from '../../core/messages/type-urls.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import { callInClear, callOverTls, clientOptions, ENDPOINT, inboundTo, loopback } from '../../../test/support/proxy-lab.ts';
@@ -98,6 +99,57 @@ test('a revocation by the control plane is in force when it is acknowledged', as
     () => control.acknowledged.filter(({ typeUrl }) => typeUrl === REVOKED_SET_TYPE).length > before,
   );
   assert.equal((await callOverTls(port, caller)).text, '');
+});
+
+test('two replicas resume each other’s sessions by the ticket keys that the control plane delivers, and leave no trace of them on disk', async () => {
+  await using control = await startTestControlPlane();
+  control.scope.serves.add(ENDPOINT);
+  const replicas = [await control.joined('orders'), await control.joined('orders')] as const;
+  const ports = [freePort(), freePort()] as const;
+  const keys = { spiffeId: replicas[0].spiffeId, sealing: randomBytes(48), accepted: [randomBytes(48), randomBytes(48)] };
+  replicas.forEach(({ proxyId, spiffeId }, index) =>
+    control.setSettings(proxyId, spiffeId, 1n, { inbound: [inbound('enforce', ports[index]!)] }),
+  );
+  control.setTicketKeys(
+    replicas.map(({ proxyId }) => proxyId),
+    'key_1',
+    keys,
+  );
+  await using first = await run(control, replicas[0].state);
+  await using second = await run(control, replicas[1].state);
+  for (const { proxyId } of replicas) await control.acknowledgement(SETTINGS_TYPE, (found) => found.proxyId === proxyId);
+  for (const { proxyId } of replicas) await control.acknowledgement(TICKET_KEYS_TYPE, (found) => found.proxyId === proxyId);
+  const caller = clientOptions(control.enrol(CALLER, replicas[0].proxyId));
+  const { session } = await callOverTls(ports[0], caller);
+  const seen = await callOverTls(ports[1], { ...caller, session: session! });
+  assert.equal(seen.resumed, true);
+  assert.match(seen.text, /^HTTP\/1\.1 200 /);
+  await Promise.all([first.stop(0), second.stop(0)]);
+  for (const { state } of replicas) {
+    for (const name of await readdir(state.path)) {
+      const content = await readFile(join(state.path, name));
+      for (const key of [keys.sealing, ...keys.accepted]) assert.equal(content.includes(key), false, name);
+    }
+  }
+  const logged = JSON.stringify(control.logged);
+  for (const form of ['hex', 'base64'] as const) assert.equal(logged.includes(keys.sealing.toString(form)), false);
+});
+
+test('ticket keys that cannot be used are refused, and sessions go on under those of before', async () => {
+  await using control = await startTestControlPlane();
+  control.scope.serves.add(ENDPOINT);
+  const { state, proxyId, spiffeId } = await control.joined('orders');
+  const port = freePort();
+  control.setSettings(proxyId, spiffeId, 1n, { inbound: [inbound('enforce', port)] });
+  control.setTicketKeys([proxyId], 'key_1', { spiffeId, sealing: randomBytes(48), accepted: [] });
+  await using _ = await run(control, state);
+  await control.acknowledgement(SETTINGS_TYPE);
+  const caller = clientOptions(control.enrol(CALLER, proxyId));
+  const { session } = await callOverTls(port, caller);
+  control.setTicketKeys([proxyId], 'key_2', { spiffeId, sealing: randomBytes(16), accepted: [] });
+  const { refusal } = await control.acknowledgement(TICKET_KEYS_TYPE, ({ version }) => version === 'key_2');
+  assert.match(refusal!, /a key of 16 octets/);
+  assert.equal((await callOverTls(port, { ...caller, session: session! })).resumed, true);
 });
 
 test('a renewed certificate is served without a restart', async () => {

@@ -52,6 +52,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     handlers: {
       onTrustBundle: (bundle) => proxy.applyTrustBundle(bundle),
       onRevokedSet: async (set) => proxy.applyRevokedSet(set),
+      onTicketKeys: (keys) => proxy.applyTicketKeys(keys),
       onSettings: (settings) => proxy.applySettings(settings),
       onIdentity: (renewed) => proxy.applyIdentity(renewed),
     },

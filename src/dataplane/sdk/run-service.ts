@@ -53,6 +53,7 @@ export async function runService(options: RunServiceOptions): Promise<RunningSer
     handlers: {
       onTrustBundle: (bundle) => plane.applyTrustBundle(bundle),
       onRevokedSet: async (set) => plane.applyRevokedSet(set),
+      onTicketKeys: (keys) => plane.applyTicketKeys(keys),
       onSettings: async (settings) => {
         const answer = await plane.applySettings(settings);
         if (answer.kind === 'accepted') ready.resolve();

@@ -118,15 +118,17 @@ export class InboundGate {
       return;
     }
     const resumption = this.#habits.wantsTickets(newcomer.host, hello.hasTicket) ? 'tickets' : 'none';
-    live.contexts.terminatorFor({ policy, protocol, legacy, resumption }).accept(newcomer.socket, (handshake: Handshake) => {
-      if (handshake.kind === 'failed') {
-        this.#fail(newcomer, handshake.reason, first, handshake.detail);
-        return;
-      }
-      const { socket } = handshake;
-      socket.on('error', () => socket.destroy());
-      this.#admit({ ...newcomer, socket }, this.#readPeer(socket, legacy), first);
-    });
+    live.contexts
+      .terminatorFor({ policy, protocol, legacy, resumption }, hello.ticketKeyName)
+      .accept(newcomer.socket, (handshake: Handshake) => {
+        if (handshake.kind === 'failed') {
+          this.#fail(newcomer, handshake.reason, first, handshake.detail);
+          return;
+        }
+        const { socket } = handshake;
+        socket.on('error', () => socket.destroy());
+        this.#admit({ ...newcomer, socket }, this.#readPeer(socket, legacy), first);
+      });
   }
 
   #readPeer(socket: TLSSocket, legacy: boolean): Peer {

@@ -1,4 +1,4 @@
-import { hash, randomBytes } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { parseSpiffeId, type SpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
@@ -23,12 +23,11 @@ export type PresentedChain = {
 };
 
 /**
- * The verdicts of full handshakes, kept by (leaf SHA-256, usage, trust digest). A resumed session carries the leaf but not its
- * chain, so only a kept verdict can speak for it; without one nothing is proved. Revocation is looked up apart from this, each time.
+ * The verdicts on certificates, kept by (leaf SHA-256, usage, trust digest). A resumed session carries the leaf but not its chain. Where
+ * the full handshake was with another process that shares our ticket keys, the leaf is judged anew with the issuing authorities of the
+ * bundle; if they do not lead to an anchor nothing is proved. Revocation is looked up apart from this, each time.
  */
 export class KeptVerdicts {
-  /** Tickets under these keys are worth nothing where the verdicts on their sessions are not known, so both live and die together. */
-  readonly ticketKeys: Buffer = randomBytes(48);
   readonly #proved = new Map<string, PathJudgement>();
   /** Apart, so that a flood of worthless certificates pushes out no good one. */
   readonly #unproved = new Map<string, PathJudgement>();
@@ -40,11 +39,11 @@ export class KeptVerdicts {
       this.#keep(key, kept);
       return kept;
     }
-    if (presented.resumed) {
-      return this.#unproved.get(key) ?? { kind: 'unproved', reason: 'unverified-resumption', certificate: nameOf(presented.leaf) };
-    }
-    const judged = judgeChain(now, trust, presented.usage, presented.readChain());
-    this.#keep(key, judged);
+    const judged = presented.resumed
+      ? (this.#unproved.get(key) ?? judgeResumed(now, trust, presented))
+      : judgeChain(now, trust, presented.usage, presented.readChain());
+    // What failed for want of the chain says nothing about the certificate.
+    if (judged.kind === 'proved' || !presented.resumed) this.#keep(key, judged);
     return judged;
   }
 
@@ -77,6 +76,15 @@ export function judgeChain(now: Instant, trust: Trust, usage: 'client' | 'server
     : { kind: 'proved', identity: identityOf(spiffeId, verdict.path, certificate) };
 }
 
+/**
+ * Of a session that began elsewhere under our ticket keys. That the peer has the key of this leaf was seen there, by a data plane of our
+ * own identity; everything else is judged here.
+ */
+function judgeResumed(now: Instant, trust: Trust, { usage, leaf }: PresentedChain): PathJudgement {
+  const judged = judgeChain(now, trust, usage, [leaf]);
+  return judged.kind === 'unproved' && judged.reason === 'unknown-authority' ? { ...judged, reason: 'unverified-resumption' } : judged;
+}
+
 function identityOf(spiffeId: SpiffeId, path: readonly Certificate[], certificate: CertificateName): ProvedIdentity {
   const belowAnchor = path.slice(0, -1);
   return {
@@ -101,14 +109,6 @@ function spiffeIdOf({ subjectAltNames }: Certificate, trustDomain: string): Spif
 
 function certificateName(leaf: Certificate, issuer: Certificate | undefined): CertificateName {
   return { issuerKeySha256: issuer === undefined ? new Uint8Array() : Buffer.from(issuer.spkiSha256, 'hex'), serial: leaf.serial };
-}
-
-function nameOf(leaf: Uint8Array): CertificateName | null {
-  try {
-    return certificateName(parseCertificate(leaf), undefined);
-  } catch {
-    return null;
-  }
 }
 
 /** Some 2 kB each. More peers than this at one port would need a gateway of several processes anyway. */

@@ -1,5 +1,10 @@
 import { trustDomainOf } from '../../core/identity/spiffe-id.ts';
-import type { ProxySettings, RevokedSet, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import type {
+  ProxySettings,
+  RevokedSet,
+  TicketKeys as WireTicketKeys,
+  TrustBundle,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
@@ -19,6 +24,7 @@ import type { InboundSettings, ParsedSettings } from './proxy-settings.ts';
 import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
 import { shakeOwnHand } from './self-handshake.ts';
 import { ServedCertificates } from './served-certificates.ts';
+import { makeTicketKeys, parseTicketKeys } from './ticket-keys.ts';
 import { type TerminatorKind, TlsContexts } from './tls-contexts.ts';
 import { parseTrust, type Trust, trustOf } from './trust.ts';
 
@@ -59,6 +65,8 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   readonly #alpn: ServedAlpn;
   readonly #parse: (wire: ProxySettings) => Settings;
   readonly #ports: PlanePorts<Settings>;
+  /** Our own until the control plane delivers those that all data planes of our identity share. */
+  #ticketKeys = makeTicketKeys();
   #settings: Settings | null = null;
   /** The operator's own anchors for servers, in place of the delivered bundle. */
   #serverAnchors: readonly Certificate[] | null = null;
@@ -124,6 +132,19 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
     });
   }
 
+  /** Sessions resume under these keys from now on, at every data plane of our identity. Who opened a session under others shakes hands anew. */
+  applyTicketKeys(wire: WireTicketKeys): Promise<Acknowledgement> {
+    return this.#change(async () => {
+      if (wire.spiffeId !== this.#live.spiffeId)
+        throw new Problem('input-invalid', `Cannot use ticket keys: they are for ${JSON.stringify(wire.spiffeId)}`);
+      this.#ticketKeys = parseTicketKeys(wire);
+      const { credential, trust } = this.#live.contexts;
+      this.#live.contexts = this.#makeContexts(credential, trust);
+      this.#log('info', 'ticket keys in force', { accepted: this.#ticketKeys.accepted.length });
+      return ACCEPTED;
+    });
+  }
+
   /** In force when this returns: it is looked up by every connection and call, and open connections are gone through at once. */
   applyRevokedSet(set: RevokedSet): Acknowledgement {
     this.#live.revoked = indexRevokedSet(set);
@@ -180,7 +201,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   }
 
   #makeContexts(credential: Credential, trust: Trust): TlsContexts {
-    return new TlsContexts({ credential, trust, ticketKeys: this.#kept.ticketKeys, alpn: this.#alpn });
+    return new TlsContexts({ credential, trust, ticketKeys: this.#ticketKeys, alpn: this.#alpn });
   }
 
   #serverTrust(): Trust {

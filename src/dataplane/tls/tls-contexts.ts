@@ -7,6 +7,7 @@ import { encodePem } from '../../core/x509/pem.ts';
 import type { ServedAlpn } from './alpn.ts';
 import { type Credential, keyPemOf } from './credential.ts';
 import type { Protocol } from './proxy-settings.ts';
+import { keyNamed, type TicketKeys } from './ticket-keys.ts';
 import { contextOptionsOf, legacyContextOptions, type TlsPolicy } from './tls-policy.ts';
 import type { Trust } from './trust.ts';
 
@@ -38,11 +39,11 @@ export type TerminatorKind = {
 export type TlsContextsOptions = {
   readonly credential: Credential;
   readonly trust: Trust;
-  readonly ticketKeys: Buffer;
+  readonly ticketKeys: TicketKeys;
   readonly alpn: ServedAlpn;
 };
 
-type MadeKind = TerminatorKind & { readonly ticketKeys: Buffer; readonly alpn: readonly string[] };
+type MadeKind = TerminatorKind & { readonly ticketKey: Buffer; readonly alpn: readonly string[] };
 
 /**
  * The terminators of one (certificate, trust set), made on demand. A rotation makes a new object: connections keep the one
@@ -51,11 +52,11 @@ type MadeKind = TerminatorKind & { readonly ticketKeys: Buffer; readonly alpn: r
 export class TlsContexts {
   readonly credential: Credential;
   readonly trust: Trust;
-  readonly #ticketKeys: Buffer;
+  readonly #ticketKeys: TicketKeys;
   readonly #alpn: ServedAlpn;
   readonly #terminators = new Map<string, Terminator>();
 
-  /** `ticketKeys` (48 octets) are the same for all contexts of a process, so that a rotation costs no burst of full handshakes. */
+  /** `ticketKeys` are the same for all contexts of a process, so that another certificate costs no burst of full handshakes. */
   constructor({ credential, trust, ticketKeys, alpn }: TlsContextsOptions) {
     this.credential = credential;
     this.trust = trust;
@@ -63,19 +64,25 @@ export class TlsContexts {
     this.#alpn = alpn;
   }
 
-  /** @throws the error of OpenSSL for a group or suite that it does not know */
-  terminatorFor(kind: TerminatorKind): Terminator {
-    const key = `${kind.policy.digest} ${kind.protocol} ${kind.legacy} ${kind.resumption}`;
+  /**
+   * `ticketKeyName` is of the ticket that the peer offers. Node's server has one ticket key; so each key has terminators of its own, and
+   * a ticket from before a rotation, or from a replica that is ahead, meets the one that can open it.
+   * @throws the error of OpenSSL for a group or suite that it does not know
+   */
+  terminatorFor(kind: TerminatorKind, ticketKeyName: Uint8Array | null = null): Terminator {
+    const ticketKey = keyNamed(this.#ticketKeys, ticketKeyName);
+    const key = `${kind.policy.digest} ${kind.protocol} ${kind.legacy} ${kind.resumption} ${ticketKey.index}`;
     const known = this.#terminators.get(key);
     if (known !== undefined) return known;
-    const made = makeTerminator(this.credential, this.trust, { ...kind, ticketKeys: this.#ticketKeys, alpn: this.#alpn[kind.protocol] });
+    const alpn = this.#alpn[kind.protocol];
+    const made = makeTerminator(this.credential, this.trust, { ...kind, ticketKey: ticketKey.key, alpn });
     this.#terminators.set(key, made);
     return made;
   }
 }
 
 function makeTerminator(credential: Credential, trust: Trust, kind: MadeKind): Terminator {
-  const { policy, alpn, legacy, resumption, ticketKeys } = kind;
+  const { policy, alpn, legacy, resumption, ticketKey } = kind;
   const pending = new WeakMap<Socket, OnHandshake>();
   let pendingStream: OnHandshake | null = null;
   const server = createServer({
@@ -90,7 +97,7 @@ function makeTerminator(credential: Credential, trust: Trust, kind: MadeKind): T
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (resumption === 'none' ? constants.SSL_OP_NO_TICKET : 0),
     ALPNProtocols: [...alpn],
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-    ticketKeys,
+    ticketKeys: ticketKey,
     sessionTimeout: SESSION_SECONDS,
     // OpenSSL takes 32 octets. Tickets do not outlive the trust set or the policy under which the handshake was judged.
     sessionIdContext: createHash('sha256').update(`${trust.digest} ${policy.digest}`).digest('hex').slice(0, 32),

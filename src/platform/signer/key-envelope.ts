@@ -20,7 +20,15 @@ type Sealed = { readonly nonce: string; readonly ciphertext: string };
 
 /** What a key is for. A key opens under one owner and one purpose only. */
 export type KeyUse = { readonly ownerId: string; readonly purpose: KeyPurpose };
-export type KeyPurpose = 'root' | 'issuing' | 'checkpoint' | 'acme' | 'external-account' | 'external-binding' | 'external-webhook';
+export type KeyPurpose =
+  | 'root'
+  | 'issuing'
+  | 'checkpoint'
+  | 'acme'
+  | 'external-account'
+  | 'external-binding'
+  | 'external-webhook'
+  | 'ticket';
 
 export function sealKey(kek: KeyEncryptionKey, use: KeyUse, privateKeyDer: Secret<Uint8Array>): KeyEnvelope {
   const dataKey = randomBytes(32);

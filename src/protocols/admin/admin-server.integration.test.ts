@@ -131,6 +131,7 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'record-discovered': { body: { environment, observations: [{ address: '127.0.0.1:8111', plaintextHttp: null, tls: null }] } },
     'list-proxies': named,
     'request-renewal': { ...named, body: { subject: { kind: 'all' } } },
+    'rotate-ticket-keys': { ...named, body: { rotation: 'step' } },
     'list-certificates': named,
     'issue-certificate': { body: { ...issue, csr: newCsr() } },
     'show-certificate': { path: `/v1/certificates/${serial}` },

@@ -73,4 +73,17 @@ export const inventoryRoutes = {
       strict,
     ),
   },
+  'rotate-ticket-keys': {
+    method: 'POST',
+    path: '/v1/ticket-key-rotations',
+    summary:
+      'Rotate the keys of session tickets now, of all that serve or of one service; `replace-all` makes every ticket of before worthless.',
+    role: 'operator',
+    scope: 'listed',
+    query: inEnvironment,
+    body: Type.Object(
+      { service: Type.Optional(name), rotation: Type.Enum(['step', 'replace-all']), reason: Type.Optional(reason) },
+      strict,
+    ),
+  },
 } as const satisfies RouteTable;

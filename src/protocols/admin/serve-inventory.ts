@@ -1,6 +1,7 @@
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import { listPathModes } from '../../control/fleet/store.ts';
 import { requestRenewal } from '../../control/fleet/request-renewal.ts';
+import { rotateTickets } from '../../control/fleet/rotate-tickets.ts';
 import { applyDeclaration, type DeclarationPlace, diffDeclaration } from '../../control/inventory/apply-declaration.ts';
 import type { Declaration } from '../../control/inventory/declaration.ts';
 import { listDiscovered } from '../../control/inventory/discovered-store.ts';
@@ -11,6 +12,7 @@ import { listProfiles } from '../../control/policies/profile-store.ts';
 import { listPolicies, listTargets } from '../../control/policies/store.ts';
 import { explainPolicy } from '../../core/policy/explain-policy.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
+import type { KeyEncryptionKey } from '../../platform/signer/key-encryption-key.ts';
 import { type Asked, type Handlers, items, json } from './handler.ts';
 import type { inventoryRoutes } from './inventory-routes.ts';
 import { showPath, showProxies } from './show-fleet.ts';
@@ -20,6 +22,9 @@ export type InventoryDeps = {
   readonly place: DeclarationPlace;
   /** Told when what settings are made from changed. */
   readonly desiredChanged: Signal;
+  readonly kek: KeyEncryptionKey;
+  /** Told when other ticket keys were asked for. */
+  readonly ticketsOrdered: Signal;
   /** Has the doors use the declared profiles as they are now. */
   readonly reloadProfiles: () => Promise<void>;
 };
@@ -28,6 +33,8 @@ export function inventoryHandlers({
   database,
   place,
   desiredChanged,
+  kek,
+  ticketsOrdered,
   reloadProfiles,
 }: InventoryDeps): Pick<Handlers, keyof typeof inventoryRoutes> {
   const { queries } = database;
@@ -88,6 +95,10 @@ export function inventoryHandlers({
     'request-renewal': async ({ body, scope, actor, now }) => {
       const request = { subject: body.subject, scope, reason: body.reason ?? '' };
       return json(await requestRenewal({ database, changed: desiredChanged }, request, actor, now));
+    },
+    'rotate-ticket-keys': async ({ body, scope, actor, now }) => {
+      const request = { service: body.service ?? null, scope, rotation: body.rotation, reason: body.reason ?? '' };
+      return json(await rotateTickets({ database, kek, changed: ticketsOrdered }, request, actor, now));
     },
   };
 }
