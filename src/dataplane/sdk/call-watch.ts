@@ -22,7 +22,7 @@ export class CallWatch {
     if (settings === null) return null;
     const verdict = admitCall(this.#deps, settings, connection);
     if (verdict === null) return null;
-    const admitted = { connection, verdict, settings };
+    const admitted = { connection, verdict, settings, begunAt: performance.now() };
     rememberCall(request, admitted);
     connection.beginCall();
     return admitted;
@@ -34,9 +34,10 @@ export class CallWatch {
     countCall(this.#deps, connection, { verdict, failed });
   }
 
-  /** Whoever called left before the answer: no call that anybody can judge by. */
-  left({ connection }: Admitted): void {
-    connection.endCall();
+  /** Whoever called left before the answer. */
+  left(admitted: Admitted): void {
+    if (performance.now() - admitted.begunAt > PATIENT_MS) this.end(admitted, 'timeout');
+    else admitted.connection.endCall();
   }
 
   /** What arrived is no acceptable request. */
@@ -52,3 +53,6 @@ export class CallWatch {
     return connection.isRetiring || this.#deps.clock.now() >= connection.retireAt;
   }
 }
+
+/** A caller that leaves sooner changed its mind; one that leaves later gave up waiting. */
+export const PATIENT_MS = 2_000;

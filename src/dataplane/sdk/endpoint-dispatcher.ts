@@ -7,6 +7,7 @@ import { countCaller } from '../tls/caller-connection.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { OutboundSettings } from '../tls/proxy-settings.ts';
 import { UpstreamFailure } from '../tls/upstream-failure.ts';
+import { PATIENT_MS } from './call-watch.ts';
 import type { EndpointWay } from './endpoint-way.ts';
 
 /** Finds the way to an endpoint by its name. @throws not-found */
@@ -74,6 +75,7 @@ class CountedCall implements Dispatcher.DispatchHandler {
   readonly #handler: Dispatcher.DispatchHandler;
   readonly #deps: PortDeps;
   readonly #settings: OutboundSettings;
+  readonly #begunAt = performance.now();
 
   constructor(handler: Dispatcher.DispatchHandler, deps: PortDeps, settings: OutboundSettings) {
     this.#handler = handler;
@@ -108,7 +110,7 @@ class CountedCall implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
-    const reason = reasonOf(error);
+    const reason = reasonOf(error) ?? (performance.now() - this.#begunAt > PATIENT_MS ? 'timeout' : null);
     if (reason !== null) this.#count(reason);
     this.#handler.onResponseError?.(controller, error);
   }

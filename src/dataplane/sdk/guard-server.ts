@@ -55,5 +55,10 @@ export function guardServer(ports: ServicePorts, server: Server, options: GuardO
 /** How an admitted connection was judged, for protocols that know no calls. */
 export function verdictOn({ deps }: ServicePorts, { served }: Guard, connection: ReceiverConnection) {
   const settings = served.settings!;
-  return { connection, settings, verdict: judgeConnection(deps.clock.now(), connection.peer, settings, deps.live.revoked) };
+  return {
+    connection,
+    settings,
+    begunAt: performance.now(),
+    verdict: judgeConnection(deps.clock.now(), connection.peer, settings, deps.live.revoked),
+  };
 }

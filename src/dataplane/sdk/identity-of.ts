@@ -24,7 +24,13 @@ export type Caller = {
 };
 
 /** An admitted call or connection, as the servers of this process remember it. */
-export type Admitted = { readonly connection: ReceiverConnection; readonly verdict: Verdict; readonly settings: InboundSettings };
+export type Admitted = {
+  readonly connection: ReceiverConnection;
+  readonly verdict: Verdict;
+  readonly settings: InboundSettings;
+  /** By `performance.now()`. */
+  readonly begunAt: number;
+};
 
 /** Remembers for `identityOf` how this request, stream, call or socket was judged. */
 export function rememberCall(request: object, admitted: Admitted): void {

@@ -44,6 +44,8 @@ export async function runService(options: RunServiceOptions): Promise<RunningSer
     makePorts: (deps) => (ports = new ServicePorts(deps)),
   });
   const ready = Promise.withResolvers<void>();
+  // It is awaited below; a refusal may come before that.
+  ready.promise.catch(ignore);
   if (await restore(plane, state, log)) ready.resolve();
   const link = await openLink({
     state,
@@ -112,6 +114,8 @@ function reportOften(plane: Plane, ports: ServicePorts, link: Link): { readonly 
 function whatIsServed(content: TelemetryContent, ports: ServicePorts): TelemetryContent {
   return { ...content, served: (content.served ?? []).filter(({ endpointId }) => ports.serves(endpointId)) };
 }
+
+function ignore(): void {}
 
 async function within(milliseconds: number, ready: Promise<void>, link: Link): Promise<void> {
   const late = Promise.withResolvers<void>();
