@@ -99,7 +99,7 @@ test(
         file('partner-api.yaml'),
         `${head}kind: Service\nname: partner\nowner: partners\n---\n${head}kind: Endpoint\nname: partner-api\nservice: partner\nprotocol: http\naddresses: ["${address}"]\nowner: partners\n`,
       );
-      const applied = await ask(['apply', '-f', file('partner-api.yaml')]);
+      const applied = await ask(['apply', '-f', file('partner-api.yaml'), '--yes']);
       assert.equal(applied.code, 0, applied.stderr);
       const brought = await ask(bring);
       assert.equal(brought.code, 0, brought.stderr);
