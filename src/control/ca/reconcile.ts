@@ -1,6 +1,5 @@
 import { type Instant, MINUTE_MS } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
-import { makeTurnstile } from '../../platform/clock/turnstile.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import type { Authorities } from './authorities.ts';
@@ -25,15 +24,14 @@ export async function reconcileAuthorities(deps: Deps, now: Instant): Promise<Ca
   let published = 0;
   let due = 0;
   const lists = (await listCrlStates(deps.database.queries)).filter((list) => isListDue(list, now));
-  // Those of one round share a commit, and what else is asked is answered between their pieces.
-  const turn = makeTurnstile();
+  // Those of one round share a commit.
   for (let start = 0; start < lists.length; start += LISTS_A_ROUND) {
     await Promise.all(
       lists.slice(start, start + LISTS_A_ROUND).map(async ({ authorityId, shard }) => {
         const authority = deps.authorities.issuing.find(({ id }) => id === authorityId);
         if (authority === undefined) return;
         due++;
-        if ((await buildCertificateList({ database: deps.database, turn }, authority, shard, now)) !== null) published++;
+        if ((await buildCertificateList(deps, authority, shard, now)) !== null) published++;
       }),
     );
   }
