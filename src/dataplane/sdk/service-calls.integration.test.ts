@@ -4,12 +4,13 @@ import { Agent as TlsAgent, request as requestOverTls } from 'node:https';
 import { type AddressInfo } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { test } from 'node:test';
-import { Origination } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { create } from '@bufbuild/protobuf';
+import { Origination, RevokedCertificateSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Outcome, Side, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { REVOKED_SET_TYPE } from '../../core/messages/type-urls.ts';
 import { callInClear, callOverTls, clientOptions, PROBE_TARGET } from '../../../test/support/proxy-lab.ts';
 import { calls, endpointIdOf, listening, named, openService, PROBE, serves, tellCaller } from '../../../test/support/sdk-lab.ts';
-import { makeTestAuthority } from '../../../test/support/test-authority.ts';
+import { makeTestAuthority, type TestCredential } from '../../../test/support/test-authority.ts';
 import { startTestControlPlane, type TestControlPlane } from '../../../test/support/test-control-plane.ts';
 import { identityOf } from './identity-of.ts';
 
@@ -43,13 +44,22 @@ async function openPair(mode: 'observe' | 'permissive' | 'enforce', origination:
   };
 }
 
-async function suspend(control: TestControlPlane, name: string): Promise<void> {
+async function inForce(control: TestControlPlane, change: () => void): Promise<void> {
   const count = () => control.acknowledged.filter(({ typeUrl }) => typeUrl === REVOKED_SET_TYPE).length;
   const before = count();
-  control.revoked.suspendedSpiffeIds.push(named(name));
+  change();
   await control.revokedChanged();
   await control.acknowledgement(REVOKED_SET_TYPE, () => count() > before);
 }
+
+const suspend = (control: TestControlPlane, name: string): Promise<void> =>
+  inForce(control, () => void control.revoked.suspendedSpiffeIds.push(named(name)));
+
+const revoke = (control: TestControlPlane, { certificate }: TestCredential): Promise<void> =>
+  inForce(control, () => {
+    const issuerKeySha256 = Buffer.from(control.authority.issuing.spkiSha256, 'hex');
+    control.revoked.certificates.push(create(RevokedCertificateSchema, { issuerKeySha256, serial: certificate.serial }));
+  });
 
 const causedBy =
   (code: string) =>
@@ -161,17 +171,22 @@ test('an identity that is suspended while its connection is open is refused on i
   agent.destroy();
 });
 
-test('a resumed session of a suspended identity is refused', async () => {
+test('a resumed session of a revoked certificate is refused, and another certificate of the identity is not', async () => {
   await using pair = await openPair('enforce');
-  const options = clientOptions(pair.control.enrol(named('orders'), pair.orders.proxyId));
-  const first = await callOverTls(pair.port, options);
+  const { control, port, orders } = pair;
+  const credential = control.enrol(named('orders'), orders.proxyId);
+  const options = clientOptions(credential);
+  const first = await callOverTls(port, options);
   assert.match(first.text, /^HTTP\/1\.1 200 /);
-  const again = await callOverTls(pair.port, { ...options, session: first.session! });
+  const again = await callOverTls(port, { ...options, session: first.session! });
   assert.ok(again.resumed, 'sessions resume at all');
-  await suspend(pair.control, 'orders');
-  const refused = await callOverTls(pair.port, { ...options, session: again.session ?? first.session! });
-  assert.equal(refused.text, '');
-  assert.equal(pair.seen.length, 2);
+  await revoke(control, credential);
+  const refused = await callOverTls(port, { ...options, session: again.session ?? first.session! });
+  assert.deepEqual([refused.text, refused.resumed], ['', true]);
+  assert.equal((await callOverTls(port, options)).text, '', 'nor does a full handshake');
+  await control.report(({ refusals }) => refusals.some(({ reason, resumed }) => reason === 'revoked' && resumed));
+  assert.equal((await pair.get()).status, 200);
+  assert.equal(pair.seen.length, 3);
 });
 
 test('a request that is already on its way when the identity is suspended does not make the next one pass', async () => {
