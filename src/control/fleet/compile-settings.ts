@@ -17,13 +17,23 @@ import {
   ProxySettingsSchema,
   type SocketAddress,
   SocketAddressSchema,
+  Termination as WireTermination,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { compileCadence, compileTlsPolicy } from '../../core/policy/compile-policy.ts';
 import type { Mode, Origination } from '../../core/policy/mode.ts';
 import { defaultPolicy, type Policy, type Tier } from '../../core/policy/policy.ts';
 import { decodePem } from '../../core/x509/pem.ts';
 import { parseHostPort } from '../../platform/network/host-port.ts';
-import type { EndpointRecord, InboundRecord, OutboundRecord, PathRecord, ProxyRecord, ServiceRecord } from '../inventory/record.ts';
+import {
+  type CarriedTerms,
+  type EndpointRecord,
+  type InboundRecord,
+  isCarried,
+  type OutboundRecord,
+  type PathRecord,
+  type ProxyRecord,
+  type ServiceRecord,
+} from '../inventory/record.ts';
 import { endpointModeOf, type ModeOfPath } from './endpoint-mode.ts';
 
 /** Everything that settings are made from, looked up by id. */
@@ -44,7 +54,9 @@ export type FleetView = {
 /** What one proxy must run, without its generation. The same view gives the same octets. */
 export function compileSettings(view: FleetView, proxy: ProxyRecord): ProxySettings {
   const service = proxy.serviceId === null ? null : view.services.get(proxy.serviceId)!;
-  const served = proxy.inbound.map(({ endpointId }) => view.endpoints.get(endpointId)!);
+  const served = proxy.inbound
+    .filter(({ termination }) => !isCarried(termination))
+    .map(({ endpointId }) => view.endpoints.get(endpointId)!);
   const policies =
     served.length === 0 ? [policyNamed(view, proxy.environment, 'default')] : served.map((endpoint) => policyOf(view, endpoint));
   const tier: Tier = service?.tier === 'critical' || served.some((endpoint) => endpoint.tier === 'critical') ? 'critical' : 'standard';
@@ -72,9 +84,12 @@ export function settingsDigest(settings: ProxySettings): string {
   return createHash('sha256').update(encodeSettings(settings, 0)).digest('hex');
 }
 
-function compileInbound(view: FleetView, proxy: ProxyRecord, { endpointId, listen, upstream }: InboundRecord): Inbound {
+function compileInbound(view: FleetView, proxy: ProxyRecord, inbound: InboundRecord): Inbound {
+  const { endpointId, listen, upstream, termination } = inbound;
   const endpoint = view.endpoints.get(endpointId)!;
   const policy = policyOf(view, endpoint);
+  if (termination.kind === 'passthrough' || termination.kind === 'mutual')
+    return compileCarried(inbound, endpoint, { policy, termination });
   const paths = view.pathsByEndpoint.get(endpointId) ?? [];
   const weakest = wireModes[modeOfEndpoint(view, endpointId)];
   return create(InboundSchema, {
@@ -88,7 +103,35 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, { endpointId, liste
     tls: compileTlsPolicy(policy),
     drainMs: policy.drainMs,
     probeSpiffeId: probeSpiffeId(view.trustDomain, proxy.environment),
+    ...(termination.kind === 'reencrypt' ? compileReencrypt(view, proxy, termination.nextEndpoint) : {}),
   });
+}
+
+/** What goes through untouched has no callers that could be told apart here, and no TLS of ours. */
+function compileCarried(
+  { listen, upstream }: InboundRecord,
+  endpoint: EndpointRecord,
+  { policy, termination }: { readonly policy: Policy; readonly termination: CarriedTerms & { readonly kind: 'passthrough' | 'mutual' } },
+): Inbound {
+  const { kind, serverNames, takesUnknown, idleMs, maximumConnections } = termination;
+  return create(InboundSchema, {
+    endpointId: endpoint.id,
+    endpointName: endpoint.name,
+    ...compileSockets({ listen, upstream }),
+    drainMs: policy.drainMs,
+    termination: kind === 'mutual' ? WireTermination.MUTUAL : WireTermination.PASSTHROUGH,
+    serverNames: [...serverNames],
+    takesUnknown,
+    idleMs,
+    maximumConnections,
+  });
+}
+
+/** To encrypt anew is a promise that no stage of a rollout takes back: where the endpoint is ours, it is always mutual TLS. */
+function compileReencrypt(view: FleetView, proxy: ProxyRecord, endpointId: EntityId<'endpoint'>) {
+  const hop = compileOutbound(view, proxy, { endpointId, listen: null });
+  const origination = hop.origination === WireOrigination.PLAINTEXT ? WireOrigination.MTLS : hop.origination;
+  return { termination: WireTermination.REENCRYPT, nextHop: { ...hop, origination } };
 }
 
 /** A caller that the rollout does not know yet meets what the endpoint already is: a new caller weakens nobody's protection. */

@@ -2,6 +2,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
+import { dialledBy, type InboundRecord, isCarried } from '../inventory/record.ts';
 import { listDeclaredProxies, listPaths } from '../inventory/store.ts';
 import { readSettledRevision } from './reconcile.ts';
 import { type JoinedProxy, listJoinedProxies } from './joined-proxy-store.ts';
@@ -45,12 +46,12 @@ export async function deliveryFacts(queries: Queries, scope: Scope = '*'): Promi
     declared.map(({ id, name }) => [id, toDelivery(id, name, settings.get(id) ?? null, joined.get(id) ?? null, settled)]),
   );
   const byEndpoint = Map.groupBy(
-    declared.flatMap(({ id, inbound }) => inbound.map(({ endpointId }) => ({ endpointId, proxy: proxies.get(id)! }))),
+    declared.flatMap(({ id, inbound }) => endedBy(inbound).map((endpointId) => ({ endpointId, proxy: proxies.get(id)! }))),
     ({ endpointId }) => endpointId,
   );
   const dialling = Map.groupBy(
-    declared.flatMap(({ id, serviceId, outbound }) =>
-      outbound.map(({ endpointId }) => ({ key: `${serviceId}/${endpointId}`, proxy: proxies.get(id)! })),
+    declared.flatMap(({ id, serviceId, inbound, outbound }) =>
+      dialledBy({ inbound, outbound }).map((endpointId) => ({ key: `${serviceId}/${endpointId}`, proxy: proxies.get(id)! })),
     ),
     ({ key }) => key,
   );
@@ -63,6 +64,11 @@ export async function deliveryFacts(queries: Queries, scope: Scope = '*'): Promi
     callersOf: new Map(callersOf),
     receiversOf: new Map([...byEndpoint].map(([id, found]) => [id, found.map(({ proxy }) => proxy)])),
   };
+}
+
+/** Who only passes TLS through receives for nobody. */
+function endedBy(inbound: readonly InboundRecord[]): readonly EntityId<'endpoint'>[] {
+  return inbound.filter(({ termination }) => !isCarried(termination)).map(({ endpointId }) => endpointId);
 }
 
 function toDelivery(

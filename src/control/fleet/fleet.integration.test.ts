@@ -10,6 +10,7 @@ import {
   Protocol,
   type ProxySettings,
   ProxySettingsSchema,
+  Termination,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { makeSignal } from '../../platform/clock/signal.ts';
 import { findDeclaredProxy, listEndpoints, listPaths } from '../inventory/store.ts';
@@ -398,6 +399,55 @@ forEachDatabase('proxies', (newUrl) => {
     assert.deepEqual(await listJoinedProxies(queries, ['stage']), []);
     await setConnected({ database }, 'proxy_nobody', true, clock.now());
     assert.equal((await listJoinedProxies(queries, '*')).length, 1);
+  });
+
+  test('a gateway is told what to pass on untouched and what to encrypt anew, never in plaintext', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.apply(`kind: Endpoint
+name: web-api
+service: web
+protocol: http
+addresses: ["127.0.0.1:8443"]
+owner: web
+---
+kind: Proxy
+name: edge-1
+service: web
+role: gateway
+inbound:
+  - { endpoint: web-api, termination: reencrypt, listen: "127.0.0.1:8443", nextEndpoint: orders-api }
+  - { endpoint: orders-api, termination: mutual, listen: "127.0.0.1:443", upstream: "127.0.0.1:8111", serverNames: [orders.example], maximumConnections: 7 }
+`);
+    await fleet.reconcile();
+    const [mutual, reencrypt] = (await fleet.settingsOf('edge-1')).inbound;
+    assert.deepEqual(
+      [mutual?.termination, mutual?.serverNames, mutual?.takesUnknown, mutual?.idleMs, mutual?.maximumConnections, mutual?.callers],
+      [Termination.MUTUAL, ['orders.example'], false, 3_600_000, 7, []],
+    );
+    assert.deepEqual([reencrypt?.termination, reencrypt?.upstream], [Termination.REENCRYPT, undefined]);
+    // The path is in observe, where a caller's own proxy would still speak plaintext.
+    const { origination, serverSpiffeId, upstreams, listen } = reencrypt!.nextHop!;
+    assert.deepEqual(
+      [origination, serverSpiffeId, upstreams.length, listen],
+      [Origination.MTLS, 'spiffe://acme.example/test/orders', 2, undefined],
+    );
+    const { queries } = fleet.database;
+    const orders = (await listEndpoints(queries, '*')).find(({ name }) => name === 'orders-api')!;
+    const scope = (await readProxyScopes(queries, [await fleet.idOf('edge-1')])).get(await fleet.idOf('edge-1'))!;
+    assert.deepEqual([scope.serves.has(orders.id), scope.carries.has(orders.id), scope.calls.has(orders.id)], [false, true, true]);
+    // Who passes TLS through receives for nobody; who encrypts anew calls.
+    const { receiversOf, callersOf } = await deliveryFacts(queries);
+    assert.deepEqual(
+      receiversOf.get(orders.id)?.map(({ name }) => name),
+      ['orders-1'],
+    );
+    assert.deepEqual(
+      callersOf
+        .get(await fleet.pathTo('orders-api'))
+        ?.map(({ name }) => name)
+        .toSorted(),
+      ['edge-1', 'web-1'],
+    );
   });
 
   test('may speak of what they serve and call, and of nothing else', async () => {

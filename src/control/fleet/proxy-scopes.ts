@@ -1,5 +1,6 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { dialledBy, isCarried } from '../inventory/record.ts';
 import { findDeclaredProxies } from '../inventory/store.ts';
 
 /** The endpoints that a proxy receives for and calls: all that it may speak of. */
@@ -7,6 +8,8 @@ export type ProxyScope = {
   readonly environment: string;
   readonly region: string;
   readonly serves: ReadonlySet<EntityId<'endpoint'>>;
+  /** It passes their TLS through, so it knows of a connection only that it was there. */
+  readonly carries: ReadonlySet<EntityId<'endpoint'>>;
   readonly calls: ReadonlySet<EntityId<'endpoint'>>;
 };
 
@@ -22,8 +25,9 @@ export async function readProxyScopes(
       {
         environment,
         region,
-        serves: new Set(inbound.map(({ endpointId }) => endpointId)),
-        calls: new Set(outbound.map(({ endpointId }) => endpointId)),
+        serves: new Set(inbound.filter(({ termination }) => !isCarried(termination)).map(({ endpointId }) => endpointId)),
+        carries: new Set(inbound.filter(({ termination }) => isCarried(termination)).map(({ endpointId }) => endpointId)),
+        calls: new Set(dialledBy({ inbound, outbound })),
       },
     ]),
   );

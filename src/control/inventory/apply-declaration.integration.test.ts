@@ -86,6 +86,11 @@ const shown = (changes: Awaited<ReturnType<TestInventory['apply']>>): string[] =
 
 const absent = (kind: string, name: string): string => `kind: ${kind}\nname: ${name}\nstate: absent\n`;
 
+const gateway = (inbound: string): string =>
+  `kind: Proxy\nname: edge\nservice: web\nrole: gateway\ninbound:\n  - { listen: "127.0.0.1:1", ${inbound} }\n`;
+const web = (protocol: string): string =>
+  `kind: Endpoint\nname: web-${protocol}\nservice: web\nprotocol: ${protocol}\naddresses: ["127.0.0.1:1"]\nowner: x\n---\n`;
+
 forEachDatabase('declarations', (newUrl) => {
   test('make the whole inventory in one commit, each thing with its entry', async () => {
     await using inventory = await openInventory(await newUrl());
@@ -244,6 +249,33 @@ forEachDatabase('declarations', (newUrl) => {
       await assert.rejects(inventory.apply(`kind: ${kind}\nname: ${name}\nstate: absent\n`), { code: 'state-conflict' }, `${kind} ${name}`);
     }
     assert.deepEqual(await inventory.snapshot(), before);
+  });
+
+  test('a gateway passes on and encrypts anew only what is there and fits', async () => {
+    await using inventory = await openInventory(await newUrl());
+    await inventory.apply(fleet);
+    const before = await inventory.snapshot();
+    for (const [text, message] of [
+      [`${web('http')}${gateway('endpoint: web-http, termination: reencrypt, nextEndpoint: nothing')}`, /endpoint nothing/],
+      [`${web('http')}${gateway('endpoint: web-http, termination: reencrypt, nextEndpoint: web-http')}`, /its own next endpoint/],
+      [`${web('tcp')}${gateway('endpoint: web-tcp, termination: reencrypt, nextEndpoint: orders-api')}`, /orders-api speaks http/],
+      [gateway('endpoint: orders-api, termination: reencrypt, nextEndpoint: orders-api'), /is not of service web/],
+      [
+        `${web('http')}${gateway('endpoint: web-http, termination: mutual, upstream: "127.0.0.1:2", takesUnknown: true')}`,
+        /passes web-http through as mutual/,
+      ],
+    ] as const) {
+      await assert.rejects(inventory.apply(text), { message }, text);
+    }
+    assert.deepEqual(await inventory.snapshot(), before);
+    await inventory.apply(gateway('endpoint: orders-api, termination: mutual, upstream: "127.0.0.1:8111", serverNames: [orders.example]'));
+    await inventory.apply(`${web('http')}${gateway('endpoint: web-http, termination: reencrypt, nextEndpoint: orders-api')}`);
+    const { paths, endpoints, services } = await inventory.snapshot();
+    const [orders, caller] = [endpoints.find(({ name }) => name === 'orders-api')!, services.find(({ name }) => name === 'web')!];
+    assert.ok(
+      paths.some(({ callerServiceId, endpointId, dialled }) => callerServiceId === caller.id && endpointId === orders.id && dialled),
+    );
+    await assert.rejects(inventory.apply('kind: Endpoint\nname: orders-api\nstate: absent\n'), { code: 'state-conflict' });
   });
 
   test('an external endpoint is served by no proxy of ours', async () => {

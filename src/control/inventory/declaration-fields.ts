@@ -14,6 +14,10 @@ export type Fields = {
   map(key: string): Fields;
   /** A value as it stands, for a reader of its own. */
   plain(key: string): unknown;
+  /** A whole number within the bounds, or the default if the key is absent. */
+  number(key: string, bounds: readonly [low: number, high: number], otherwise: number): number;
+  /** Whether `true` stands there; false if the key is absent. */
+  flag(key: string): boolean;
   /** The keys that were not read yet. */
   unread(): readonly string[];
   /** @throws input-invalid for a key that nothing read */
@@ -85,6 +89,20 @@ class MappingFields implements Fields {
     this.#read.add(key);
     const node = this.#values.get(key) ?? null;
     return node === null ? undefined : (node as Node & { toJSON(): unknown }).toJSON();
+  }
+
+  number(key: string, [low, high]: readonly [number, number], otherwise: number): number {
+    const value = this.plain(key);
+    if (value === undefined && !this.has(key)) return otherwise;
+    if (typeof value === 'number' && Number.isInteger(value) && value >= low && value <= high) return value;
+    throw this.fail(key, value ?? 'nothing', `an integer from ${low} to ${high}`);
+  }
+
+  flag(key: string): boolean {
+    const value = this.plain(key);
+    if (!this.has(key)) return false;
+    if (typeof value === 'boolean') return value;
+    throw this.fail(key, value ?? 'nothing', 'true or false');
   }
 
   unread(): readonly string[] {

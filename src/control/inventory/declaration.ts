@@ -3,7 +3,7 @@ import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import type { Policy, Tier } from '../../core/policy/policy.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import type { DataClass, EndpointProtocol, Exposure, ProxyRole } from './record.ts';
+import type { DataClass, EndpointProtocol, Exposure, ProxyRole, Termination } from './record.ts';
 
 /** One YAML document, parsed: every field is of its form; names of other things are not resolved yet. */
 export type Declaration = {
@@ -47,13 +47,20 @@ export type EndpointDeclaration = {
   readonly external: { readonly serverName: string; readonly anchorsPem: string } | null;
 };
 
+export type InboundDeclaration = {
+  readonly endpoint: string;
+  readonly listen: string | null;
+  readonly upstream: string | null;
+  readonly termination: Termination<string>;
+};
+
 export type ProxyDeclaration = {
   readonly kind: 'Proxy';
   /** Null of a scanner only. */
   readonly service: string | null;
   readonly role: ProxyRole;
   /** Addresses are null of the role `sdk` only. */
-  readonly inbound: readonly { readonly endpoint: string; readonly listen: string | null; readonly upstream: string | null }[];
+  readonly inbound: readonly InboundDeclaration[];
   readonly outbound: readonly { readonly endpoint: string; readonly listen: string | null }[];
 };
 

@@ -158,6 +158,56 @@ test('a proxy listens nowhere twice and does not feed itself', () => {
   refuses(`${proxy}inbound:\n  - { endpoint: a, listen: "127.0.0.1:1", upstream: "127.0.0.1:1" }\n`, /another address/);
 });
 
+const passes = (more: string, listen = '127.0.0.1:1'): string =>
+  `  - { endpoint: a, termination: passthrough, listen: "${listen}", upstream: "127.0.0.1:9", ${more} }\n`;
+
+test('what passes TLS through shares an address by server names, and by nothing else', () => {
+  const inbound = `${proxy}inbound:\n${passes('serverNames: [A.example, "*.b.example"]')}${passes('takesUnknown: true, idleMs: 1000')}`;
+  const [declared] = parseDeclaration(inbound);
+  assert.ok(declared?.kind === 'Proxy');
+  assert.deepEqual(
+    declared.inbound.map(({ termination }) => termination),
+    [
+      {
+        kind: 'passthrough',
+        serverNames: ['a.example', '*.b.example'],
+        takesUnknown: false,
+        idleMs: 3_600_000,
+        maximumConnections: 10_000,
+      },
+      { kind: 'passthrough', serverNames: [], takesUnknown: true, idleMs: 1_000, maximumConnections: 10_000 },
+    ],
+  );
+  refuses(`${inbound}${passes('serverNames: [a.example]')}`, /inbound holds a\.example, expected each server name once/);
+  refuses(`${inbound}${passes('takesUnknown: true')}`, /one taker of unknown names/);
+  refuses(`${inbound}  - { endpoint: b, listen: "127.0.0.1:1", upstream: "127.0.0.1:8" }\n`, /each listen address once/);
+  refuses(`${inbound}outbound:\n  - { endpoint: b, listen: "127.0.0.1:1" }\n`, /each listen address once/);
+});
+
+test('a termination has its own fields, and no others', () => {
+  const inbound = `${proxy}inbound:\n`;
+  refuses(`${inbound}${passes('serverNames: []')}`, /serverNames/);
+  for (const name of ['""', '"*"', '"*.example"', '"a.*.example"', '"192.0.2.1"', '"a b.example"', '1', '"a.example:443"']) {
+    refuses(`${inbound}${passes(`serverNames: [${name}]`)}`, /serverNames\[0\]/);
+  }
+  refuses(`${inbound}${passes('serverNames: [a.example, A.example]')}`, /each item once/);
+  refuses(`${inbound}${passes('takesUnknown: yes')}`, /takesUnknown holds yes, expected true or false/);
+  for (const idle of ['999', '86400001', '1000.5', '"1000"', ''])
+    refuses(`${inbound}${passes(`takesUnknown: true, idleMs: ${idle}`)}`, /idleMs/);
+  for (const limit of ['0', '20001', '-1'])
+    refuses(`${inbound}${passes(`takesUnknown: true, maximumConnections: ${limit}`)}`, /maximumConnections/);
+  refuses(`${inbound}${passes('takesUnknown: true, nextEndpoint: b')}`, /nextEndpoint holds an unknown key/);
+  const at = '{ endpoint: a, listen: "127.0.0.1:1", upstream: "127.0.0.1:9"';
+  refuses(`${inbound}  - ${at}, termination: offload }\n`, /termination holds "offload"/);
+  refuses(`${inbound}  - ${at}, serverNames: [a.example] }\n`, /serverNames holds an unknown key/);
+  refuses(`${inbound}  - ${at}, termination: reencrypt, nextEndpoint: b }\n`, /upstream holds an unknown key/);
+  refuses(`${inbound}  - { endpoint: a, listen: "127.0.0.1:1", termination: reencrypt }\n`, /nextEndpoint holds nothing/);
+  refuses(
+    `${head}kind: Proxy\nname: a\nservice: a\nrole: sdk\ninbound: [{ endpoint: a, termination: reencrypt, nextEndpoint: b }]\n`,
+    /unknown key/,
+  );
+});
+
 test('a scanner is no service, and everything else is', () => {
   assert.equal(parseDeclaration(`${head}kind: Proxy\nname: scanner-1\nrole: scanner\n`).length, 1);
   refuses(`${head}kind: Proxy\nname: scanner-1\nrole: scanner\nservice: orders\n`, /no service/);
@@ -234,8 +284,8 @@ test('a service in its own process names endpoints, each once, and no address', 
   const sdk = proxy.replace('sidecar', 'sdk');
   const [declared] = parseDeclaration(`${sdk}inbound:\n  - { endpoint: orders-api }\noutbound:\n  - { endpoint: stock }\n`);
   assert.ok(declared?.kind === 'Proxy');
-  assert.deepEqual(declared.inbound, [{ endpoint: 'orders-api', listen: null, upstream: null }]);
-  assert.deepEqual(declared.outbound, [{ endpoint: 'stock', listen: null, upstream: null }]);
+  assert.deepEqual(declared.inbound, [{ endpoint: 'orders-api', listen: null, upstream: null, termination: { kind: 'terminate' } }]);
+  assert.deepEqual(declared.outbound, [{ endpoint: 'stock', listen: null }]);
   refuses(`${sdk}inbound:\n  - { endpoint: orders-api, listen: "127.0.0.1:1" }\n`, /inbound\[0\]\.listen/);
   refuses(`${sdk}outbound:\n  - { endpoint: stock, listen: "127.0.0.1:1" }\n`, /outbound\[0\]\.listen/);
   refuses(`${sdk}outbound:\n  - { endpoint: stock }\n  - { endpoint: stock }\n`, /each endpoint once/);

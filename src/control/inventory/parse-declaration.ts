@@ -14,6 +14,7 @@ import {
   type TargetDeclaration,
 } from './declaration.ts';
 import { type Fields, openFields, problemAt } from './declaration-fields.ts';
+import { readInbound, readOwnOutbound, readOwnPort, refuseSharedListens } from './parse-inbound.ts';
 import { dataClasses, exposures, protocols, proxyRoles } from './record.ts';
 import {
   addressForm,
@@ -26,7 +27,6 @@ import {
   localSocketForm,
   nameForm,
   reasonForm,
-  socketForm,
 } from './text-forms.ts';
 
 /**
@@ -116,14 +116,12 @@ const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content
     const role = fields.word('role', proxyRoles);
     const service = fields.has('service') ? fields.text('service', nameForm) : null;
     const inbound = fields.maps('inbound').map((port) => (role === 'sdk' ? readOwnPort(port) : readInbound(port)));
-    const outbound = fields.maps('outbound').map((port) => (role === 'sdk' ? readOwnPort(port) : readOutbound(port)));
+    const outbound = fields.maps('outbound').map((port) => (role === 'sdk' ? readOwnOutbound(port) : readOutbound(port)));
     if (role === 'scanner' && (service !== null || inbound.length + outbound.length > 0)) {
       throw fields.fail('role', role, 'no service, inbound or outbound for a scanner');
     }
     if (role !== 'scanner' && service === null) throw fields.fail('service', 'nothing', 'the name of a service');
-    const listens = [...inbound, ...outbound].flatMap(({ listen }) => listen ?? []);
-    const twice = listens.find((listen, index) => listens.indexOf(listen) !== index);
-    if (twice !== undefined) throw fields.fail('inbound', twice, 'each listen address once');
+    refuseSharedListens(fields, inbound, outbound);
     if (role === 'sdk') {
       refuseTwice(fields, 'inbound', inbound);
       refuseTwice(fields, 'outbound', outbound);
@@ -174,28 +172,10 @@ function readEndpoint(fields: Fields): EndpointDeclaration {
   return endpoint;
 }
 
-function readInbound(fields: Fields): { readonly endpoint: string; readonly listen: string; readonly upstream: string } {
-  const inbound = {
-    endpoint: fields.text('endpoint', nameForm),
-    listen: fields.text('listen', socketForm),
-    upstream: fields.text('upstream', socketForm),
-  };
-  fields.end();
-  if (inbound.listen === inbound.upstream) throw fields.fail('upstream', inbound.upstream, 'another address than listen');
-  return inbound;
-}
-
 function readOutbound(fields: Fields): { readonly endpoint: string; readonly listen: string } {
   const outbound = { endpoint: fields.text('endpoint', nameForm), listen: fields.text('listen', localSocketForm) };
   fields.end();
   return outbound;
-}
-
-/** In a service's own process an endpoint has no address of a proxy: the service listens and dials itself, by the endpoint's name. */
-function readOwnPort(fields: Fields): { readonly endpoint: string; readonly listen: null; readonly upstream: null } {
-  const endpoint = fields.text('endpoint', nameForm);
-  fields.end();
-  return { endpoint, listen: null, upstream: null };
 }
 
 function refuseTwice(fields: Fields, key: string, ports: readonly { readonly endpoint: string }[]): void {

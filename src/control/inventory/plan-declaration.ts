@@ -13,7 +13,7 @@ import {
   type Placed,
   type PlanContext,
 } from './resolve-declaration.ts';
-import type { PathRecord } from './record.ts';
+import { dialledBy, isCarried, type PathRecord } from './record.ts';
 import type { InventorySnapshot } from './snapshot.ts';
 
 /** What applying the documents would do, in the order in which it is done; empty if they say what is so already. */
@@ -44,6 +44,7 @@ export function planDeclaration(snapshot: InventorySnapshot, declarations: reado
   for (const declaration of of('Exception')) draftException(draft, declaration, context);
   for (const declaration of of('Target')) draftTarget(draft, declaration, context);
   refuseDangling(draft);
+  refuseUnservedMutual(draft);
   return { changes: changesBetween(openDraft(snapshot), draft) };
 }
 
@@ -91,8 +92,8 @@ function derivePaths(draft: Draft, { newId }: PlanContext): void {
       if (caller !== undefined) put(caller.id, id, 'allowed');
     }
   }
-  for (const { serviceId, outbound } of draft.proxies.values()) {
-    for (const { endpointId } of outbound) if (serviceId !== null) put(serviceId, endpointId, 'dialled');
+  for (const { serviceId, inbound, outbound } of draft.proxies.values()) {
+    for (const endpointId of dialledBy({ inbound, outbound })) if (serviceId !== null) put(serviceId, endpointId, 'dialled');
   }
 }
 
@@ -111,8 +112,8 @@ function refuseDangling(draft: Draft): void {
   }
   for (const proxy of draft.proxies.values()) {
     if (proxy.serviceId !== null && !services.has(proxy.serviceId)) throw dangling('Proxy', proxy.name, 'its service');
-    const named = [...proxy.inbound, ...proxy.outbound];
-    if (!named.every(({ endpointId }) => endpoints.has(endpointId))) throw dangling('Proxy', proxy.name, 'an endpoint');
+    const named = [...proxy.inbound.map(({ endpointId }) => endpointId), ...dialledBy(proxy)];
+    if (!named.every((endpointId) => endpoints.has(endpointId))) throw dangling('Proxy', proxy.name, 'an endpoint');
   }
   for (const { name, of } of draft.exceptions.values()) {
     const isThere = of.kind === 'path' ? paths.has(of.pathId) : endpoints.has(of.endpointId);
@@ -120,6 +121,23 @@ function refuseDangling(draft: Draft): void {
   }
   for (const { name, endpoints: named } of draft.targets.values()) {
     if (named !== 'all' && !named.every((id) => endpoints.has(id))) throw dangling('Target', name, 'an endpoint');
+  }
+}
+
+/** Mutual end to end is a promise that somebody at the other end keeps: a proxy of ours, where TLS of the endpoint ends. */
+function refuseUnservedMutual({ proxies, endpoints }: Draft): void {
+  const all = [...proxies.values()];
+  const ended = new Set(
+    all.flatMap(({ inbound }) => inbound.filter(({ termination }) => !isCarried(termination)).map(({ endpointId }) => endpointId)),
+  );
+  for (const { name, inbound } of all) {
+    const unserved = inbound.find(({ termination, endpointId }) => termination.kind === 'mutual' && !ended.has(endpointId));
+    if (unserved === undefined) continue;
+    const endpoint = [...endpoints.values()].find(({ id }) => id === unserved.endpointId)!;
+    throw new Problem(
+      'state-conflict',
+      `Cannot apply declaration: Proxy ${name} passes ${endpoint.name} through as mutual, expected another proxy or sdk that terminates it`,
+    );
   }
 }
 

@@ -61,6 +61,23 @@ export type PathRecord = {
 export const proxyRoles = ['sidecar', 'gateway', 'bridge', 'sdk', 'scanner'] as const;
 export type ProxyRole = (typeof proxyRoles)[number];
 
+export const terminations = ['terminate', 'reencrypt', 'passthrough', 'mutual'] as const;
+
+/** Where TLS of a caller ends; endpoints are called by id or, in a declaration, by name. `mutual`: in another proxy of ours, which demands its certificate. */
+export type Termination<Endpoint extends string> =
+  | { readonly kind: 'terminate' }
+  | { readonly kind: 'reencrypt'; readonly nextEndpoint: Endpoint }
+  | ({ readonly kind: 'passthrough' | 'mutual' } & CarriedTerms);
+
+export type CarriedTerms = {
+  /** Exact DNS names, and `*.` for one label. */
+  readonly serverNames: readonly string[];
+  /** Takes what names no server of the port. */
+  readonly takesUnknown: boolean;
+  readonly idleMs: number;
+  readonly maximumConnections: number;
+};
+
 /** What a proxy is declared to be; what it runs is derived in fleet. */
 export type ProxyRecord = {
   readonly id: EntityId<'proxy'>;
@@ -75,9 +92,28 @@ export type ProxyRecord = {
   readonly outbound: readonly OutboundRecord[];
 };
 
-/** Addresses are `IP:PORT` or `unix:/path`; null of the role `sdk` only, where the service listens and dials itself. */
-export type InboundRecord = { readonly endpointId: EntityId<'endpoint'>; readonly listen: string | null; readonly upstream: string | null };
+/**
+ * Addresses are `IP:PORT` or `unix:/path`; null of the role `sdk`, where the service listens and dials itself, and `upstream` also
+ * where TLS begins anew to another endpoint.
+ */
+export type InboundRecord = {
+  readonly endpointId: EntityId<'endpoint'>;
+  readonly listen: string | null;
+  readonly upstream: string | null;
+  readonly termination: Termination<EntityId<'endpoint'>>;
+};
 export type OutboundRecord = { readonly endpointId: EntityId<'endpoint'>; readonly listen: string | null };
+
+/** True where TLS goes through a proxy untouched. */
+export function isCarried({ kind }: Termination<string>): boolean {
+  return kind === 'passthrough' || kind === 'mutual';
+}
+
+/** The endpoints that a proxy calls: for its service, and to encrypt anew. */
+export function dialledBy({ inbound, outbound }: Pick<ProxyRecord, 'inbound' | 'outbound'>): readonly EntityId<'endpoint'>[] {
+  const next = inbound.flatMap(({ termination }) => (termination.kind === 'reencrypt' ? [termination.nextEndpoint] : []));
+  return [...outbound.map(({ endpointId }) => endpointId), ...next];
+}
 
 /** An agreed gap, with an owner and an end. */
 export type ExceptionRecord = {

@@ -9,7 +9,7 @@ import { parseRolloutConfig } from '../../core/rollout/rollout-config.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Declaration } from './declaration.ts';
 import { type Draft, faultOf, nameKey, pathKey } from './draft.ts';
-import type { EndpointRecord, ServiceRecord } from './record.ts';
+import type { EndpointRecord, ServiceRecord, Termination } from './record.ts';
 
 /** What a plan is made in: the installation's own names, a time and a source of ids. */
 export type PlanContext = {
@@ -85,12 +85,16 @@ export function draftProxy(draft: Draft, declaration: Placed<'Proxy'>, { trustDo
   const key = nameKey(environment, name);
   const service = declaration.service === null ? null : draft.services.get(nameKey(environment, declaration.service));
   if (service === undefined) throw faultOf(declaration, `service ${declaration.service} is not declared in ${environment}`);
-  const inbound = declaration.inbound.map(({ endpoint: endpointName, listen, upstream }) => {
+  const inbound = declaration.inbound.map(({ endpoint: endpointName, listen, upstream, termination }) => {
     const endpoint = resolveEndpoint(draft, declaration, endpointName);
     if (endpoint.external !== null)
       throw faultOf(declaration, `endpoint ${endpointName} is outside of the trust domain, no proxy can serve it`);
-    if (endpoint.serviceId !== service?.id) throw faultOf(declaration, `endpoint ${endpointName} is not of service ${declaration.service}`);
-    return { endpointId: endpoint.id, listen, upstream };
+    // Who only carries TLS on needs nothing of the service's identity.
+    const isCarried = termination.kind === 'passthrough' || termination.kind === 'mutual';
+    if (endpoint.serviceId !== service?.id && !isCarried) {
+      throw faultOf(declaration, `endpoint ${endpointName} is not of service ${declaration.service}`);
+    }
+    return { endpointId: endpoint.id, listen, upstream, termination: resolveTermination(draft, declaration, { endpoint, termination }) };
   });
   const outbound = declaration.outbound.map(({ endpoint, listen }) => ({
     endpointId: resolveEndpoint(draft, declaration, endpoint).id,
@@ -99,6 +103,20 @@ export function draftProxy(draft: Draft, declaration: Placed<'Proxy'>, { trustDo
   const id = draft.proxies.get(key)?.id ?? newId('proxy');
   const spiffeId = service?.spiffeId ?? probeSpiffeId(trustDomain, environment);
   draft.proxies.set(key, { id, environment, region, name, serviceId: service?.id ?? null, spiffeId, role, inbound, outbound });
+}
+
+function resolveTermination(
+  draft: Draft,
+  declaration: Placed<'Proxy'>,
+  { endpoint, termination }: { readonly endpoint: EndpointRecord; readonly termination: Termination<string> },
+): Termination<EntityId<'endpoint'>> {
+  if (termination.kind !== 'reencrypt') return termination;
+  const next = resolveEndpoint(draft, declaration, termination.nextEndpoint);
+  if (next.id === endpoint.id) throw faultOf(declaration, `endpoint ${endpoint.name} cannot be its own next endpoint`);
+  if (next.protocol !== endpoint.protocol) {
+    throw faultOf(declaration, `next endpoint ${next.name} speaks ${next.protocol}, and ${endpoint.name} ${endpoint.protocol}`);
+  }
+  return { kind: 'reencrypt', nextEndpoint: next.id };
 }
 
 /** @throws input-invalid where the path or endpoint is not there */

@@ -158,7 +158,11 @@ export function toProxy(row: ProxyRow): ProxyRecord {
     serviceId: row.service_id as EntityId<'service'> | null,
     spiffeId: row.spiffe_id as SpiffeId,
     role: row.role as ProxyRole,
-    inbound: JSON.parse(row.inbound) as InboundRecord[],
+    // Rows of before there was another way have no termination.
+    inbound: (JSON.parse(row.inbound) as (Omit<InboundRecord, 'termination'> & Partial<InboundRecord>)[]).map((inbound) => ({
+      termination: { kind: 'terminate' },
+      ...inbound,
+    })),
     outbound: JSON.parse(row.outbound) as OutboundRecord[],
   };
 }

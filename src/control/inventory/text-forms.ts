@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { parseDnsName } from '../../core/identity/dns-name.ts';
+import { parseDnsName, parseDnsPattern } from '../../core/identity/dns-name.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { decodePem } from '../../core/x509/pem.ts';
@@ -44,6 +44,8 @@ export const localSocketForm: TextForm = {
 };
 
 export const dnsNameForm: TextForm = { expected: 'a DNS name', parse: parseDnsName };
+
+export const serverNameForm: TextForm = { expected: 'a DNS name, or one behind *. for one label', parse: parseDnsPattern };
 
 export const anchorsForm: TextForm = {
   expected: `1 to ${20} certificates as PEM`,

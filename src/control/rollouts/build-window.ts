@@ -23,7 +23,7 @@ export function buildWindow(
 ): TelemetryWindow {
   const paths = new Map<EntityId<'path'>, OpenPath>();
   const endpoints = new Map<EntityId<'endpoint'>, OpenEndpoint>();
-  for (const row of rows) {
+  for (const row of rows.filter(isJudged)) {
     if (row.caller !== '' && isReservedSpiffeId(row.caller as SpiffeId)) continue;
     const pathId = index.get(`${row.endpoint_id} ${row.caller}`);
     if (row.side === 'caller') {
@@ -34,7 +34,14 @@ export function buildWindow(
   return { from, to, paths, endpoints };
 }
 
-function addSent(path: OpenPath, row: WindowRow): void {
+type JudgedRow = Omit<WindowRow, 'channel'> & { readonly channel: Channel };
+
+/** Whoever only carried a connection on saw nothing of its caller; the other end counts it, too. */
+function isJudged(row: WindowRow): row is WindowRow & JudgedRow {
+  return row.channel !== 'passthrough';
+}
+
+function addSent(path: OpenPath, row: JudgedRow): void {
   const counts = path.caller[row.unit];
   if (row.outcome === 'failed' || row.outcome === 'refused') {
     counts.failed.push(toTally(row, 'upstream-broken'));
@@ -44,7 +51,7 @@ function addSent(path: OpenPath, row: WindowRow): void {
   if (row.channel !== 'mtls') counts.lastPlaintextAt = Math.max(counts.lastPlaintextAt ?? 0, row.last_at);
 }
 
-function addReceived(path: OpenPath, row: WindowRow): void {
+function addReceived(path: OpenPath, row: JudgedRow): void {
   const { verified, wouldRefuse, refused } = path.receiver;
   // What failed behind the receiver had been verified before.
   if (row.outcome === 'accepted' || row.outcome === 'failed') verified[row.unit] += row.total;
@@ -52,7 +59,7 @@ function addReceived(path: OpenPath, row: WindowRow): void {
 }
 
 /** From nobody known: what was served counts, for enforcement would end it. What broke off by itself was not served. */
-function addForeign(endpoint: OpenEndpoint, row: WindowRow): void {
+function addForeign(endpoint: OpenEndpoint, row: JudgedRow): void {
   const served = row.outcome === 'accepted' || row.outcome === 'would-refuse';
   if (row.caller === '') {
     const reason = row.channel === 'plaintext' ? 'plaintext' : 'no-certificate';
@@ -61,7 +68,7 @@ function addForeign(endpoint: OpenEndpoint, row: WindowRow): void {
   } else if (served) endpoint.strangers.push({ ...toTally(row, 'wrong-identity'), caller: row.caller });
 }
 
-function toTally(row: WindowRow, otherwise: RefusalReason): Tally {
+function toTally(row: JudgedRow, otherwise: RefusalReason): Tally {
   return {
     unit: row.unit,
     channel: row.channel,

@@ -153,6 +153,7 @@ function groupOpen(
   const receivers = new Map(known.endpoints.map((endpoint) => [endpoint.endpointId, new Set(endpoint.receivers)]));
   const callers = new Map(known.paths.map((path) => [path.pathId, new Set(path.callerProxies)]));
   for (const row of rows) {
+    if (row.channel === 'passthrough') continue;
     if (row.side === 'caller') {
       const pathId = index.get(`${row.endpoint_id} ${row.caller}`);
       if (pathId === undefined || row.channel === 'mtls' || !callers.get(pathId)?.has(row.proxy_id)) continue;

@@ -1,6 +1,6 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
-import type { ParsedReport, Side } from './report.ts';
+import type { ParsedOpen, ParsedReport, Side } from './report.ts';
 
 /** Who sent the report, as its certificate says. */
 export type ReportSender = { readonly proxyId: EntityId<'proxy'>; readonly spiffeId: SpiffeId; readonly environment: string };
@@ -9,6 +9,8 @@ export type ReportSender = { readonly proxyId: EntityId<'proxy'>; readonly spiff
 export type ProxyScope = {
   readonly region: string;
   readonly serves: ReadonlySet<EntityId<'endpoint'>>;
+  /** Endpoints whose TLS it passes through: it may say that it did, and nothing of who called. */
+  readonly carries: ReadonlySet<EntityId<'endpoint'>>;
   readonly calls: ReadonlySet<EntityId<'endpoint'>>;
 };
 
@@ -33,16 +35,16 @@ export function admitReport(
     if (!may) refused.push({ endpointId, part });
     return may;
   };
-  const isOwn = (side: Side, endpointId: EntityId<'endpoint'>): boolean =>
-    (side === 'receiver' ? scope?.serves : scope?.calls)?.has(endpointId) ?? false;
+  const isOwn = ({ side, channel, endpointId }: Pick<ParsedOpen, 'side' | 'channel' | 'endpointId'>): boolean =>
+    (side === 'caller' ? scope?.calls : channel === 'passthrough' ? scope?.carries : scope?.serves)?.has(endpointId) ?? false;
   const sign = <Item extends { readonly side: Side; readonly caller: string }>(item: Item): Item =>
     item.side === 'caller' ? { ...item, caller: sender } : item;
   const serves = (endpointId: EntityId<'endpoint'>): boolean => scope?.serves.has(endpointId) ?? false;
   return {
     report: {
       ...report,
-      counts: report.counts.filter(({ side, endpointId }) => keep(endpointId, 'counts', isOwn(side, endpointId))).map(sign),
-      open: report.open.filter(({ side, endpointId }) => keep(endpointId, 'open', isOwn(side, endpointId))).map(sign),
+      counts: report.counts.filter((count) => keep(count.endpointId, 'counts', isOwn(count))).map(sign),
+      open: report.open.filter((open) => keep(open.endpointId, 'open', isOwn(open))).map(sign),
       refusals: report.refusals.filter(({ endpointId }) => keep(endpointId, 'refusals', serves(endpointId))),
       served: report.served.filter(({ endpointId }) => keep(endpointId, 'served', serves(endpointId))),
       drills: report.drills.filter(({ endpointId }) => keep(endpointId, 'drills', senderIsReserved)),

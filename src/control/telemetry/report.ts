@@ -32,13 +32,16 @@ export type ParsedReport = {
   readonly dropped: number;
 };
 
+/** `passthrough`: carried on without a look inside. It says nothing about a path, so no gate reads it. */
+export type CountedChannel = Channel | 'passthrough';
+
 export type ParsedCount = {
   readonly side: Side;
   readonly endpointId: EntityId<'endpoint'>;
   /** A SPIFFE ID, or empty where nothing was proved. */
   readonly caller: string;
   readonly generation: number;
-  readonly channel: Channel;
+  readonly channel: CountedChannel;
   readonly unit: Unit;
   readonly outcome: Outcome;
   readonly reason: RefusalReason | '';
@@ -214,7 +217,12 @@ function toHex(octets: Uint8Array): string {
 
 // Open enums: a number that we do not know has no word and is dropped.
 const sides: Words<Side> = { [WireSide.CALLER]: 'caller', [WireSide.RECEIVER]: 'receiver' };
-const channels: Words<Channel> = { [WireChannel.PLAINTEXT]: 'plaintext', [WireChannel.TLS]: 'tls', [WireChannel.MTLS]: 'mtls' };
+const channels: Words<CountedChannel> = {
+  [WireChannel.PLAINTEXT]: 'plaintext',
+  [WireChannel.TLS]: 'tls',
+  [WireChannel.MTLS]: 'mtls',
+  [WireChannel.PASSTHROUGH]: 'passthrough',
+};
 const units: Words<Unit> = { [WireUnit.CONNECTION]: 'connection', [WireUnit.CALL]: 'call' };
 const outcomes: Words<Outcome> = {
   [WireOutcome.ACCEPTED]: 'accepted',

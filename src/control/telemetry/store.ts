@@ -1,11 +1,11 @@
 import { type Insertable, sql } from 'kysely';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { DrillRunKind } from '../../core/findings/drill-kind.ts';
-import type { Channel, Unit } from '../../core/rollout/rollout-facts.ts';
+import type { Unit } from '../../core/rollout/rollout-facts.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { Queries } from '../../platform/db/database.ts';
-import type { Outcome, Side } from './report.ts';
+import type { CountedChannel, Outcome, Side } from './report.ts';
 
 type Place = { readonly environment: string; readonly region: string };
 
@@ -15,7 +15,7 @@ export type CountRow = Place & {
   readonly endpoint_id: EntityId<'endpoint'>;
   readonly side: Side;
   readonly caller: string;
-  readonly channel: Channel;
+  readonly channel: CountedChannel;
   readonly unit: Unit;
   readonly outcome: Outcome;
   readonly reason: RefusalReason | '';
@@ -37,7 +37,7 @@ export type OpenRow = Place & {
   readonly side: Side;
   readonly endpoint_id: EntityId<'endpoint'>;
   readonly caller: string;
-  readonly channel: Channel;
+  readonly channel: CountedChannel;
   readonly count: number;
 };
 export type RefusalRow = Place & {

@@ -31,6 +31,8 @@ const environment = 'prod';
 const orders = 'endpoint_00000000000000000000000001' as EntityId<'endpoint'>;
 const payments = 'endpoint_00000000000000000000000002' as EntityId<'endpoint'>;
 const foreign = 'endpoint_00000000000000000000000003' as EntityId<'endpoint'>;
+const carriedOn: EntityId<'endpoint'> = 'endpoint_01j00000000000000000000009';
+const none: ReadonlySet<EntityId<'endpoint'>> = new Set();
 const shop = parseSpiffeId('spiffe://acme.example/prod/shop');
 const sender: ReportSender = {
   proxyId: 'proxy_00000000000000000000000001',
@@ -52,8 +54,8 @@ async function open(url: string) {
     seal: async (_queries, staged) => void entries.push(...staged.map(({ entry }) => entry)),
   });
   const scopes = new Map([
-    [sender.proxyId, { region: 'eu', serves: new Set([orders]), calls: new Set([payments]) }],
-    [prober.proxyId, { region: 'eu', serves: new Set<EntityId<'endpoint'>>(), calls: new Set<EntityId<'endpoint'>>() }],
+    [sender.proxyId, { region: 'eu', serves: new Set([orders]), carries: new Set([carriedOn]), calls: new Set([payments]) }],
+    [prober.proxyId, { region: 'eu', serves: none, carries: none, calls: none }],
   ]);
   const changed = makeSignal();
   const ingest = openTelemetryIngest({
@@ -180,6 +182,31 @@ forEachDatabase('control/telemetry', (newUrl) => {
     );
   });
 
+  test('whoever passes TLS through may say that it did, and nothing of who called', async () => {
+    await using control = await open(await newUrl());
+    const passed = { ...received, endpointId: carriedOn, caller: '', channel: Channel.PASSTHROUGH };
+    const open_ = { side: Side.RECEIVER, endpointId: carriedOn, count: 2 };
+    const told = await control.report({ counts: [passed], open: [{ ...open_, channel: Channel.PASSTHROUGH }] });
+    assert.deepEqual(told.refused, []);
+    const forged = await control.report({
+      counts: [
+        { ...received, endpointId: carriedOn },
+        { ...passed, endpointId: orders },
+      ],
+      open: [{ ...open_, channel: Channel.MTLS }],
+      refusals: [{ endpointId: carriedOn, reason: 'plaintext', firstOctetsSha256: new Uint8Array(32) }],
+      served: [{ endpointId: carriedOn, issuerKeySha256: new Uint8Array(32), serial: new Uint8Array([1]), notAfterMs: 1n }],
+    });
+    assert.deepEqual(
+      forged.refused.map(({ part }) => part),
+      ['counts', 'counts', 'open', 'refusals', 'served'],
+    );
+    assert.deepEqual(
+      (await control.window()).map(({ channel, caller }) => [channel, caller]),
+      [['passthrough', '']],
+    );
+  });
+
   test('a proxy that inventory does not know may report nothing', async () => {
     await using control = await open(await newUrl());
     control.scopes.delete(sender.proxyId);
@@ -190,7 +217,7 @@ forEachDatabase('control/telemetry', (newUrl) => {
   test('an endpoint that was given to the proxy a moment ago is not refused', async () => {
     await using control = await open(await newUrl());
     await control.report({ counts: [received] });
-    control.scopes.set(sender.proxyId, { region: 'eu', serves: new Set([orders, foreign]), calls: new Set() });
+    control.scopes.set(sender.proxyId, { region: 'eu', serves: new Set([orders, foreign]), carries: new Set(), calls: new Set() });
     assert.deepEqual((await control.report({ counts: [{ ...received, endpointId: foreign }] })).refused, []);
   });
 

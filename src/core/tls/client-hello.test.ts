@@ -69,6 +69,7 @@ test('readClientHello() reads what the client offers', () => {
       sessionIdLength: 3,
       hasTicket: false,
       ticketKeyName: null,
+      hasEncryptedHello: false,
     },
   );
   assert.equal(reading.length, hello({ extensions: full, sessionId: [1, 2, 3] }).length);
@@ -99,6 +100,30 @@ test('readClientHello() knows the key of the ticket offered by its first 16 octe
     assert.deepEqual(reading.hello.ticketKeyName && [...reading.hello.ticketKeyName], name);
   }
   assert.equal(readClientHello(hello({ extensions: extension(41, [0, 7, 0, 200, 5, 0, 0, 0, 0]) })).kind, 'malformed');
+});
+
+test('readClientHello() tells that a hello may have another inside, and takes one of 32 KiB', () => {
+  const reading = readClientHello(hello({ extensions: [...serverName('outer.acme.test'), ...extension(0xfe0d, [0, 0])] }));
+  assert.ok(reading.kind === 'complete' && reading.hello.hasEncryptedHello && reading.hello.sni === 'outer.acme.test');
+  const split = (octets: readonly number[]): number[] =>
+    octets.length <= 16_384 ? record(octets) : [...record(octets.slice(0, 16_384)), ...split(octets.slice(16_384))];
+  const padded = (length: number) =>
+    readClientHello(
+      Uint8Array.from(
+        split(
+          message(
+            body({
+              extensions: extension(
+                21,
+                Array.from({ length }, () => 0),
+              ),
+            }),
+          ),
+        ),
+      ),
+    );
+  assert.equal(padded(32_600).kind, 'complete');
+  assert.equal(padded(32_800).kind, 'malformed');
 });
 
 test('every beginning of a hello is incomplete, and what follows it is left alone', () => {

@@ -15,6 +15,8 @@ export type ClientHello = {
   readonly hasTicket: boolean;
   /** How the first ticket offered calls the key that it is sealed under: its first 16 octets, by custom (RFC 5077 section 4); else null. */
   readonly ticketKeyName: Uint8Array | null;
+  /** encrypted_client_hello is there, in earnest or as grease: then `sni` may be the name of the outer hello only (RFC 9849). */
+  readonly hasEncryptedHello: boolean;
 };
 
 /** `length` counts the octets of the records that the message lies in. */
@@ -23,7 +25,7 @@ export type ClientHelloReading =
   | { readonly kind: 'incomplete' }
   | { readonly kind: 'malformed'; readonly because: string };
 
-/** Reads the ClientHello at the start of a connection, over as many records as it takes (RFC 8446 section 5.1), at most 16 KiB. */
+/** Reads the ClientHello at the start of a connection, over as many records as it takes (RFC 8446 section 5.1), at most 32 KiB. */
 export function readClientHello(bytes: Uint8Array): ClientHelloReading {
   try {
     return assemble(bytes);
@@ -98,6 +100,7 @@ function readBody(body: Uint8Array): ClientHello {
     // An empty session_ticket extension asks for a ticket, it offers none (RFC 5077 section 3.2).
     hasTicket: extensions.has(PRE_SHARED_KEY) || (extensions.get(SESSION_TICKET)?.length ?? 0) > 0,
     ticketKeyName: read(PRE_SHARED_KEY, readFirstIdentity, null) ?? read(SESSION_TICKET, keyNameIn, null),
+    hasEncryptedHello: extensions.has(ENCRYPTED_CLIENT_HELLO),
   };
 }
 
@@ -215,8 +218,8 @@ const HANDSHAKE_RECORD = 22;
 const CLIENT_HELLO = 1;
 /** RFC 8446 section 5.1. */
 const MAX_RECORD = 16_384;
-/** Post-quantum key shares take 1.2 KiB; what Envoy's inspector and others read is 16 KiB. */
-const MAX_MESSAGE = 16_380;
+/** Post-quantum key shares take 1.2 KiB each, tickets some more; others read 16 KiB and have met clients that sent more. */
+const MAX_MESSAGE = 32_768;
 /** A hello in fragments of one octet would make each read quadratic. */
 const MAX_RECORDS = 64;
 const MAX_HOST = 255;
@@ -227,4 +230,5 @@ const ALPN = 16;
 const SESSION_TICKET = 35;
 const PRE_SHARED_KEY = 41;
 const SUPPORTED_VERSIONS = 43;
+const ENCRYPTED_CLIENT_HELLO = 0xfe0d;
 const HOST_NAME = 0;

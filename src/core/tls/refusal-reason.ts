@@ -16,6 +16,7 @@ export const refusalReasons = {
   'wrong-usage': 'the certificate may not be used for this side of TLS',
   'wrong-identity': 'the proved identity is not an allowed caller, or not the expected server',
   'unverified-resumption': 'a resumed session whose full handshake was never judged here',
+  'unknown-server-name': 'no endpoint of the port has the name that the ClientHello asks for',
   'host-mismatch': 'the name in SNI and the name in the request differ',
   'request-malformed': 'the request is not acceptable HTTP',
   'upstream-unreachable': 'the next hop did not accept a connection',

@@ -8,14 +8,14 @@ import { type Http2Calls, serveHttp2Calls } from './http2-calls.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import { makeOriginator } from '../tls/originate.ts';
 import type { ListeningPort } from './port.ts';
-import type { OutboundListener } from '../tls/proxy-settings.ts';
+import type { OutboundListener, OutboundSettings } from '../tls/proxy-settings.ts';
 import { forwardTcp } from './tcp-forward.ts';
 import type { Trust } from '../tls/trust.ts';
 import { LONGEST_CALL_MS, Upstream } from './upstream.ts';
 
 /** One way to the endpoint, ready to be put in force: it was made before the settings are acknowledged, so a bad policy is refused. */
-export type Way = {
-  readonly settings: OutboundListener;
+export type Way<Settings extends OutboundSettings = OutboundSettings> = {
+  readonly settings: Settings;
   readonly upstream: Upstream;
   readonly key: string;
   readonly trustDigest: string;
@@ -28,10 +28,10 @@ export class OutboundPort implements ListeningPort {
   readonly #gate: CallGate = { admit: () => this.#hop(), onBroken: (reason) => this.#count('call', 'failed', reason) };
   readonly #sockets = new Set<Socket>();
   readonly #http2 = new Set<Http2Calls>();
-  #way: Way;
+  #way: Way<OutboundListener>;
   #isRetiring = false;
 
-  constructor(deps: PortDeps, way: Way) {
+  constructor(deps: PortDeps, way: Way<OutboundListener>) {
     this.#deps = deps;
     this.#way = way;
   }
@@ -49,7 +49,7 @@ export class OutboundPort implements ListeningPort {
    * Calls from now on go the new way. The connections of the old one end within the drain time if it was another way to speak;
    * where only our certificate was renewed, they finish what they carry.
    */
-  update(way: Way): void {
+  update(way: Way<OutboundListener>): void {
     const old = this.#way;
     this.#way = way;
     if (old.settings.protocol !== way.settings.protocol) this.#endAll(way.settings.drainMs);
@@ -120,7 +120,7 @@ export class OutboundPort implements ListeningPort {
 }
 
 /** @throws the error of OpenSSL for a group or suite that it does not know */
-export function makeWay(deps: PortDeps, settings: OutboundListener, serverTrust: Trust): Way {
+export function makeWay<Settings extends OutboundSettings>(deps: PortDeps, settings: Settings, serverTrust: Trust): Way<Settings> {
   const { live, kept, clock } = deps;
   const { origination, tls: policy, protocol } = settings;
   const { credential } = live.contexts;
@@ -137,7 +137,7 @@ export function makeWay(deps: PortDeps, settings: OutboundListener, serverTrust:
 }
 
 /** Equal keys, equal connections: a change of anything else needs no new connection. */
-export function wayKey({ live }: PortDeps, settings: OutboundListener, serverTrust: Trust): string {
+export function wayKey({ live }: PortDeps, settings: OutboundSettings, serverTrust: Trust): string {
   const { credential } = live.contexts;
   return settings.origination.kind === 'mtls' ? `${settings.digest} ${credential.digest} ${serverTrust.digest}` : settings.digest;
 }

@@ -1,13 +1,14 @@
-import { Problem } from '../../core/problems/problem.ts';
 import { type Address, formatAddress } from '../tls/address.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
-import { type Listener, listen } from './listen.ts';
-import { makeWay, OutboundPort, retireWay, type Way, wayKey } from './outbound-port.ts';
-import type { InboundListener, OutboundListener, ProxyPorts } from '../tls/proxy-settings.ts';
-import { ServicePort } from './service-port.ts';
+import type { ProxyPorts } from '../tls/proxy-settings.ts';
 import type { Trust } from '../tls/trust.ts';
+import { type Listener, listen } from './listen.ts';
+import type { PassthroughPort } from './passthrough-port.ts';
+import { makeWay, OutboundPort, wayKey } from './outbound-port.ts';
+import { nextOf, type PortHandler, type PortPlan, planPorts } from './plan-ports.ts';
+import { ServicePort } from './service-port.ts';
 
-type OpenPort = { readonly listener: Listener; handler: ServicePort | OutboundPort };
+type OpenPort = { readonly listener: Listener; handler: PortHandler };
 
 /** The listening sockets of the proxy and what stands behind each. A change closes nothing that stays. */
 export class Ports {
@@ -22,38 +23,33 @@ export class Ports {
   }
 
   /**
-   * Puts all ports of the settings in force, or none: new sockets are bound and ways made first, then everything is switched in
+   * Puts all ports of the settings in force, or none: ways are made and new sockets bound first, then everything is switched in
    * one turn by `commit`, and then what is no longer named is retired. @throws state-conflict, input-invalid; nothing changed then
    */
   async apply(settings: ProxyPorts, serverTrust: Trust, commit: () => void): Promise<void> {
-    const ways = this.#makeWays(settings.outbound, serverTrust);
+    const plans = planPorts(this.#deps, { settings, serverTrust, handlerAt: (key) => this.#open.get(key)?.handler ?? null });
     const bound = new Map<string, OpenPort>();
     try {
-      for (const inbound of settings.inbound) {
-        if (!this.#open.has(formatAddress(inbound.listen))) await this.#bind(bound, inbound.listen, new ServicePort(this.#deps, inbound));
-      }
-      for (const way of ways.values()) {
-        const { listen: address } = way.settings;
-        if (!this.#open.has(formatAddress(address))) await this.#bind(bound, address, new OutboundPort(this.#deps, way));
-      }
+      for (const plan of plans) if (!this.#open.has(plan.key)) await this.#bind(bound, plan);
     } catch (error) {
       for (const { listener } of bound.values()) listener.close();
-      for (const way of ways.values()) void retireWay(way, 0);
+      for (const plan of plans) plan.undo();
       throw error;
     }
     commit();
-    for (const inbound of settings.inbound) this.#switchInbound(formatAddress(inbound.listen), inbound);
-    for (const [key, way] of ways) this.#switchOutbound(key, way);
+    for (const plan of plans) this.#switch(plan);
     for (const [key, port] of bound) this.#open.set(key, port);
-    this.#dropOthers(settings);
+    this.#dropOthers(new Set(plans.map(({ key }) => key)));
   }
 
   /** Makes the ways to endpoints anew where our certificate or the trust in servers has changed. */
   renewWays(serverTrust: Trust): void {
     for (const { handler } of this.#open.values()) {
-      if (!(handler instanceof OutboundPort)) continue;
-      const { settings } = handler;
-      if (!handler.isOnWay(wayKey(this.#deps, settings, serverTrust))) handler.update(makeWay(this.#deps, settings, serverTrust));
+      if (handler instanceof OutboundPort) {
+        const { settings } = handler;
+        if (!handler.isOnWay(wayKey(this.#deps, settings, serverTrust))) handler.update(makeWay(this.#deps, settings, serverTrust));
+      } else if (handler instanceof ServicePort) handler.goOnTo(nextOf(this.#deps, handler.settings, { serverTrust, held: handler.next }));
+      else handler satisfies PassthroughPort;
     }
   }
 
@@ -69,27 +65,8 @@ export class Ports {
     await Promise.all(all.map(({ handler }) => handler.retire(withinMs)));
   }
 
-  /** The ways that are not in force yet, by the address of their port. @throws input-invalid */
-  #makeWays(outbound: readonly OutboundListener[], serverTrust: Trust): Map<string, Way> {
-    const ways = new Map<string, Way>();
-    for (const settings of outbound) {
-      const key = formatAddress(settings.listen);
-      const handler = this.#open.get(key)?.handler;
-      if (handler instanceof OutboundPort && handler.isOnWay(wayKey(this.#deps, settings, serverTrust))) continue;
-      try {
-        ways.set(key, makeWay(this.#deps, settings, serverTrust));
-      } catch (error) {
-        throw new Problem('input-invalid', `Cannot use TLS policy of outbound ${settings.endpointName}: ${(error as Error).message}`, {
-          cause: error,
-        });
-      }
-    }
-    return ways;
-  }
-
-  async #bind(bound: Map<string, OpenPort>, address: Address, handler: ServicePort | OutboundPort): Promise<void> {
-    const key = formatAddress(address);
-    const open = { handler } as { listener: Listener; handler: ServicePort | OutboundPort };
+  async #bind(bound: Map<string, OpenPort>, { key, address, make }: PortPlan): Promise<void> {
+    const open = { handler: make() } as { listener: Listener; handler: PortHandler };
     const fd = this.#inherited.get(key);
     open.listener = await listen({ address, fd, onConnection: (socket) => open.handler.accept(socket) });
     this.#inherited.delete(key);
@@ -97,30 +74,14 @@ export class Ports {
     this.#deps.log('info', 'port opened', { address: key, inherited: fd !== undefined });
   }
 
-  #switchInbound(key: string, settings: InboundListener): void {
+  #switch({ key, make, update, drainMs }: PortPlan): void {
     const open = this.#open.get(key);
-    if (open === undefined) return;
-    if (open.handler instanceof ServicePort) {
-      open.handler.update(settings);
-      return;
-    }
-    void open.handler.retire(settings.drainMs);
-    open.handler = new ServicePort(this.#deps, settings);
+    if (open === undefined || update(open.handler)) return;
+    void open.handler.retire(drainMs);
+    open.handler = make();
   }
 
-  #switchOutbound(key: string, way: Way): void {
-    const open = this.#open.get(key);
-    if (open === undefined) return;
-    if (open.handler instanceof OutboundPort) {
-      open.handler.update(way);
-      return;
-    }
-    void open.handler.retire(way.settings.drainMs);
-    open.handler = new OutboundPort(this.#deps, way);
-  }
-
-  #dropOthers({ inbound, outbound }: ProxyPorts): void {
-    const named = new Set([...inbound, ...outbound].map(({ listen: address }) => formatAddress(address)));
+  #dropOthers(named: ReadonlySet<string>): void {
     for (const [key, { listener, handler }] of this.#open) {
       if (named.has(key)) continue;
       this.#open.delete(key);

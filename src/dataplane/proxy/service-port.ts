@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { type Address, formatAddress } from '../tls/address.ts';
 import { dialPlain } from '../tls/dial.ts';
 import { InboundGate } from '../tls/inbound-gate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
@@ -13,32 +14,49 @@ import type { ListeningPort } from './port.ts';
 import { forwardTcp } from './tcp-forward.ts';
 import { Upstream } from './upstream.ts';
 
-/** A port on which calls for the service arrive: what its gate lets in goes on to the service behind. */
+/** Where the calls of a port go on. */
+export type Next = {
+  readonly upstream: Upstream;
+  /** Equal keys, equal next hops. */
+  readonly key: string;
+  retire(withinMs: number): Promise<void>;
+};
+
+/** A port on which calls for the service arrive: what its gate lets in goes on to the next hop. */
 export class ServicePort implements ListeningPort {
   readonly #gate: InboundGate;
   readonly #calls: InboundCallsOptions;
   #settings: InboundListener;
-  #upstream: Upstream;
+  #next: Next;
 
-  constructor(deps: PortDeps, settings: InboundListener) {
+  constructor(deps: PortDeps, settings: InboundListener, next: Next) {
     this.#gate = new InboundGate(deps, settings, (connection) => this.#serve(connection));
     this.#settings = settings;
-    this.#upstream = makeUpstream(settings);
-    this.#calls = { deps, settings: () => this.settings, upstream: () => this.#upstream };
+    this.#next = next;
+    this.#calls = { deps, settings: () => this.settings, upstream: () => this.#next.upstream };
   }
 
   get settings(): InboundListener {
     return this.#settings;
   }
 
+  get next(): Next {
+    return this.#next;
+  }
+
   /** Takes new settings for all calls from now on; open connections are rejudged by whoever calls this. */
-  update(settings: InboundListener): void {
-    const old = this.#settings;
+  update(settings: InboundListener, next: Next): void {
     this.#settings = settings;
     this.#gate.update(settings);
-    if (JSON.stringify(old.upstream) === JSON.stringify(settings.upstream)) return;
-    void this.#upstream.retire(settings.drainMs);
-    this.#upstream = makeUpstream(settings);
+    this.goOnTo(next);
+  }
+
+  /** Calls from now on go to another next hop. */
+  goOnTo(next: Next): void {
+    const old = this.#next;
+    if (old === next) return;
+    this.#next = next;
+    void old.retire(this.#settings.drainMs);
   }
 
   accept(socket: Socket): void {
@@ -47,7 +65,7 @@ export class ServicePort implements ListeningPort {
 
   async retire(withinMs: number): Promise<void> {
     await this.#gate.retire(withinMs);
-    await this.#upstream.retire(withinMs);
+    await this.#next.retire(withinMs);
   }
 
   #serve(connection: ReceiverConnection): void {
@@ -58,7 +76,7 @@ export class ServicePort implements ListeningPort {
     else if (protocol === 'http' && socket instanceof TLSSocket && socket.alpnProtocol === 'h2')
       serveHttp2Connection(connection, calls, 'http/1.1');
     else if (protocol === 'http') serveHttp1(socket, calls);
-    else void forwardTcp(socket, { upstream: this.#upstream, onFailure: (reason) => this.#gate.countFailure(connection, reason) });
+    else void forwardTcp(socket, { upstream: this.#next.upstream, onFailure: (reason) => this.#gate.countFailure(connection, reason) });
   }
 }
 
@@ -67,8 +85,14 @@ function serveHttp2Connection(connection: ReceiverConnection, gate: CallGate, ne
   connection.announceEndBy(() => calls.drain());
 }
 
-function makeUpstream({ upstream }: InboundListener): Upstream {
-  return new Upstream({ addresses: [upstream], dial: dialPlain, patienceMs: SERVICE_PATIENCE_MS });
+/** The service behind, in the clear on the same machine. */
+export function nextService(address: Address): Next {
+  const upstream = new Upstream({ addresses: [address], dial: dialPlain, patienceMs: SERVICE_PATIENCE_MS });
+  return { upstream, key: serviceKey(address), retire: (withinMs) => upstream.retire(withinMs) };
+}
+
+export function serviceKey(address: Address): string {
+  return formatAddress(address);
 }
 
 /** A service that restarts has one address, and nobody else can stand in for it. */

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { type OpenConnections, OpenConnectionsSchema } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
-import { type Side, sides, wireChannels } from './counters.ts';
-import type { Channel, ProvedIdentity } from './peer.ts';
+import { type CountedChannel, type Side, sides, wireChannels } from './counters.ts';
+import type { ProvedIdentity } from './peer.ts';
 import type { RevokedIndex } from './revoked-index.ts';
 
 /** Why an open connection is looked at again. */
@@ -13,7 +13,7 @@ export type OpenConnection = {
   readonly endpointId: string;
   /** For telemetry: the proved caller, or empty. */
   readonly caller: string;
-  readonly channel: Channel;
+  readonly channel: CountedChannel;
   /** The identity that the other end proved. */
   readonly identity: ProvedIdentity | null;
   /** Looks at what is in force now and closes the connection, at once or gracefully, where it is not allowed any more. */

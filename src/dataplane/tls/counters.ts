@@ -17,6 +17,9 @@ export type Side = 'caller' | 'receiver';
 export type Unit = 'connection' | 'call';
 export type Outcome = 'accepted' | 'would-refuse' | 'refused' | 'failed';
 
+/** `passthrough`: carried on without a look inside. */
+export type CountedChannel = Channel | 'passthrough';
+
 /** One thing that happened; equal ones are counted together. */
 export type Happening = {
   readonly side: Side;
@@ -24,7 +27,7 @@ export type Happening = {
   /** Proved SPIFFE ID, or empty. */
   readonly caller: string;
   readonly generation: bigint;
-  readonly channel: Channel;
+  readonly channel: CountedChannel;
   readonly unit: Unit;
   readonly outcome: Outcome;
   readonly reason: RefusalReason | null;
@@ -113,10 +116,11 @@ export class Counters {
 }
 
 export const sides: { readonly [side in Side]: WireSide } = { caller: WireSide.CALLER, receiver: WireSide.RECEIVER };
-export const wireChannels: { readonly [channel in Channel]: WireChannel } = {
+export const wireChannels: { readonly [channel in CountedChannel]: WireChannel } = {
   plaintext: WireChannel.PLAINTEXT,
   tls: WireChannel.TLS,
   mtls: WireChannel.MTLS,
+  passthrough: WireChannel.PASSTHROUGH,
 };
 const units: { readonly [unit in Unit]: WireUnit } = { connection: WireUnit.CONNECTION, call: WireUnit.CALL };
 const outcomes: { readonly [outcome in Outcome]: WireOutcome } = {

@@ -7,6 +7,7 @@ import {
   Protocol,
   type ProxySettings,
   ProxySettingsSchema,
+  Termination,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { parseProxySettings, parseServiceSettings } from './proxy-settings.ts';
 
@@ -31,6 +32,11 @@ const outbound = {
   serverSpiffeId: 'spiffe://acme.example/prod/payments',
 };
 
+const { listen: _listen, ...hop } = { ...outbound, protocol: Protocol.HTTP };
+const { upstream: _to, ...ended } = inbound;
+const reencrypt = { ...ended, termination: Termination.REENCRYPT, nextHop: hop };
+const carried = { ...inbound, termination: Termination.PASSTHROUGH, serverNames: ['orders.acme.example'] };
+
 function settings(more: MessageInitShape<typeof ProxySettingsSchema> = {}): ProxySettings {
   const base = {
     generation: 7n,
@@ -49,7 +55,7 @@ test('parseProxySettings() reads ports, modes, callers and originations', () => 
     [first!.anonymousMode, first!.strangerMode, [...first!.callers]],
     ['permissive', 'enforce', [['spiffe://acme.example/prod/a', 'observe']]],
   );
-  assert.deepEqual(first!.upstream, { kind: 'unix', path: '/run/orders.sock' });
+  assert.deepEqual(first!.onward, { kind: 'service', upstream: { kind: 'unix', path: '/run/orders.sock' } });
   assert.deepEqual(parsed.outbound[0]!.origination, { kind: 'mtls', server: 'spiffe://acme.example/prod/payments' });
 });
 
@@ -96,6 +102,29 @@ const bad: readonly (readonly [string, MessageInitShape<typeof ProxySettingsSche
   ['versions the wrong way round', { inbound: [{ ...inbound, tls: { minimumVersion: 0x0304, maximumVersion: 0x0303 } }] }],
   ['a suite that is an operator of OpenSSL', { inbound: [{ ...inbound, tls: { suites: ['ALL:@SECLEVEL=0'] } }] }],
   ['an identity that is none', { spiffeId: 'orders' }],
+  ['a termination of the future', { inbound: [{ ...inbound, termination: 9 as Termination }] }],
+  ['a next hop where TLS ends', { inbound: [{ ...inbound, nextHop: hop }] }],
+  ['to encrypt anew without a next hop', { inbound: [{ ...ended, termination: Termination.REENCRYPT }] }],
+  ['to encrypt anew with an upstream', { inbound: [{ ...reencrypt, upstream: at(9) }] }],
+  ['to encrypt anew in plaintext', { inbound: [{ ...reencrypt, nextHop: { ...hop, origination: Origination.PLAINTEXT } }] }],
+  ['to encrypt anew in another protocol', { inbound: [{ ...reencrypt, nextHop: { ...hop, protocol: Protocol.TCP } }] }],
+  ['to encrypt anew to nobody in particular', { inbound: [{ ...reencrypt, nextHop: { ...hop, serverSpiffeId: '' } }] }],
+  ['a next hop that listens', { inbound: [{ ...reencrypt, nextHop: { ...hop, listen: at(9) } }] }],
+  ['passing through without a name', { inbound: [{ ...carried, serverNames: [] }] }],
+  ['passing through by a pattern that is none', { inbound: [{ ...carried, serverNames: ['*'] }] }],
+  ['passing through without an upstream', { inbound: [{ ...carried, upstream: undefined }] }],
+  ['passing through with a next hop', { inbound: [{ ...carried, nextHop: hop }] }],
+  ['one server name twice at one address', { inbound: [carried, { ...carried, serverNames: ['ORDERS.acme.example'] }] }],
+  [
+    'two takers of unknown names at one address',
+    {
+      inbound: [
+        { ...carried, takesUnknown: true },
+        { ...carried, serverNames: ['b.acme.example'], takesUnknown: true },
+      ],
+    },
+  ],
+  ['one address to end and to pass through', { inbound: [inbound, carried] }],
 ];
 
 for (const [name, more] of bad) {
@@ -103,6 +132,30 @@ for (const [name, more] of bad) {
     assert.throws(() => parseProxySettings(settings(more)), { name: 'Problem' });
   });
 }
+
+test('parseProxySettings() puts together what passes through at one address, and reads where TLS begins anew', () => {
+  const { inbound: parsed, passthrough } = parseProxySettings(
+    settings({
+      inbound: [
+        { ...reencrypt, listen: at(5) },
+        carried,
+        { ...carried, serverNames: [], takesUnknown: true, termination: Termination.MUTUAL },
+      ],
+      outbound: [],
+    }),
+  );
+  assert.deepEqual([parsed.length, passthrough.length, passthrough[0]!.routes.length], [1, 1, 2]);
+  assert.ok(parsed[0]!.onward.kind === 'reencrypt' && parsed[0]!.onward.outbound.origination.kind === 'mtls');
+  assert.equal(passthrough[0]!.find('Orders.acme.example'), passthrough[0]!.routes[0]);
+  assert.equal(passthrough[0]!.unknown, passthrough[0]!.routes[1]);
+});
+
+test('parseServiceSettings() takes no termination but its own', () => {
+  const { listen: _listen2, upstream: _upstream2, ...served } = inbound;
+  for (const termination of [Termination.REENCRYPT, Termination.PASSTHROUGH, Termination.MUTUAL]) {
+    assert.throws(() => parseServiceSettings(settings({ inbound: [{ ...served, termination }], outbound: [] })), /ends in the service/);
+  }
+});
 
 test('parseServiceSettings() reads endpoints without sockets, and takes no settings of a proxy', () => {
   const { listen: _inListen, upstream: _upstream, ...served } = inbound;

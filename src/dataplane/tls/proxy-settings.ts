@@ -9,11 +9,13 @@ import {
   Origination as WireOrigination,
   type ProxySettings,
   type SocketAddress,
+  Termination as WireTermination,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
 import { type Address, formatAddress, parseAddress } from './address.ts';
+import { isCarried, parsePassthrough, type PassthroughListener } from './passthrough-settings.ts';
 import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 
 /** `grpc` is HTTP/2 from end to end. */
@@ -34,7 +36,12 @@ export type InboundSettings = {
 };
 
 /** The same for a proxy, which listens before the service. */
-export type InboundListener = InboundSettings & { readonly listen: Address; readonly upstream: Address };
+export type InboundListener = InboundSettings & { readonly listen: Address; readonly onward: Onward };
+
+/** Where calls go on: in the clear to the service behind, or over TLS to another endpoint, whose server is verified. */
+export type Onward =
+  | { readonly kind: 'service'; readonly upstream: Address }
+  | { readonly kind: 'reencrypt'; readonly outbound: OutboundSettings };
 
 /** How a data plane speaks to an endpoint for its service. */
 export type Origination =
@@ -69,25 +76,27 @@ export type ParsedSettings<Inbound = InboundSettings, Outbound = OutboundSetting
 };
 
 /** What a proxy listens at, beside what every data plane knows. */
-export type ProxyPorts = ParsedSettings<InboundListener, OutboundListener>;
+export type ProxyPorts = ParsedSettings<InboundListener, OutboundListener> & { readonly passthrough: readonly PassthroughListener[] };
 
 /**
  * Settings as the proxy understands them. An unset or unknown mode, protocol or origination is refused: nothing is guessed.
  * @throws input-invalid, identity-malformed, der-malformed
  */
 export function parseProxySettings(settings: ProxySettings): ProxyPorts {
-  const parsed = parseSettings(settings, {
+  const ended = { ...settings, inbound: settings.inbound.filter((inbound) => !isCarried(inbound)) };
+  const parsed = parseSettings(ended, {
     inbound: (inbound) => ({
       ...parseInbound(inbound),
       listen: addressOf(nameOf('inbound', inbound), inbound.listen),
-      upstream: addressOf(nameOf('inbound', inbound), inbound.upstream),
+      onward: parseOnward(inbound),
     }),
     outbound: (outbound) => ({ ...parseOutbound(outbound), listen: addressOf(nameOf('outbound', outbound), outbound.listen) }),
   });
-  const listens = [...parsed.inbound, ...parsed.outbound].map(({ listen }) => formatAddress(listen));
+  const passthrough = parsePassthrough(settings.inbound.filter(isCarried));
+  const listens = [...parsed.inbound, ...parsed.outbound, ...passthrough].map(({ listen }) => formatAddress(listen));
   const twice = listens.find((listen, index) => listens.indexOf(listen) !== index);
   if (twice !== undefined) throw invalid('settings', `two ports listen at ${twice}`, 'each address once');
-  return parsed;
+  return { ...parsed, passthrough };
 }
 
 /** The same for a service that is its own data plane: it finds endpoints by their names. @throws as above; input-invalid for a proxy's settings */
@@ -107,6 +116,9 @@ export function parseServiceSettings(settings: ProxySettings): ParsedSettings {
 /** A service that took a sidecar's settings would serve without whatever stands behind that proxy. */
 function withoutSockets<Port extends Inbound | Outbound>(side: string, port: Port): Port {
   if (port.listen !== undefined) throw invalid(nameOf(side, port), 'it has an address of a proxy', 'settings of role sdk');
+  if ('termination' in port && port.termination > WireTermination.TERMINATE) {
+    throw invalid(nameOf(side, port), `termination ${port.termination}`, 'TLS that ends in the service');
+  }
   return port;
 }
 
@@ -150,6 +162,29 @@ function parseInbound(inbound: Inbound): InboundSettings {
     drainMs: inbound.drainMs || DEFAULT_DRAIN_MS,
     probe: inbound.probeSpiffeId === '' ? null : parseSpiffeId(inbound.probeSpiffeId),
   };
+}
+
+/** TLS never ends at the proxy to go on in the clear where it was to be encrypted anew. */
+function parseOnward(inbound: Inbound): Onward {
+  const what = nameOf('inbound', inbound);
+  switch (inbound.termination) {
+    case WireTermination.UNSPECIFIED:
+    case WireTermination.TERMINATE:
+      if (inbound.nextHop !== undefined) throw invalid(what, 'a next hop', 'one only where it is encrypted anew');
+      return { kind: 'service', upstream: addressOf(what, inbound.upstream) };
+    case WireTermination.REENCRYPT: {
+      const { nextHop } = inbound;
+      if (nextHop === undefined || inbound.upstream !== undefined)
+        throw invalid(what, 'no next hop, or an upstream too', 'a next hop alone');
+      const outbound = parseOutbound(withoutSockets('next hop', nextHop));
+      if (outbound.origination.kind === 'plaintext') throw invalid(what, 'a next hop in plaintext', 'mtls or tls');
+      if (outbound.protocol !== wordOf(what, 'protocol', protocols, inbound.protocol))
+        throw invalid(what, 'a next hop of another protocol', 'the same');
+      return { kind: 'reencrypt', outbound };
+    }
+    default:
+      throw invalid(what, `termination ${inbound.termination}`, 'a value that this version knows');
+  }
 }
 
 function parseOutbound(outbound: Outbound): OutboundSettings {

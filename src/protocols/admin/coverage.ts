@@ -52,7 +52,11 @@ export function summarizeCoverage(facts: FleetFacts, states: readonly PathState[
       failed: sum(counted.filter(({ side, outcome }) => side === 'caller' && outcome === 'failed')),
     },
     received: {
-      ...channelsOf(counted.filter(({ side, outcome }) => side === 'receiver' && outcome !== 'failed' && outcome !== 'refused')),
+      ...channelsOf(
+        counted
+          .filter(({ side, outcome }) => side === 'receiver' && outcome !== 'failed' && outcome !== 'refused')
+          .filter(({ channel }) => channel !== 'passthrough'),
+      ),
       refused: sum(counted.filter(({ side, outcome }) => side === 'receiver' && outcome === 'refused')),
     },
   };

@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/settings.proto.
  */
 export const file_countersign_v1_settings: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0inAMKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJIlQKCkNhbGxlclJ1bGUSDwoHcGF0aF9pZBgBIAEoCRIRCglzcGlmZmVfaWQYAiABKAkSIgoEbW9kZRgDIAEoDjIULmNvdW50ZXJzaWduLnYxLk1vZGUidAoJVGxzUG9saWN5EhcKD21pbmltdW1fdmVyc2lvbhgBIAEoDRIXCg9tYXhpbXVtX3ZlcnNpb24YAiABKA0SDgoGZ3JvdXBzGAMgAygJEg4KBnN1aXRlcxgEIAMoCRIVCg1wb2xpY3lfZGlnZXN0GAUgASgJIocDCghPdXRib3VuZBIPCgdwYXRoX2lkGAEgASgJEhMKC2VuZHBvaW50X2lkGAIgASgJEhUKDWVuZHBvaW50X25hbWUYAyABKAkSLQoGbGlzdGVuGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIwCgl1cHN0cmVhbXMYBSADKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEioKCHByb3RvY29sGAYgASgOMhguY291bnRlcnNpZ24udjEuUHJvdG9jb2wSMAoLb3JpZ2luYXRpb24YByABKA4yGy5jb3VudGVyc2lnbi52MS5PcmlnaW5hdGlvbhIYChBzZXJ2ZXJfc3BpZmZlX2lkGAggASgJEhMKC3NlcnZlcl9uYW1lGAkgASgJEhYKDnNlcnZlcl9hbmNob3JzGAogAygMEiYKA3RscxgLIAEoCzIZLmNvdW50ZXJzaWduLnYxLlRsc1BvbGljeRIQCghkcmFpbl9tcxgMIAEoDSJrCgtUcnVzdEJ1bmRsZRIUCgx0cnVzdF9kb21haW4YASABKAkSEAoIc2VxdWVuY2UYAiABKAQSNAoLYXV0aG9yaXRpZXMYAyADKAsyHy5jb3VudGVyc2lnbi52MS5CdW5kbGVBdXRob3JpdHkimQEKD0J1bmRsZUF1dGhvcml0eRIyCgRyb2xlGAEgASgOMiQuY291bnRlcnNpZ24udjEuQnVuZGxlQXV0aG9yaXR5LlJvbGUSEwoLY2VydGlmaWNhdGUYAiABKAwiPQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDQoJUk9MRV9ST09UEAESEAoMUk9MRV9JU1NVSU5HEAIidgoKUmV2b2tlZFNldBIQCghzZXF1ZW5jZRgBIAEoBBI4CgxjZXJ0aWZpY2F0ZXMYAiADKAsyIi5jb3VudGVyc2lnbi52MS5SZXZva2VkQ2VydGlmaWNhdGUSHAoUc3VzcGVuZGVkX3NwaWZmZV9pZHMYAyADKAkiPwoSUmV2b2tlZENlcnRpZmljYXRlEhkKEWlzc3Vlcl9rZXlfc2hhMjU2GAEgASgMEg4KBnNlcmlhbBgCIAEoDCJCCgpUaWNrZXRLZXlzEhEKCXNwaWZmZV9pZBgBIAEoCRIPCgdzZWFsaW5nGAIgASgMEhAKCGFjY2VwdGVkGAMgAygMIvUBCghEcmlsbEpvYhIOCgZqb2JfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRIuCgdhZGRyZXNzGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIYChBzZXJ2ZXJfc3BpZmZlX2lkGAUgASgJEioKCHByb3RvY29sGAYgASgOMhguY291bnRlcnNpZ24udjEuUHJvdG9jb2wSDQoFa2luZHMYByADKAkSEwoLZW52aXJvbm1lbnQYCCABKAkSEwoLZGVhZGxpbmVfbXMYCSABKAQqXAoIUHJvdG9jb2wSGAoUUFJPVE9DT0xfVU5TUEVDSUZJRUQQABIRCg1QUk9UT0NPTF9IVFRQEAESEAoMUFJPVE9DT0xfVENQEAISEQoNUFJPVE9DT0xfR1JQQxADKlUKBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEhAKDE1PREVfT0JTRVJWRRABEhMKD01PREVfUEVSTUlTU0lWRRACEhAKDE1PREVfRU5GT1JDRRADKnAKC09yaWdpbmF0aW9uEhsKF09SSUdJTkFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVT1JJR0lOQVRJT05fUExBSU5URVhUEAESFAoQT1JJR0lOQVRJT05fTVRMUxACEhMKD09SSUdJTkFUSU9OX1RMUxADYgZwcm90bzM");
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0i1QQKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0iVAoKQ2FsbGVyUnVsZRIPCgdwYXRoX2lkGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIiCgRtb2RlGAMgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZSJ0CglUbHNQb2xpY3kSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhcKD21heGltdW1fdmVyc2lvbhgCIAEoDRIOCgZncm91cHMYAyADKAkSDgoGc3VpdGVzGAQgAygJEhUKDXBvbGljeV9kaWdlc3QYBSABKAkihwMKCE91dGJvdW5kEg8KB3BhdGhfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRItCgZsaXN0ZW4YBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEjAKCXVwc3RyZWFtcxgFIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBIwCgtvcmlnaW5hdGlvbhgHIAEoDjIbLmNvdW50ZXJzaWduLnYxLk9yaWdpbmF0aW9uEhgKEHNlcnZlcl9zcGlmZmVfaWQYCCABKAkSEwoLc2VydmVyX25hbWUYCSABKAkSFgoOc2VydmVyX2FuY2hvcnMYCiADKAwSJgoDdGxzGAsgASgLMhkuY291bnRlcnNpZ24udjEuVGxzUG9saWN5EhAKCGRyYWluX21zGAwgASgNImsKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBI0CgthdXRob3JpdGllcxgDIAMoCzIfLmNvdW50ZXJzaWduLnYxLkJ1bmRsZUF1dGhvcml0eSKZAQoPQnVuZGxlQXV0aG9yaXR5EjIKBHJvbGUYASABKA4yJC5jb3VudGVyc2lnbi52MS5CdW5kbGVBdXRob3JpdHkuUm9sZRITCgtjZXJ0aWZpY2F0ZRgCIAEoDCI9CgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABINCglST0xFX1JPT1QQARIQCgxST0xFX0lTU1VJTkcQAiJ2CgpSZXZva2VkU2V0EhAKCHNlcXVlbmNlGAEgASgEEjgKDGNlcnRpZmljYXRlcxgCIAMoCzIiLmNvdW50ZXJzaWduLnYxLlJldm9rZWRDZXJ0aWZpY2F0ZRIcChRzdXNwZW5kZWRfc3BpZmZlX2lkcxgDIAMoCSI/ChJSZXZva2VkQ2VydGlmaWNhdGUSGQoRaXNzdWVyX2tleV9zaGEyNTYYASABKAwSDgoGc2VyaWFsGAIgASgMIkIKClRpY2tldEtleXMSEQoJc3BpZmZlX2lkGAEgASgJEg8KB3NlYWxpbmcYAiABKAwSEAoIYWNjZXB0ZWQYAyADKAwi9QEKCERyaWxsSm9iEg4KBmpvYl9pZBgBIAEoCRITCgtlbmRwb2ludF9pZBgCIAEoCRIVCg1lbmRwb2ludF9uYW1lGAMgASgJEi4KB2FkZHJlc3MYBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEhgKEHNlcnZlcl9zcGlmZmVfaWQYBSABKAkSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBINCgVraW5kcxgHIAMoCRITCgtlbnZpcm9ubWVudBgIIAEoCRITCgtkZWFkbGluZV9tcxgJIAEoBCpcCghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhEKDVBST1RPQ09MX0hUVFAQARIQCgxQUk9UT0NPTF9UQ1AQAhIRCg1QUk9UT0NPTF9HUlBDEAMqVQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASEAoMTU9ERV9PQlNFUlZFEAESEwoPTU9ERV9QRVJNSVNTSVZFEAISEAoMTU9ERV9FTkZPUkNFEAMqcAoLT3JpZ2luYXRpb24SGwoXT1JJR0lOQVRJT05fVU5TUEVDSUZJRUQQABIZChVPUklHSU5BVElPTl9QTEFJTlRFWFQQARIUChBPUklHSU5BVElPTl9NVExTEAISEwoPT1JJR0lOQVRJT05fVExTEAMqlQEKC1Rlcm1pbmF0aW9uEhsKF1RFUk1JTkFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVVEVSTUlOQVRJT05fVEVSTUlOQVRFEAESGQoVVEVSTUlOQVRJT05fUkVFTkNSWVBUEAISGwoXVEVSTUlOQVRJT05fUEFTU1RIUk9VR0gQAxIWChJURVJNSU5BVElPTl9NVVRVQUwQBGIGcHJvdG8z");
 
 /**
  * Where a socket is: an IP and port, or a Unix socket's path.
@@ -237,6 +237,46 @@ export type Inbound = Message<"countersign.v1.Inbound"> & {
    * @generated from field: string probe_spiffe_id = 11;
    */
   probeSpiffeId: string;
+
+  /**
+   * The fields 21 to 25 are of PASSTHROUGH and MUTUAL but for 23, which is of REENCRYPT. Of those several may listen at one address.
+   *
+   * @generated from field: countersign.v1.Termination termination = 20;
+   */
+  termination: Termination;
+
+  /**
+   * Exact DNS names, and `*.` for one label before the rest.
+   *
+   * @generated from field: repeated string server_names = 21;
+   */
+  serverNames: string[];
+
+  /**
+   * Takes what names no server, or one that nobody of this port has. At most one of a port.
+   *
+   * @generated from field: bool takes_unknown = 22;
+   */
+  takesUnknown: boolean;
+
+  /**
+   * Its `listen` is unset.
+   *
+   * @generated from field: countersign.v1.Outbound next_hop = 23;
+   */
+  nextHop?: Outbound | undefined;
+
+  /**
+   * A connection on which nothing moved for so long is closed.
+   *
+   * @generated from field: uint32 idle_ms = 24;
+   */
+  idleMs: number;
+
+  /**
+   * @generated from field: uint32 maximum_connections = 25;
+   */
+  maximumConnections: number;
 };
 
 /**
@@ -751,4 +791,55 @@ export type Origination = (typeof Origination)[keyof typeof Origination] | Unkno
  */
 export const OriginationSchema: GenEnum<Origination> = /*@__PURE__*/
   enumDesc(file_countersign_v1_settings, 2);
+
+/**
+ * Where TLS of a caller ends. Unspecified is TERMINATE, as before there was another.
+ *
+ * @generated from enum countersign.v1.Termination
+ */
+export const Termination = {
+  /**
+   * @generated from enum value: TERMINATION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: TERMINATION_TERMINATE = 1;
+   */
+  TERMINATE: 1,
+
+  /**
+   * It ends at the proxy, which speaks TLS to the next hop as `next_hop` says, never less.
+   *
+   * @generated from enum value: TERMINATION_REENCRYPT = 2;
+   */
+  REENCRYPT: 2,
+
+  /**
+   * It goes on untouched to the upstream of its server name.
+   *
+   * @generated from enum value: TERMINATION_PASSTHROUGH = 3;
+   */
+  PASSTHROUGH: 3,
+
+  /**
+   * The same, and the other end is a proxy of ours that demands the caller's certificate.
+   *
+   * @generated from enum value: TERMINATION_MUTUAL = 4;
+   */
+  MUTUAL: 4,
+} as const;
+
+/**
+ * Where TLS of a caller ends. Unspecified is TERMINATE, as before there was another.
+ *
+ * @generated from enum countersign.v1.Termination
+ */
+export type Termination = (typeof Termination)[keyof typeof Termination] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.Termination.
+ */
+export const TerminationSchema: GenEnum<Termination> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_settings, 3);
 
