@@ -15,6 +15,8 @@ import {
   Protocol as WireProtocol,
   type ProxySettings,
   ProxySettingsSchema,
+  type Route,
+  RouteSchema,
   type SocketAddress,
   SocketAddressSchema,
   Termination as WireTermination,
@@ -32,6 +34,7 @@ import {
   type OutboundRecord,
   type PathRecord,
   type ProxyRecord,
+  type RouteRecord,
   type ServiceRecord,
 } from '../inventory/record.ts';
 import { endpointModeOf, type ModeOfPath } from './endpoint-mode.ts';
@@ -103,6 +106,7 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, inbound: InboundRec
     tls: compileTlsPolicy(policy),
     drainMs: policy.drainMs,
     probeSpiffeId: probeSpiffeId(view.trustDomain, proxy.environment),
+    routes: endpoint.routes.map(compileRoute),
     ...(termination.kind === 'reencrypt' ? compileReencrypt(view, proxy, termination.nextEndpoint) : {}),
   });
 }
@@ -132,6 +136,20 @@ function compileReencrypt(view: FleetView, proxy: ProxyRecord, endpointId: Entit
   const hop = compileOutbound(view, proxy, { endpointId, listen: null });
   const origination = hop.origination === WireOrigination.PLAINTEXT ? WireOrigination.MTLS : hop.origination;
   return { termination: WireTermination.REENCRYPT, nextHop: { ...hop, origination } };
+}
+
+function compileRoute({ methods, host, path, callers }: RouteRecord): Route {
+  return create(RouteSchema, {
+    methods: [...methods],
+    host,
+    path,
+    callerSpiffeIds: callers.filter((caller) => !isSan(caller)),
+    callerSans: callers.filter(isSan),
+  });
+}
+
+function isSan(caller: string): boolean {
+  return caller.startsWith('dns:') || caller.startsWith('uri:');
 }
 
 /** A caller that the rollout does not know yet meets what the endpoint already is: a new caller weakens nobody's protection. */

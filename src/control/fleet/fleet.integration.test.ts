@@ -124,6 +124,26 @@ const declare = (kind: string, until: string): string =>
   `kind: Exception\nname: gap-${until}\nexception: ${kind}\nendpoint: orders-api\nowner: ada\nreason: x\nuntil: ${until}\n`;
 
 forEachDatabase('settings', (newUrl) => {
+  test('carry the routes of an endpoint, with callers by SPIFFE ID and by name', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    assert.deepEqual((await fleet.settingsOf('orders-1')).inbound[0]!.routes, []);
+    const routes =
+      '[{ methods: [POST], path: "/v1/*/refunds", callers: [web, "dns:a.example"] }, { path: /x, host: API.example, callers: [] }]';
+    await fleet.apply(
+      `kind: Endpoint\nname: orders-api\nservice: orders\nprotocol: http\naddresses: ["127.0.0.1:8111"]\nowner: x\nallowedCallers: [web]\nroutes: ${routes}\n`,
+    );
+    await fleet.reconcile();
+    const [inbound] = (await fleet.settingsOf('orders-1')).inbound;
+    assert.deepEqual(
+      inbound!.routes.map(({ methods, host, path, callerSpiffeIds, callerSans }) => [methods, host, path, callerSpiffeIds, callerSans]),
+      [
+        [['POST'], '', '/v1/*/refunds', ['spiffe://acme.example/test/web'], ['dns:a.example']],
+        [[], 'api.example', '/x', [], []],
+      ],
+    );
+  });
+
   test('say what a proxy listens on, who may call and where it hands on', async () => {
     await using fleet = await openFleet(await newUrl());
     assert.equal(await fleet.reconcile(), 3);

@@ -212,6 +212,14 @@ forEachDatabase('declarations', (newUrl) => {
         /no declared service/,
       ],
       [
+        'kind: Endpoint\nname: a\nservice: web\nprotocol: http\naddresses: ["127.0.0.1:1"]\nowner: x\nroutes: [{ path: /a, callers: [orders] }]\n',
+        /caller orders of a route is no allowed caller/,
+      ],
+      [
+        'kind: Endpoint\nname: a\nservice: web\nprotocol: http\naddresses: ["127.0.0.1:1"]\nowner: x\nroutes: [{ path: /a, callers: [nobody] }]\n',
+        /caller nobody/,
+      ],
+      [
         'kind: Proxy\nname: a\nservice: web\nrole: sidecar\ninbound: [{ endpoint: orders-api, listen: "127.0.0.1:1", upstream: "127.0.0.1:2" }]\n',
         /is not of service web/,
       ],
@@ -263,6 +271,10 @@ forEachDatabase('declarations', (newUrl) => {
       [
         `${web('http')}${gateway('endpoint: web-http, termination: mutual, upstream: "127.0.0.1:2", takesUnknown: true')}`,
         /passes web-http through as mutual/,
+      ],
+      [
+        `${web('http').replace('owner:', 'routes: [{ path: /a, callers: [] }]\nowner:')}${gateway('endpoint: web-http, termination: passthrough, upstream: "127.0.0.1:2", takesUnknown: true')}`,
+        /passes an endpoint with routes through/,
       ],
     ] as const) {
       await assert.rejects(inventory.apply(text), { message }, text);

@@ -44,6 +44,7 @@ export type EndpointDeclaration = {
   readonly policy: string;
   /** Names of services of the same environment, or SPIFFE IDs of services. */
   readonly allowedCallers: readonly string[];
+  readonly routes: readonly RouteDeclaration[];
   readonly external: { readonly serverName: string; readonly anchorsPem: string } | null;
 };
 
@@ -52,6 +53,14 @@ export type InboundDeclaration = {
   readonly listen: string | null;
   readonly upstream: string | null;
   readonly termination: Termination<string>;
+};
+
+/** Callers are services as in `allowedCallers`, or `dns:NAME` and `uri:URI` of their certificates. */
+export type RouteDeclaration = {
+  readonly methods: readonly string[];
+  readonly host: string;
+  readonly path: string;
+  readonly callers: readonly string[];
 };
 
 export type ProxyDeclaration = {

@@ -120,6 +120,36 @@ test('addresses are IP and port, and at least one', () => {
   }
 });
 
+const routes = (text: string): string => `${endpoint}routes: [${text}]\n`;
+
+test('a route has a path, its callers and nothing unknown, and its endpoint is one whose calls a proxy of ours reads', () => {
+  const [declared] = parseDeclaration(
+    routes('{ path: "/%61/", callers: [web, "dns:A.example", "uri:urn:x:y"], methods: [GET], host: API.example }'),
+  );
+  assert.ok(declared?.kind === 'Endpoint');
+  assert.deepEqual(declared.routes, [
+    { methods: ['GET'], host: 'api.example', path: '/a', callers: ['web', 'dns:a.example', 'uri:urn:x:y'] },
+  ]);
+  assert.deepEqual(parseDeclaration(routes('{ path: "/a", callers: [] }')).length, 1);
+  for (const [text, expected] of [
+    ['{ path: "/a" }', /callers holds nothing/],
+    ['{ callers: [web] }', /path holds nothing/],
+    ['{ path: "/a/../b", callers: [web] }', /path/],
+    ['{ path: "/a*", callers: [web] }', /path/],
+    ['{ path: "/a?b", callers: [web] }', /path/],
+    ['{ path: "/a", methods: [get], callers: [web] }', /methods\[0\]/],
+    ['{ path: "/a", methods: [GET, GET], callers: [web] }', /each item once/],
+    ['{ path: "/a", host: "a.example:80", callers: [web] }', /host/],
+    ['{ path: "/a", callers: ["dns:*.example"] }', /callers\[0\]/],
+    ['{ path: "/a", callers: ["uri:x"] }', /callers\[0\]/],
+    ['{ path: "/a", callers: ["cn:web"] }', /callers\[0\]/],
+    ['{ path: "/a", callers: [web], allow: true }', /unknown key/],
+  ] as const) {
+    refuses(routes(text), expected);
+  }
+  refuses(routes('{ path: "/a", callers: [web] }').replace('protocol: http', 'protocol: tcp'), /routes/);
+});
+
 test('an endpoint takes known words only', () => {
   refuses(`${endpoint}exposure: world\n`, /exposure holds "world"/);
   refuses(`${endpoint}tier: gold\n`, /tier/);

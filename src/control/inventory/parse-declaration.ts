@@ -25,8 +25,11 @@ import {
   labelForm,
   lineForm,
   localSocketForm,
+  methodForm,
   nameForm,
+  pathPatternForm,
   reasonForm,
+  routeCallerForm,
 } from './text-forms.ts';
 
 /**
@@ -147,11 +150,12 @@ const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content
 function readEndpoint(fields: Fields): EndpointDeclaration {
   const addresses = fields.texts('addresses', addressForm);
   if (addresses.length === 0) throw fields.fail('addresses', 'nothing', 'a list of IP:PORT');
+  const protocol = fields.word('protocol', protocols);
   const external = fields.has('external') ? fields.map('external') : null;
   const endpoint: EndpointDeclaration = {
     kind: 'Endpoint',
     service: fields.text('service', nameForm),
-    protocol: fields.word('protocol', protocols),
+    protocol,
     addresses,
     exposure: fields.has('exposure') ? fields.word('exposure', exposures) : 'internal',
     tier: readTier(fields),
@@ -163,13 +167,34 @@ function readEndpoint(fields: Fields): EndpointDeclaration {
     owner: fields.text('owner', lineForm),
     policy: fields.has('policy') ? fields.text('policy', nameForm) : 'default',
     allowedCallers: fields.texts('allowedCallers', callerForm),
+    routes: fields.maps('routes').map(readRoute),
     external:
       external === null
         ? null
         : { serverName: external.text('serverName', dnsNameForm), anchorsPem: external.text('anchorsPem', anchorsForm) },
   };
   external?.end();
+  if (endpoint.routes.length > 0 && (protocol === 'tcp' || external !== null)) {
+    throw fields.fail(
+      'routes',
+      `${endpoint.routes.length} items`,
+      'none where no proxy of ours reads the calls: of tcp, and outside of the trust domain',
+    );
+  }
   return endpoint;
+}
+
+function readRoute(fields: Fields): EndpointDeclaration['routes'][number] {
+  // Without the key it would not be clear whether nobody or everybody is meant.
+  if (!fields.has('callers')) throw fields.fail('callers', 'nothing', 'a list of callers, which may be empty');
+  const route = {
+    methods: fields.texts('methods', methodForm),
+    host: fields.has('host') ? fields.text('host', dnsNameForm) : '',
+    path: fields.text('path', pathPatternForm),
+    callers: fields.texts('callers', routeCallerForm),
+  };
+  fields.end();
+  return route;
 }
 
 function readOutbound(fields: Fields): { readonly endpoint: string; readonly listen: string } {

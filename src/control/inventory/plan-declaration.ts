@@ -130,8 +130,17 @@ function refuseUnservedMutual({ proxies, endpoints }: Draft): void {
   const ended = new Set(
     all.flatMap(({ inbound }) => inbound.filter(({ termination }) => !isCarried(termination)).map(({ endpointId }) => endpointId)),
   );
+  const routedIds = new Set([...endpoints.values()].filter(({ routes }) => routes.length > 0).map(({ id }) => id));
   for (const { name, inbound } of all) {
     const unserved = inbound.find(({ termination, endpointId }) => termination.kind === 'mutual' && !ended.has(endpointId));
+    // Routes are kept where the calls are read, and nowhere else.
+    const routed = inbound.find(({ endpointId }) => !ended.has(endpointId) && routedIds.has(endpointId));
+    if (routed !== undefined) {
+      throw new Problem(
+        'state-conflict',
+        `Cannot apply declaration: Proxy ${name} passes an endpoint with routes through, expected another proxy or sdk that terminates it`,
+      );
+    }
     if (unserved === undefined) continue;
     const endpoint = [...endpoints.values()].find(({ id }) => id === unserved.endpointId)!;
     throw new Problem(

@@ -2,6 +2,7 @@ import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Tier } from '../../core/policy/policy.ts';
+import type { CallPattern } from '../../core/routes/call-pattern.ts';
 import type { Instant } from '../../core/time/instant.ts';
 
 /** A workload with one identity. */
@@ -39,9 +40,14 @@ export type EndpointRecord = {
   /** Name of its policy. */
   readonly policy: string;
   readonly allowedCallers: readonly SpiffeId[];
+  /** Who of them may make which HTTP calls; the first that a call has decides. */
+  readonly routes: readonly RouteRecord[];
   /** Outside of the trust domain: reached by one-way TLS, by this name and under these anchors (PEM). Null: one of ours. */
   readonly external: { readonly serverName: string; readonly anchorsPem: string } | null;
 };
+
+/** Callers by SPIFFE ID, or by `dns:NAME` and `uri:URI` of their certificates. */
+export type RouteRecord = CallPattern & { readonly callers: readonly string[] };
 
 /** Caller service → endpoint: what coverage is counted in. */
 export type PathRecord = {

@@ -61,6 +61,7 @@ export function draftEndpoint(draft: Draft, declaration: Placed<'Endpoint'>, { n
     throw faultOf(declaration, `policy ${policy} is not declared in ${environment}`);
   }
   const { protocol, addresses, exposure, tier, dataClasses, owner } = declaration;
+  const allowedCallers = declaration.allowedCallers.map((caller) => resolveCaller(draft, declaration, caller).spiffeId).toSorted();
   draft.endpoints.set(key, {
     id: draft.endpoints.get(key)?.id ?? newId('endpoint'),
     environment,
@@ -75,7 +76,11 @@ export function draftEndpoint(draft: Draft, declaration: Placed<'Endpoint'>, { n
     owner,
     policy,
     external,
-    allowedCallers: declaration.allowedCallers.map((caller) => resolveCaller(draft, declaration, caller).spiffeId).toSorted(),
+    allowedCallers,
+    routes: declaration.routes.map((route) => ({
+      ...route,
+      callers: resolveRouteCallers(draft, declaration, route.callers, allowedCallers),
+    })),
   });
 }
 
@@ -157,6 +162,23 @@ export function draftTarget(draft: Draft, declaration: Placed<'Target'>, { now, 
     ...next,
     updatedAt: held !== undefined && canonicalJson(before as JsonValue) === canonicalJson(next) ? updatedAt : now,
   });
+}
+
+/** A route narrows who may call: whoever is not allowed at all has no path, so nothing would bring it to mutual TLS. */
+function resolveRouteCallers(
+  draft: Draft,
+  declaration: Placed<'Endpoint'>,
+  callers: readonly string[],
+  allowed: readonly SpiffeId[],
+): readonly string[] {
+  return callers
+    .map((caller) => {
+      if (caller.startsWith('dns:') || caller.startsWith('uri:')) return caller;
+      const { spiffeId } = resolveCaller(draft, declaration, caller);
+      if (!allowed.includes(spiffeId)) throw faultOf(declaration, `caller ${caller} of a route is no allowed caller of the endpoint`);
+      return spiffeId;
+    })
+    .toSorted();
 }
 
 /** A service by its name in the same environment, or by its SPIFFE ID in any. */

@@ -14,6 +14,7 @@ import type {
   PathRecord,
   ProxyRecord,
   ProxyRole,
+  RouteRecord,
   ServiceRecord,
 } from './record.ts';
 
@@ -42,6 +43,7 @@ export type EndpointRow = Place & {
   owner: string;
   policy: string;
   allowed_callers: string;
+  routes: string;
   server_name: string | null;
   anchors_pem: string | null;
 };
@@ -98,6 +100,7 @@ export function toEndpoint(row: EndpointRow): EndpointRecord {
     owner: row.owner,
     policy: row.policy,
     allowedCallers: JSON.parse(row.allowed_callers) as SpiffeId[],
+    routes: JSON.parse(row.routes) as RouteRecord[],
     external: row.server_name === null || row.anchors_pem === null ? null : { serverName: row.server_name, anchorsPem: row.anchors_pem },
   };
 }
@@ -118,6 +121,7 @@ export function fromEndpoint(endpoint: EndpointRecord): EndpointRow {
     addresses: JSON.stringify(endpoint.addresses),
     data_classes: JSON.stringify(endpoint.dataClasses),
     allowed_callers: JSON.stringify(endpoint.allowedCallers),
+    routes: JSON.stringify(endpoint.routes),
     server_name: endpoint.external?.serverName ?? null,
     anchors_pem: endpoint.external?.anchorsPem ?? null,
   };

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { parseDnsName, parseDnsPattern } from '../../core/identity/dns-name.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
+import { parseMethod, parsePathPattern } from '../../core/routes/call-pattern.ts';
 import { decodePem } from '../../core/x509/pem.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { formatHostPort, parseHostPort } from '../../platform/network/host-port.ts';
@@ -22,6 +23,20 @@ export const callerForm: TextForm = {
   expected: 'the name of a service or a SPIFFE ID',
   parse: (text) => (text.startsWith('spiffe://') ? parseSpiffeId(text) : nameForm.parse(text)),
 };
+
+/** A service, or a name in the certificate of one. */
+export const routeCallerForm: TextForm = {
+  expected: 'the name of a service, a SPIFFE ID, dns:NAME or uri:URI',
+  parse: (text) => {
+    if (text.startsWith('dns:')) return `dns:${parseDnsName(text.slice(4))}`;
+    if (!text.startsWith('uri:')) return callerForm.parse(text);
+    if (!/^uri:[a-z][a-z0-9+.-]{0,30}:[\x21-\x7e]{1,1000}$/i.test(text)) throw refused();
+    return text;
+  },
+};
+
+export const pathPatternForm: TextForm = { expected: 'a path such as /a/b, /a/*/b or /a/**', parse: parsePathPattern };
+export const methodForm: TextForm = { expected: 'a registered HTTP method in capitals', parse: parseMethod };
 
 export const addressForm: TextForm = { expected: 'IP:PORT with a port above 0', parse: parseAddress };
 

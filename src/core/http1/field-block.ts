@@ -16,6 +16,9 @@ export class FieldBlock {
   readonly leftOut: LeftOutLine[] = [];
   count = 0;
   hosts = 0;
+  /** Where the host lies, without spaces around it. */
+  hostFrom = 0;
+  hostTo = 0;
   /** Of Content-Length; -1 where there is none. */
   length = -1;
   isChunked = false;
@@ -119,6 +122,8 @@ export class FieldBlock {
     // RFC 9112 section 3.2: a second one is an attack on whoever reads the other one.
     if (this.hosts > 1) this.#refuse('two host fields');
     const { from, to } = plainValue(octets, line);
+    this.hostFrom = from;
+    this.hostTo = to;
     for (let at = from; at < to; at++) if (isHostOctet[octets[at]!] !== 1) this.#refuse('a host that is none');
   }
 

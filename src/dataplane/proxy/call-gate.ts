@@ -1,4 +1,5 @@
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { CallRequest } from '../tls/call-request.ts';
 import type { Upstream } from './upstream.ts';
 
 /** How a call ended. `left`: whoever called went away before there was an answer. */
@@ -9,6 +10,7 @@ export type CallEnd =
 
 /** One admitted call on its way to the next hop: what its framing, whichever protocol that is, needs to know and has to tell. */
 export type CallHop = {
+  readonly kind: 'hop';
   /** Asked when the call is sent, so that it takes the way in force then. */
   upstream(): Upstream;
   /** Added to the request, as flat name-value pairs. */
@@ -27,10 +29,18 @@ export type CallHop = {
   onClose(): void;
 };
 
+/** A call that goes no further, which has been recorded. Its answer tells no reason. */
+export type CallDenial = {
+  readonly kind: 'denied';
+  readonly status: 403;
+  /** The connection takes no further call. */
+  readonly closes: boolean;
+};
+
 /** Judges and counts the calls of one connection. Beneath it is the framing: HTTP/1.1 or HTTP/2. */
 export type CallGate = {
-  /** Asked at each call before anything of it goes on; null if it is refused, which has been recorded. */
-  admit(): CallHop | null;
+  /** Asked at each call before anything of it goes on. */
+  admit(request: CallRequest): CallHop | CallDenial;
   /** What arrived is no acceptable request, too slow, or too much. */
   onBroken(reason: RefusalReason): void;
 };

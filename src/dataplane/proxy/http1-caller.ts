@@ -2,8 +2,10 @@ import type { Socket } from 'node:net';
 import { type HeadReading, HeadReader } from '../../core/http1/head-reader.ts';
 import { framingOfRequest, readRequestLine, type RequestStart } from '../../core/http1/request-head.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import type { CallGate } from './call-gate.ts';
+import type { CallDenial, CallGate } from './call-gate.ts';
+import { endConnection } from './end-connection.ts';
 import { type Caller, Http1Call, refusalOctets } from './http1-call.ts';
+import { canGoOn, Http1Request } from './http1-request.ts';
 import { disownSocket, ownSocket, type SocketOwner } from './own-socket.ts';
 import { KEEP_ALIVE_SECONDS } from './http1-octets.ts';
 
@@ -12,8 +14,8 @@ export function serveHttp1(socket: Socket, gate: CallGate): void {
   ownSocket(socket, new Http1Caller(socket, gate));
 }
 
-/** An answer that was decided before its turn came. */
-type EarlyRefusal = { readonly status: number };
+/** An answer that was decided before its turn came; `keeps`: the next call follows it. */
+type EarlyRefusal = { readonly status: number; readonly keeps: boolean };
 
 /** The connection of one caller: reads its calls one by one, and answers them in their order. */
 class Http1Caller implements Caller, SocketOwner {
@@ -145,8 +147,8 @@ class Http1Caller implements Caller, SocketOwner {
       this.#socket.destroy();
       return -1;
     }
-    const hop = this.#gate.admit();
-    if (hop === null) return this.#refuse(403);
+    const hop = this.#gate.admit(new Http1Request(head));
+    if (hop.kind === 'denied') return this.#deny(hop, canGoOn(head, framing)) ? next : this.#refuse(hop.status);
     const call = new Http1Call(this, hop, { head, framing });
     if (!call.isWhole) this.#receiving = call;
     if (this.#current !== null || this.#ahead.length > 0) this.#ahead.push(call);
@@ -187,7 +189,11 @@ class Http1Caller implements Caller, SocketOwner {
 
   /** What comes after the answer that was just written. */
   #next(): void {
-    const next = this.#ahead.shift();
+    let next = this.#ahead.shift();
+    while (next !== undefined && !(next instanceof Http1Call) && next.keeps) {
+      this.#socket.write(refusalOctets(next.status, { closes: false, failure: null }));
+      next = this.#ahead.shift();
+    }
     if (next instanceof Http1Call) {
       if (next.hop.isRetiring()) return this.#drop(next);
       this.#start(next);
@@ -202,6 +208,17 @@ class Http1Caller implements Caller, SocketOwner {
     this.#close('linger');
   }
 
+  /** Denies a call and goes on with the connection, if that can be: false where a body follows, or whoever calls reads no answers. */
+  #deny({ status, closes }: CallDenial, isWhole: boolean): boolean {
+    if (closes || !isWhole || this.#socket.writableNeedDrain) return false;
+    if (this.#current !== null || this.#ahead.length > 0) this.#ahead.push({ status, keeps: true });
+    else {
+      this.#socket.write(refusalOctets(status, { closes: false, failure: null }));
+      this.#waitForCall();
+    }
+    return true;
+  }
+
   /** What arrived is no request: its answer comes when its turn does, and is the last one. */
   #break(reason: RefusalReason, status: number): -1 {
     this.#gate.onBroken(reason);
@@ -214,7 +231,7 @@ class Http1Caller implements Caller, SocketOwner {
       return -1;
     }
     this.#state = 'deaf';
-    this.#ahead.push({ status });
+    this.#ahead.push({ status, keeps: false });
     return -1;
   }
 
@@ -230,21 +247,12 @@ class Http1Caller implements Caller, SocketOwner {
     else this.#socket.destroy();
   }
 
-  /**
-   * Ends the connection behind what was written. Where the caller may still be sending, a close at once would reach it as a reset, before
-   * the answer (RFC 9112 section 9.6): so what it sends is thrown away for a while.
-   */
   #close(how: 'close' | 'linger'): void {
     this.#state = 'closing';
     this.#rest = null;
     this.#receiving = null;
-    const socket = this.#socket;
     for (const call of this.#ahead.splice(0)) if (call instanceof Http1Call) call.leave();
-    this.#stallTimer ??= setTimeout(() => socket.destroy(), LAST_WRITE_MS).unref();
-    if (how === 'close') return socket.destroySoon();
-    socket.once('finish', () => setTimeout(() => socket.destroy(), LINGER_MS).unref());
-    socket.end();
-    socket.resume();
+    endConnection(this.#socket, how);
   }
 
   #waitForCall(): void {
@@ -275,7 +283,3 @@ const HEAD_MS = 15_000;
 const IDLE_MS = (KEEP_ALIVE_SECONDS + 5) * 1_000;
 /** Hardly a client pipelines at all, and those that do send a few calls ahead. */
 const MAXIMUM_AHEAD = 32;
-/** A round trip over a bad line, and what was on its way by then. */
-const LINGER_MS = 1_000;
-/** For the last answer's octets to leave. */
-const LAST_WRITE_MS = 300_000;

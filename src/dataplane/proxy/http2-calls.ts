@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
-import type { CallGate } from './call-gate.ts';
+import { Http2CallRequest } from '../tls/http2-call-request.ts';
+import type { CallDenial, CallGate } from './call-gate.ts';
 import { answerHttp2, dropBody } from './http2-answer.ts';
 import { forwardHttp2 } from './http2-forward.ts';
 import { isGrpcType } from './http2-headers.ts';
@@ -22,10 +23,10 @@ export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next 
   const forward = next === 'h2' ? forwardHttp2 : forwardHttp2ToHttp1;
   const handlers: Http2Handlers = {
     onRequest(request) {
-      const hop = gate.admit();
-      if (hop === null) {
-        refuse(request);
-        session.close();
+      const hop = gate.admit(new Http2CallRequest(request.raw));
+      if (hop.kind === 'denied') {
+        refuse(request, hop);
+        if (hop.closes) session.close();
         return;
       }
       if (hop.isRetiring()) session.close();
@@ -38,8 +39,8 @@ export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next 
   return { drain: () => session.close() };
 }
 
-function refuse({ stream, raw, isWhole }: Http2Request): void {
+function refuse({ stream, raw, isWhole }: Http2Request, { status }: CallDenial): void {
   const isGrpc = raw.some((name, at) => at % 2 === 0 && name === 'content-type' && isGrpcType(raw[at + 1]!));
-  answerHttp2(stream, { status: 403, isGrpc, reason: null });
+  answerHttp2(stream, { status, isGrpc, reason: null });
   if (!isWhole) dropBody(stream);
 }

@@ -1,7 +1,8 @@
-import { ACCEPTED, admitCall, countCall, provesIdentity, refuseCallOf } from '../tls/admit-call.ts';
+import { ACCEPTED, admitCall, countCall, isOfCallAlone, provesIdentity, refuseCallOf } from '../tls/admit-call.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import type { CallEnd, CallGate, CallHop } from './call-gate.ts';
+import type { CallRequest } from '../tls/call-request.ts';
+import type { CallDenial, CallEnd, CallGate, CallHop } from './call-gate.ts';
 import { modeFor, type Verdict } from '../tls/judge-connection.ts';
 import type { InboundSettings } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
@@ -24,10 +25,10 @@ export class InboundCalls implements CallGate {
     this.#connection = connection;
   }
 
-  admit(): CallHop | null {
+  admit(request: CallRequest): CallHop | CallDenial {
     const { deps, settings } = this.#options;
-    const verdict = admitCall(deps, settings(), this.#connection);
-    if (verdict === null) return null;
+    const verdict = admitCall(deps, settings(), this.#connection, request);
+    if (verdict.kind === 'refuse') return isOfCallAlone(verdict.reason) && !isRetiring(deps, this.#connection) ? DENIED : SENT_AWAY;
     this.#connection.beginCall();
     return new InboundCall(this.#options, this.#connection, verdict);
   }
@@ -39,7 +40,12 @@ export class InboundCalls implements CallGate {
   }
 }
 
+function isRetiring({ clock }: PortDeps, connection: ReceiverConnection): boolean {
+  return connection.isRetiring || clock.now() >= connection.retireAt;
+}
+
 class InboundCall implements CallHop {
+  readonly kind = 'hop';
   readonly stripIdentity = true;
   readonly explainsFailures = false;
   readonly #options: InboundCallsOptions;
@@ -66,7 +72,7 @@ class InboundCall implements CallHop {
   }
 
   isRetiring(): boolean {
-    return this.#connection.isRetiring || this.#options.deps.clock.now() >= this.#connection.retireAt;
+    return isRetiring(this.#options.deps, this.#connection);
   }
 
   onEnd(end: CallEnd): void {
@@ -80,5 +86,7 @@ class InboundCall implements CallHop {
   }
 }
 
+const DENIED: CallDenial = { kind: 'denied', status: 403, closes: false };
+const SENT_AWAY: CallDenial = { kind: 'denied', status: 403, closes: true };
 /** A caller that leaves sooner changed its mind; one that leaves later gave up waiting. */
 const PATIENT_MS = 2_000;

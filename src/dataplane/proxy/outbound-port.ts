@@ -99,6 +99,7 @@ export class OutboundPort implements ListeningPort {
   #hop(): CallHop {
     const begunAt = performance.now();
     return {
+      kind: 'hop',
       upstream: () => this.#way.upstream,
       addedHeaders: [],
       stripIdentity: false,

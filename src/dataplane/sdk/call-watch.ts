@@ -1,10 +1,14 @@
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import { ACCEPTED, admitCall, countCall, refuseCallOf } from '../tls/admit-call.ts';
+import { ACCEPTED, admitCall, countCall, isOfCallAlone, refuseCallOf } from '../tls/admit-call.ts';
+import type { CallRequest } from '../tls/call-request.ts';
 import { modeFor } from '../tls/judge-connection.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { InboundSettings } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import { type Admitted, rememberCall } from './identity-of.ts';
+
+/** A call that was refused, which is recorded. */
+export type Denied = { readonly kind: 'denied'; readonly closes: boolean };
 
 /** Judges and counts the calls of one endpoint's admitted connections, whatever they are framed in. */
 export class CallWatch {
@@ -16,14 +20,14 @@ export class CallWatch {
     this.#settings = settings;
   }
 
-  /** The call may go on to the handler, which can ask who made it; null if it was refused, which is recorded. */
-  begin(connection: ReceiverConnection, request: object): Admitted | null {
+  /** The call may go on to the handler, which can ask by `handle` who made it. */
+  begin(connection: ReceiverConnection, handle: object, request: CallRequest): Admitted | Denied {
     const settings = this.#settings();
-    if (settings === null) return null;
-    const verdict = admitCall(this.#deps, settings, connection);
-    if (verdict === null) return null;
-    const admitted = { connection, verdict, settings, begunAt: performance.now() };
-    rememberCall(request, admitted);
+    if (settings === null) return { kind: 'denied', closes: true };
+    const verdict = admitCall(this.#deps, settings, connection, request);
+    if (verdict.kind === 'refuse') return { kind: 'denied', closes: !isOfCallAlone(verdict.reason) || this.isRetiring(connection) };
+    const admitted = { kind: 'admitted', connection, verdict, settings, begunAt: performance.now() } as const;
+    rememberCall(handle, admitted);
     connection.beginCall();
     return admitted;
   }

@@ -50,10 +50,12 @@ export function createGrpcServer(ports: ServicePorts, { endpoint, interceptors =
 
 /** The first interceptor: what it refuses reaches no other and no handler. */
 function makeJudge({ watch }: Guard, connectionOf: (key: string) => ReceiverConnection | undefined): ServerInterceptor {
-  return (_method, call) => {
+  return ({ path }, call) => {
     const info = call.getConnectionInfo();
     const connection = connectionOf(keyOf(info.remoteAddress, info.remotePort));
-    const admitted = connection === undefined ? null : watch.begin(connection, call);
+    const request = { method: 'POST', target: () => path, authority: () => call.getHost(), fields: () => [] };
+    const begun = connection === undefined ? null : watch.begin(connection, call, request);
+    const admitted = begun?.kind === 'admitted' ? begun : null;
     const responder = new ResponderBuilder().withStart((next) => {
       if (admitted === null) {
         call.sendStatus({ code: status.PERMISSION_DENIED, details: 'not allowed', metadata: new Metadata() });

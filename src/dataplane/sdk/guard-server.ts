@@ -3,6 +3,7 @@ import { judgeConnection } from '../tls/judge-connection.ts';
 import type { Protocol } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import { CallWatch } from './call-watch.ts';
+import type { Admitted } from './identity-of.ts';
 import type { ServedEndpoint } from './served-endpoint.ts';
 import type { ServicePorts } from './service-ports.ts';
 
@@ -53,9 +54,10 @@ export function guardServer(ports: ServicePorts, server: Server, options: GuardO
 }
 
 /** How an admitted connection was judged, for protocols that know no calls. */
-export function verdictOn({ deps }: ServicePorts, { served }: Guard, connection: ReceiverConnection) {
+export function verdictOn({ deps }: ServicePorts, { served }: Guard, connection: ReceiverConnection): Admitted {
   const settings = served.settings!;
   return {
+    kind: 'admitted',
     connection,
     settings,
     begunAt: performance.now(),

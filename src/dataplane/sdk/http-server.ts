@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerOptions, ty
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { CallRequest } from '../tls/call-request.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import type { CallWatch } from './call-watch.ts';
 import { type Guard, guardServer } from './guard-server.ts';
@@ -40,9 +41,10 @@ function admitRequest(watch: CallWatch, connection: ReceiverConnection, request:
     watch.broken(connection, 'limit-exceeded');
     return false;
   }
-  const admitted = watch.begin(connection, request);
-  if (admitted === null) {
-    response.writeHead(403, { 'Content-Length': 0, Connection: 'close' }).end();
+  const admitted = watch.begin(connection, request, callRequestOf(request));
+  if (admitted.kind === 'denied') {
+    if (admitted.closes) response.shouldKeepAlive = false;
+    response.writeHead(403, { 'Content-Length': 0 }).end();
     return false;
   }
   if (watch.isRetiring(connection)) response.shouldKeepAlive = false;
@@ -54,13 +56,22 @@ function admitRequest(watch: CallWatch, connection: ReceiverConnection, request:
 }
 
 function admitUpgrade(watch: CallWatch, connection: ReceiverConnection, request: IncomingMessage, stream: Duplex): boolean {
-  const admitted = watch.begin(connection, request);
-  if (admitted === null) {
+  const admitted = watch.begin(connection, request, callRequestOf(request));
+  if (admitted.kind === 'denied') {
     stream.destroy();
     return false;
   }
   stream.once('close', () => watch.end(admitted, null));
   return true;
+}
+
+function callRequestOf({ method = '', url = '', headers, rawHeaders }: IncomingMessage): CallRequest {
+  return {
+    method,
+    target: () => url,
+    authority: () => headers.host ?? '',
+    fields: () => rawHeaders.map((text, at) => (at % 2 === 0 ? text.toLowerCase() : text)),
+  };
 }
 
 /** Node's own answer, or the service's, follows. */

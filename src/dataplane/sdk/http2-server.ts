@@ -1,4 +1,5 @@
 import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream, type ServerOptions } from 'node:http2';
+import { Http2CallRequest } from '../tls/http2-call-request.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import type { CallWatch } from './call-watch.ts';
 import { guardServer } from './guard-server.ts';
@@ -34,25 +35,23 @@ function guardSession(session: ServerHttp2Session, connection: ReceiverConnectio
   const emit = session.emit.bind(session) as (event: string | symbol, ...args: unknown[]) => boolean;
   connection.announceEndBy(() => session.close());
   session.emit = ((event: string | symbol, ...args: unknown[]): boolean => {
-    if (event === 'stream' && !admitStream(watch, connection, args as [ServerHttp2Stream, StreamHeaders])) {
-      session.close();
-      return true;
-    }
+    if (event === 'stream' && !admitStream(watch, connection, args as StreamEvent)) return true;
     return emit(event, ...args);
   }) as ServerHttp2Session['emit'];
 }
 
-type StreamHeaders = { readonly 'content-type'?: string };
+type StreamEvent = [stream: ServerHttp2Stream, headers: { readonly 'content-type'?: string }, flags: number, raw: readonly string[]];
 
-function admitStream(watch: CallWatch, connection: ReceiverConnection, [stream, headers]: [ServerHttp2Stream, StreamHeaders]): boolean {
-  const call = watch.begin(connection, stream);
-  if (call === null) {
+function admitStream(watch: CallWatch, connection: ReceiverConnection, [stream, headers, , raw]: StreamEvent): boolean {
+  const call = watch.begin(connection, stream, new Http2CallRequest(raw));
+  if (call.kind === 'denied') {
     // A caller of gRPC reads its own status only (gRPC over HTTP/2, Responses): PERMISSION_DENIED.
     const isGrpc = headers['content-type']?.startsWith('application/grpc') === true;
     const refusal = isGrpc ? { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '7' } : { ':status': 403 };
     stream.on('error', ignore);
     stream.respond(refusal, { endStream: true });
     stream.resume();
+    if (call.closes) stream.session?.close();
     return false;
   }
   if (watch.isRetiring(connection)) stream.session?.close();

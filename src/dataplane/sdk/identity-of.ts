@@ -25,6 +25,7 @@ export type Caller = {
 
 /** An admitted call or connection, as the servers of this process remember it. */
 export type Admitted = {
+  readonly kind: 'admitted';
   readonly connection: ReceiverConnection;
   readonly verdict: Verdict;
   readonly settings: InboundSettings;

@@ -23,6 +23,8 @@ async function openPair(protocol: Protocol, mode: 'permissive' | 'enforce' = 'en
     control,
     stock: stock.countersign,
     orders: orders.countersign,
+    setRoutes: (path: string) =>
+      stock.setPorts({ inbound: [serves('stock', mode, { protocol, routes: [{ path, callerSpiffeIds: [named('reports')] }] })] }),
     setMode: (next: 'permissive' | 'enforce') => stock.setPorts({ inbound: [serves('stock', next, { protocol, drainMs: 50 })] }),
     /** Listens, and tells the caller where. */
     async serve(server: Server, more: Parameters<typeof calls>[2] = {}): Promise<number> {
@@ -75,6 +77,24 @@ test('HTTP/2 between two services: each stream is judged, its caller known', asy
   assert.equal((await callOverTls(port, { ...pair.stranger(), ALPNProtocols: ['h2'] })).text, '');
   assert.equal(await callInClear(port), '');
   assert.deepEqual(seen, ['/']);
+});
+
+test('a stream whose route names another caller reaches no listener, and its connection goes on', async () => {
+  await using pair = await openPair(Protocol.GRPC);
+  const seen: string[] = [];
+  const server = pair.stock.createHttp2Server({ endpoint: 'stock' });
+  server.on('stream', (stream: ServerHttp2Stream, headers) => {
+    seen.push(headers[':path']!);
+    stream.respond({ ':status': 200 });
+    stream.end('x');
+  });
+  await pair.serve(server);
+  await pair.setRoutes('/admin/**');
+  const session = await pair.orders.connectHttp2('stock');
+  after(() => session.destroy());
+  for (const path of ['/admin', '/%61dmin/x', '/ADMIN', '//admin']) assert.equal((await getOver(session, path)).status, 403, path);
+  assert.equal((await getOver(session, '/open')).status, 200);
+  assert.deepEqual(seen, ['/open']);
 });
 
 test('a stream of an HTTP/2 session whose mode rose, or whose identity was suspended, reaches no listener', async () => {
@@ -188,6 +208,16 @@ test('gRPC calls of a suspended identity, of plaintext and to somebody else fail
   await suspend(pair.control, 'orders');
   await assert.rejects(call(), ({ code }: { readonly code: number }) => [status.PERMISSION_DENIED, status.UNAVAILABLE].includes(code));
   client.close();
+  assert.deepEqual(seen, [named('orders')]);
+});
+
+test('a gRPC call whose route names another caller fails with PERMISSION_DENIED, and no handler hears of it', async () => {
+  await using pair = await openPair(Protocol.GRPC);
+  const { seen, unary: call } = await openGrpc(pair);
+  await pair.setRoutes('/*/Unary');
+  await assert.rejects(call(), { code: status.PERMISSION_DENIED });
+  await pair.setRoutes('/*/Collect');
+  assert.equal(await call(), 'x');
   assert.deepEqual(seen, [named('orders')]);
 });
 

@@ -243,6 +243,28 @@ test('a listener that is added by hand sees no refused call either', async () =>
   agent.destroy();
 });
 
+const get = (target: string, more = ''): string => `GET ${target} HTTP/1.1\r\nHost: stock\r\n${more}\r\n`;
+
+test('a route that names another caller is refused by the service itself, and the connection goes on', async () => {
+  await using pair = await openPair('enforce');
+  assert.equal((await pair.get('/admin')).status, 200);
+  const routes = [{ path: '/admin/**', callerSpiffeIds: [named('reports')] }];
+  await pair.stock.setPorts({ inbound: [serves('stock', 'enforce', { routes })] });
+  const options = clientOptions(pair.control.enrol(named('orders'), pair.orders.proxyId));
+  const evasions = ['/admin', '/%61dmin', '/ADMIN/x', '//admin', '/x/../admin', '/admin;x', 'http://stock/admin'];
+  const { text } = await callOverTls(
+    pair.port,
+    options,
+    `${evasions.map((target) => get(target)).join('')}${get('/open', 'Connection: close\r\n')}`,
+  );
+  const statuses = [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+  assert.deepEqual(statuses, [...evasions.map(() => '403'), '200']);
+  assert.deepEqual(pair.seen, ['/admin', '/open']);
+  await pair.stock.setPorts({ inbound: [serves('stock', 'permissive', { routes })] });
+  const { status, caller } = await pair.get('/admin');
+  assert.deepEqual([status, caller['verdict'], caller['reason'], caller['spiffeId']], [200, 'would-refuse', 'route', named('orders')]);
+});
+
 test('identityOf() takes nothing for a caller that no server of ours handed out', async () => {
   assert.throws(() => identityOf({}), TypeError);
   assert.throws(() => identityOf({ socket: {}, headers: { 'x-forwarded-client-cert': `URI=${named('orders')}` } }), TypeError);

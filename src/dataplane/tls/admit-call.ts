@@ -1,21 +1,36 @@
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import { judgeConnection, type Verdict } from './judge-connection.ts';
+import type { CallRequest } from './call-request.ts';
+import { judgeConnection, modeFor, type Verdict } from './judge-connection.ts';
 import { type PortDeps, recordRefusal } from './port-deps.ts';
 import type { InboundSettings } from './proxy-settings.ts';
 import type { ReceiverConnection } from './receiver-connection.ts';
 
 /**
- * The verdict on one more call of an admitted connection; null if it was refused, which is recorded. Each one is judged anew: what was
- * allowed at the handshake may be revoked since.
+ * The verdict on one more call of an admitted connection; a refusal is recorded. Each one is judged anew: what was allowed at the
+ * handshake may be revoked since, and who may connect need not be who may make this call.
  */
-export function admitCall(deps: PortDeps, settings: InboundSettings, connection: ReceiverConnection): Verdict | null {
+export function admitCall(deps: PortDeps, settings: InboundSettings, connection: ReceiverConnection, request: CallRequest): Verdict {
   const verdict = judgeConnection(deps.clock.now(), connection.peer, settings, deps.live.revoked);
-  if (verdict.kind !== 'refuse') return verdict;
+  if (verdict.kind === 'accept') return settings.routes === null ? verdict : judgeRoute(deps, settings, connection, request);
+  if (verdict.kind === 'would-refuse') return verdict;
   // The mode rose: calls go on while the connection drains, and count as what they are. Revocation knows no grace.
   const isRevocation = verdict.reason === 'revoked' || verdict.reason === 'suspended';
   if (!isRevocation && connection.isInGrace()) return { kind: 'would-refuse', reason: verdict.reason };
   refuseCallOf(deps, connection, { settings, reason: verdict.reason });
-  return null;
+  return verdict;
+}
+
+/** True if the refusal is of one call, and the connection is good for others. */
+export function isOfCallAlone(reason: RefusalReason): boolean {
+  return reason === 'route';
+}
+
+function judgeRoute(deps: PortDeps, settings: InboundSettings, connection: ReceiverConnection, request: CallRequest): Verdict {
+  const { peer } = connection;
+  if (peer.identity === null || settings.routes?.allows(peer.identity, request) !== false) return ACCEPTED;
+  if (modeFor(peer, settings) !== 'enforce') return { kind: 'would-refuse', reason: 'route' };
+  refuseCallOf(deps, connection, { settings, reason: 'route' });
+  return { kind: 'refuse', reason: 'route' };
 }
 
 /** Records that a call of an admitted connection was refused. */
@@ -49,7 +64,7 @@ export function countCall(
 
 /** A would-be refusal for what the certificate itself is, is no proof; one for who may call is. */
 export function provesIdentity(verdict: Verdict): boolean {
-  return verdict.kind === 'accept' || verdict.reason === 'wrong-identity';
+  return verdict.kind === 'accept' || verdict.reason === 'wrong-identity' || verdict.reason === 'route';
 }
 
 export const ACCEPTED: Verdict = { kind: 'accept' };

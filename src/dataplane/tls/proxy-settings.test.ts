@@ -125,6 +125,14 @@ const bad: readonly (readonly [string, MessageInitShape<typeof ProxySettingsSche
     },
   ],
   ['one address to end and to pass through', { inbound: [inbound, carried] }],
+  ['routes of an endpoint of tcp', { inbound: [{ ...inbound, protocol: Protocol.TCP, routes: [{ path: '/a' }] }] }],
+  ['a route without a path', { inbound: [{ ...inbound, routes: [{ host: 'a.example' }] }] }],
+  ['a route whose path has dots', { inbound: [{ ...inbound, routes: [{ path: '/a/../b' }] }] }],
+  ['a route for a method that is none', { inbound: [{ ...inbound, routes: [{ path: '/a', methods: ['get'] }] }] }],
+  ['a route for a host with a port', { inbound: [{ ...inbound, routes: [{ path: '/a', host: 'a.example:1' }] }] }],
+  ['a route of a caller that is no SPIFFE ID', { inbound: [{ ...inbound, routes: [{ path: '/a', callerSpiffeIds: ['shop'] }] }] }],
+  ['a route of a caller by a name of an unknown kind', { inbound: [{ ...inbound, routes: [{ path: '/a', callerSans: ['cn:shop'] }] }] }],
+  ['too many routes', { inbound: [{ ...inbound, routes: Array.from({ length: 1_001 }, () => ({ path: '/a' })) }] }],
 ];
 
 for (const [name, more] of bad) {

@@ -16,6 +16,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
 import { type Address, formatAddress, parseAddress } from './address.ts';
 import { isCarried, parsePassthrough, type PassthroughListener } from './passthrough-settings.ts';
+import { RouteTable } from './route-table.ts';
 import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 
 /** `grpc` is HTTP/2 from end to end. */
@@ -33,6 +34,8 @@ export type InboundSettings = {
   readonly tls: TlsPolicy;
   readonly drainMs: number;
   readonly probe: SpiffeId | null;
+  /** Null where every allowed caller may make every call. */
+  readonly routes: RouteTable | null;
 };
 
 /** The same for a proxy, which listens before the service. */
@@ -151,16 +154,19 @@ function nameOf(side: string, { endpointName }: { readonly endpointName: string 
 function parseInbound(inbound: Inbound): InboundSettings {
   const what = nameOf('inbound', inbound);
   if (inbound.callers.length > MAXIMUM_CALLERS) throw invalid(what, `${inbound.callers.length} callers`, `at most ${MAXIMUM_CALLERS}`);
+  const protocol = wordOf(what, 'protocol', protocols, inbound.protocol);
+  if (protocol === 'tcp' && inbound.routes.length > 0) throw invalid(what, 'routes of an endpoint of tcp', 'http or grpc');
   return {
     endpointId: inbound.endpointId,
     endpointName: inbound.endpointName,
-    protocol: wordOf(what, 'protocol', protocols, inbound.protocol),
+    protocol,
     anonymousMode: wordOf(what, 'anonymous mode', modes, inbound.anonymousMode),
     strangerMode: wordOf(what, 'stranger mode', modes, inbound.strangerMode),
     callers: new Map(inbound.callers.map(({ spiffeId, mode }) => [parseSpiffeId(spiffeId), wordOf(what, 'caller mode', modes, mode)])),
     tls: parseTlsPolicy(inbound.tls),
     drainMs: inbound.drainMs || DEFAULT_DRAIN_MS,
     probe: inbound.probeSpiffeId === '' ? null : parseSpiffeId(inbound.probeSpiffeId),
+    routes: inbound.routes.length === 0 ? null : new RouteTable(inbound.routes),
   };
 }
 

@@ -15,6 +15,7 @@ import * as relint from './0014-relint.ts';
 import * as external from './0015-external.ts';
 import * as profiles from './0016-profiles.ts';
 import * as liveJoinTokens from './0017-live-join-tokens.ts';
+import * as routes from './0019-routes.ts';
 
 /** Append-only: a migration that was ever released is never changed, and its name never reused. */
 export const migrations: Record<string, Migration> = {
@@ -34,4 +35,5 @@ export const migrations: Record<string, Migration> = {
   '0015-external': external,
   '0016-profiles': profiles,
   '0017-live-join-tokens': liveJoinTokens,
+  '0019-routes': routes,
 };

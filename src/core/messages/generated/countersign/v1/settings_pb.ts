@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/settings.proto.
  */
 export const file_countersign_v1_settings: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0i1QQKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0iVAoKQ2FsbGVyUnVsZRIPCgdwYXRoX2lkGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIiCgRtb2RlGAMgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZSJ0CglUbHNQb2xpY3kSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhcKD21heGltdW1fdmVyc2lvbhgCIAEoDRIOCgZncm91cHMYAyADKAkSDgoGc3VpdGVzGAQgAygJEhUKDXBvbGljeV9kaWdlc3QYBSABKAkihwMKCE91dGJvdW5kEg8KB3BhdGhfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRItCgZsaXN0ZW4YBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEjAKCXVwc3RyZWFtcxgFIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBIwCgtvcmlnaW5hdGlvbhgHIAEoDjIbLmNvdW50ZXJzaWduLnYxLk9yaWdpbmF0aW9uEhgKEHNlcnZlcl9zcGlmZmVfaWQYCCABKAkSEwoLc2VydmVyX25hbWUYCSABKAkSFgoOc2VydmVyX2FuY2hvcnMYCiADKAwSJgoDdGxzGAsgASgLMhkuY291bnRlcnNpZ24udjEuVGxzUG9saWN5EhAKCGRyYWluX21zGAwgASgNImsKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBI0CgthdXRob3JpdGllcxgDIAMoCzIfLmNvdW50ZXJzaWduLnYxLkJ1bmRsZUF1dGhvcml0eSKZAQoPQnVuZGxlQXV0aG9yaXR5EjIKBHJvbGUYASABKA4yJC5jb3VudGVyc2lnbi52MS5CdW5kbGVBdXRob3JpdHkuUm9sZRITCgtjZXJ0aWZpY2F0ZRgCIAEoDCI9CgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABINCglST0xFX1JPT1QQARIQCgxST0xFX0lTU1VJTkcQAiJ2CgpSZXZva2VkU2V0EhAKCHNlcXVlbmNlGAEgASgEEjgKDGNlcnRpZmljYXRlcxgCIAMoCzIiLmNvdW50ZXJzaWduLnYxLlJldm9rZWRDZXJ0aWZpY2F0ZRIcChRzdXNwZW5kZWRfc3BpZmZlX2lkcxgDIAMoCSI/ChJSZXZva2VkQ2VydGlmaWNhdGUSGQoRaXNzdWVyX2tleV9zaGEyNTYYASABKAwSDgoGc2VyaWFsGAIgASgMIkIKClRpY2tldEtleXMSEQoJc3BpZmZlX2lkGAEgASgJEg8KB3NlYWxpbmcYAiABKAwSEAoIYWNjZXB0ZWQYAyADKAwi9QEKCERyaWxsSm9iEg4KBmpvYl9pZBgBIAEoCRITCgtlbmRwb2ludF9pZBgCIAEoCRIVCg1lbmRwb2ludF9uYW1lGAMgASgJEi4KB2FkZHJlc3MYBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEhgKEHNlcnZlcl9zcGlmZmVfaWQYBSABKAkSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBINCgVraW5kcxgHIAMoCRITCgtlbnZpcm9ubWVudBgIIAEoCRITCgtkZWFkbGluZV9tcxgJIAEoBCpcCghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhEKDVBST1RPQ09MX0hUVFAQARIQCgxQUk9UT0NPTF9UQ1AQAhIRCg1QUk9UT0NPTF9HUlBDEAMqVQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASEAoMTU9ERV9PQlNFUlZFEAESEwoPTU9ERV9QRVJNSVNTSVZFEAISEAoMTU9ERV9FTkZPUkNFEAMqcAoLT3JpZ2luYXRpb24SGwoXT1JJR0lOQVRJT05fVU5TUEVDSUZJRUQQABIZChVPUklHSU5BVElPTl9QTEFJTlRFWFQQARIUChBPUklHSU5BVElPTl9NVExTEAISEwoPT1JJR0lOQVRJT05fVExTEAMqlQEKC1Rlcm1pbmF0aW9uEhsKF1RFUk1JTkFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVVEVSTUlOQVRJT05fVEVSTUlOQVRFEAESGQoVVEVSTUlOQVRJT05fUkVFTkNSWVBUEAISGwoXVEVSTUlOQVRJT05fUEFTU1RIUk9VR0gQAxIWChJURVJNSU5BVElPTl9NVVRVQUwQBGIGcHJvdG8z");
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0i/AQKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0SJQoGcm91dGVzGB4gAygLMhUuY291bnRlcnNpZ24udjEuUm91dGUiZAoFUm91dGUSDwoHbWV0aG9kcxgBIAMoCRIMCgRob3N0GAIgASgJEgwKBHBhdGgYAyABKAkSGQoRY2FsbGVyX3NwaWZmZV9pZHMYBCADKAkSEwoLY2FsbGVyX3NhbnMYBSADKAkiVAoKQ2FsbGVyUnVsZRIPCgdwYXRoX2lkGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIiCgRtb2RlGAMgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZSJ0CglUbHNQb2xpY3kSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhcKD21heGltdW1fdmVyc2lvbhgCIAEoDRIOCgZncm91cHMYAyADKAkSDgoGc3VpdGVzGAQgAygJEhUKDXBvbGljeV9kaWdlc3QYBSABKAkihwMKCE91dGJvdW5kEg8KB3BhdGhfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRItCgZsaXN0ZW4YBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEjAKCXVwc3RyZWFtcxgFIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBIwCgtvcmlnaW5hdGlvbhgHIAEoDjIbLmNvdW50ZXJzaWduLnYxLk9yaWdpbmF0aW9uEhgKEHNlcnZlcl9zcGlmZmVfaWQYCCABKAkSEwoLc2VydmVyX25hbWUYCSABKAkSFgoOc2VydmVyX2FuY2hvcnMYCiADKAwSJgoDdGxzGAsgASgLMhkuY291bnRlcnNpZ24udjEuVGxzUG9saWN5EhAKCGRyYWluX21zGAwgASgNImsKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBI0CgthdXRob3JpdGllcxgDIAMoCzIfLmNvdW50ZXJzaWduLnYxLkJ1bmRsZUF1dGhvcml0eSKZAQoPQnVuZGxlQXV0aG9yaXR5EjIKBHJvbGUYASABKA4yJC5jb3VudGVyc2lnbi52MS5CdW5kbGVBdXRob3JpdHkuUm9sZRITCgtjZXJ0aWZpY2F0ZRgCIAEoDCI9CgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABINCglST0xFX1JPT1QQARIQCgxST0xFX0lTU1VJTkcQAiJ2CgpSZXZva2VkU2V0EhAKCHNlcXVlbmNlGAEgASgEEjgKDGNlcnRpZmljYXRlcxgCIAMoCzIiLmNvdW50ZXJzaWduLnYxLlJldm9rZWRDZXJ0aWZpY2F0ZRIcChRzdXNwZW5kZWRfc3BpZmZlX2lkcxgDIAMoCSI/ChJSZXZva2VkQ2VydGlmaWNhdGUSGQoRaXNzdWVyX2tleV9zaGEyNTYYASABKAwSDgoGc2VyaWFsGAIgASgMIkIKClRpY2tldEtleXMSEQoJc3BpZmZlX2lkGAEgASgJEg8KB3NlYWxpbmcYAiABKAwSEAoIYWNjZXB0ZWQYAyADKAwi9QEKCERyaWxsSm9iEg4KBmpvYl9pZBgBIAEoCRITCgtlbmRwb2ludF9pZBgCIAEoCRIVCg1lbmRwb2ludF9uYW1lGAMgASgJEi4KB2FkZHJlc3MYBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEhgKEHNlcnZlcl9zcGlmZmVfaWQYBSABKAkSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBINCgVraW5kcxgHIAMoCRITCgtlbnZpcm9ubWVudBgIIAEoCRITCgtkZWFkbGluZV9tcxgJIAEoBCpcCghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhEKDVBST1RPQ09MX0hUVFAQARIQCgxQUk9UT0NPTF9UQ1AQAhIRCg1QUk9UT0NPTF9HUlBDEAMqVQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASEAoMTU9ERV9PQlNFUlZFEAESEwoPTU9ERV9QRVJNSVNTSVZFEAISEAoMTU9ERV9FTkZPUkNFEAMqcAoLT3JpZ2luYXRpb24SGwoXT1JJR0lOQVRJT05fVU5TUEVDSUZJRUQQABIZChVPUklHSU5BVElPTl9QTEFJTlRFWFQQARIUChBPUklHSU5BVElPTl9NVExTEAISEwoPT1JJR0lOQVRJT05fVExTEAMqlQEKC1Rlcm1pbmF0aW9uEhsKF1RFUk1JTkFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVVEVSTUlOQVRJT05fVEVSTUlOQVRFEAESGQoVVEVSTUlOQVRJT05fUkVFTkNSWVBUEAISGwoXVEVSTUlOQVRJT05fUEFTU1RIUk9VR0gQAxIWChJURVJNSU5BVElPTl9NVVRVQUwQBGIGcHJvdG8z");
 
 /**
  * Where a socket is: an IP and port, or a Unix socket's path.
@@ -277,6 +277,13 @@ export type Inbound = Message<"countersign.v1.Inbound"> & {
    * @generated from field: uint32 maximum_connections = 25;
    */
   maximumConnections: number;
+
+  /**
+   * Who of the allowed callers may make which HTTP calls: the first that a call has decides; without one all of them may.
+   *
+   * @generated from field: repeated countersign.v1.Route routes = 30;
+   */
+  routes: Route[];
 };
 
 /**
@@ -285,6 +292,51 @@ export type Inbound = Message<"countersign.v1.Inbound"> & {
  */
 export const InboundSchema: GenMessage<Inbound> = /*@__PURE__*/
   messageDesc(file_countersign_v1_settings, 4);
+
+/**
+ * @generated from message countersign.v1.Route
+ */
+export type Route = Message<"countersign.v1.Route"> & {
+  /**
+   * None: any.
+   *
+   * @generated from field: repeated string methods = 1;
+   */
+  methods: string[];
+
+  /**
+   * A DNS name; empty: any.
+   *
+   * @generated from field: string host = 2;
+   */
+  host: string;
+
+  /**
+   * "/a/b", "/a/*\/b" or "/a/**".
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
+
+  /**
+   * @generated from field: repeated string caller_spiffe_ids = 4;
+   */
+  callerSpiffeIds: string[];
+
+  /**
+   * "dns:NAME" or "uri:URI" of the caller's certificate.
+   *
+   * @generated from field: repeated string caller_sans = 5;
+   */
+  callerSans: string[];
+};
+
+/**
+ * Describes the message countersign.v1.Route.
+ * Use `create(RouteSchema)` to create a new message.
+ */
+export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_settings, 5);
 
 /**
  * @generated from message countersign.v1.CallerRule
@@ -311,7 +363,7 @@ export type CallerRule = Message<"countersign.v1.CallerRule"> & {
  * Use `create(CallerRuleSchema)` to create a new message.
  */
 export const CallerRuleSchema: GenMessage<CallerRule> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 5);
+  messageDesc(file_countersign_v1_settings, 6);
 
 /**
  * @generated from message countersign.v1.TlsPolicy
@@ -356,7 +408,7 @@ export type TlsPolicy = Message<"countersign.v1.TlsPolicy"> & {
  * Use `create(TlsPolicySchema)` to create a new message.
  */
 export const TlsPolicySchema: GenMessage<TlsPolicy> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 6);
+  messageDesc(file_countersign_v1_settings, 7);
 
 /**
  * A local port on which the service's own calls to one endpoint arrive.
@@ -436,7 +488,7 @@ export type Outbound = Message<"countersign.v1.Outbound"> & {
  * Use `create(OutboundSchema)` to create a new message.
  */
 export const OutboundSchema: GenMessage<Outbound> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 7);
+  messageDesc(file_countersign_v1_settings, 8);
 
 /**
  * The authorities of one trust domain, as a set. Resource name: the trust domain.
@@ -465,7 +517,7 @@ export type TrustBundle = Message<"countersign.v1.TrustBundle"> & {
  * Use `create(TrustBundleSchema)` to create a new message.
  */
 export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 8);
+  messageDesc(file_countersign_v1_settings, 9);
 
 /**
  * @generated from message countersign.v1.BundleAuthority
@@ -487,7 +539,7 @@ export type BundleAuthority = Message<"countersign.v1.BundleAuthority"> & {
  * Use `create(BundleAuthoritySchema)` to create a new message.
  */
 export const BundleAuthoritySchema: GenMessage<BundleAuthority> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 9);
+  messageDesc(file_countersign_v1_settings, 10);
 
 /**
  * @generated from enum countersign.v1.BundleAuthority.Role
@@ -518,7 +570,7 @@ export type BundleAuthority_Role = (typeof BundleAuthority_Role)[keyof typeof Bu
  * Describes the enum countersign.v1.BundleAuthority.Role.
  */
 export const BundleAuthority_RoleSchema: GenEnum<BundleAuthority_Role> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_settings, 9, 0);
+  enumDesc(file_countersign_v1_settings, 10, 0);
 
 /**
  * What no proxy may accept any more. Resource name: the trust domain.
@@ -547,7 +599,7 @@ export type RevokedSet = Message<"countersign.v1.RevokedSet"> & {
  * Use `create(RevokedSetSchema)` to create a new message.
  */
 export const RevokedSetSchema: GenMessage<RevokedSet> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 10);
+  messageDesc(file_countersign_v1_settings, 11);
 
 /**
  * @generated from message countersign.v1.RevokedCertificate
@@ -573,7 +625,7 @@ export type RevokedCertificate = Message<"countersign.v1.RevokedCertificate"> & 
  * Use `create(RevokedCertificateSchema)` to create a new message.
  */
 export const RevokedCertificateSchema: GenMessage<RevokedCertificate> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 11);
+  messageDesc(file_countersign_v1_settings, 12);
 
 /**
  * Keys of session tickets, for the data planes of one identity that serve. Resource name: the proxy's id. Each is 48 octets: what
@@ -607,7 +659,7 @@ export type TicketKeys = Message<"countersign.v1.TicketKeys"> & {
  * Use `create(TicketKeysSchema)` to create a new message.
  */
 export const TicketKeysSchema: GenMessage<TicketKeys> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 12);
+  messageDesc(file_countersign_v1_settings, 13);
 
 /**
  * Handshakes that must fail, and one that must pass. Resource name: the job's id.
@@ -670,7 +722,7 @@ export type DrillJob = Message<"countersign.v1.DrillJob"> & {
  * Use `create(DrillJobSchema)` to create a new message.
  */
 export const DrillJobSchema: GenMessage<DrillJob> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 13);
+  messageDesc(file_countersign_v1_settings, 14);
 
 /**
  * @generated from enum countersign.v1.Protocol
