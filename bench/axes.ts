@@ -1,4 +1,5 @@
 import { acmeAxis } from './acme.ts';
+import { adsAxis } from './ads.ts';
 import { gatewayAxis } from './gateway.ts';
 import { issuanceAxis } from './issuance.ts';
 import type { Axis } from './measurement.ts';
@@ -7,4 +8,4 @@ import { sdkAxis } from './sdk.ts';
 import { startupAxis } from './startup.ts';
 
 /** Every axis of `npm run bench`, by name. */
-export const axes: readonly Axis[] = [startupAxis, issuanceAxis, acmeAxis, revocationAxis, sdkAxis, gatewayAxis];
+export const axes: readonly Axis[] = [startupAxis, issuanceAxis, acmeAxis, revocationAxis, sdkAxis, gatewayAxis, adsAxis];

@@ -10,6 +10,8 @@ export type ControlPlane = {
   readonly pid: number;
   readonly adminUrl: string;
   readonly publicUrl: string;
+  readonly dataPlanePort: number;
+  readonly database: string;
   /** Of an administrator, everywhere. */
   readonly token: string;
   stop(): Promise<void>;
@@ -18,7 +20,7 @@ export type ControlPlane = {
 /** Starts it with a new administrator's token. `more` is YAML behind the ordinary configuration; `whenMade` runs between a first start and this. */
 export async function startControlPlane(
   folder: string,
-  { more = '', whenMade }: { readonly more?: string; readonly whenMade?: (database: string) => void } = {},
+  { more = '', whenMade }: { readonly more?: string; readonly whenMade?: (database: string, config: string) => void | Promise<void> } = {},
 ): Promise<ControlPlane> {
   const [admin, dataPlane, open] = [await freePort(), await freePort(), await freePort()];
   const config = join(folder, 'countersign.yaml');
@@ -26,15 +28,25 @@ export async function startControlPlane(
   await writeFile(config, `dataDirectory: data\nkeyFile: kek\ntrustDomain: bench.example\nlogLevel: error\n${listen}${more}`);
   const adminUrl = `https://127.0.0.1:${admin}`;
   const tokenFile = join(folder, 'data/bootstrap.token');
+  const database = join(folder, 'data/countersign.sqlite');
   if (whenMade !== undefined) {
     await stopProgram(await launch(config, adminUrl));
     // The next start makes another token; this one is worth nothing then.
     await rm(tokenFile);
-    whenMade(join(folder, 'data/countersign.sqlite'));
+    await whenMade(database, config);
   }
   const child = await launch(config, adminUrl);
   const token = await administratorOf(adminUrl, tokenFile);
-  return { child, pid: child.pid!, adminUrl, publicUrl: `http://127.0.0.1:${open}`, token, stop: () => stopProgram(child) };
+  return {
+    child,
+    pid: child.pid!,
+    adminUrl,
+    publicUrl: `http://127.0.0.1:${open}`,
+    dataPlanePort: dataPlane,
+    database,
+    token,
+    stop: () => stopProgram(child),
+  };
 }
 
 /** What the shell would be given. */

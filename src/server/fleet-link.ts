@@ -34,15 +34,15 @@ export function openFleetLink(deps: {
 }): FleetLink {
   const { database, settingsChanged, acknowledged, clock, log } = deps;
   const streams = new Map<EntityId<'proxy'>, number>();
-  // One after another: a proxy that reconnects must not end as disconnected because two commits crossed.
-  let marking: Promise<void> = Promise.resolve();
+  const marks = markInTurn<EntityId<'proxy'>>(
+    (proxyIds) => setConnected({ database }, new Map(proxyIds.map((id) => [id, streams.has(id)])), clock.now()),
+    (error, proxyIds) => log('error', 'connections could not be recorded', { proxies: proxyIds.length, error }),
+  );
   const count = (proxyId: EntityId<'proxy'>, by: 1 | -1): void => {
     const open = (streams.get(proxyId) ?? 0) + by;
     if (open > 0) streams.set(proxyId, open);
     else streams.delete(proxyId);
-    marking = marking
-      .then(() => setConnected({ database }, proxyId, streams.has(proxyId), clock.now()))
-      .catch((err: unknown) => log('error', 'connection could not be recorded', { proxyId, err }));
+    marks.add(proxyId);
   };
   return {
     settingsChanged,
@@ -50,7 +50,12 @@ export function openFleetLink(deps: {
       count(proxyId, 1);
       return { [Symbol.dispose]: () => count(proxyId, -1) };
     },
-    [Symbol.asyncDispose]: () => marking,
+    async [Symbol.asyncDispose]() {
+      const open = [...streams.keys()];
+      streams.clear();
+      for (const proxyId of open) marks.add(proxyId);
+      await marks.end();
+    },
     async readSettings(proxyId) {
       const held = await readSettings(database.queries, proxyId);
       return held === null ? null : { name: proxyId, version: String(held.generation), octets: held.octets };
@@ -66,6 +71,43 @@ export function openFleetLink(deps: {
     },
   };
 }
+
+/**
+ * One commit after another, each for all that changed during the one before: a proxy that reconnects must not end as disconnected because two
+ * commits crossed, and a fleet that reconnects must not wait for a commit a proxy.
+ */
+function markInTurn<Id>(
+  mark: (ids: readonly Id[]) => Promise<void>,
+  failed: (error: unknown, ids: readonly Id[]) => void,
+): { add(id: Id): void; end(): Promise<void> } {
+  const waiting = new Set<Id>();
+  let ended = false;
+  let running: Promise<void> | null = null;
+  const run = async (): Promise<void> => {
+    // What came in the same turn goes into the same commit.
+    await Promise.resolve();
+    while (waiting.size > 0) {
+      const ids = [...waiting].slice(0, MARKED_AT_ONCE);
+      for (const id of ids) waiting.delete(id);
+      await mark(ids).catch((error: unknown) => failed(error, ids));
+    }
+    running = null;
+  };
+  return {
+    add(id) {
+      if (ended) return;
+      waiting.add(id);
+      running ??= run();
+    },
+    async end() {
+      ended = true;
+      await running;
+    },
+  };
+}
+
+/** A bound for how long other commits wait behind it. */
+const MARKED_AT_ONCE = 500;
 
 /** What rollouts ask of the slices on both sides of them. */
 export const fleetPort: FleetPort = makeFleetPort(readDrillFacts);

@@ -407,7 +407,7 @@ forEachDatabase('proxies', (newUrl) => {
     await database.commit((unit) => registerProxy(unit, joiner, clock.now()));
     clock.advance(5_000);
     await database.commit((unit) => registerProxy(unit, { ...joiner, version: '0.2.0' }, clock.now()));
-    await setConnected({ database }, joiner.proxyId, true, clock.now());
+    await setConnected({ database }, new Map([[joiner.proxyId, true]]), clock.now());
     const [proxy, ...more] = await listJoinedProxies(queries, ['test']);
     assert.deepEqual(more, []);
     assert.deepEqual(
@@ -417,7 +417,7 @@ forEachDatabase('proxies', (newUrl) => {
     await forgetConnections({ database });
     assert.equal((await listJoinedProxies(queries, '*'))[0]?.connected, false);
     assert.deepEqual(await listJoinedProxies(queries, ['stage']), []);
-    await setConnected({ database }, 'proxy_nobody', true, clock.now());
+    await setConnected({ database }, new Map([['proxy_nobody', true]]), clock.now());
     assert.equal((await listJoinedProxies(queries, '*')).length, 1);
   });
 

@@ -3,14 +3,15 @@ import type { Instant } from '../../core/time/instant.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import { disconnectAll, updateConnected } from './joined-proxy-store.ts';
 
-/** Says whether the proxy has a stream to us. */
+/** Says of each of these proxies whether it has a stream to us; one commit for all, as thousands may come at once. */
 export async function setConnected(
   deps: { readonly database: AuditedDatabase },
-  proxyId: EntityId<'proxy'>,
-  connected: boolean,
+  connected: ReadonlyMap<EntityId<'proxy'>, boolean>,
   now: Instant,
 ): Promise<void> {
-  await deps.database.commit(async (unit) => updateConnected(unit.queries, proxyId, connected, now));
+  await deps.database.commit(async (unit) => {
+    for (const [proxyId, isConnected] of connected) await updateConnected(unit.queries, proxyId, isConnected, now);
+  });
 }
 
 /** For the start of a server: whoever was connected is not any more. */
