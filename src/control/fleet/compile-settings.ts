@@ -24,11 +24,12 @@ import {
 import { compileCadence, compileTlsPolicy } from '../../core/policy/compile-policy.ts';
 import type { Mode, Origination } from '../../core/policy/mode.ts';
 import { defaultPolicy, type Policy, type Tier } from '../../core/policy/policy.ts';
-import { decodePem } from '../../core/x509/pem.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import { parseHostPort } from '../../platform/network/host-port.ts';
 import {
   type CarriedTerms,
   type EndpointRecord,
+  type ExceptionRecord,
   type InboundRecord,
   isCarried,
   type OutboundRecord,
@@ -37,6 +38,8 @@ import {
   type RouteRecord,
   type ServiceRecord,
 } from '../inventory/record.ts';
+import { oldTlsExceptionOf } from '../inventory/old-tls-exception.ts';
+import { compileExternal } from './compile-external.ts';
 import { endpointModeOf, type ModeOfPath } from './endpoint-mode.ts';
 
 /** Everything that settings are made from, looked up by id. */
@@ -51,6 +54,10 @@ export type FleetView = {
   readonly latched: ReadonlySet<EntityId<'endpoint'>>;
   /** By environment and name. */
   readonly policies: ReadonlyMap<string, Policy>;
+  /** The exceptions for old TLS. */
+  readonly oldTls: readonly ExceptionRecord[];
+  /** What has ended by then is not compiled. */
+  readonly now: Instant;
   readonly renewalEpochs: ReadonlyMap<EntityId<'proxy'>, number>;
 };
 
@@ -174,8 +181,10 @@ function compileOutbound(view: FleetView, proxy: ProxyRecord, { endpointId, list
     drainMs: policy.drainMs,
   };
   if (endpoint.external !== null) {
-    const serverAnchors = decodePem(endpoint.external.anchorsPem, 'CERTIFICATE');
-    return create(OutboundSchema, { ...common, origination: WireOrigination.TLS, serverName: endpoint.external.serverName, serverAnchors });
+    return create(OutboundSchema, {
+      ...common,
+      ...compileExternal(endpoint.external, oldTlsExceptionOf(endpointId, { paths: [path], exceptions: view.oldTls }, view.now)),
+    });
   }
   return create(OutboundSchema, {
     ...common,

@@ -7,6 +7,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import {
   Mode,
   Origination,
+  PinMode,
   Protocol,
   type ProxySettings,
   ProxySettingsSchema,
@@ -122,6 +123,8 @@ async function openFleet(url: string): Promise<Fleet> {
 const all = (kind: string) => ({ 'orders-1': kind, 'scanner-1': kind, 'web-1': kind });
 const declare = (kind: string, until: string): string =>
   `kind: Exception\nname: gap-${until}\nexception: ${kind}\nendpoint: orders-api\nowner: ada\nreason: x\nuntil: ${until}\n`;
+
+const pin = (letter: string): string => `"sha256/${letter.repeat(42)}A="`;
 
 forEachDatabase('settings', (newUrl) => {
   test('carry the routes of an endpoint, with callers by SPIFFE ID and by name', async () => {
@@ -419,6 +422,26 @@ forEachDatabase('proxies', (newUrl) => {
     assert.deepEqual(await listJoinedProxies(queries, ['stage']), []);
     await setConnected({ database }, new Map([['proxy_nobody', true]]), clock.now());
     assert.equal((await listJoinedProxies(queries, '*')).length, 1);
+  });
+
+  test('what is demanded of a third party is compiled, and old TLS only under a current exception', async () => {
+    await using fleet = await openFleet(await newUrl());
+    const until = '2026-11-25T00:00:00Z';
+    await fleet.apply(
+      `kind: Endpoint\nname: processor\nservice: processor\nprotocol: tcp\naddresses: ["127.0.0.1:9443"]\nowner: finance\nexternal:\n  serverName: pay.example.com\n  pins: [${pin('a')}, ${pin('b')}]\n  showsCertificate: true\n  oldTls: "1.1"\n  anchorsPem: |\n${fleet.anchorsPem.trim().replaceAll(/^/gm, '    ')}\n---\nkind: Exception\nname: mainframe\nexception: legacy-tls-hop\npath: { caller: orders, endpoint: processor }\nowner: ada\nreason: vendor\nuntil: ${until}\n`,
+    );
+    await fleet.reconcile();
+    const [outbound] = (await fleet.settingsOf('orders-1')).outbound;
+    const { $typeName: _name, ...oldTls } = outbound!.oldTls!;
+    assert.deepEqual(oldTls, { minimumVersion: 0x0302, untilMs: BigInt(Date.parse(until)), exception: 'mainframe' });
+    assert.deepEqual(
+      [outbound!.pins.map(({ length }) => length), outbound!.pinMode, outbound!.showsCertificate],
+      [[32, 32], PinMode.OBSERVE, true],
+    );
+    fleet.clock.advance(2 * 86_400_000);
+    await fleet.apply('kind: Service\nname: later\nowner: x\n');
+    await fleet.reconcile();
+    assert.equal((await fleet.settingsOf('orders-1')).outbound[0]!.oldTls, undefined);
   });
 
   test('a gateway is told what to pass on untouched and what to encrypt anew, never in plaintext', async () => {

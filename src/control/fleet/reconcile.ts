@@ -5,7 +5,7 @@ import type { Signal } from '../../platform/clock/signal.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
-import { listDeclaredProxies, listEndpoints, listPaths, listServices, readInventoryRevision } from '../inventory/store.ts';
+import { listDeclaredProxies, listEndpoints, listExceptions, listPaths, listServices, readInventoryRevision } from '../inventory/store.ts';
 import type { PathRecord, ProxyRecord } from '../inventory/record.ts';
 import { listPolicies } from '../policies/store.ts';
 import { compileSettings, encodeSettings, type FleetView, settingsDigest } from './compile-settings.ts';
@@ -56,7 +56,7 @@ async function compileAll(unit: AuditedUnit, deps: ReconcileDeps, now: Instant):
   const { queries } = unit;
   const revision = revisionText(await readInventoryRevision(queries), (await readFleetRevision(queries)).value);
   const proxies = await listDeclaredProxies(queries, '*');
-  const view = await readView(queries, deps);
+  const view = await readView(queries, deps, now);
   const held = new Map((await listSettings(queries, '*')).map((settings) => [settings.proxyId, settings]));
   const changed: Changed[] = [];
   for (const proxy of proxies) changed.push(...(await compileOne(queries, view, proxy, held.get(proxy.id) ?? null, now)));
@@ -91,7 +91,7 @@ async function compileOne(
 }
 
 /** A fixed number of queries, whatever the fleet's size. */
-async function readView(queries: Queries, { trustDomain, readLatched }: ReconcileDeps): Promise<FleetView> {
+async function readView(queries: Queries, { trustDomain, readLatched }: ReconcileDeps, now: Instant): Promise<FleetView> {
   const services = await listServices(queries, '*');
   const endpoints = await listEndpoints(queries, '*');
   const paths = (await listPaths(queries, '*')).toSorted(byCaller);
@@ -99,6 +99,8 @@ async function readView(queries: Queries, { trustDomain, readLatched }: Reconcil
   const policies = await listPolicies(queries, '*');
   return {
     trustDomain,
+    now,
+    oldTls: (await listExceptions(queries, '*')).filter(({ kind }) => kind === 'legacy-tls-hop'),
     services: new Map(services.map((service) => [service.id, service])),
     endpoints: new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])),
     pathsByEndpoint: Map.groupBy(paths, ({ endpointId }) => endpointId),

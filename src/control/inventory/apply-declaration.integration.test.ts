@@ -91,6 +91,9 @@ const gateway = (inbound: string): string =>
 const web = (protocol: string): string =>
   `kind: Endpoint\nname: web-${protocol}\nservice: web\nprotocol: ${protocol}\naddresses: ["127.0.0.1:1"]\nowner: x\n---\n`;
 
+const exception = (until: string, kind = 'legacy-tls-hop'): string =>
+  `---\nkind: Exception\nname: mainframe\nexception: ${kind}\nendpoint: processor\nowner: ada\nreason: vendor\nuntil: ${until}\n`;
+
 forEachDatabase('declarations', (newUrl) => {
   test('make the whole inventory in one commit, each thing with its entry', async () => {
     await using inventory = await openInventory(await newUrl());
@@ -288,6 +291,35 @@ forEachDatabase('declarations', (newUrl) => {
       paths.some(({ callerServiceId, endpointId, dialled }) => callerServiceId === caller.id && endpointId === orders.id && dialled),
     );
     await assert.rejects(inventory.apply('kind: Endpoint\nname: orders-api\nstate: absent\n'), { code: 'state-conflict' });
+  });
+
+  test('pins are observed first, and old TLS needs a current exception', async () => {
+    await using inventory = await openInventory(await newUrl());
+    await inventory.apply(fleet);
+    const processor = (terms: string): string =>
+      `kind: Endpoint\nname: processor\nservice: web\nprotocol: http\naddresses: ["127.0.0.1:9443"]\nowner: x\nexternal:\n  serverName: pay.example.com\n  anchorsPem: |\n${inventory.anchorsPem.trim().replaceAll(/^/gm, '    ')}\n${terms}`;
+    const pins = (letters: string, pinning: string, more = ''): string =>
+      processor(`  pins: [${[...letters].map((letter) => `"sha256/${letter.repeat(42)}A="`).join(', ')}]\n  pinning: ${pinning}\n${more}`);
+    const early = { code: 'input-invalid', message: /observed before they are enforced/ };
+    await assert.rejects(inventory.apply(pins('ab', 'enforce')), early);
+    await inventory.apply(pins('ab', 'observe'));
+    await inventory.apply(pins('ba', 'enforce'));
+    await assert.rejects(inventory.apply(pins('ac', 'enforce')), early);
+    await assert.rejects(inventory.apply(pins('ac', 'enforce', '  pinsForcedUntil: 2026-11-23\n')), early);
+    await inventory.apply(pins('ac', 'enforce', '  pinsForcedUntil: 2026-11-30\n'));
+    const old = processor('  oldTls: "1.0"\n');
+    const unnamed = { code: 'input-invalid', message: /needs a current exception of the kind legacy-tls-hop/ };
+    for (const text of [old, old + exception('2026-11-23'), old + exception('2026-12-01', 'third-party')]) {
+      await assert.rejects(inventory.apply(text), unnamed, text);
+    }
+    await inventory.apply(old + exception('2026-12-01'));
+    await assert.rejects(inventory.apply(`${old}---\nkind: Exception\nname: mainframe\nstate: absent\n`), unnamed);
+    // Past its end it stands in the way of nothing else; the proxy has ended it.
+    inventory.clock.advance(30 * 86_400_000);
+    await inventory.apply('kind: Service\nname: later\nowner: x\n');
+    await assert.rejects(inventory.apply(old), unnamed);
+    const { endpoints } = await inventory.snapshot();
+    assert.equal(endpoints.find(({ name }) => name === 'processor')?.external?.terms.oldTls, '1.0');
   });
 
   test('an external endpoint is served by no proxy of ours', async () => {

@@ -3,7 +3,7 @@ import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import type { Policy, Tier } from '../../core/policy/policy.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import type { DataClass, EndpointProtocol, Exposure, ProxyRole, Termination } from './record.ts';
+import type { DataClass, EndpointProtocol, Exposure, ExternalServer, ProxyRole, Termination } from './record.ts';
 
 /** One YAML document, parsed: every field is of its form; names of other things are not resolved yet. */
 export type Declaration = {
@@ -45,7 +45,7 @@ export type EndpointDeclaration = {
   /** Names of services of the same environment, or SPIFFE IDs of services. */
   readonly allowedCallers: readonly string[];
   readonly routes: readonly RouteDeclaration[];
-  readonly external: { readonly serverName: string; readonly anchorsPem: string } | null;
+  readonly external: ExternalServer | null;
 };
 
 export type InboundDeclaration = {

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Problem } from '../../core/problems/problem.ts';
+import { encodePem } from '../../core/x509/pem.ts';
+import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { parseDeclaration } from './parse-declaration.ts';
 
 const head = 'apiVersion: countersign/v1\n';
@@ -186,6 +188,36 @@ test('a proxy listens nowhere twice and does not feed itself', () => {
   const twice = `outbound:\n  - { endpoint: a, listen: "127.0.0.1:1" }\n  - { endpoint: b, listen: "127.0.0.1:1" }\n`;
   refuses(`${proxy}${twice}`, /each listen address once/);
   refuses(`${proxy}inbound:\n  - { endpoint: a, listen: "127.0.0.1:1", upstream: "127.0.0.1:1" }\n`, /another address/);
+});
+
+const pin = (letter: string): string => `"sha256/${letter.repeat(42)}A="`;
+
+test('what is demanded of a third party is said whole, or not at all', () => {
+  const anchor = encodePem('CERTIFICATE', makeTestAuthority(Date.UTC(2026, 10, 24)).root.der)
+    .trim()
+    .replaceAll('\n', '\\n');
+  const external = (more: string): string => `${endpoint}external: { serverName: pay.example.com, anchorsPem: "${anchor}"${more} }\n`;
+  const [declared] = parseDeclaration(
+    external(`, pins: [${pin('b')}, ${pin('a')}], pinning: enforce, pinsForcedUntil: 2027-01-31, oldTls: "1.0"`),
+  );
+  assert.ok(declared?.kind === 'Endpoint');
+  assert.deepEqual(declared.external?.terms, {
+    oldTls: '1.0',
+    pins: [`sha256/${'a'.repeat(42)}A=`, `sha256/${'b'.repeat(42)}A=`],
+    pinning: 'enforce',
+    pinsForcedUntil: Date.UTC(2027, 0, 31, 23, 59, 59, 999),
+    showsCertificate: false,
+  });
+  refuses(external(`, pins: [${pin('a')}]`), /pins holds 1 pins, expected 2 to 20/);
+  refuses(external(`, pins: [${pin('a')}, ${pin('a')}]`), /each item once/);
+  for (const bad of ['"sha1/x"', `"${'a'.repeat(43)}="`, '"sha256/"', `"sha256/${'a'.repeat(43)}="`, `"sha256/${'a'.repeat(42)}B="`, '7']) {
+    refuses(external(`, pins: [${pin('a')}, ${bad}]`), /pins\[1\]/);
+  }
+  refuses(external(', pinning: enforce'), /pinning holds/);
+  refuses(external(', pinsForcedUntil: 2027-01-31'), /pinsForcedUntil holds/);
+  refuses(external(`, pins: [${pin('a')}, ${pin('b')}], pinning: strict`), /observe, enforce/);
+  for (const version of ['"0.9"', '"1.3"', '1.0', 'true']) refuses(external(`, oldTls: ${version}`), /oldTls/);
+  refuses(external(', showsCertificate: "yes"'), /true or false/);
 });
 
 const passes = (more: string, listen = '127.0.0.1:1'): string =>

@@ -14,11 +14,11 @@ import {
   type TargetDeclaration,
 } from './declaration.ts';
 import { type Fields, openFields, problemAt } from './declaration-fields.ts';
+import { readExternal } from './parse-external.ts';
 import { readInbound, readOwnOutbound, readOwnPort, refuseSharedListens } from './parse-inbound.ts';
 import { dataClasses, exposures, protocols, proxyRoles } from './record.ts';
 import {
   addressForm,
-  anchorsForm,
   callerForm,
   dateForm,
   dnsNameForm,
@@ -151,7 +151,6 @@ function readEndpoint(fields: Fields): EndpointDeclaration {
   const addresses = fields.texts('addresses', addressForm);
   if (addresses.length === 0) throw fields.fail('addresses', 'nothing', 'a list of IP:PORT');
   const protocol = fields.word('protocol', protocols);
-  const external = fields.has('external') ? fields.map('external') : null;
   const endpoint: EndpointDeclaration = {
     kind: 'Endpoint',
     service: fields.text('service', nameForm),
@@ -168,13 +167,9 @@ function readEndpoint(fields: Fields): EndpointDeclaration {
     policy: fields.has('policy') ? fields.text('policy', nameForm) : 'default',
     allowedCallers: fields.texts('allowedCallers', callerForm),
     routes: fields.maps('routes').map(readRoute),
-    external:
-      external === null
-        ? null
-        : { serverName: external.text('serverName', dnsNameForm), anchorsPem: external.text('anchorsPem', anchorsForm) },
+    external: fields.has('external') ? readExternal(fields.map('external')) : null,
   };
-  external?.end();
-  if (endpoint.routes.length > 0 && (protocol === 'tcp' || external !== null)) {
+  if (endpoint.routes.length > 0 && (protocol === 'tcp' || endpoint.external !== null)) {
     throw fields.fail(
       'routes',
       `${endpoint.routes.length} items`,

@@ -13,6 +13,7 @@ import {
   type Placed,
   type PlanContext,
 } from './resolve-declaration.ts';
+import { oldTlsExceptionOf } from './old-tls-exception.ts';
 import { dialledBy, isCarried, type PathRecord } from './record.ts';
 import type { InventorySnapshot } from './snapshot.ts';
 
@@ -42,10 +43,20 @@ export function planDeclaration(snapshot: InventorySnapshot, declarations: reado
   for (const declaration of of('Proxy')) draftProxy(draft, declaration, context);
   derivePaths(draft, context);
   for (const declaration of of('Exception')) draftException(draft, declaration, context);
+  for (const declaration of of('Endpoint')) refuseOldTls(draft, declaration, context);
   for (const declaration of of('Target')) draftTarget(draft, declaration, context);
   refuseDangling(draft);
   refuseUnservedMutual(draft);
   return { changes: changesBetween(openDraft(snapshot), draft) };
+}
+
+/** Old TLS is let pass by name, with an owner and an end, or not at all. */
+function refuseOldTls(draft: Draft, declaration: Placed<'Endpoint'>, { now }: PlanContext): void {
+  const endpoint = draft.endpoints.get(nameKey(declaration.environment, declaration.name))!;
+  if ((endpoint.external?.terms.oldTls ?? null) === null) return;
+  if (oldTlsExceptionOf(endpoint.id, { paths: [...draft.paths.values()], exceptions: [...draft.exceptions.values()] }, now) !== null)
+    return;
+  throw faultOf(declaration, 'oldTls needs a current exception of the kind legacy-tls-hop, of the endpoint or of a path to it');
 }
 
 function refuseTwice(placed: readonly (Declaration & { readonly environment: string })[]): void {

@@ -43,7 +43,33 @@ export type EndpointRecord = {
   /** Who of them may make which HTTP calls; the first that a call has decides. */
   readonly routes: readonly RouteRecord[];
   /** Outside of the trust domain: reached by one-way TLS, by this name and under these anchors (PEM). Null: one of ours. */
-  readonly external: { readonly serverName: string; readonly anchorsPem: string } | null;
+  readonly external: ExternalServer | null;
+};
+
+export type ExternalServer = { readonly serverName: string; readonly anchorsPem: string; readonly terms: ExternalTerms };
+
+export const oldTlsVersions = ['1.0', '1.1', '1.2'] as const;
+export const pinnings = ['observe', 'enforce'] as const;
+
+/** What is demanded of the server beside its name and anchors, and what is let pass. */
+export type ExternalTerms = {
+  /** The lowest version of TLS, under an exception; `1.2` means its weaker suites. Null: as the policy says. */
+  readonly oldTls: (typeof oldTlsVersions)[number] | null;
+  /** `sha256/` and base64 of the SHA-256 of a key (SubjectPublicKeyInfo); none, or at least two. */
+  readonly pins: readonly string[];
+  readonly pinning: (typeof pinnings)[number];
+  /** Until then pins are enforced that were not observed, or match nothing. */
+  readonly pinsForcedUntil: Instant | null;
+  /** Our own certificate is shown if the server asks for one. */
+  readonly showsCertificate: boolean;
+};
+
+export const noExternalTerms: ExternalTerms = {
+  oldTls: null,
+  pins: [],
+  pinning: 'observe',
+  pinsForcedUntil: null,
+  showsCertificate: false,
 };
 
 /** Callers by SPIFFE ID, or by `dns:NAME` and `uri:URI` of their certificates. */

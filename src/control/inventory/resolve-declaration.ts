@@ -9,7 +9,7 @@ import { parseRolloutConfig } from '../../core/rollout/rollout-config.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Declaration } from './declaration.ts';
 import { type Draft, faultOf, nameKey, pathKey } from './draft.ts';
-import type { EndpointRecord, ServiceRecord, Termination } from './record.ts';
+import type { EndpointRecord, ExternalServer, ServiceRecord, Termination } from './record.ts';
 
 /** What a plan is made in: the installation's own names, a time and a source of ids. */
 export type PlanContext = {
@@ -52,7 +52,7 @@ export function draftProfile(draft: Draft, declaration: Placed<'Profile'>, { now
 }
 
 /** @throws input-invalid where it names a service, caller or policy that is not there */
-export function draftEndpoint(draft: Draft, declaration: Placed<'Endpoint'>, { newId }: PlanContext): void {
+export function draftEndpoint(draft: Draft, declaration: Placed<'Endpoint'>, { now, newId }: PlanContext): void {
   const { environment, region, name, policy, external } = declaration;
   const key = nameKey(environment, name);
   const service = draft.services.get(nameKey(environment, declaration.service));
@@ -62,8 +62,12 @@ export function draftEndpoint(draft: Draft, declaration: Placed<'Endpoint'>, { n
   }
   const { protocol, addresses, exposure, tier, dataClasses, owner } = declaration;
   const allowedCallers = declaration.allowedCallers.map((caller) => resolveCaller(draft, declaration, caller).spiffeId).toSorted();
+  const held = draft.endpoints.get(key) ?? null;
+  if (external !== null && !mayEnforcePins(external, held?.external ?? null, now)) {
+    throw faultOf(declaration, 'pins are observed before they are enforced: pinning observe first, or pinsForcedUntil a day to come');
+  }
   draft.endpoints.set(key, {
-    id: draft.endpoints.get(key)?.id ?? newId('endpoint'),
+    id: held?.id ?? newId('endpoint'),
     environment,
     region,
     name,
@@ -82,6 +86,13 @@ export function draftEndpoint(draft: Draft, declaration: Placed<'Endpoint'>, { n
       callers: resolveRouteCallers(draft, declaration, route.callers, allowedCallers),
     })),
   });
+}
+
+/** A set of pins that nobody has seen at work yet could lock every caller out at once. */
+function mayEnforcePins({ terms }: ExternalServer, held: ExternalServer | null, now: Instant): boolean {
+  if (terms.pinning === 'observe' || terms.pins.length === 0) return true;
+  const wereObserved = canonicalJson(held?.terms.pins ?? []) === canonicalJson(terms.pins);
+  return wereObserved || (terms.pinsForcedUntil !== null && terms.pinsForcedUntil > now);
 }
 
 /** @throws input-invalid where an endpoint is not there, is another service's or is outside of the trust domain */

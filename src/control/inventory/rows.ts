@@ -2,6 +2,7 @@ import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Tier } from '../../core/policy/policy.ts';
+import { noExternalTerms } from './record.ts';
 import type {
   DataClass,
   DiscoveredRecord,
@@ -9,6 +10,8 @@ import type {
   EndpointRecord,
   ExceptionRecord,
   Exposure,
+  ExternalServer,
+  ExternalTerms,
   InboundRecord,
   OutboundRecord,
   PathRecord,
@@ -46,6 +49,7 @@ export type EndpointRow = Place & {
   routes: string;
   server_name: string | null;
   anchors_pem: string | null;
+  external_terms: string | null;
 };
 export type PathRow = Place & {
   id: string;
@@ -101,8 +105,14 @@ export function toEndpoint(row: EndpointRow): EndpointRecord {
     policy: row.policy,
     allowedCallers: JSON.parse(row.allowed_callers) as SpiffeId[],
     routes: JSON.parse(row.routes) as RouteRecord[],
-    external: row.server_name === null || row.anchors_pem === null ? null : { serverName: row.server_name, anchorsPem: row.anchors_pem },
+    external: toExternal(row),
   };
+}
+
+/** Rows of before there were terms have none. */
+function toExternal({ server_name: serverName, anchors_pem: anchorsPem, external_terms: terms }: EndpointRow): ExternalServer | null {
+  if (serverName === null || anchorsPem === null) return null;
+  return { serverName, anchorsPem, terms: { ...noExternalTerms, ...(JSON.parse(terms ?? '{}') as Partial<ExternalTerms>) } };
 }
 
 export function fromEndpoint(endpoint: EndpointRecord): EndpointRow {
@@ -124,6 +134,7 @@ export function fromEndpoint(endpoint: EndpointRecord): EndpointRow {
     routes: JSON.stringify(endpoint.routes),
     server_name: endpoint.external?.serverName ?? null,
     anchors_pem: endpoint.external?.anchorsPem ?? null,
+    external_terms: endpoint.external === null ? null : JSON.stringify(endpoint.external.terms),
   };
 }
 

@@ -62,6 +62,9 @@ export const dnsNameForm: TextForm = { expected: 'a DNS name', parse: parseDnsNa
 
 export const serverNameForm: TextForm = { expected: 'a DNS name, or one behind *. for one label', parse: parseDnsPattern };
 
+/** As OkHttp and others write pins (RFC 7469 section 2.1.1 for what is hashed). */
+export const pinForm: TextForm = matching(/^sha256\/[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/, 'sha256/ and 44 characters of base64');
+
 export const anchorsForm: TextForm = {
   expected: `1 to ${20} certificates as PEM`,
   parse: (text) => {

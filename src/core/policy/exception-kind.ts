@@ -4,6 +4,7 @@
  */
 export const exceptionKinds = {
   'legacy-plaintext-hop': { holdsPath: false, meaning: 'plaintext on the hop between a bridge and the service behind it' },
+  'legacy-tls-hop': { holdsPath: false, meaning: 'TLS 1.0, 1.1 or weak suites on the hop to a server that speaks no better' },
   'third-party': { holdsPath: true, meaning: 'one-way TLS to a server outside of the trust domain' },
   'plaintext-listener': { holdsPath: false, meaning: 'a listener beside the endpoint that answers plaintext, such as a health check' },
   'unmanaged-caller': { holdsPath: true, meaning: 'a caller that has no proxy yet' },

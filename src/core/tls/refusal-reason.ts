@@ -16,6 +16,8 @@ export const refusalReasons = {
   'wrong-usage': 'the certificate may not be used for this side of TLS',
   'wrong-identity': 'the proved identity is not an allowed caller, or not the expected server',
   route: 'the proved identity may call the endpoint, but not by this method, host and path',
+  'unpinned-key': 'no key of the server is among the pins',
+  'exception-ended': 'the agreed exception that allowed it has ended',
   'unverified-resumption': 'a resumed session whose full handshake was never judged here',
   'unknown-server-name': 'no endpoint of the port has the name that the ClientHello asks for',
   'host-mismatch': 'the name in SNI and the name in the request differ',

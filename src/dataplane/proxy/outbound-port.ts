@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import { beforeServerEnds, callerConnected, callerFailed, countCaller } from '../tls/caller-connection.ts';
+import { beforeServerEnds, callerConnected, callerFailed, countCaller, watchNamedServer } from '../tls/caller-connection.ts';
 import type { Outcome, Unit } from '../tls/counters.ts';
 import type { CallGate, CallHop } from './call-gate.ts';
 import { serveHttp1 } from './http1-caller.ts';
 import { type Http2Calls, serveHttp2Calls } from './http2-calls.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
-import { makeOriginator } from '../tls/originate.ts';
+import { makeOriginator, showsCertificate } from '../tls/originate.ts';
 import type { ListeningPort } from './port.ts';
 import type { OutboundListener, OutboundSettings } from '../tls/proxy-settings.ts';
 import { forwardTcp } from './tcp-forward.ts';
@@ -125,7 +125,17 @@ export function makeWay<Settings extends OutboundSettings>(deps: PortDeps, setti
   const { live, kept, clock } = deps;
   const { origination, tls: policy, protocol } = settings;
   const { credential } = live.contexts;
-  const dial = makeOriginator({ origination, policy, protocol, credential, trust: serverTrust, kept, revoked: () => live.revoked, clock });
+  const dial = makeOriginator({
+    origination,
+    policy,
+    protocol,
+    credential,
+    trust: serverTrust,
+    kept,
+    revoked: () => live.revoked,
+    clock,
+    watch: watchNamedServer(deps, settings),
+  });
   const upstream = new Upstream({
     addresses: settings.upstreams,
     dial,
@@ -140,7 +150,8 @@ export function makeWay<Settings extends OutboundSettings>(deps: PortDeps, setti
 /** Equal keys, equal connections: a change of anything else needs no new connection. */
 export function wayKey({ live }: PortDeps, settings: OutboundSettings, serverTrust: Trust): string {
   const { credential } = live.contexts;
-  return settings.origination.kind === 'mtls' ? `${settings.digest} ${credential.digest} ${serverTrust.digest}` : settings.digest;
+  if (!showsCertificate(settings.origination)) return settings.digest;
+  return `${settings.digest} ${credential.digest} ${serverTrust.digest}`;
 }
 
 export async function retireWay(way: Way, withinMs: number): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
-import { beforeServerEnds, callerConnected, callerFailed } from '../tls/caller-connection.ts';
+import { beforeServerEnds, callerConnected, callerFailed, watchNamedServer } from '../tls/caller-connection.ts';
 import { type Dialer, dialPlain, dialWithFailover } from '../tls/dial.ts';
 import { makeSecurer, type Securer } from '../tls/originate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
@@ -17,10 +17,21 @@ export type Route = {
 };
 
 /** @throws the error of OpenSSL for a group or suite that it does not know */
-export function makeRoute({ live, kept, clock }: PortDeps, settings: OutboundSettings, trust: Trust): Route {
+export function makeRoute(deps: PortDeps, settings: OutboundSettings, trust: Trust): Route {
+  const { live, kept, clock } = deps;
   const { origination, tls: policy, protocol } = settings;
   const { credential } = live.contexts;
-  const secure = makeSecurer({ origination, policy, protocol, credential, trust, kept, revoked: () => live.revoked, clock });
+  const secure = makeSecurer({
+    origination,
+    policy,
+    protocol,
+    credential,
+    trust,
+    kept,
+    revoked: () => live.revoked,
+    clock,
+    watch: watchNamedServer(deps, settings),
+  });
   return { settings, secure, key: `${settings.digest} ${trust.digest}` };
 }
 

@@ -6,6 +6,7 @@ import type { Outcome, Unit } from './counters.ts';
 import { serverIdentityOf } from './originate.ts';
 import type { PortDeps } from './port-deps.ts';
 import type { OutboundSettings } from './proxy-settings.ts';
+import type { NamedServerWatch } from './prove-named-server.ts';
 import { findRevocation } from './revoked-index.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
 
@@ -33,7 +34,25 @@ export function callerConnected(deps: PortDeps, settings: OutboundSettings, sock
     },
   };
   table.add(open);
-  socket.once('close', () => table.remove(open));
+  // What an exception allows goes no further than its end, whoever can be asked then.
+  const { origination } = settings;
+  const until = (origination.kind === 'tls' ? origination.oldTls?.until : null) ?? Number.POSITIVE_INFINITY;
+  const cancel = callAtRetirement(deps.clock, until, until, () => socket.destroy());
+  socket.once('close', () => {
+    cancel();
+    table.remove(open);
+  });
+}
+
+/** What is learnt of a server outside of the trust domain while its connections are made. */
+export function watchNamedServer(deps: PortDeps, settings: OutboundSettings): NamedServerWatch {
+  return {
+    onSeen: (keys) => deps.seenKeys.saw(settings.endpointId, keys),
+    onWouldRefuse: (reason) => {
+      countCaller(deps, settings, { unit: 'connection', outcome: 'would-refuse', reason });
+      deps.log('warn', 'upstream would be refused', { endpoint: settings.endpointName, reason });
+    },
+  };
 }
 
 /** Counts and logs a connection that could not be made. */

@@ -1,9 +1,6 @@
 import type { Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls';
 import { encodePem } from '../../core/x509/pem.ts';
-import { parseCertificate } from '../../core/x509/certificate.ts';
-import { presentsIdentity } from '../../core/x509/service-identity.ts';
-import { verifyPath } from '../../core/x509/verify-path.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
@@ -13,9 +10,10 @@ import { type Dialer, dialPlain } from './dial.ts';
 import type { KeptVerdicts } from './kept-verdicts.ts';
 import type { ProvedIdentity } from './peer.ts';
 import { originatedAlpn } from './alpn.ts';
+import { type NamedServerWatch, proveNamedServer } from './prove-named-server.ts';
 import type { Origination, Protocol } from './proxy-settings.ts';
 import { findRevocation, type RevokedIndex } from './revoked-index.ts';
-import { contextOptionsOf, type TlsPolicy } from './tls-policy.ts';
+import { contextOptionsOf, oldContextOptionsOf, type TlsPolicy } from './tls-policy.ts';
 import type { Trust } from './trust.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
 
@@ -29,6 +27,7 @@ export type OriginationOptions = {
   readonly kept: KeptVerdicts;
   readonly revoked: () => RevokedIndex;
   readonly clock: Clock;
+  readonly watch?: NamedServerWatch;
 };
 
 /** The identity that the server of this connection proved; none on plaintext and one-way TLS. */
@@ -54,11 +53,12 @@ export function makeSecurer(options: OriginationOptions): Securer {
   const { origination } = options;
   if (origination.kind === 'plaintext') return async (raw) => raw;
   const own = options.credential;
+  const oldTls = origination.kind === 'tls' ? origination.oldTls : null;
   const anchors = origination.kind === 'tls' ? origination.anchors : options.trust.anchors;
   const secureContext = createSecureContext({
-    ...contextOptionsOf(options.policy),
+    ...(oldTls === null ? contextOptionsOf(options.policy) : oldContextOptionsOf(options.policy, oldTls.minimumVersion)),
     ca: anchors.map(({ der }) => encodePem('CERTIFICATE', der)),
-    ...(origination.kind === 'mtls' ? { cert: own.chainPem, key: keyPemOf(own) } : {}),
+    ...(showsCertificate(origination) ? { cert: own.chainPem, key: keyPemOf(own) } : {}),
   });
   /**
    * The last ticket of each server and whom its full handshake proved: on this side a resumed session shows no certificate, and
@@ -66,6 +66,10 @@ export function makeSecurer(options: OriginationOptions): Securer {
    */
   const sessions = new Map<string, HeldSession>();
   return async (raw, address, signal) => {
+    if (oldTls !== null && options.clock.now() >= oldTls.until) {
+      raw.destroy();
+      throw untrusted('exception-ended', `exception ${oldTls.exception} for old TLS has ended`);
+    }
     const key = formatAddress(address);
     const held = sessions.get(key);
     const socket = connectTls({
@@ -92,7 +96,7 @@ export function makeSecurer(options: OriginationOptions): Securer {
     try {
       requireAlpn(socket, options.protocol);
       if (origination.kind === 'mtls') serverIdentities.set(socket, proveServer(socket, options, held?.identity ?? null));
-      else proveNamedServer(socket, options);
+      else proveNamedServer(socket, origination, { now: options.clock.now(), watch: options.watch ?? null });
     } catch (error) {
       socket.destroy();
       sessions.delete(key);
@@ -100,6 +104,11 @@ export function makeSecurer(options: OriginationOptions): Securer {
     }
     return socket;
   };
+}
+
+/** True if our own certificate is shown to a server that asks for one. */
+export function showsCertificate(origination: Origination): boolean {
+  return origination.kind === 'mtls' || (origination.kind === 'tls' && origination.showsCertificate);
 }
 
 /** HTTP/2 on TLS is agreed on by ALPN, never assumed (RFC 9113 section 3.2). @throws UpstreamFailure */
@@ -164,26 +173,6 @@ function proveCertificate(socket: TLSSocket, { origination, trust, kept, clock }
   const judged = kept.judge(clock.now(), trust, { leaf, readChain: () => readPeerChain(socket), resumed, usage: 'server' });
   if (judged.kind === 'unproved') throw untrusted(judged.reason, `it must prove ${origination.server}`, resumed);
   return judged.identity;
-}
-
-/** A server outside of the trust domain: a path to the anchors given for it, and its DNS name (RFC 9525). @throws UpstreamFailure */
-function proveNamedServer(socket: TLSSocket, { origination, clock }: OriginationOptions): void {
-  if (origination.kind !== 'tls') throw new TypeError('not an origination to a named server');
-  const leaf = socket.getPeerX509Certificate()?.raw;
-  if (leaf === undefined) throw untrusted('no-certificate', 'it showed no certificate');
-  let chain;
-  try {
-    chain = readPeerChain(socket).map((der) => parseCertificate(der));
-  } catch {
-    throw untrusted('chain-invalid', 'its certificate cannot be parsed');
-  }
-  const [first, ...intermediates] = chain;
-  if (first === undefined) throw untrusted('no-certificate', 'it showed no certificate');
-  const verdict = verifyPath({ leaf: first, intermediates, anchors: origination.anchors, usage: 'server', now: clock.now() });
-  if (verdict.kind === 'invalid') throw untrusted(verdict.reason, verdict.detail);
-  if (!presentsIdentity(first, { kind: 'dns', name: origination.serverName })) {
-    throw untrusted('wrong-identity', `its certificate is not for ${origination.serverName}`);
-  }
 }
 
 function untrusted(reason: RefusalReason, detail: string, isTransient = false): UpstreamFailure {

@@ -22,6 +22,7 @@ import type { LiveState } from './live-state.ts';
 import type { PortDeps, ProxyLimits } from './port-deps.ts';
 import type { InboundSettings, ParsedSettings } from './proxy-settings.ts';
 import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
+import { SeenKeys } from './seen-keys.ts';
 import { shakeOwnHand } from './self-handshake.ts';
 import { ServedCertificates } from './served-certificates.ts';
 import { makeTicketKeys, parseTicketKeys } from './ticket-keys.ts';
@@ -84,7 +85,16 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
     const trust = trustOf(trustDomainOf(identity.spiffeId), roots, []);
     const contexts = this.#makeContexts(openCredential(identity), trust);
     this.#live = { generation: 0n, revoked: emptyRevokedIndex, contexts, spiffeId: identity.spiffeId };
-    this.#ports = makePorts({ live: this.#live, kept: this.#kept, table: this.#table, counters: this.#counters, clock, log, limits });
+    this.#ports = makePorts({
+      live: this.#live,
+      kept: this.#kept,
+      table: this.#table,
+      counters: this.#counters,
+      seenKeys: new SeenKeys(),
+      clock,
+      log,
+      limits,
+    });
   }
 
   get telemetryIntervalMs(): number {

@@ -6,6 +6,7 @@ import type { Counters, Unit } from './counters.ts';
 import type { KeptVerdicts } from './kept-verdicts.ts';
 import type { LiveState } from './live-state.ts';
 import { callerOf, type Peer } from './peer.ts';
+import type { SeenKeys } from './seen-keys.ts';
 
 /** What every port of the proxy shares. */
 export type PortDeps = {
@@ -13,6 +14,7 @@ export type PortDeps = {
   readonly kept: KeptVerdicts;
   readonly table: ConnectionTable;
   readonly counters: Counters;
+  readonly seenKeys: SeenKeys;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ProxyLimits;

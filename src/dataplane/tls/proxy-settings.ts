@@ -17,6 +17,7 @@ import { type Certificate, parseCertificate } from '../../core/x509/certificate.
 import { type Address, formatAddress, parseAddress } from './address.ts';
 import { isCarried, parsePassthrough, type PassthroughListener } from './passthrough-settings.ts';
 import { RouteTable } from './route-table.ts';
+import { namedServerDigests, type OldTls, parseOldTls, parsePins, type Pins } from './named-server-settings.ts';
 import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 
 /** `grpc` is HTTP/2 from end to end. */
@@ -47,11 +48,18 @@ export type Onward =
   | { readonly kind: 'reencrypt'; readonly outbound: OutboundSettings };
 
 /** How a data plane speaks to an endpoint for its service. */
-export type Origination =
-  | { readonly kind: 'plaintext' }
-  | { readonly kind: 'mtls'; readonly server: SpiffeId }
-  /** To a server outside of the trust domain: its own anchors and its DNS name. */
-  | { readonly kind: 'tls'; readonly serverName: DnsName; readonly anchors: readonly Certificate[] };
+export type Origination = { readonly kind: 'plaintext' } | { readonly kind: 'mtls'; readonly server: SpiffeId } | NamedServer;
+
+/** To a server outside of the trust domain: its own anchors and its DNS name. */
+export type NamedServer = {
+  readonly kind: 'tls';
+  readonly serverName: DnsName;
+  readonly anchors: readonly Certificate[];
+  readonly oldTls: OldTls | null;
+  readonly pins: Pins | null;
+  /** Our own certificate is shown if the server asks for one. */
+  readonly showsCertificate: boolean;
+};
 
 export type OutboundSettings = {
   readonly endpointId: string;
@@ -211,6 +219,7 @@ function parseOutbound(outbound: Outbound): OutboundSettings {
     tls.digest,
     upstreams,
     protocol,
+    ...(outbound.origination === WireOrigination.TLS ? namedServerDigests(outbound) : []),
   ];
   return {
     endpointId: outbound.endpointId,
@@ -236,6 +245,9 @@ function parseOrigination(what: string, outbound: Outbound): Origination {
         kind: 'tls',
         serverName: parseDnsName(outbound.serverName),
         anchors: outbound.serverAnchors.map((der) => parseCertificate(der)),
+        oldTls: parseOldTls(outbound.oldTls),
+        pins: parsePins(outbound),
+        showsCertificate: outbound.showsCertificate,
       };
     default:
       throw invalid(what, `origination ${outbound.origination}`, 'plaintext, mtls or tls');

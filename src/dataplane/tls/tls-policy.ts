@@ -49,6 +49,16 @@ export function contextOptionsOf(policy: TlsPolicy): SecureContextOptions {
   };
 }
 
+/** For a server that an agreed exception lets speak from this version on: never RC4, 3DES, export, anonymous or null suites. */
+export function oldContextOptionsOf(policy: TlsPolicy, minimumVersion: number): SecureContextOptions {
+  const strict = contextOptionsOf(policy);
+  return {
+    ...strict,
+    minVersion: oldVersions[minimumVersion] ?? 'TLSv1.2',
+    ciphers: `${strict.ciphers}:${OLD_SUITES.join(':')}@SECLEVEL=0`,
+  };
+}
+
 /** For peers so old that only a mode that refuses nobody lets them in: they are counted as would-be refusals. */
 export const legacyContextOptions: SecureContextOptions = { minVersion: 'TLSv1', maxVersion: 'TLSv1.2', ciphers: 'DEFAULT@SECLEVEL=0' };
 
@@ -70,4 +80,19 @@ const DEFAULT_SUITES = [
 ];
 /** The AES-128 suite first: it costs the least where the processor has AES instructions. */
 const TLS_1_3_SUITES = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'];
+const oldVersions: { readonly [version: number]: SecureVersion } = { 0x0301: 'TLSv1', 0x0302: 'TLSv1.1' };
+/** With forward secrecy first. */
+const OLD_SUITES = [
+  'ECDHE-ECDSA-AES128-SHA256',
+  'ECDHE-RSA-AES128-SHA256',
+  'ECDHE-ECDSA-AES128-SHA',
+  'ECDHE-RSA-AES128-SHA',
+  'ECDHE-ECDSA-AES256-SHA',
+  'ECDHE-RSA-AES256-SHA',
+  'AES128-GCM-SHA256',
+  'AES256-GCM-SHA384',
+  'AES128-SHA256',
+  'AES128-SHA',
+  'AES256-SHA',
+];
 const MAXIMUM_NAMES = 50;

@@ -16,6 +16,7 @@ import * as external from './0015-external.ts';
 import * as profiles from './0016-profiles.ts';
 import * as liveJoinTokens from './0017-live-join-tokens.ts';
 import * as routes from './0019-routes.ts';
+import * as thirdParties from './0020-third-parties.ts';
 
 /** Append-only: a migration that was ever released is never changed, and its name never reused. */
 export const migrations: Record<string, Migration> = {
@@ -36,4 +37,5 @@ export const migrations: Record<string, Migration> = {
   '0016-profiles': profiles,
   '0017-live-join-tokens': liveJoinTokens,
   '0019-routes': routes,
+  '0020-third-parties': thirdParties,
 };

@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/settings.proto.
  */
 export const file_countersign_v1_settings: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0i/AQKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0SJQoGcm91dGVzGB4gAygLMhUuY291bnRlcnNpZ24udjEuUm91dGUiZAoFUm91dGUSDwoHbWV0aG9kcxgBIAMoCRIMCgRob3N0GAIgASgJEgwKBHBhdGgYAyABKAkSGQoRY2FsbGVyX3NwaWZmZV9pZHMYBCADKAkSEwoLY2FsbGVyX3NhbnMYBSADKAkiVAoKQ2FsbGVyUnVsZRIPCgdwYXRoX2lkGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIiCgRtb2RlGAMgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZSJ0CglUbHNQb2xpY3kSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhcKD21heGltdW1fdmVyc2lvbhgCIAEoDRIOCgZncm91cHMYAyADKAkSDgoGc3VpdGVzGAQgAygJEhUKDXBvbGljeV9kaWdlc3QYBSABKAkihwMKCE91dGJvdW5kEg8KB3BhdGhfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRItCgZsaXN0ZW4YBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEjAKCXVwc3RyZWFtcxgFIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBIwCgtvcmlnaW5hdGlvbhgHIAEoDjIbLmNvdW50ZXJzaWduLnYxLk9yaWdpbmF0aW9uEhgKEHNlcnZlcl9zcGlmZmVfaWQYCCABKAkSEwoLc2VydmVyX25hbWUYCSABKAkSFgoOc2VydmVyX2FuY2hvcnMYCiADKAwSJgoDdGxzGAsgASgLMhkuY291bnRlcnNpZ24udjEuVGxzUG9saWN5EhAKCGRyYWluX21zGAwgASgNImsKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBI0CgthdXRob3JpdGllcxgDIAMoCzIfLmNvdW50ZXJzaWduLnYxLkJ1bmRsZUF1dGhvcml0eSKZAQoPQnVuZGxlQXV0aG9yaXR5EjIKBHJvbGUYASABKA4yJC5jb3VudGVyc2lnbi52MS5CdW5kbGVBdXRob3JpdHkuUm9sZRITCgtjZXJ0aWZpY2F0ZRgCIAEoDCI9CgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABINCglST0xFX1JPT1QQARIQCgxST0xFX0lTU1VJTkcQAiJ2CgpSZXZva2VkU2V0EhAKCHNlcXVlbmNlGAEgASgEEjgKDGNlcnRpZmljYXRlcxgCIAMoCzIiLmNvdW50ZXJzaWduLnYxLlJldm9rZWRDZXJ0aWZpY2F0ZRIcChRzdXNwZW5kZWRfc3BpZmZlX2lkcxgDIAMoCSI/ChJSZXZva2VkQ2VydGlmaWNhdGUSGQoRaXNzdWVyX2tleV9zaGEyNTYYASABKAwSDgoGc2VyaWFsGAIgASgMIkIKClRpY2tldEtleXMSEQoJc3BpZmZlX2lkGAEgASgJEg8KB3NlYWxpbmcYAiABKAwSEAoIYWNjZXB0ZWQYAyADKAwi9QEKCERyaWxsSm9iEg4KBmpvYl9pZBgBIAEoCRITCgtlbmRwb2ludF9pZBgCIAEoCRIVCg1lbmRwb2ludF9uYW1lGAMgASgJEi4KB2FkZHJlc3MYBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEhgKEHNlcnZlcl9zcGlmZmVfaWQYBSABKAkSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBINCgVraW5kcxgHIAMoCRITCgtlbnZpcm9ubWVudBgIIAEoCRITCgtkZWFkbGluZV9tcxgJIAEoBCpcCghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhEKDVBST1RPQ09MX0hUVFAQARIQCgxQUk9UT0NPTF9UQ1AQAhIRCg1QUk9UT0NPTF9HUlBDEAMqVQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASEAoMTU9ERV9PQlNFUlZFEAESEwoPTU9ERV9QRVJNSVNTSVZFEAISEAoMTU9ERV9FTkZPUkNFEAMqcAoLT3JpZ2luYXRpb24SGwoXT1JJR0lOQVRJT05fVU5TUEVDSUZJRUQQABIZChVPUklHSU5BVElPTl9QTEFJTlRFWFQQARIUChBPUklHSU5BVElPTl9NVExTEAISEwoPT1JJR0lOQVRJT05fVExTEAMqlQEKC1Rlcm1pbmF0aW9uEhsKF1RFUk1JTkFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVVEVSTUlOQVRJT05fVEVSTUlOQVRFEAESGQoVVEVSTUlOQVRJT05fUkVFTkNSWVBUEAISGwoXVEVSTUlOQVRJT05fUEFTU1RIUk9VR0gQAxIWChJURVJNSU5BVElPTl9NVVRVQUwQBGIGcHJvdG8z");
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0i/AQKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0SJQoGcm91dGVzGB4gAygLMhUuY291bnRlcnNpZ24udjEuUm91dGUiZAoFUm91dGUSDwoHbWV0aG9kcxgBIAMoCRIMCgRob3N0GAIgASgJEgwKBHBhdGgYAyABKAkSGQoRY2FsbGVyX3NwaWZmZV9pZHMYBCADKAkSEwoLY2FsbGVyX3NhbnMYBSADKAkiVAoKQ2FsbGVyUnVsZRIPCgdwYXRoX2lkGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIiCgRtb2RlGAMgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZSJ0CglUbHNQb2xpY3kSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhcKD21heGltdW1fdmVyc2lvbhgCIAEoDRIOCgZncm91cHMYAyADKAkSDgoGc3VpdGVzGAQgAygJEhUKDXBvbGljeV9kaWdlc3QYBSABKAkiogQKCE91dGJvdW5kEg8KB3BhdGhfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRItCgZsaXN0ZW4YBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEjAKCXVwc3RyZWFtcxgFIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBIwCgtvcmlnaW5hdGlvbhgHIAEoDjIbLmNvdW50ZXJzaWduLnYxLk9yaWdpbmF0aW9uEhgKEHNlcnZlcl9zcGlmZmVfaWQYCCABKAkSEwoLc2VydmVyX25hbWUYCSABKAkSFgoOc2VydmVyX2FuY2hvcnMYCiADKAwSJgoDdGxzGAsgASgLMhkuY291bnRlcnNpZ24udjEuVGxzUG9saWN5EhAKCGRyYWluX21zGAwgASgNEicKB29sZF90bHMYFCABKAsyFi5jb3VudGVyc2lnbi52MS5PbGRUbHMSDAoEcGlucxgVIAMoDBIpCghwaW5fbW9kZRgWIAEoDjIXLmNvdW50ZXJzaWduLnYxLlBpbk1vZGUSHAoUcGluc19mb3JjZWRfdW50aWxfbXMYFyABKAQSGQoRc2hvd3NfY2VydGlmaWNhdGUYGCABKAgiRgoGT2xkVGxzEhcKD21pbmltdW1fdmVyc2lvbhgBIAEoDRIQCgh1bnRpbF9tcxgCIAEoBBIRCglleGNlcHRpb24YAyABKAkiawoLVHJ1c3RCdW5kbGUSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEjQKC2F1dGhvcml0aWVzGAMgAygLMh8uY291bnRlcnNpZ24udjEuQnVuZGxlQXV0aG9yaXR5IpkBCg9CdW5kbGVBdXRob3JpdHkSMgoEcm9sZRgBIAEoDjIkLmNvdW50ZXJzaWduLnYxLkJ1bmRsZUF1dGhvcml0eS5Sb2xlEhMKC2NlcnRpZmljYXRlGAIgASgMIj0KBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg0KCVJPTEVfUk9PVBABEhAKDFJPTEVfSVNTVUlORxACInYKClJldm9rZWRTZXQSEAoIc2VxdWVuY2UYASABKAQSOAoMY2VydGlmaWNhdGVzGAIgAygLMiIuY291bnRlcnNpZ24udjEuUmV2b2tlZENlcnRpZmljYXRlEhwKFHN1c3BlbmRlZF9zcGlmZmVfaWRzGAMgAygJIj8KElJldm9rZWRDZXJ0aWZpY2F0ZRIZChFpc3N1ZXJfa2V5X3NoYTI1NhgBIAEoDBIOCgZzZXJpYWwYAiABKAwiQgoKVGlja2V0S2V5cxIRCglzcGlmZmVfaWQYASABKAkSDwoHc2VhbGluZxgCIAEoDBIQCghhY2NlcHRlZBgDIAMoDCL1AQoIRHJpbGxKb2ISDgoGam9iX2lkGAEgASgJEhMKC2VuZHBvaW50X2lkGAIgASgJEhUKDWVuZHBvaW50X25hbWUYAyABKAkSLgoHYWRkcmVzcxgEIAEoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSGAoQc2VydmVyX3NwaWZmZV9pZBgFIAEoCRIqCghwcm90b2NvbBgGIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEg0KBWtpbmRzGAcgAygJEhMKC2Vudmlyb25tZW50GAggASgJEhMKC2RlYWRsaW5lX21zGAkgASgEKlwKCFByb3RvY29sEhgKFFBST1RPQ09MX1VOU1BFQ0lGSUVEEAASEQoNUFJPVE9DT0xfSFRUUBABEhAKDFBST1RPQ09MX1RDUBACEhEKDVBST1RPQ09MX0dSUEMQAypVCgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIQCgxNT0RFX09CU0VSVkUQARITCg9NT0RFX1BFUk1JU1NJVkUQAhIQCgxNT0RFX0VORk9SQ0UQAypwCgtPcmlnaW5hdGlvbhIbChdPUklHSU5BVElPTl9VTlNQRUNJRklFRBAAEhkKFU9SSUdJTkFUSU9OX1BMQUlOVEVYVBABEhQKEE9SSUdJTkFUSU9OX01UTFMQAhITCg9PUklHSU5BVElPTl9UTFMQAyqVAQoLVGVybWluYXRpb24SGwoXVEVSTUlOQVRJT05fVU5TUEVDSUZJRUQQABIZChVURVJNSU5BVElPTl9URVJNSU5BVEUQARIZChVURVJNSU5BVElPTl9SRUVOQ1JZUFQQAhIbChdURVJNSU5BVElPTl9QQVNTVEhST1VHSBADEhYKElRFUk1JTkFUSU9OX01VVFVBTBAEKk8KB1Bpbk1vZGUSGAoUUElOX01PREVfVU5TUEVDSUZJRUQQABIUChBQSU5fTU9ERV9PQlNFUlZFEAESFAoQUElOX01PREVfRU5GT1JDRRACYgZwcm90bzM");
 
 /**
  * Where a socket is: an IP and port, or a Unix socket's path.
@@ -481,6 +481,39 @@ export type Outbound = Message<"countersign.v1.Outbound"> & {
    * @generated from field: uint32 drain_ms = 12;
    */
   drainMs: number;
+
+  /**
+   * The fields 20 to 24 are of ORIGINATION_TLS. An agreed exception for a server that speaks no better; unset: `tls` alone counts.
+   *
+   * @generated from field: countersign.v1.OldTls old_tls = 20;
+   */
+  oldTls?: OldTls | undefined;
+
+  /**
+   * SHA-256 of SubjectPublicKeyInfo, at least two: one of them has to be in the server's verified path.
+   *
+   * @generated from field: repeated bytes pins = 21;
+   */
+  pins: Uint8Array[];
+
+  /**
+   * @generated from field: countersign.v1.PinMode pin_mode = 22;
+   */
+  pinMode: PinMode;
+
+  /**
+   * Until then pins are taken that match nothing of what the server was last seen to have.
+   *
+   * @generated from field: uint64 pins_forced_until_ms = 23;
+   */
+  pinsForcedUntilMs: bigint;
+
+  /**
+   * Our own certificate is shown to the server if it asks for one.
+   *
+   * @generated from field: bool shows_certificate = 24;
+   */
+  showsCertificate: boolean;
 };
 
 /**
@@ -489,6 +522,39 @@ export type Outbound = Message<"countersign.v1.Outbound"> & {
  */
 export const OutboundSchema: GenMessage<Outbound> = /*@__PURE__*/
   messageDesc(file_countersign_v1_settings, 8);
+
+/**
+ * TLS 1.0, 1.1, or suites of TLS 1.2 without forward secrecy or authenticated encryption. The proxy ends it at `until_ms` by itself.
+ *
+ * @generated from message countersign.v1.OldTls
+ */
+export type OldTls = Message<"countersign.v1.OldTls"> & {
+  /**
+   * 0x0301 to 0x0303.
+   *
+   * @generated from field: uint32 minimum_version = 1;
+   */
+  minimumVersion: number;
+
+  /**
+   * @generated from field: uint64 until_ms = 2;
+   */
+  untilMs: bigint;
+
+  /**
+   * Name of the exception.
+   *
+   * @generated from field: string exception = 3;
+   */
+  exception: string;
+};
+
+/**
+ * Describes the message countersign.v1.OldTls.
+ * Use `create(OldTlsSchema)` to create a new message.
+ */
+export const OldTlsSchema: GenMessage<OldTls> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_settings, 9);
 
 /**
  * The authorities of one trust domain, as a set. Resource name: the trust domain.
@@ -517,7 +583,7 @@ export type TrustBundle = Message<"countersign.v1.TrustBundle"> & {
  * Use `create(TrustBundleSchema)` to create a new message.
  */
 export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 9);
+  messageDesc(file_countersign_v1_settings, 10);
 
 /**
  * @generated from message countersign.v1.BundleAuthority
@@ -539,7 +605,7 @@ export type BundleAuthority = Message<"countersign.v1.BundleAuthority"> & {
  * Use `create(BundleAuthoritySchema)` to create a new message.
  */
 export const BundleAuthoritySchema: GenMessage<BundleAuthority> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 10);
+  messageDesc(file_countersign_v1_settings, 11);
 
 /**
  * @generated from enum countersign.v1.BundleAuthority.Role
@@ -570,7 +636,7 @@ export type BundleAuthority_Role = (typeof BundleAuthority_Role)[keyof typeof Bu
  * Describes the enum countersign.v1.BundleAuthority.Role.
  */
 export const BundleAuthority_RoleSchema: GenEnum<BundleAuthority_Role> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_settings, 10, 0);
+  enumDesc(file_countersign_v1_settings, 11, 0);
 
 /**
  * What no proxy may accept any more. Resource name: the trust domain.
@@ -599,7 +665,7 @@ export type RevokedSet = Message<"countersign.v1.RevokedSet"> & {
  * Use `create(RevokedSetSchema)` to create a new message.
  */
 export const RevokedSetSchema: GenMessage<RevokedSet> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 11);
+  messageDesc(file_countersign_v1_settings, 12);
 
 /**
  * @generated from message countersign.v1.RevokedCertificate
@@ -625,7 +691,7 @@ export type RevokedCertificate = Message<"countersign.v1.RevokedCertificate"> & 
  * Use `create(RevokedCertificateSchema)` to create a new message.
  */
 export const RevokedCertificateSchema: GenMessage<RevokedCertificate> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 12);
+  messageDesc(file_countersign_v1_settings, 13);
 
 /**
  * Keys of session tickets, for the data planes of one identity that serve. Resource name: the proxy's id. Each is 48 octets: what
@@ -659,7 +725,7 @@ export type TicketKeys = Message<"countersign.v1.TicketKeys"> & {
  * Use `create(TicketKeysSchema)` to create a new message.
  */
 export const TicketKeysSchema: GenMessage<TicketKeys> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 13);
+  messageDesc(file_countersign_v1_settings, 14);
 
 /**
  * Handshakes that must fail, and one that must pass. Resource name: the job's id.
@@ -722,7 +788,7 @@ export type DrillJob = Message<"countersign.v1.DrillJob"> & {
  * Use `create(DrillJobSchema)` to create a new message.
  */
 export const DrillJobSchema: GenMessage<DrillJob> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 14);
+  messageDesc(file_countersign_v1_settings, 15);
 
 /**
  * @generated from enum countersign.v1.Protocol
@@ -894,4 +960,37 @@ export type Termination = (typeof Termination)[keyof typeof Termination] | Unkno
  */
 export const TerminationSchema: GenEnum<Termination> = /*@__PURE__*/
   enumDesc(file_countersign_v1_settings, 3);
+
+/**
+ * @generated from enum countersign.v1.PinMode
+ */
+export const PinMode = {
+  /**
+   * @generated from enum value: PIN_MODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * What the pins would refuse is counted.
+   *
+   * @generated from enum value: PIN_MODE_OBSERVE = 1;
+   */
+  OBSERVE: 1,
+
+  /**
+   * @generated from enum value: PIN_MODE_ENFORCE = 2;
+   */
+  ENFORCE: 2,
+} as const;
+
+/**
+ * @generated from enum countersign.v1.PinMode
+ */
+export type PinMode = (typeof PinMode)[keyof typeof PinMode] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.PinMode.
+ */
+export const PinModeSchema: GenEnum<PinMode> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_settings, 4);
 

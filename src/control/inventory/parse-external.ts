@@ -1,0 +1,28 @@
+import type { Fields } from './declaration-fields.ts';
+import { type ExternalServer, oldTlsVersions, pinnings } from './record.ts';
+import { anchorsForm, dateForm, dnsNameForm, pinForm } from './text-forms.ts';
+
+/** A server outside of the trust domain, with what is demanded of it. */
+export function readExternal(fields: Fields): ExternalServer {
+  const serverName = fields.text('serverName', dnsNameForm);
+  const anchorsPem = fields.text('anchorsPem', anchorsForm);
+  const pins = fields.texts('pins', pinForm);
+  // A single pin is an outage on the day its key is replaced.
+  if (pins.length === 1 || pins.length > MAXIMUM_PINS) {
+    throw fields.fail('pins', `${pins.length} pins`, `2 to ${MAXIMUM_PINS}: one of them is the backup, a key that is not in use`);
+  }
+  for (const key of ['pinning', 'pinsForcedUntil']) {
+    if (fields.has(key) && pins.length === 0) throw fields.fail(key, 'a word about pins', 'pins too');
+  }
+  const terms = {
+    oldTls: fields.has('oldTls') ? fields.word('oldTls', oldTlsVersions) : null,
+    pins: pins.toSorted(),
+    pinning: fields.has('pinning') ? fields.word('pinning', pinnings) : 'observe',
+    pinsForcedUntil: fields.has('pinsForcedUntil') ? Number(fields.text('pinsForcedUntil', dateForm)) : null,
+    showsCertificate: fields.flag('showsCertificate'),
+  } as const;
+  fields.end();
+  return { serverName, anchorsPem, terms };
+}
+
+const MAXIMUM_PINS = 20;
