@@ -21,7 +21,7 @@ import {
   SocketAddressSchema,
   Termination as WireTermination,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
-import { compileCadence, compileTlsPolicy } from '../../core/policy/compile-policy.ts';
+import { compileCadence, compileHttp, compileTlsPolicy } from '../../core/policy/compile-policy.ts';
 import type { Mode, Origination } from '../../core/policy/mode.ts';
 import { defaultPolicy, type Policy, type Tier } from '../../core/policy/policy.ts';
 import type { Instant } from '../../core/time/instant.ts';
@@ -114,6 +114,7 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, inbound: InboundRec
     drainMs: policy.drainMs,
     probeSpiffeId: probeSpiffeId(view.trustDomain, proxy.environment),
     routes: endpoint.routes.map(compileRoute),
+    ...compileHttp(policy.http),
     ...(termination.kind === 'reencrypt' ? compileReencrypt(view, proxy, termination.nextEndpoint) : {}),
   });
 }

@@ -49,7 +49,7 @@ test('the page has every field of a profile', () => {
 test('the page has the conditions of a target and the content of a policy, with the defaults of the code', () => {
   const numbersOf = (value: object, path = ''): [string, unknown][] =>
     Object.entries(value).flatMap(([key, inner]) =>
-      typeof inner === 'object' && !Array.isArray(inner)
+      typeof inner === 'object' && inner !== null && !Array.isArray(inner)
         ? numbersOf(inner as object, `${path}${key}.`)
         : [[path + key, inner] as [string, unknown]],
     );
@@ -61,7 +61,8 @@ test('the page has the conditions of a target and the content of a policy, with 
     for (const [field, value] of numbersOf(defaults)) {
       const row = section.split('\n').find((line) => line.startsWith(`| \`${field}\` |`));
       assert.ok(row !== undefined, field);
-      if (!Array.isArray(value)) assert.equal(row.split(' | ')[2], `\`${String(value)}\``, field);
+      if (value === null) assert.equal(row.split(' | ')[2], 'none', field);
+      else if (!Array.isArray(value)) assert.equal(row.split(' | ')[2], `\`${String(value)}\``, field);
     }
   }
   for (const group of Object.keys(tlsGroups)) assert.ok(page.includes(`\`${group}\``), group);

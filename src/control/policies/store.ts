@@ -1,5 +1,6 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Mode } from '../../core/policy/mode.ts';
+import { defaultHttpPolicy } from '../../core/policy/http-policy.ts';
 import type { Policy } from '../../core/policy/policy.ts';
 import type { PolicyDigest } from '../../core/policy/policy-digest.ts';
 import type { RolloutConfig } from '../../core/rollout/rollout-config.ts';
@@ -47,7 +48,7 @@ export async function listPolicies(queries: Queries, scope: Scope): Promise<read
     region: row.region,
     name: row.name,
     digest: row.digest,
-    policy: JSON.parse(row.content) as Policy,
+    policy: parseContent(row.content),
     updatedAt: row.updated_at,
   }));
 }
@@ -55,7 +56,7 @@ export async function listPolicies(queries: Queries, scope: Scope): Promise<read
 /** The content that this digest names, however old. */
 export async function findPolicyContent(queries: Queries, digest: PolicyDigest): Promise<Policy | null> {
   const row = await tables(queries).selectFrom('policy_contents').select('content').where('digest', '=', digest).executeTakeFirst();
-  return row === undefined ? null : (JSON.parse(row.content) as Policy);
+  return row === undefined ? null : parseContent(row.content);
 }
 
 /** Keeps the content if it is new, and moves the name to it. */
@@ -130,5 +131,11 @@ type TargetRow = {
   config: string;
   updated_at: number;
 };
+
+/** What was stored before a field existed has its default. */
+function parseContent(content: string): Policy {
+  const stored = JSON.parse(content) as Policy;
+  return { ...stored, http: { ...defaultHttpPolicy, ...stored.http } };
+}
 
 const tables = (queries: Queries) => queries.withTables<{ policies: PolicyRow; policy_contents: ContentRow; targets: TargetRow }>();

@@ -1,10 +1,14 @@
 import { create } from '@bufbuild/protobuf';
 import {
+  AnswerFieldSchema,
   type CertificateCadence,
   CertificateCadenceSchema,
+  type Inbound,
   type TlsPolicy,
   TlsPolicySchema,
 } from '../messages/generated/countersign/v1/settings_pb.ts';
+import { identityFields } from '../http1/identity-field.ts';
+import { answerFieldsOf, type HttpPolicy } from './http-policy.ts';
 import type { Policy, Tier } from './policy.ts';
 import { policyDigest } from './policy-digest.ts';
 import { tlsVersionNumbers } from './tls-parameters.ts';
@@ -18,6 +22,15 @@ export function compileTlsPolicy(policy: Policy): TlsPolicy {
     suites: [...policy.tls.suites],
     policyDigest: policyDigest(policy),
   });
+}
+
+/** What proxies make of HTTP. */
+export function compileHttp(http: HttpPolicy): Pick<Inbound, 'answerFields' | 'hostMatchesSni' | 'omittedIdentityFields'> {
+  return {
+    answerFields: answerFieldsOf(http).map(([name, value]) => create(AnswerFieldSchema, { name, value })),
+    hostMatchesSni: http.hostMatchesSni,
+    omittedIdentityFields: identityFields.filter((name) => !http.identityFields.includes(name)),
+  };
 }
 
 /** When a proxy renews by itself, and the epoch that asks it to renew now. */

@@ -29,6 +29,8 @@ function effectOf(field: string, before: Policy, after: Policy): PolicyChange['e
       return effectOfSets(before.tls.groups, after.tls.groups);
     case 'tls.suites':
       return effectOfSets(before.tls.suites, after.tls.suites);
+    case 'http.hostMatchesSni':
+      return after.http.hostMatchesSni ? 'tightens' : 'loosens';
     default:
       return 'neutral';
   }
@@ -49,6 +51,10 @@ function flatten(policy: Policy): Map<string, string | number> {
     ['certificates.renewAtPermille.critical', policy.certificates.renewAtPermille.critical],
     ['certificates.renewAtPermille.standard', policy.certificates.renewAtPermille.standard],
     ['certificates.renewalSmearMs', policy.certificates.renewalSmearMs],
+    ['http.hostMatchesSni', String(policy.http.hostMatchesSni)],
+    ['http.hsts', JSON.stringify(policy.http.hsts)],
+    ['http.answerFields', policy.http.answerFields.join(':')],
+    ['http.identityFields', policy.http.identityFields.join(':')],
     ['drainMs', policy.drainMs],
     ['telemetryIntervalMs', policy.telemetryIntervalMs],
   ]);

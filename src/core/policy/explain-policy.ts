@@ -1,3 +1,4 @@
+import { answerFieldsOf, type HttpPolicy } from './http-policy.ts';
 import type { Policy } from './policy.ts';
 import { tlsGroups } from './tls-parameters.ts';
 
@@ -20,8 +21,20 @@ export function explainPolicy(policy: Policy): readonly string[] {
     `Certificates are renewed after ${percent(certificates.renewAtPermille.critical)} of their life on critical and ` +
       `${percent(certificates.renewAtPermille.standard)} on standard endpoints`,
     `Renewals that one order asks for are spread over ${certificates.renewalSmearMs} ms`,
+    ...explainHttp(policy.http),
     `Connections of a weaker mode are closed within ${policy.drainMs} ms after a mode rose`,
     `Proxies report every ${policy.telemetryIntervalMs} ms`,
+  ];
+}
+
+function explainHttp(http: HttpPolicy): readonly string[] {
+  const fields = answerFieldsOf(http).map(([name, value]) => `${name}: ${value}`);
+  return [
+    ...(http.hostMatchesSni ? ['A call for another host than the connection was opened for is refused with 421'] : []),
+    ...(fields.length === 0 ? [] : [`Answers on TLS carry ${fields.join(', ')}, whatever the service sent of these`]),
+    http.identityFields.length === 0
+      ? 'The service is not told who its proved caller is'
+      : `The service is told its proved caller by ${http.identityFields.join(', ')}`,
   ];
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compileCadence, compileTlsPolicy } from './compile-policy.ts';
+import { compileCadence, compileHttp, compileTlsPolicy } from './compile-policy.ts';
 import { diffPolicy } from './diff-policy.ts';
 import { explainPolicy } from './explain-policy.ts';
 import { defaultPolicy, parsePolicy } from './policy.ts';
@@ -30,6 +30,16 @@ test('parsePolicy() refuses what is unknown, weak or out of bounds, and names th
     [{ certificates: { renewAtPermille: { critical: 901 } } }, /100 to 900/],
     [{ certificates: { renewAtPermille: { urgent: 500 } } }, /"urgent"/],
     [{ certificates: { renewalSmearMs: -1 } }, /renewalSmearMs/],
+    [{ http: { hsts: { maxAgeSeconds: -1 } } }, /maxAgeSeconds/],
+    [{ http: { hsts: { preload: true } } }, /http\.hsts\.preload/],
+    [{ http: { hsts: { preload: true, includeSubDomains: true, maxAgeSeconds: 300 } } }, /http\.hsts\.preload/],
+    [{ http: { hsts: { includeSubDomains: 'yes' } } }, /includeSubDomains/],
+    [{ http: { hsts: null } }, /http\.hsts/],
+    [{ http: { answerFields: ['server'] } }, /http\.answerFields/],
+    [{ http: { answerFields: ['x-frame-options', 'x-frame-options'] } }, /each once/],
+    [{ http: { identityFields: ['x-real-ip'] } }, /http\.identityFields/],
+    [{ http: { hostMatchesSni: 1 } }, /hostMatchesSni/],
+    [{ http: { cors: true } }, /"cors"/],
     [{ drainMs: 1.5 }, /drainMs/],
     [{ drainMs: '5' }, /drainMs/],
     [{ telemetryIntervalMs: 249 }, /250 to 1000/],
@@ -46,6 +56,24 @@ test('a message of parsePolicy() does not repeat a value without bound', () => {
     () => parsePolicy({ drainMs: 'x'.repeat(100_000) }),
     ({ message }: Error) => message.length < 300,
   );
+});
+
+test('a policy says what HTTP looks like, and compiles to fields with their values', () => {
+  const policy = parsePolicy({
+    http: {
+      hsts: { includeSubDomains: true, preload: true },
+      answerFields: ['x-frame-options', 'x-content-type-options'],
+      identityFields: ['client-cert'],
+    },
+  });
+  const { answerFields, hostMatchesSni, omittedIdentityFields } = compileHttp(policy.http);
+  assert.deepEqual(
+    answerFields.map(({ name, value }) => `${name}: ${value}`),
+    ['strict-transport-security: max-age=31536000; includeSubDomains; preload', 'x-content-type-options: nosniff', 'x-frame-options: DENY'],
+  );
+  assert.deepEqual([hostMatchesSni, omittedIdentityFields], [false, ['client-cert-chain', 'x-forwarded-client-cert']]);
+  assert.deepEqual(compileHttp(defaultPolicy.http), { answerFields: [], hostMatchesSni: false, omittedIdentityFields: [] });
+  assert.match(explainPolicy(policy).join('\n'), /strict-transport-security: max-age=31536000/);
 });
 
 test('policyDigest() depends on content alone', () => {

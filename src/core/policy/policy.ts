@@ -1,5 +1,7 @@
 import { Problem } from '../problems/problem.ts';
 import { MINUTE_MS } from '../time/instant.ts';
+import { identityFields } from '../http1/identity-field.ts';
+import { type AnswerField, answerFields, defaultHttpPolicy, type Hsts, type HttpPolicy, PRELOAD_SECONDS } from './http-policy.ts';
 import { tlsGroups, tlsSuites, tlsVersions, type TlsGroup, type TlsSuite, type TlsVersion } from './tls-parameters.ts';
 
 /** How important an endpoint or service is; the cadence of its certificates follows from it. */
@@ -22,6 +24,7 @@ export type Policy = {
     /** Renewals that one order asks for are spread over this time. */
     readonly renewalSmearMs: number;
   };
+  readonly http: HttpPolicy;
   /** Connections of a weaker mode are closed within this time after the mode rose. */
   readonly drainMs: number;
   readonly telemetryIntervalMs: number;
@@ -42,13 +45,14 @@ export const defaultPolicy: Policy = {
     ],
   },
   certificates: { renewAtPermille: { critical: 500, standard: 667 }, renewalSmearMs: 2_000 },
+  http: defaultHttpPolicy,
   drainMs: 5_000,
   telemetryIntervalMs: 500,
 };
 
 /** Reads what a person wrote over the defaults. @throws input-invalid naming the field, what it holds and what was expected */
 export function parsePolicy(input: unknown): Policy {
-  const spec = readObject('spec', input ?? {}, ['tls', 'certificates', 'drainMs', 'telemetryIntervalMs']);
+  const spec = readObject('spec', input ?? {}, ['tls', 'certificates', 'http', 'drainMs', 'telemetryIntervalMs']);
   const tls = readObject('tls', spec['tls'] ?? {}, Object.keys(defaultPolicy.tls));
   const certificates = readObject('certificates', spec['certificates'] ?? {}, Object.keys(defaultPolicy.certificates));
   const renewal = readObject('certificates.renewAtPermille', certificates['renewAtPermille'] ?? {}, tiers);
@@ -66,6 +70,7 @@ export function parsePolicy(input: unknown): Policy {
       },
       renewalSmearMs: readNumber('certificates.renewalSmearMs', certificates['renewalSmearMs'], limits.renewalSmearMs, 2_000),
     },
+    http: readHttp(readObject('http', spec['http'] ?? {}, Object.keys(defaultHttpPolicy))),
     drainMs: readNumber('drainMs', spec['drainMs'], limits.drainMs, defaultPolicy.drainMs),
     telemetryIntervalMs: readNumber(
       'telemetryIntervalMs',
@@ -78,6 +83,44 @@ export function parsePolicy(input: unknown): Policy {
     throw invalid('tls.minimumVersion', policy.tls.minimumVersion, `at most ${policy.tls.maximumVersion}`);
   }
   return policy;
+}
+
+function readHttp(http: { readonly [key: string]: unknown }): HttpPolicy {
+  return {
+    hostMatchesSni: readBoolean('http.hostMatchesSni', http['hostMatchesSni']),
+    hsts:
+      http['hsts'] === undefined
+        ? null
+        : readHsts(readObject('http.hsts', http['hsts'], ['maxAgeSeconds', 'includeSubDomains', 'preload'])),
+    answerFields: readSet('http.answerFields', http['answerFields'] ?? [], Object.keys(answerFields) as AnswerField[]),
+    identityFields: readSet('http.identityFields', http['identityFields'] ?? defaultHttpPolicy.identityFields, identityFields),
+  };
+}
+
+function readHsts(hsts: { readonly [key: string]: unknown }): Hsts {
+  const maxAgeSeconds = readNumber('http.hsts.maxAgeSeconds', hsts['maxAgeSeconds'], limits.hstsSeconds, PRELOAD_SECONDS);
+  const includeSubDomains = readBoolean('http.hsts.includeSubDomains', hsts['includeSubDomains']);
+  const preload = readBoolean('http.hsts.preload', hsts['preload']);
+  if (preload && (!includeSubDomains || maxAgeSeconds < PRELOAD_SECONDS)) {
+    throw invalid(
+      'http.hsts.preload',
+      true,
+      `includeSubDomains and at least ${PRELOAD_SECONDS} seconds, without which no list of browsers takes a host`,
+    );
+  }
+  return { maxAgeSeconds, includeSubDomains, preload };
+}
+
+/** In the order of the known words, so that equal sets are equal policies. */
+function readSet<Word extends string>(field: string, value: unknown, words: readonly Word[]): readonly Word[] {
+  const isSet = Array.isArray(value) && new Set(value).size === value.length && value.every((word) => words.includes(word as Word));
+  if (!isSet) throw invalid(field, value, `a list of ${words.join(', ')}, each once`);
+  return words.filter((word) => value.includes(word));
+}
+
+function readBoolean(field: string, value: unknown): boolean {
+  if (value !== undefined && typeof value !== 'boolean') throw invalid(field, value, 'true or false');
+  return value === true;
 }
 
 function readObject(field: string, value: unknown, keys: readonly string[]): { readonly [key: string]: unknown } {
@@ -126,6 +169,8 @@ const limits = {
   // Before a tenth the authority does nothing but renew; after nine tenths one lost hour is an outage.
   renewAtPermille: [100, 900],
   renewalSmearMs: [0, 60 * MINUTE_MS],
+  // Two years are the longest in use; 0 tells browsers to forget the host.
+  hstsSeconds: [0, 63_072_000],
   drainMs: [0, 10 * MINUTE_MS],
   // Faster costs more than it tells; slower and a rollback is late.
   telemetryIntervalMs: [250, 1_000],

@@ -1,4 +1,5 @@
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { CallRequest } from '../tls/call-request.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -15,6 +16,8 @@ export type CallHop = {
   upstream(): Upstream;
   /** Added to the request, as flat name-value pairs. */
   readonly addedHeaders: readonly string[];
+  /** Null: the answer goes on as the next hop made it. */
+  readonly answers: AnswerRules | null;
   /** Leaves out what could pass for a proof of identity. */
   readonly stripIdentity: boolean;
   /** True if the connection takes no further call, which the answer then says. */
@@ -32,7 +35,7 @@ export type CallHop = {
 /** A call that goes no further, which has been recorded. Its answer tells no reason. */
 export type CallDenial = {
   readonly kind: 'denied';
-  readonly status: 403;
+  readonly status: 403 | 421;
   /** The connection takes no further call. */
   readonly closes: boolean;
 };
@@ -41,6 +44,8 @@ export type CallDenial = {
 export type CallGate = {
   /** Asked at each call before anything of it goes on. */
   admit(request: CallRequest): CallHop | CallDenial;
+  /** For answers that the framing makes itself. */
+  readonly answers: AnswerRules | null;
   /** What arrived is no acceptable request, too slow, or too much. */
   onBroken(reason: RefusalReason): void;
 };

@@ -4,10 +4,11 @@ import { BodyReader } from '../../core/http1/body-reader.ts';
 import type { Trailers } from '../../core/http1/chunk-reader.ts';
 import { type BodyFraming, keepsConnection, type RequestHead, wantsWebSocket } from '../../core/http1/request-head.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { CallEnd, CallHop } from './call-gate.ts';
 import type { GatedPool } from './gated-pool.ts';
 import type { Link, LinkedCall } from './http1-link.ts';
-import { answerOctets, type Content, contentOctets, fieldLines, requestOctets } from './http1-octets.ts';
+import { addedLines, answerOctets, type Content, contentOctets, requestOctets } from './http1-octets.ts';
 import { joinSockets } from './tcp-forward.ts';
 
 /** The connection of whoever called, as its call under way sees it. */
@@ -135,7 +136,9 @@ export class Http1Call implements LinkedCall {
     if (answer !== null) {
       this.#answer = null;
       this.#hasWritten = true;
-      hasRoom = this.#caller.write(answerOctets(answer, { framing, closes: this.#closes, content, isLast, trailers }));
+      hasRoom = this.#caller.write(
+        answerOctets(answer, { framing, closes: this.#closes, content, isLast, trailers, rules: this.hop.answers }),
+      );
     } else if (content.to > content.from || isLast) {
       const octets = contentOctets(framing, content, isLast, trailers);
       if (octets.length > 0) hasRoom = this.#caller.write(octets);
@@ -149,7 +152,16 @@ export class Http1Call implements LinkedCall {
     this.#state = 'over';
     const { socket: near, rest: sent } = this.#caller.detach();
     near.once('close', () => this.hop.onClose());
-    near.write(answerOctets(head, { framing: NO_BODY, closes: false, content: EMPTY_CONTENT, isLast: true, trailers: null }));
+    near.write(
+      answerOctets(head, {
+        framing: NO_BODY,
+        closes: false,
+        content: EMPTY_CONTENT,
+        isLast: true,
+        trailers: null,
+        rules: this.hop.answers,
+      }),
+    );
     if (rest.length > 0) near.write(rest);
     if (sent !== null) far.write(sent);
     joinSockets(near, far);
@@ -227,7 +239,7 @@ export class Http1Call implements LinkedCall {
     const keeps = isWhole && !closes && this.keepsConnection;
     this.#tell({ kind: 'failed', reason: 'request-malformed' });
     this.#close();
-    this.#caller.write(refusalOctets(status, { closes: !keeps, failure }));
+    this.#caller.write(refusalOctets(status, { closes: !keeps, failure, rules: this.hop.answers }));
     this.#caller.end(this, !isWhole ? 'linger' : keeps ? 'keep' : 'close');
   }
 
@@ -248,24 +260,16 @@ export class Http1Call implements LinkedCall {
 /** A whole answer of the proxy itself, without a body. */
 export function refusalOctets(
   status: number,
-  { closes, failure }: { readonly closes: boolean; readonly failure: RefusalReason | null },
+  { closes, failure, rules }: { readonly closes: boolean; readonly failure: RefusalReason | null; readonly rules: AnswerRules | null },
 ): Buffer {
   const why = failure === null ? '' : `Countersign-Failure: ${failure}\r\n`;
   const connection = closes ? 'close' : 'keep-alive';
-  return Buffer.from(`HTTP/1.1 ${status} ${phrases[status]}\r\n${why}Content-Length: 0\r\nConnection: ${connection}\r\n\r\n`, 'latin1');
+  return Buffer.from(
+    `HTTP/1.1 ${status} ${phrases[status]}\r\n${why}${rules?.lines.toString('latin1') ?? ''}Content-Length: 0\r\nConnection: ${connection}\r\n\r\n`,
+    'latin1',
+  );
 }
 
-/** The fields of one connection are the same at each of its calls. */
-function addedLines(pairs: readonly string[]): Buffer {
-  if (pairs.length === 0) return NO_OCTETS;
-  const known = linesOf.get(pairs);
-  if (known !== undefined) return known;
-  const lines = fieldLines(pairs);
-  linesOf.set(pairs, lines);
-  return lines;
-}
-
-const linesOf = new WeakMap<readonly string[], Buffer>();
 const NO_OCTETS = Buffer.alloc(0);
 const EMPTY_CONTENT: Content = { octets: NO_OCTETS, from: 0, to: 0 };
 const NO_BODY: BodyFraming = { kind: 'none' };
@@ -278,6 +282,7 @@ const phrases: { readonly [status: number]: string } = {
   400: 'Bad Request',
   403: 'Forbidden',
   408: 'Request Timeout',
+  421: 'Misdirected Request',
   417: 'Expectation Failed',
   431: 'Request Header Fields Too Large',
   502: 'Bad Gateway',

@@ -191,7 +191,7 @@ class Http1Caller implements Caller, SocketOwner {
   #next(): void {
     let next = this.#ahead.shift();
     while (next !== undefined && !(next instanceof Http1Call) && next.keeps) {
-      this.#socket.write(refusalOctets(next.status, { closes: false, failure: null }));
+      this.#socket.write(refusalOctets(next.status, { closes: false, failure: null, rules: this.#gate.answers }));
       next = this.#ahead.shift();
     }
     if (next instanceof Http1Call) {
@@ -213,7 +213,7 @@ class Http1Caller implements Caller, SocketOwner {
     if (closes || !isWhole || this.#socket.writableNeedDrain) return false;
     if (this.#current !== null || this.#ahead.length > 0) this.#ahead.push({ status, keeps: true });
     else {
-      this.#socket.write(refusalOctets(status, { closes: false, failure: null }));
+      this.#socket.write(refusalOctets(status, { closes: false, failure: null, rules: this.#gate.answers }));
       this.#waitForCall();
     }
     return true;
@@ -236,7 +236,7 @@ class Http1Caller implements Caller, SocketOwner {
   }
 
   #writeRefusal(status: number): void {
-    this.#socket.write(refusalOctets(status, { closes: true, failure: null }));
+    this.#socket.write(refusalOctets(status, { closes: true, failure: null, rules: this.#gate.answers }));
     this.#close('linger');
   }
 

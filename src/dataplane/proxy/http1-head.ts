@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { HeadReader } from '../../core/http1/head-reader.ts';
 import { type BodyFraming, framingOfRequest, readRequestLine, type RequestHead } from '../../core/http1/request-head.ts';
 import type { Trailers } from '../../core/http1/chunk-reader.ts';
+import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { AnswerHead } from '../../core/http1/answer-head.ts';
 
 /** A request of HTTP/2 as one of HTTP/1.1. */
@@ -35,8 +36,14 @@ export function translateRequest(raw: readonly string[], isWhole: boolean): Tran
 }
 
 /** The fields of an answer for HTTP/2, as flat name-value pairs with the status first. */
-export function translateAnswer({ start, fields, octets, fieldsAt, fieldsEnd }: AnswerHead, status = start.status): string[] {
-  const pairs = [':status', String(status), ...pairsOf({ fields, octets, at: fieldsAt, end: fieldsEnd })];
+export function translateAnswer(
+  { start, fields, octets, fieldsAt, fieldsEnd }: AnswerHead,
+  rules: AnswerRules | null,
+  status = start.status,
+): string[] {
+  const sent = pairsOf({ fields, octets, at: fieldsAt, end: fieldsEnd });
+  const kept = rules === null ? sent : sent.filter((_text, at) => !rules.replaced.has(sent[at - (at % 2)]!));
+  const pairs = [':status', String(status), ...kept, ...(rules?.added ?? [])];
   if (fields.length !== -1 && status !== 204 && !fields.isChunked) pairs.push('content-length', String(fields.length));
   return pairs;
 }

@@ -1,8 +1,10 @@
 import type { AnswerHead } from '../../core/http1/answer-head.ts';
 import type { Trailers } from '../../core/http1/chunk-reader.ts';
-import type { LeftOut } from '../../core/http1/field-block.ts';
+import type { FieldBlock, LeftOut } from '../../core/http1/field-block.ts';
 import type { Head } from '../../core/http1/head-reader.ts';
+import { COLON, LF } from '../../core/http1/octet-classes.ts';
 import type { BodyFraming, RequestHead } from '../../core/http1/request-head.ts';
+import type { AnswerRules } from '../tls/answer-rules.ts';
 
 /** Octets of a piece of content, from `from` to `to` of `octets`. */
 export type Content = { readonly octets: Uint8Array; readonly from: number; readonly to: number };
@@ -43,20 +45,23 @@ export type AnswerOptions = {
   /** The content is the rest of the body. */
   readonly isLast: boolean;
   readonly trailers: Trailers | null;
+  readonly rules: AnswerRules | null;
 };
 
 /** An answer's head for whoever called, with as much of its body as there is, in one buffer. */
 export function answerOctets(head: AnswerHead, options: AnswerOptions): Buffer {
-  const { framing, closes, content, isLast, trailers } = options;
+  const { framing, closes, content, isLast, trailers, rules } = options;
   const { start, fields, octets } = head;
   // RFC 9110 section 8.6: none beside 204; what HEAD and 304 say of a length stays.
   const lines = start.status === 204 ? '' : framingLines(framing, fields.length);
-  const size = head.fieldsEnd - start.phraseAt + SPARE_OCTETS + lines.length + sizeOfContent(content, trailers);
+  const added = rules?.lines ?? NO_LINES;
+  const size = head.fieldsEnd - start.phraseAt + SPARE_OCTETS + lines.length + added.length + sizeOfContent(content, trailers);
   const room = Buffer.allocUnsafe(size);
   let at = write(room, 0, `HTTP/1.1 ${start.status} `);
   at = copy(room, at, { octets, from: start.phraseAt, to: start.phraseEnd });
   at += write(room, at, '\r\n');
-  at = copyFields(room, at, head, LEAVES_IDENTITY);
+  at = copyFields(room, at, rules === null ? head : withoutFields(head, rules.replaced), LEAVES_IDENTITY);
+  at = copy(room, at, { octets: added, from: 0, to: added.length });
   at += write(room, at, lines);
   at += write(room, at, start.status === 101 ? SWITCHED_END : closes ? CLOSE_END : KEEP_END);
   return room.subarray(0, writeContent(room, at, { framing, content, isLast, trailers }));
@@ -75,6 +80,16 @@ export function fieldLines(pairs: readonly string[]): Buffer {
   let text = '';
   for (let at = 0; at < pairs.length; at += 2) text += `${pairs[at]}: ${pairs[at + 1]}\r\n`;
   return Buffer.from(text, 'latin1');
+}
+
+/** The fields of one connection are the same at each of its calls. */
+export function addedLines(pairs: readonly string[]): Buffer {
+  if (pairs.length === 0) return NO_LINES;
+  const known = linesOf.get(pairs);
+  if (known !== undefined) return known;
+  const lines = fieldLines(pairs);
+  linesOf.set(pairs, lines);
+  return lines;
 }
 
 function framingLines(framing: BodyFraming, length: number): string {
@@ -107,7 +122,20 @@ function writeContent(
   return at + write(room, at, '\r\n');
 }
 
-type FieldLines = Pick<Head<unknown>, 'fields' | 'octets' | 'fieldsAt' | 'fieldsEnd'>;
+/** The lines of these names are left out, too. */
+function withoutFields({ fields, octets, fieldsAt, fieldsEnd }: FieldLines, names: ReadonlySet<string>): FieldLines {
+  const leftOut = [...fields.leftOut];
+  for (let at = fieldsAt; at < fieldsEnd;) {
+    const colon = octets.indexOf(COLON, at);
+    const next = octets.indexOf(LF, at) + 1;
+    const name = Buffer.from(octets.buffer, octets.byteOffset + at, colon - at).toString('latin1');
+    if (names.has(name.toLowerCase())) leftOut.push({ start: at, end: next, why: 'hop' });
+    at = next;
+  }
+  return { fields: { leftOut: leftOut.toSorted((a, b) => a.start - b.start) }, octets, fieldsAt, fieldsEnd };
+}
+
+type FieldLines = Pick<Head<unknown>, 'octets' | 'fieldsAt' | 'fieldsEnd'> & { readonly fields: Pick<FieldBlock, 'leftOut'> };
 
 /** The lines that travel, run by run. */
 function copyFields(room: Buffer, at: number, { fields, octets, fieldsAt, fieldsEnd }: FieldLines, leaves: ReadonlySet<LeftOut>): number {
@@ -145,3 +173,5 @@ const SPARE_OCTETS = 128;
 /** Above a chunk's size line, its end and the last chunk. */
 const CHUNK_SPARE_OCTETS = 32;
 const SHORT = 48;
+const NO_LINES = Buffer.alloc(0);
+const linesOf = new WeakMap<readonly string[], Buffer>();

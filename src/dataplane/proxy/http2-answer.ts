@@ -1,18 +1,20 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
+import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 
 export type OwnAnswer = {
-  readonly status: 400 | 403 | 502 | 503 | 504;
+  readonly status: 400 | 403 | 421 | 502 | 503 | 504;
   /** A caller of gRPC reads its own status only (gRPC over HTTP/2, Responses). */
   readonly isGrpc: boolean;
   /** Said to our own service only, never to a peer. */
   readonly reason: RefusalReason | null;
+  readonly rules: AnswerRules | null;
 };
 
 /** An answer of the proxy itself, without a body: for gRPC one of trailers only. */
-export function answerHttp2(stream: ServerHttp2Stream, { status, isGrpc, reason }: OwnAnswer): void {
+export function answerHttp2(stream: ServerHttp2Stream, { status, isGrpc, reason, rules }: OwnAnswer): void {
   if (stream.closed || stream.destroyed || stream.headersSent) return;
-  const explained = reason === null ? {} : { 'countersign-failure': reason };
+  const explained = { ...fieldsOf(rules), ...(reason === null ? {} : { 'countersign-failure': reason }) };
   const headers = isGrpc
     ? {
         ':status': 200,
@@ -25,6 +27,12 @@ export function answerHttp2(stream: ServerHttp2Stream, { status, isGrpc, reason 
   stream.respond(headers, { endStream: true, sendDate: false } as object);
 }
 
+/** For answers of ours as node:http2 takes them. */
+export function fieldsOf(rules: AnswerRules | null): { readonly [name: string]: string } {
+  const added = rules?.added ?? [];
+  return Object.fromEntries(added.flatMap((name, at) => (at % 2 === 0 ? [[name, added[at + 1]!]] : [])));
+}
+
 /** The answer is whole before the request is: what still comes of it is thrown away, for a while (RFC 9113 section 8.1). */
 export function dropBody(stream: ServerHttp2Stream): void {
   stream.resume();
@@ -33,10 +41,11 @@ export function dropBody(stream: ServerHttp2Stream): void {
 }
 
 /** INTERNAL, PERMISSION_DENIED, UNAVAILABLE: what gRPC's own table makes of the status, but for a time limit of ours, which is no deadline. */
-const grpcStatuses = { 400: 13, 403: 7, 502: 14, 503: 14, 504: 14 } as const;
+const grpcStatuses = { 400: 13, 403: 7, 421: 7, 502: 14, 503: 14, 504: 14 } as const;
 const messages = {
   400: 'malformed request',
   403: 'not allowed',
+  421: 'not allowed for this host',
   502: 'the next hop broke',
   503: 'the next hop is away',
   504: 'the next hop is late',

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { AnswerRules } from '../tls/answer-rules.ts';
 import { Http2CallRequest } from '../tls/http2-call-request.ts';
 import type { CallDenial, CallGate } from './call-gate.ts';
 import { answerHttp2, dropBody } from './http2-answer.ts';
@@ -25,7 +26,7 @@ export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next 
     onRequest(request) {
       const hop = gate.admit(new Http2CallRequest(request.raw));
       if (hop.kind === 'denied') {
-        refuse(request, hop);
+        refuse(request, hop, gate.answers);
         if (hop.closes) session.close();
         return;
       }
@@ -39,8 +40,8 @@ export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next 
   return { drain: () => session.close() };
 }
 
-function refuse({ stream, raw, isWhole }: Http2Request, { status }: CallDenial): void {
+function refuse({ stream, raw, isWhole }: Http2Request, { status }: CallDenial, rules: AnswerRules | null): void {
   const isGrpc = raw.some((name, at) => at % 2 === 0 && name === 'content-type' && isGrpcType(raw[at + 1]!));
-  answerHttp2(stream, { status, isGrpc, reason: null });
+  answerHttp2(stream, { status, isGrpc, reason: null, rules });
   if (!isWhole) dropBody(stream);
 }

@@ -15,7 +15,7 @@ export function forwardHttp2(request: Http2Request, hop: CallHop): void {
   if (forwarded.kind === 'malformed') {
     stream.resume();
     hop.onEnd({ kind: 'failed', reason: 'request-malformed' });
-    answerHttp2(stream, { status: 400, isGrpc: false, reason: 'request-malformed' });
+    answerHttp2(stream, { status: 400, isGrpc: false, reason: 'request-malformed', rules: hop.answers });
     return;
   }
   const { headers, isGrpc } = forwarded;
@@ -120,7 +120,11 @@ class Http2Call implements StreamWish {
       far.resume();
     });
     near.on('wantTrailers', () => void (near.closed || near.sendTrailers(this.#answerTrailers)));
-    near.respond(forwardHttp2Answer(raw, sensitive), { endStream: isWhole, waitForTrailers: !isWhole, sendDate: false } as object);
+    near.respond(forwardHttp2Answer(raw, sensitive, this.#hop.answers), {
+      endStream: isWhole,
+      waitForTrailers: !isWhole,
+      sendDate: false,
+    } as object);
   }
 
   #sendAnswer(far: ClientHttp2Stream, chunk: Buffer): void {
@@ -171,7 +175,7 @@ class Http2Call implements StreamWish {
     }
     if (!this.#isRequestOver) dropBody(this.#near);
     const status = reason === 'timeout' ? 504 : reason === 'upstream-unreachable' || reason === 'limit-exceeded' ? 503 : 502;
-    answerHttp2(near, { status, isGrpc: this.#isGrpc, reason: this.#hop.explainsFailures ? reason : null });
+    answerHttp2(near, { status, isGrpc: this.#isGrpc, reason: this.#hop.explainsFailures ? reason : null, rules: this.#hop.answers });
   }
 
   #nearClosed(): void {

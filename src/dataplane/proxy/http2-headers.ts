@@ -1,4 +1,5 @@
 import { sensitiveHeaders } from 'node:http2';
+import type { AnswerRules } from '../tls/answer-rules.ts';
 import { isIdentityField } from '../../core/http1/identity-field.ts';
 
 /** Names of the fields that came as never to be indexed (RFC 7541 section 7.1.3): whoever hands them on has to keep that. */
@@ -70,9 +71,13 @@ export function statusOf(raw: readonly string[]): number {
 }
 
 /** The header fields of an answer for the caller, as flat name-value pairs. */
-export function forwardHttp2Answer(raw: readonly string[], sensitive: readonly string[]): string[] {
+export function forwardHttp2Answer(raw: readonly string[], sensitive: readonly string[], rules: AnswerRules | null): string[] {
   const headers: string[] = [];
-  for (let at = 0; at < raw.length; at += 2) if (!isHopField(raw[at]!)) headers.push(raw[at]!, raw[at + 1]!);
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at]!;
+    if (!isHopField(name) && rules?.replaced.has(name) !== true) headers.push(name, raw[at + 1]!);
+  }
+  if (rules !== null) headers.push(...rules.added);
   markSensitive(headers, sensitive);
   return headers;
 }

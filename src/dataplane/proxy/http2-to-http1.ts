@@ -9,7 +9,7 @@ import type { GatedPool } from './gated-pool.ts';
 import { fieldOf, translateAnswer, translateRequest, translateTrailers } from './http1-head.ts';
 import type { Link, LinkedCall } from './http1-link.ts';
 import { type Content, contentOctets, fieldLines, requestOctets } from './http1-octets.ts';
-import { answerHttp2, dropBody } from './http2-answer.ts';
+import { answerHttp2, dropBody, fieldsOf } from './http2-answer.ts';
 import { resetStream } from './http2-reset.ts';
 import type { Http2Request } from './http2-session.ts';
 
@@ -18,7 +18,7 @@ export function forwardHttp2ToHttp1({ stream, raw, isWhole }: Http2Request, hop:
   const translated = translateRequest(raw, isWhole);
   if (translated.kind === 'malformed') {
     hop.onEnd({ kind: 'failed', reason: 'request-malformed' });
-    answerHttp2(stream, { status: 400, isGrpc: false, reason: null });
+    answerHttp2(stream, { status: 400, isGrpc: false, reason: null, rules: hop.answers });
     if (!isWhole) dropBody(stream);
     return;
   }
@@ -111,7 +111,7 @@ class TranslatedCall implements LinkedCall {
     if (head !== null) {
       this.#hasAnswer = true;
       const waitForTrailers = !isAlone && head.fields.isChunked;
-      near.respond(translateAnswer(head), { endStream: isAlone, waitForTrailers, sendDate: false } as object);
+      near.respond(translateAnswer(head, this.#hop.answers), { endStream: isAlone, waitForTrailers, sendDate: false } as object);
     }
     if (trailers !== null) this.#trailers = translateTrailers(trailers);
     // The octets are those of a buffer that is read into again.
@@ -130,7 +130,7 @@ class TranslatedCall implements LinkedCall {
     }
     this.#hasAnswer = true;
     this.#over({ kind: 'answered' });
-    const fields = translateAnswer(head, 200).filter((_text, at, all) => all[at - (at % 2)] !== 'sec-websocket-accept');
+    const fields = translateAnswer(head, this.#hop.answers, 200).filter((_text, at, all) => all[at - (at % 2)] !== 'sec-websocket-accept');
     near.respond(fields, { sendDate: false } as object);
     if (rest.length > 0) near.write(rest);
     joinTunnel(near, far);
@@ -143,7 +143,7 @@ class TranslatedCall implements LinkedCall {
     if (near.headersSent) return resetStream(near, constants.NGHTTP2_INTERNAL_ERROR);
     if (!this.#isRequestOver) dropBody(near);
     const status = reason === 'timeout' ? 504 : reason === 'upstream-unreachable' || reason === 'limit-exceeded' ? 503 : 502;
-    answerHttp2(near, { status, isGrpc: false, reason: this.#hop.explainsFailures ? reason : null });
+    answerHttp2(near, { status, isGrpc: false, reason: this.#hop.explainsFailures ? reason : null, rules: this.#hop.answers });
   }
 
   #readBody(): void {
@@ -207,7 +207,7 @@ class TranslatedCall implements LinkedCall {
 
   #refuse(status: 417): void {
     this.#over({ kind: 'failed', reason: 'request-malformed' });
-    this.#near.respond({ ':status': status }, { endStream: true });
+    this.#near.respond({ ':status': status, ...fieldsOf(this.#hop.answers) }, { endStream: true });
     if (!this.#isRequestOver) dropBody(this.#near);
   }
 

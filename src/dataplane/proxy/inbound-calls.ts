@@ -1,6 +1,7 @@
 import { ACCEPTED, admitCall, countCall, isOfCallAlone, provesIdentity, refuseCallOf } from '../tls/admit-call.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { CallRequest } from '../tls/call-request.ts';
 import type { CallDenial, CallEnd, CallGate, CallHop } from './call-gate.ts';
 import { modeFor, type Verdict } from '../tls/judge-connection.ts';
@@ -28,9 +29,13 @@ export class InboundCalls implements CallGate {
   admit(request: CallRequest): CallHop | CallDenial {
     const { deps, settings } = this.#options;
     const verdict = admitCall(deps, settings(), this.#connection, request);
-    if (verdict.kind === 'refuse') return isOfCallAlone(verdict.reason) && !isRetiring(deps, this.#connection) ? DENIED : SENT_AWAY;
+    if (verdict.kind === 'refuse') return denialOf(verdict.reason, isRetiring(deps, this.#connection));
     this.#connection.beginCall();
     return new InboundCall(this.#options, this.#connection, verdict);
+  }
+
+  get answers(): AnswerRules | null {
+    return rulesFor(this.#options.settings(), this.#connection);
   }
 
   onBroken(reason: RefusalReason): void {
@@ -39,6 +44,27 @@ export class InboundCalls implements CallGate {
     else countCall(deps, this.#connection, { verdict: ACCEPTED, failed: reason });
   }
 }
+
+function rulesFor({ answers }: InboundSettings, { channel }: ReceiverConnection): AnswerRules | null {
+  return channel === 'plaintext' ? answers.clear : answers.secure;
+}
+
+/** RFC 9110 section 15.5.20: the caller may make the call on a connection for that host. */
+function denialOf(reason: RefusalReason, retires: boolean): CallDenial {
+  return { kind: 'denied', status: reason === 'host-mismatch' ? 421 : 403, closes: retires || !isOfCallAlone(reason) };
+}
+
+/** The same array for the same fields, of which the framing keeps the lines. */
+function withoutOmitted(headers: readonly string[], omitted: ReadonlySet<string>): readonly string[] {
+  if (omitted.size === 0) return headers;
+  const known = reduced.get(headers);
+  if (known?.omitted === omitted) return known.headers;
+  const left = headers.filter((_text, at) => !omitted.has(headers[at - (at % 2)]!.toLowerCase()));
+  reduced.set(headers, { omitted, headers: left });
+  return left;
+}
+
+const reduced = new WeakMap<readonly string[], { readonly omitted: ReadonlySet<string>; readonly headers: readonly string[] }>();
 
 function isRetiring({ clock }: PortDeps, connection: ReceiverConnection): boolean {
   return connection.isRetiring || clock.now() >= connection.retireAt;
@@ -64,7 +90,11 @@ class InboundCall implements CallHop {
   }
 
   get addedHeaders(): readonly string[] {
-    return provesIdentity(this.#verdict) ? this.#connection.identityHeaders : [];
+    return provesIdentity(this.#verdict) ? withoutOmitted(this.#connection.identityHeaders, this.#options.settings().omittedIdentity) : [];
+  }
+
+  get answers(): AnswerRules | null {
+    return rulesFor(this.#options.settings(), this.#connection);
   }
 
   get stalledMs(): number {
@@ -86,7 +116,5 @@ class InboundCall implements CallHop {
   }
 }
 
-const DENIED: CallDenial = { kind: 'denied', status: 403, closes: false };
-const SENT_AWAY: CallDenial = { kind: 'denied', status: 403, closes: true };
 /** A caller that leaves sooner changed its mind; one that leaves later gave up waiting. */
 const PATIENT_MS = 2_000;

@@ -25,7 +25,7 @@ export type Way<Settings extends OutboundSettings = OutboundSettings> = {
 /** A local port on which the service's own calls to one endpoint arrive. It speaks onwards as the settings say, never weaker. */
 export class OutboundPort implements ListeningPort {
   readonly #deps: PortDeps;
-  readonly #gate: CallGate = { admit: () => this.#hop(), onBroken: (reason) => this.#count('call', 'failed', reason) };
+  readonly #gate: CallGate = { admit: () => this.#hop(), answers: null, onBroken: (reason) => this.#count('call', 'failed', reason) };
   readonly #sockets = new Set<Socket>();
   readonly #http2 = new Set<Http2Calls>();
   #way: Way<OutboundListener>;
@@ -102,6 +102,7 @@ export class OutboundPort implements ListeningPort {
       kind: 'hop',
       upstream: () => this.#way.upstream,
       addedHeaders: [],
+      answers: null,
       stripIdentity: false,
       isRetiring: () => this.#isRetiring,
       explainsFailures: true,

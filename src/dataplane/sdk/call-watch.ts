@@ -8,7 +8,7 @@ import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import { type Admitted, rememberCall } from './identity-of.ts';
 
 /** A call that was refused, which is recorded. */
-export type Denied = { readonly kind: 'denied'; readonly closes: boolean };
+export type Denied = { readonly kind: 'denied'; readonly closes: boolean; readonly status: 403 | 421 };
 
 /** Judges and counts the calls of one endpoint's admitted connections, whatever they are framed in. */
 export class CallWatch {
@@ -23,13 +23,24 @@ export class CallWatch {
   /** The call may go on to the handler, which can ask by `handle` who made it. */
   begin(connection: ReceiverConnection, handle: object, request: CallRequest): Admitted | Denied {
     const settings = this.#settings();
-    if (settings === null) return { kind: 'denied', closes: true };
+    if (settings === null) return { kind: 'denied', closes: true, status: 403 };
     const verdict = admitCall(this.#deps, settings, connection, request);
-    if (verdict.kind === 'refuse') return { kind: 'denied', closes: !isOfCallAlone(verdict.reason) || this.isRetiring(connection) };
+    if (verdict.kind === 'refuse')
+      return {
+        kind: 'denied',
+        status: verdict.reason === 'host-mismatch' ? 421 : 403,
+        closes: !isOfCallAlone(verdict.reason) || this.isRetiring(connection),
+      };
     const admitted = { kind: 'admitted', connection, verdict, settings, begunAt: performance.now() } as const;
     rememberCall(handle, admitted);
     connection.beginCall();
     return admitted;
+  }
+
+  /** What the policy puts into answers on this connection; a handler can still say otherwise. */
+  answerFields({ channel }: ReceiverConnection): readonly (readonly [name: string, value: string])[] {
+    const added = (channel === 'plaintext' ? null : this.#settings()?.answers.secure)?.added ?? [];
+    return added.flatMap((name, at) => (at % 2 === 0 ? [[name, added[at + 1]!] as const] : []));
   }
 
   /** The answer is out, or will never be. */

@@ -41,10 +41,11 @@ function admitRequest(watch: CallWatch, connection: ReceiverConnection, request:
     watch.broken(connection, 'limit-exceeded');
     return false;
   }
+  for (const [name, value] of watch.answerFields(connection)) response.setHeader(name, value);
   const admitted = watch.begin(connection, request, callRequestOf(request));
   if (admitted.kind === 'denied') {
     if (admitted.closes) response.shouldKeepAlive = false;
-    response.writeHead(403, { 'Content-Length': 0 }).end();
+    response.writeHead(admitted.status, { 'Content-Length': 0 }).end();
     return false;
   }
   if (watch.isRetiring(connection)) response.shouldKeepAlive = false;

@@ -47,7 +47,7 @@ function admitStream(watch: CallWatch, connection: ReceiverConnection, [stream, 
   if (call.kind === 'denied') {
     // A caller of gRPC reads its own status only (gRPC over HTTP/2, Responses): PERMISSION_DENIED.
     const isGrpc = headers['content-type']?.startsWith('application/grpc') === true;
-    const refusal = isGrpc ? { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '7' } : { ':status': 403 };
+    const refusal = isGrpc ? { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '7' } : { ':status': call.status };
     stream.on('error', ignore);
     stream.respond(refusal, { endStream: true });
     stream.resume();

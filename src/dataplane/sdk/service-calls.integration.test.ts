@@ -265,6 +265,19 @@ test('a route that names another caller is refused by the service itself, and th
   assert.deepEqual([status, caller['verdict'], caller['reason'], caller['spiffeId']], [200, 'would-refuse', 'route', named('orders')]);
 });
 
+test('answers carry the fields of the policy on TLS only, refusals included, and a call for another host is refused', async () => {
+  await using pair = await openPair('permissive', Origination.PLAINTEXT);
+  const answerFields = [{ name: 'strict-transport-security', value: 'max-age=60' }];
+  await pair.stock.setPorts({ inbound: [serves('stock', 'permissive', { answerFields })] });
+  assert.doesNotMatch(await callInClear(pair.port), /strict-transport/i);
+  await pair.stock.setPorts({ inbound: [serves('stock', 'enforce', { answerFields, hostMatchesSni: true })] });
+  const options = { ...clientOptions(pair.control.enrol(named('orders'), pair.orders.proxyId)), servername: 'stock' };
+  const good = await callOverTls(pair.port, options, get('/', 'Connection: close\r\n'));
+  assert.match(good.text, /^HTTP\/1\.1 200 [\s\S]*strict-transport-security: max-age=60\r\n/);
+  const other = await callOverTls(pair.port, { ...options, servername: 'other' }, get('/', 'Connection: close\r\n'));
+  assert.match(other.text, /^HTTP\/1\.1 421 [\s\S]*strict-transport-security: max-age=60\r\n/);
+});
+
 test('identityOf() takes nothing for a caller that no server of ours handed out', async () => {
   assert.throws(() => identityOf({}), TypeError);
   assert.throws(() => identityOf({ socket: {}, headers: { 'x-forwarded-client-cert': `URI=${named('orders')}` } }), TypeError);

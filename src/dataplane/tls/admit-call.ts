@@ -1,3 +1,4 @@
+import { hostNameOf } from '../../core/routes/call-pattern.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { CallRequest } from './call-request.ts';
 import { judgeConnection, modeFor, type Verdict } from './judge-connection.ts';
@@ -11,7 +12,13 @@ import type { ReceiverConnection } from './receiver-connection.ts';
  */
 export function admitCall(deps: PortDeps, settings: InboundSettings, connection: ReceiverConnection, request: CallRequest): Verdict {
   const verdict = judgeConnection(deps.clock.now(), connection.peer, settings, deps.live.revoked);
-  if (verdict.kind === 'accept') return settings.routes === null ? verdict : judgeRoute(deps, settings, connection, request);
+  if (verdict.kind === 'accept') {
+    const fault = findCallFault(settings, connection, request);
+    if (fault === null) return verdict;
+    if (modeFor(connection.peer, settings) !== 'enforce') return { kind: 'would-refuse', reason: fault };
+    refuseCallOf(deps, connection, { settings, reason: fault });
+    return { kind: 'refuse', reason: fault };
+  }
   if (verdict.kind === 'would-refuse') return verdict;
   // The mode rose: calls go on while the connection drains, and count as what they are. Revocation knows no grace.
   const isRevocation = verdict.reason === 'revoked' || verdict.reason === 'suspended';
@@ -22,15 +29,17 @@ export function admitCall(deps: PortDeps, settings: InboundSettings, connection:
 
 /** True if the refusal is of one call, and the connection is good for others. */
 export function isOfCallAlone(reason: RefusalReason): boolean {
-  return reason === 'route';
+  return reason === 'route' || reason === 'host-mismatch';
 }
 
-function judgeRoute(deps: PortDeps, settings: InboundSettings, connection: ReceiverConnection, request: CallRequest): Verdict {
-  const { peer } = connection;
-  if (peer.identity === null || settings.routes?.allows(peer.identity, request) !== false) return ACCEPTED;
-  if (modeFor(peer, settings) !== 'enforce') return { kind: 'would-refuse', reason: 'route' };
-  refuseCallOf(deps, connection, { settings, reason: 'route' });
-  return { kind: 'refuse', reason: 'route' };
+/** Why this caller may not make this call; null if it may. */
+function findCallFault(
+  { hostMatchesSni, routes }: InboundSettings,
+  { peer, sni }: ReceiverConnection,
+  request: CallRequest,
+): CallFault | null {
+  if (hostMatchesSni && sni !== null && hostNameOf(request.authority()) !== hostNameOf(sni)) return 'host-mismatch';
+  return routes === null || peer.identity === null || routes.allows(peer.identity, request) ? null : 'route';
 }
 
 /** Records that a call of an admitted connection was refused. */
@@ -64,7 +73,9 @@ export function countCall(
 
 /** A would-be refusal for what the certificate itself is, is no proof; one for who may call is. */
 export function provesIdentity(verdict: Verdict): boolean {
-  return verdict.kind === 'accept' || verdict.reason === 'wrong-identity' || verdict.reason === 'route';
+  return verdict.kind === 'accept' || verdict.reason === 'wrong-identity' || isOfCallAlone(verdict.reason);
 }
+
+type CallFault = 'host-mismatch' | 'route';
 
 export const ACCEPTED: Verdict = { kind: 'accept' };

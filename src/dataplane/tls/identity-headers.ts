@@ -19,7 +19,8 @@ function makeHeaders({ spiffeId, path }: ProvedIdentity, receiver: SpiffeId): re
   if (leaf === undefined) return [];
   const hash = createHash('sha256').update(leaf).digest('hex');
   const headers = ['X-Forwarded-Client-Cert', `By=${receiver};Hash=${hash};URI=${spiffeId}`, 'Client-Cert', byteSequence(leaf)];
-  if (rest.length > 0) headers.push('Client-Cert-Chain', rest.map(byteSequence).join(', '));
+  const octets = rest.reduce((sum, { length }) => sum + length, 0);
+  if (rest.length > 0 && octets <= MAXIMUM_CHAIN_OCTETS) headers.push('Client-Cert-Chain', rest.map(byteSequence).join(', '));
   return headers;
 }
 
@@ -27,6 +28,9 @@ function makeHeaders({ spiffeId, path }: ProvedIdentity, receiver: SpiffeId): re
 function byteSequence(der: Uint8Array): string {
   return `:${Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString('base64')}:`;
 }
+
+/** Half of the head that a service takes by default (16 kB); a longer chain is left out, and its leaf is told alone. */
+const MAXIMUM_CHAIN_OCTETS = 6_144;
 
 /** All connections of one certificate share them: they are some kilobytes of text. */
 const made = new WeakMap<ProvedIdentity, { readonly receiver: SpiffeId; readonly headers: readonly string[] }>();

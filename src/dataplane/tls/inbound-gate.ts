@@ -16,7 +16,7 @@ import { ResumptionHabits } from './resumption-habits.ts';
 import type { Handshake } from './tls-contexts.ts';
 
 /** A connection that is not yet judged. */
-type Newcomer = { readonly socket: Socket; readonly host: string; readonly remote: string };
+type Newcomer = { readonly sni: string | null; readonly socket: Socket; readonly host: string; readonly remote: string };
 
 /**
  * Lets in the connections of one endpoint: plaintext, TLS and mutual TLS side by side, each judged by what it proves. What is
@@ -54,7 +54,7 @@ export class InboundGate {
 
   accept(socket: Socket): void {
     const host = socket.remoteAddress ?? 'unix';
-    const newcomer = { socket, host, remote: `${host}:${socket.remotePort ?? 0}` };
+    const newcomer = { sni: null, socket, host, remote: `${host}:${socket.remotePort ?? 0}` };
     socket.on('error', () => socket.destroy());
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
@@ -127,7 +127,7 @@ export class InboundGate {
         }
         const { socket } = handshake;
         socket.on('error', () => socket.destroy());
-        this.#admit({ ...newcomer, socket }, this.#readPeer(socket, legacy), first);
+        this.#admit({ ...newcomer, socket, sni: hello.sni }, this.#readPeer(socket, legacy), first);
       });
   }
 
@@ -168,6 +168,7 @@ export class InboundGate {
         peer,
         firstOctetsSha256: fingerprintOf(first),
         receiver: live.spiffeId,
+        sni: newcomer.sni,
         remote,
         onRejudge: (open, cause) => this.#rejudge(open, cause),
         onEnding: (open, leftMs) => this.#end(open, leftMs),

@@ -132,6 +132,9 @@ const bad: readonly (readonly [string, MessageInitShape<typeof ProxySettingsSche
   ['a route for a host with a port', { inbound: [{ ...inbound, routes: [{ path: '/a', host: 'a.example:1' }] }] }],
   ['a route of a caller that is no SPIFFE ID', { inbound: [{ ...inbound, routes: [{ path: '/a', callerSpiffeIds: ['shop'] }] }] }],
   ['a route of a caller by a name of an unknown kind', { inbound: [{ ...inbound, routes: [{ path: '/a', callerSans: ['cn:shop'] }] }] }],
+  ['an answer field with a line end', { inbound: [{ ...inbound, answerFields: [{ name: 'x-a', value: 'b\r\nx: y' }] }] }],
+  ['an answer field whose name is none', { inbound: [{ ...inbound, answerFields: [{ name: 'X A', value: 'b' }] }] }],
+  ['an answer field without a value', { inbound: [{ ...inbound, answerFields: [{ name: 'x-a', value: '' }] }] }],
   ['too many routes', { inbound: [{ ...inbound, routes: Array.from({ length: 1_001 }, () => ({ path: '/a' })) }] }],
 ];
 

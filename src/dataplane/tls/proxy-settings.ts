@@ -18,6 +18,7 @@ import { type Address, formatAddress, parseAddress } from './address.ts';
 import { isCarried, parsePassthrough, type PassthroughListener } from './passthrough-settings.ts';
 import { RouteTable } from './route-table.ts';
 import { namedServerDigests, type OldTls, parseOldTls, parsePins, type Pins } from './named-server-settings.ts';
+import { type ChannelRules, parseAnswerRules } from './answer-rules.ts';
 import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 
 /** `grpc` is HTTP/2 from end to end. */
@@ -37,6 +38,11 @@ export type InboundSettings = {
   readonly probe: SpiffeId | null;
   /** Null where every allowed caller may make every call. */
   readonly routes: RouteTable | null;
+  readonly answers: ChannelRules;
+  /** A call for another host than the server name of its connection is refused. */
+  readonly hostMatchesSni: boolean;
+  /** Lower-case names of identity fields that the service does not get. */
+  readonly omittedIdentity: ReadonlySet<string>;
 };
 
 /** The same for a proxy, which listens before the service. */
@@ -175,6 +181,9 @@ function parseInbound(inbound: Inbound): InboundSettings {
     drainMs: inbound.drainMs || DEFAULT_DRAIN_MS,
     probe: inbound.probeSpiffeId === '' ? null : parseSpiffeId(inbound.probeSpiffeId),
     routes: inbound.routes.length === 0 ? null : new RouteTable(inbound.routes),
+    answers: parseAnswerRules(inbound.answerFields),
+    hostMatchesSni: inbound.hostMatchesSni,
+    omittedIdentity: new Set(inbound.omittedIdentityFields),
   };
 }
 

@@ -13,6 +13,8 @@ export type ReceiverConnectionOptions = {
   readonly peer: Peer;
   readonly firstOctetsSha256: Buffer;
   readonly receiver: SpiffeId;
+  /** The server name of the ClientHello; null where there is none. */
+  readonly sni: string | null;
   readonly remote: string;
   /** Decides anew; called when what is in force has changed. */
   readonly onRejudge: (connection: ReceiverConnection, cause: Cause) => void;
@@ -64,6 +66,11 @@ export class ReceiverConnection implements OpenConnection {
 
   get peer(): Peer {
     return this.#options.peer;
+  }
+
+  /** The server name that the connection was opened for. */
+  get sni(): string | null {
+    return this.#options.sni;
   }
 
   /** The identity fields for the service behind; none where nothing is proved. */
