@@ -10,6 +10,7 @@ import { jsonOf, openConnection } from './json-connection.ts';
 import type { Axis, Contender } from './measurement.ts';
 import { readUsage } from './process-usage.ts';
 import { stopProgram } from './program.ts';
+import { measurePushes } from './pushes.ts';
 import { policyDocument, seedFleet, type SeededFleet } from './seed-fleet.ts';
 
 /** A fleet of data planes, each with an ADS stream on a mutual TLS connection of its own, at a real control plane. */
@@ -19,6 +20,8 @@ export const adsAxis: Axis = {
   contenders: async () => [
     { name: 'countersign', absent: missingDescriptors, measure: measureControlPlane },
     { name: 'node-http2', absent: missingDescriptors, measure: measureBareServer },
+    { name: 'countersign-gateway', absent: () => null, measure: () => measurePushes('gateway') },
+    { name: 'countersign-sdk', absent: () => null, measure: () => measurePushes('sdk') },
   ],
 };
 
