@@ -50,8 +50,10 @@ async function revokeOne(client: Client, invocation: Invocation, serial: string,
   if (surplus.length > 0) throw new UsageError(`a serial beside ${surplus.join(', ')}, expected one or the other`);
   const issuer = textOption(invocation, 'issuer');
   const body = { reason: textOption(invocation, 'reason') ?? 'unspecified', ...(issuer === undefined ? {} : { issuer }) };
-  const answer = await client.post<unknown>(`/v1/certificates/${encodeURIComponent(serial)}/revocation`, body);
-  invocation.output.answer(answer ?? {}, () => [`${serial} revoked`]);
+  const answer = await client.post<{ readonly status?: string }>(`/v1/certificates/${encodeURIComponent(serial)}/revocation`, body);
+  invocation.output.answer(answer, () => [
+    answer.status === undefined ? `${serial} revoked` : `${serial}: its CA is asked; cert list says when it has revoked it`,
+  ]);
   return 'ok';
 }
 

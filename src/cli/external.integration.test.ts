@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -105,8 +106,8 @@ test(
       assert.equal(brought.code, 0, brought.stderr);
       const searched = ['audit', 'search', '--type', 'external-certificate.found', '--json'];
       let found = (await ask(searched)).stdout;
-      while (!found.includes('not-served')) {
-        await pause(200, undefined, { signal: context.signal });
+      for (let tries = 0; !found.includes('not-served') && tries < MAXIMUM_TRIES; tries++) {
+        await pause(200);
         found = (await ask(searched)).stdout;
       }
       assert.ok(found.includes(`${address} shows another certificate`), found);
@@ -155,5 +156,24 @@ test(
         assert.match(revoked.stdout, /\b0\b/, 'what is not ours is not among what we revoke');
       },
     );
+
+    await context.test('a certificate of another CA is revoked by that CA, and then stands as revoked', async () => {
+      const ask = (args: readonly string[]) => runCommand([...args, ...where, '--token-file', file('ada.token')]);
+      const serial = new X509Certificate(readFileSync(file('www.pem'))).serialNumber.toLowerCase();
+      const asked = await ask(['cert', 'revoke', serial, '--reason', 'cessationOfOperation']);
+      assert.equal(asked.code, 0, asked.stderr);
+      assert.match(asked.stdout, /its CA is asked/);
+      const search = ['audit', 'search', '--type', 'external-certificate.revoked', '--json'];
+      let revoked = (await ask(search)).stdout;
+      for (let tries = 0; !revoked.includes(serial) && tries < MAXIMUM_TRIES; tries++) {
+        await pause(200);
+        revoked = (await ask(search)).stdout;
+      }
+      assert.ok(revoked.includes(serial), revoked);
+      assert.match((await ask(['cert', 'revoke', serial])).stderr, /revoked already/);
+    });
   },
 );
+
+/** A minute and more: the commands take their time too. */
+const MAXIMUM_TRIES = 150;

@@ -1,4 +1,5 @@
 import type { Authorities } from '../control/ca/authorities.ts';
+import { askRevocations } from '../control/external/ask-revocations.ts';
 import { OrderDriver } from '../control/external/order-driver.ts';
 import { renewCertificates } from '../control/external/renew-certificates.ts';
 import { watchCertificates } from '../control/external/watch-certificates.ts';
@@ -37,6 +38,7 @@ export function runExternal({ config, state, authorities, ownListeners, signals,
   const wakes = [signals.external];
   const running = [
     { name: 'external-orders', run: () => driver.run(), wakes, intervalMs: SECOND_MS },
+    { name: 'external-revocations', run: () => askRevocations(outside), wakes, intervalMs: 5 * SECOND_MS },
     { name: 'external-renewals', run: () => renewCertificates(requests, clock.now()), wakes: [], intervalMs: MINUTE_MS / 4 },
     { name: 'external-watch', run: () => watchCertificates(outside), wakes, intervalMs: 5 * SECOND_MS },
   ].map((reconciler) => runReconciler(reconciler, { log, metrics }));

@@ -69,7 +69,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         ticketsOrdered: signals.ticketOrders,
         reloadProfiles: () => profiles.reload(queries),
       }),
-      ...certificateHandlers({ database, authorities, region, authorityChanged }),
+      ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: signals.external }),
       ...issuanceHandlers({ database, authorities, environment }),
       ...requestHandlers({ database, authorities }),
       ...renewalHandlers({ database, authorities, log }),

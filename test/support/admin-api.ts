@@ -93,7 +93,7 @@ export async function openAdminApi(url: string) {
       ticketsOrdered: makeSignal(),
       reloadProfiles: () => profiles.reload(queries),
     }),
-    ...certificateHandlers({ database, authorities, region, authorityChanged }),
+    ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: makeSignal() }),
     ...issuanceHandlers({ database, authorities, environment }),
     ...requestHandlers({ database, authorities }),
     ...renewalHandlers({ database, authorities, log }),

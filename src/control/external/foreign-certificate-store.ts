@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import type { RevocationReason } from '../ca/revocation-reason.ts';
 import type { ForeignKey } from './external-order.ts';
 import type { Finding, ForeignCertificate } from './foreign-certificate.ts';
 
@@ -105,10 +106,17 @@ export async function takeDueChecks(
 
 /** Stores what the watch found. False, and nothing done, if somebody else took it since. */
 export async function updateWatch(queries: Queries, certificate: ForeignCertificate, heldUntil: Instant): Promise<boolean> {
-  const { issuerId, serial, renewAt, checkAt, finding, findingDetail, findingAt } = certificate;
+  const { issuerId, serial, renewAt, checkAt, renewalInfoAt, finding, findingDetail, findingAt } = certificate;
   const result = await tables(queries)
     .updateTable('external_certificates')
-    .set({ renew_at: renewAt, check_at: checkAt, finding, finding_detail: findingDetail, finding_at: findingAt })
+    .set({
+      renew_at: renewAt,
+      check_at: checkAt,
+      renewal_info_at: renewalInfoAt,
+      finding,
+      finding_detail: findingDetail,
+      finding_at: findingAt,
+    })
     .where('issuer_id', '=', issuerId)
     .where('serial', '=', serial)
     .where('check_at', '=', heldUntil)
@@ -126,6 +134,32 @@ export async function markSuperseded(queries: Queries, { issuerId, serial }: For
     .execute();
 }
 
+/**
+ * Its CA says that it revoked it, because we asked: who asked has decided that it is not replaced by itself, and there is nothing left to look at.
+ * It stands on no list of ours.
+ */
+export async function markRevokedThere(
+  queries: Queries,
+  { issuerId, serial }: ForeignKey,
+  { at, reason }: { readonly at: Instant; readonly reason: RevocationReason },
+): Promise<void> {
+  await tables(queries)
+    .updateTable('certificates')
+    .set({ revoked_at: at, revocation_reason: reason })
+    .where('issuer_id', '=', issuerId)
+    .where('serial', '=', serial)
+    .where('revoked_at', 'is', null)
+    .execute();
+  const finding_detail = `${reason} at ${new Date(at).toISOString()}`;
+  await tables(queries)
+    .updateTable('external_certificates')
+    .set({ check_at: NEVER, renew_at: NEVER, finding: 'revoked', finding_detail, finding_at: at })
+    .where('issuer_id', '=', issuerId)
+    .where('serial', '=', serial)
+    .where('finding', '!=', 'superseded')
+    .execute();
+}
+
 /** As far ahead as an instant goes. */
 export const NEVER: Instant = 8_640_000_000_000_000;
 
@@ -139,6 +173,7 @@ type Row = {
   not_after: number;
   renew_at: number;
   check_at: number;
+  renewal_info_at: number;
   endpoint_id: string | null;
   renewal: string | null;
   finding: string;
@@ -146,7 +181,9 @@ type Row = {
   finding_at: number;
 };
 
-const tables = (queries: Queries) => queries.withTables<{ external_certificates: Row }>();
+type RevokedRow = { issuer_id: string; serial: Uint8Array; revoked_at: number | null; revocation_reason: string | null };
+
+const tables = (queries: Queries) => queries.withTables<{ external_certificates: Row; certificates: RevokedRow }>();
 
 function toRow(certificate: ForeignCertificate): Row {
   const { environment, region, serial, chain, renewal, finding } = certificate;
@@ -162,6 +199,7 @@ function toRow(certificate: ForeignCertificate): Row {
     not_after: certificate.notAfter,
     renew_at: certificate.renewAt,
     check_at: certificate.checkAt,
+    renewal_info_at: certificate.renewalInfoAt,
     endpoint_id: certificate.endpointId,
     finding_detail: certificate.findingDetail,
     finding_at: certificate.findingAt,
@@ -180,6 +218,7 @@ function toForeign(row: Row): ForeignCertificate {
     notAfter: row.not_after,
     renewAt: row.renew_at,
     checkAt: row.check_at,
+    renewalInfoAt: row.renewal_info_at,
     endpointId: row.endpoint_id as EntityId<'endpoint'> | null,
     renewal: row.renewal as EntityId<'order'> | null,
     finding: row.finding as Finding,

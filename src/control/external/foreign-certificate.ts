@@ -21,7 +21,10 @@ export type ForeignCertificate = ForeignKey & {
   readonly notAfter: Instant;
   /** When the engine asks for another. */
   readonly renewAt: Instant;
+  /** When its end, its status and its endpoint are looked at next. */
   readonly checkAt: Instant;
+  /** Until when its CA wants not to be asked again when it should be renewed. */
+  readonly renewalInfoAt: Instant;
   readonly endpointId: EntityId<'endpoint'> | null;
   /** The order that renews it, while it is under way and once it has. */
   readonly renewal: EntityId<'order'> | null;

@@ -54,6 +54,7 @@ export async function recordForeignCertificate(queries: Queries, found: FoundCer
     chain: chain.map((der) => encodePem('CERTIFICATE', der)).join(''),
     renewAt: usualRenewal(leaf),
     checkAt: now,
+    renewalInfoAt: now,
     endpointId,
     renewal: null,
     finding: 'none',

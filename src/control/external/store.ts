@@ -132,13 +132,13 @@ async function listDueOrders(queries: Queries, now: Instant, limit: number): Pro
 }
 
 /** Puts another name in the place of a person's in every order; those under way write it into the log no more. */
-export async function renameAsker(queries: Queries, name: string, instead: string): Promise<{ erased: number; inUse: readonly string[] }> {
+export async function renameAsker(queries: Queries, name: string, instead: string): Promise<number> {
   const result = await tables(queries)
     .updateTable('external_orders')
     .set({ asked_by: askedBy(instead) })
     .where('asked_by', '=', askedBy(name))
     .executeTakeFirst();
-  return { erased: Number(result.numUpdatedRows), inUse: [] };
+  return Number(result.numUpdatedRows);
 }
 
 function askedBy(name: string): string {

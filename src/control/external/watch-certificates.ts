@@ -6,7 +6,7 @@ import { askRenewalTime } from './ask-renewal-time.ts';
 import { askServed } from './ask-served.ts';
 import { askStatus } from './ask-status.ts';
 import type { ForeignCertificate } from './foreign-certificate.ts';
-import { takeDueChecks, updateWatch } from './foreign-certificate-store.ts';
+import { NEVER, takeDueChecks, updateWatch } from './foreign-certificate-store.ts';
 import { judgeFinding } from './judge-finding.ts';
 import { chainOf } from './leaf-of.ts';
 import { type ExternalDeps, SYSTEM } from './open-session.ts';
@@ -14,7 +14,7 @@ import { findExternalAuthorityById } from './store.ts';
 import { findAuthority } from '../ca/authority-store.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 
-/** Looks at what is due: expiry, status, whether it is served, and when its CA wants it renewed. What one look finds is logged when it changes. */
+/** Looks at what is due: expiry, status, whether it is served, and, no sooner than its CA said, when that wants it renewed. What one look finds is logged when it changes. */
 export async function watchCertificates(deps: ExternalDeps & { readonly log: Log }): Promise<number> {
   const { database, clock, log } = deps;
   const now = clock.now();
@@ -34,20 +34,23 @@ async function look(deps: ExternalDeps, held: ForeignCertificate): Promise<void>
   const [leaf] = chainOf(held);
   const issuer = parseCertificate((await findAuthority(queries, held.issuerId))!.certificate);
   const authority = held.authorityId === null ? null : await findExternalAuthorityById(queries, held.authorityId);
+  const mayRenew = authority !== null && held.renewal === null && held.renewAt < NEVER;
   const [standing, served, time] = await Promise.all([
     askStatus(deps, { leaf, issuer }, deps.clock.now()),
     lookServed(deps, held, leaf),
-    authority === null || held.renewal !== null ? null : askRenewalTime(deps, authority, { leaf, renewAt: held.renewAt }),
+    !mayRenew || deps.clock.now() < held.renewalInfoAt ? null : askRenewalTime(deps, authority, { leaf, renewAt: held.renewAt }),
   ]);
   const now = deps.clock.now();
   const { finding, detail } = judgeFinding(now, { ...leaf, standing, served });
-  // What is revoked serves nobody: it is replaced at once.
-  const renewAt = finding === 'revoked' ? Math.min(held.renewAt, now) : (time?.renewAt ?? held.renewAt);
+  // What is revoked serves nobody: it is replaced at once, unless we asked for that ourselves.
+  const renewAt = mayRenew && finding === 'revoked' ? Math.min(held.renewAt, now) : (time?.renewAt ?? held.renewAt);
   const changed = finding !== held.finding;
   const next = {
     ...held,
     renewAt,
-    checkAt: nextLook(now, leaf, time?.askAgainAt ?? null),
+    checkAt: nextLook(now, leaf),
+    // RFC 9773 section 4.3: what the CA asks for delays this question alone.
+    renewalInfoAt: time?.askAgainAt ?? held.renewalInfoAt,
     finding,
     findingDetail: detail,
     findingAt: changed ? now : held.findingAt,
@@ -67,14 +70,9 @@ async function lookServed(deps: ExternalDeps, { endpointId, environment }: Forei
   return endpoint === undefined ? null : askServed(deps, leaf, endpoint.addresses);
 }
 
-/** A fiftieth of its life, an hour at most and a minute at least; sooner never than the CA asked (RFC 9773 section 4.3), as far as an hour goes. */
-function nextLook(
-  now: Instant,
-  { notBefore, notAfter }: { readonly notBefore: Instant; readonly notAfter: Instant },
-  askAgainAt: Instant | null,
-): Instant {
-  const pause = Math.min(Math.max(Math.floor((notAfter - notBefore) / 50), MINUTE_MS), HOUR_MS);
-  return Math.max(now + pause, Math.min(askAgainAt ?? 0, now + 6 * HOUR_MS));
+/** A fiftieth of its life, an hour at most and a minute at least. */
+function nextLook(now: Instant, { notBefore, notAfter }: { readonly notBefore: Instant; readonly notAfter: Instant }): Instant {
+  return now + Math.min(Math.max(Math.floor((notAfter - notBefore) / 50), MINUTE_MS), HOUR_MS);
 }
 
 /** Longer than all questions of one look together. */

@@ -47,7 +47,12 @@ forEachDatabase('certificates of other CAs, renewed and watched', (newUrl) => {
     assert.ok(held.renewAt > lab.clock.now() + DAY_MS && held.checkAt > lab.clock.now() + 30 * 60_000, 'a window far ahead');
     assert.equal(await renewCertificates(lab.deps, lab.clock.now()), 0);
     await pebble.setRenewalWindow(held.chain, new Date(Date.now() - 2 * HOUR_MS), new Date(Date.now() - HOUR_MS));
-    lab.advance(7 * HOUR_MS);
+    lab.advance(2 * HOUR_MS);
+    assert.equal(await watchCertificates(lab.deps), 1);
+    const early = (await findForeignCertificate(queries, held))!;
+    assert.deepEqual([early.renewAt, early.renewalInfoAt], [held.renewAt, held.renewalInfoAt], 'the CA asked for six hours');
+    assert.ok(early.checkAt > held.checkAt && early.checkAt <= lab.clock.now() + HOUR_MS, 'everything else goes on');
+    lab.advance(5 * HOUR_MS);
     await watchCertificates(lab.deps);
     assert.ok((await findForeignCertificate(queries, held))!.renewAt < lab.clock.now(), 'the CA wants it renewed now');
     const rounds = await Promise.all([renewCertificates(lab.deps, lab.clock.now()), renewCertificates(lab.deps, lab.clock.now())]);

@@ -81,6 +81,12 @@ export class AcmeSession {
     return this.#location(headers);
   }
 
+  /** Asks for the revocation of a certificate of this account (RFC 8555 section 7.6), with a code of RFC 5280 section 5.3.1. @throws AcmeFailure */
+  async revoke(certificate: Uint8Array, reason: number): Promise<void> {
+    const { revokeCert } = await this.directory();
+    await this.post(revokeCert, { certificate: Buffer.from(certificate).toString('base64url'), reason });
+  }
+
   /** The chain, and those that the CA offers beside it (RFC 8555 section 7.4.2), each leaf first. @throws AcmeFailure */
   async chains(url: string): Promise<readonly (readonly Uint8Array[])[]> {
     const first = await this.post(url, null);

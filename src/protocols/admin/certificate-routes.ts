@@ -104,7 +104,7 @@ export const certificateRoutes = {
   'revoke-certificate': {
     method: 'POST',
     path: '/v1/certificates/:serial/revocation',
-    summary: 'Revoke a certificate.',
+    summary: 'Revoke a certificate; one of another CA is asked of that CA, which is answered by 202 before it has said so.',
     role: 'operator',
     scope: 'record',
     params,

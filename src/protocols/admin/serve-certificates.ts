@@ -3,7 +3,7 @@ import { claimMachineToken, type Machine } from '../../control/access/machine-to
 import type { Principal } from '../../control/access/principal.ts';
 import type { Authorities } from '../../control/ca/authorities.ts';
 import { listAuthorities } from '../../control/ca/authority-store.ts';
-import { type CertificateRecord, findCertificatesBySerial } from '../../control/ca/certificate-store.ts';
+import { type CertificateRecord, findCertificatesBySerial, foreignDoors } from '../../control/ca/certificate-store.ts';
 import { listLintFindings } from '../../control/ca/lint-store.ts';
 import type { IssuanceRequest } from '../../control/ca/issuance-request.ts';
 import { requestCertificate, type Requested } from '../../control/ca/request-certificate.ts';
@@ -12,6 +12,7 @@ import { planRevocations, revokeCertificates } from '../../control/ca/revoke-cer
 import { renewalOf } from '../../control/ca/renew-certificate.ts';
 import type { CertificateSelection } from '../../control/ca/search-certificates.ts';
 import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
+import { requestForeignRevocation } from '../../control/external/request-revocation.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { judgeGrant } from '../../core/issuance/judge-grant.ts';
 import type { RuleGrant } from '../../core/oidc/identity-provider.ts';
@@ -33,6 +34,8 @@ export type CertificateDeps = {
   readonly region: string;
   /** Told when the revoked set changed. */
   readonly authorityChanged: Signal;
+  /** Told when another CA is to be asked. */
+  readonly externalChanged: Signal;
 };
 
 export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof typeof certificateRoutes> {
@@ -98,8 +101,12 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
       return answerRequested(await requestCertificate(deps, await renewalOf(queries, request), principal.tokenId, now), now);
     },
     'revoke-certificate': async ({ params, body, demand, actor, now }) => {
-      const { issuerKeySha256, serial } = await find(params.serial, body.issuer, demand);
+      const { issuerKeySha256, serial, door } = await find(params.serial, body.issuer, demand);
       const revocation = { issuerKeySha256, serial, reason: body.reason ?? 'unspecified' } as const;
+      if (foreignDoors.includes(door)) {
+        const { status } = await requestForeignRevocation({ database, changed: deps.externalChanged }, revocation, actor, now);
+        return accepted({ serial: params.serial, status });
+      }
       return json({ serial: params.serial, ...(await revokeCertificate({ database, changed: authorityChanged }, revocation, actor, now)) });
     },
     'revoke-certificates': async ({ body, scope, environment, actor, now }) => {

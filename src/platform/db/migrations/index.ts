@@ -17,6 +17,7 @@ import * as profiles from './0016-profiles.ts';
 import * as liveJoinTokens from './0017-live-join-tokens.ts';
 import * as routes from './0019-routes.ts';
 import * as thirdParties from './0020-third-parties.ts';
+import * as externalRevocations from './0021-external-revocations.ts';
 
 /** Append-only: a migration that was ever released is never changed, and its name never reused. */
 export const migrations: Record<string, Migration> = {
@@ -38,4 +39,5 @@ export const migrations: Record<string, Migration> = {
   '0017-live-join-tokens': liveJoinTokens,
   '0019-routes': routes,
   '0020-third-parties': thirdParties,
+  '0021-external-revocations': externalRevocations,
 };
