@@ -84,6 +84,20 @@ forEachDatabase('a prepared query', (newUrl) => {
     }
   });
 
+  test('inserts no row that has more or fewer columns than its list', async () => {
+    await using database = await open(await newUrl());
+    for (const columns of [
+      ['name', 'size'],
+      ['name', 'size', 'picture', 'colour'],
+    ] as const) {
+      const insert = prepareInsert<Thing & { colour?: string }>('things', columns);
+      await database.commit(({ queries }) => insert(queries, []));
+      const inserted = database.commit(({ queries }) => insert(queries, rowsOf(1)));
+      await assert.rejects(inserted, { name: 'TypeError', message: /things: (picture|colour) in row or list/ });
+    }
+    assert.deepEqual(await between(database.queries, 0, 10), []);
+  });
+
   test('with a list finds what any list names, each once', async () => {
     await using database = await open(await newUrl());
     await database.commit(({ queries }) => insertThings(queries, rowsOf(40)));

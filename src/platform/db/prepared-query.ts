@@ -59,7 +59,7 @@ export function prepareListQuery<Item, V extends Row, Found>(
 
 /**
  * Inserts rows of one table, of these columns, in few statements whatever their number: of 256 rows, 128, and so on, so that all there ever is to
- * build and keep are nine texts.
+ * build and keep are nine texts. The first row ever given has to have these columns and no other, or what the list forgot would be lost in silence.
  */
 export function prepareInsert<Inserted extends Row>(
   table: string,
@@ -74,7 +74,10 @@ export function prepareInsert<Inserted extends Row>(
         .values(Array.from({ length: 2 ** power }, () => row)),
     ),
   );
+  let isChecked = false;
   return async (queries, rows) => {
+    if (!isChecked && rows[0] !== undefined) checkColumns(table, columns, rows[0]);
+    isChecked ||= rows.length > 0;
     for (let at = 0; at < rows.length;) {
       const power = Math.min(SIZES - 1, Math.floor(Math.log2(rows.length - at)));
       const some = rows.slice(at, at + 2 ** power);
@@ -85,6 +88,12 @@ export function prepareInsert<Inserted extends Row>(
       at += some.length;
     }
   };
+}
+
+function checkColumns(table: string, columns: readonly string[], row: Row): void {
+  const held = Object.keys(row);
+  const odd = [...new Set(held).symmetricDifference(new Set(columns))];
+  if (odd.length > 0) throw new TypeError(`Cannot insert into ${table}: ${odd.join(', ')} in row or list of columns, expected in both`);
 }
 
 /** One text for each database: an adapter belongs to one, and to all its connections and transactions. */
