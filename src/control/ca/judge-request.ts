@@ -28,8 +28,11 @@ export async function approveRequest(deps: Deps, { id, principal, actor }: Judge
     record(unit, 'issuance-request.approved', { request: held, actor, more: { approvals: approvers.length, needed: count } }, now);
     return { ...held, approvers };
   });
-  if (request.approvers.length >= demandOf(authorities, request).count) await finishRequest(deps, request, now);
-  return (await findWaiting(database.queries, id)) ?? request;
+  // Two who approve at the same moment do not see each other inside their commits: whoever comes out last sees both.
+  const known = (await findWaiting(database.queries, id)) ?? request;
+  if (known.settledAt !== null || known.approvers.length < demandOf(authorities, known).count) return known;
+  await finishRequest(deps, known, now);
+  return (await findWaiting(database.queries, id)) ?? known;
 }
 
 /** One person's no ends it; who asked may say it too. @throws as `approveRequest` */
@@ -68,7 +71,7 @@ function isAsker(request: WaitingRequest, { name, tokenId }: Principal): boolean
 }
 
 /** A second token of the same name is the same person. */
-function personOf(name: string): string {
+export function personOf(name: string): string {
   return name.trim().toLowerCase();
 }
 

@@ -56,6 +56,9 @@ async function file(
   if (same !== undefined) return same;
   if (open.length >= MAXIMUM_OPEN)
     throw new Problem('rate-limited', `Cannot file request: ${open.length} wait for approval, expected fewer than ${MAXIMUM_OPEN}`);
+  const own = open.filter(({ asker }) => asker === request.actor.name).length;
+  if (own >= MAXIMUM_OPEN_EACH)
+    throw new Problem('rate-limited', `Cannot file request: ${own} of yours wait for approval, expected fewer than ${MAXIMUM_OPEN_EACH}`);
   await request.claim?.(unit);
   const { environment, region, actor } = request;
   const filed: WaitingRequest = {
@@ -86,3 +89,5 @@ async function file(
 
 /** More than persons can look at; each is some KiB. */
 export const MAXIMUM_OPEN = 1_000;
+/** One pipeline that runs wild must not keep all others from asking. */
+const MAXIMUM_OPEN_EACH = 100;

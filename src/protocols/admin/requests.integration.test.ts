@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import { type AdminApi, openAdminApi } from '../../../test/support/admin-api.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { reconcileRequests } from '../../control/ca/finish-request.ts';
-import { beginSigning } from '../../control/ca/waiting-store.ts';
+import { approveRequest } from '../../control/ca/judge-request.ts';
+import type { WaitingRequest } from '../../control/ca/waiting-request.ts';
+import { beginSigning, insertApproval, insertWaiting, listOpen } from '../../control/ca/waiting-store.ts';
 import type { Scope } from '../../control/access/principal.ts';
 import type { Role } from '../../control/access/role.ts';
 import { createToken } from '../../control/access/create-token.ts';
@@ -12,6 +14,7 @@ import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../core/time/instant.ts';
 import { buildCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { decodePem, encodePem } from '../../core/x509/pem.ts';
+import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 
 const path = '/v1/issuance-requests';
 const declared = (approvals: string): string =>
@@ -191,6 +194,44 @@ forEachDatabase('requests that persons have to approve of', (newUrl) => {
     api.clock.advance(3 * MINUTE_MS);
     await reconcileRequests(api, api.clock.now());
     assert.equal((await show(pipeline.token, left)).json.status, 'issued');
+  });
+
+  test('two last approvals that do not see each other issue it all the same', async () => {
+    await using lab = await open(await newUrl());
+    const { api, file, show, pipeline, grace } = lab;
+    const id = await file();
+    const now = api.clock.now();
+    // As two servers on one PostgreSQL do it: the other's approval is there once this one's commit is through, and saw nothing of it.
+    const database: typeof api.database = {
+      ...api.database,
+      queries: api.database.queries,
+      commit: async (unit) => {
+        const made = await api.database.commit(unit);
+        await api.database.commit(({ queries }) => insertApproval(queries, { id, approver: 'linus' }, now));
+        return made;
+      },
+    };
+    const principal = { tokenId: null, name: 'Grace', role: 'operator', scope: '*' } as const;
+    const actor = { kind: 'person', name: 'Grace' } as const;
+    const judged = await approveRequest({ database, authorities: api.authorities }, { id, principal, actor }, now);
+    assert.deepEqual([judged.status, judged.approvers], ['issued', ['grace', 'linus']]);
+    assert.equal((await show(pipeline.token, id)).json.status, 'issued');
+    assert.equal((await lab.judge(grace, id)).status, 409);
+  });
+
+  test('one who asks without end is stopped, and the others are not', async () => {
+    await using lab = await open(await newUrl());
+    const { api, ask, named, pipeline } = lab;
+    await lab.file();
+    const [filed] = (await listOpen(api.database.queries, 1)) as [WaitingRequest];
+    await api.database.commit(async ({ queries }) => {
+      for (let count = 1; count < 100; count++)
+        await insertWaiting(queries, { ...filed, id: newEntityId('request', api.clock.now()), digest: String(count) });
+    });
+    const refused = await ask(pipeline.token);
+    assert.deepEqual([refused.status, refused.json.code], [429, 'rate-limited']);
+    assert.match(refused.json.detail, /100 of yours/);
+    assert.equal((await ask((await named('other', 'ci')).token)).status, 202);
   });
 
   test('a renewal waits too', async () => {
