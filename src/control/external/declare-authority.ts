@@ -45,6 +45,7 @@ export async function declareExternalAuthority(
     const owner = { id, environment, region };
     const hasKey = bindingKey !== null || (await findKey(unit.queries, id, 'external-binding')) !== null;
     if (settings.bindingKeyId !== null && !hasKey) throw invalid('bindingKeyId without a MAC key');
+    if (webhookToken === null) await checkTokenStays(unit, { held, settings });
     const same = held !== null && canonical(held.settings) === canonical(settings);
     if (same && bindingKey === null && webhookToken === null) return held;
     if (bindingKey !== null) await keepSecret(unit, deps, { owner, purpose: 'external-binding', secret: readMacKey(bindingKey) }, now);
@@ -59,10 +60,32 @@ export async function declareExternalAuthority(
   });
 }
 
+/** A stored token goes to whom it was stored for: another address, or another anchor to know it by, has to come with a token. */
+async function checkTokenStays(
+  { queries }: AuditedUnit,
+  { held, settings }: { readonly held: ExternalAuthorityRecord | null; readonly settings: ExternalAuthoritySettings },
+): Promise<void> {
+  if (held === null || settings.challenge.kind !== 'dns-01') return;
+  const before = held.settings.challenge;
+  const { url, anchorsPem } = settings.challenge.webhook;
+  if (before.kind === 'dns-01' && before.webhook.url === url && before.webhook.anchorsPem === anchorsPem) return;
+  if ((await findKey(queries, held.id, 'external-webhook')) !== null)
+    throw invalid('another webhook, and a stored token that is not meant for it; expected the token too');
+}
+
 /** What the log holds of a declaration: whom, how and for which names. Contacts are persons', and what the log has it keeps. */
 function describe(settings: ExternalAuthoritySettings): { readonly [name: string]: JsonValue } {
   const { directoryUrl, bindingKeyId, allowedNames, askers, profile, preferredChain, challenge } = settings;
-  return { directoryUrl, bindingKeyId, allowedNames, askers, profile, preferredChain, challenge: challenge.kind };
+  return {
+    directoryUrl,
+    bindingKeyId,
+    allowedNames,
+    askers,
+    profile,
+    preferredChain,
+    challenge: challenge.kind,
+    webhook: challenge.kind === 'dns-01' ? new URL(challenge.webhook.url).origin : null,
+  };
 }
 
 async function keepSecret(

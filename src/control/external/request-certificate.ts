@@ -53,6 +53,9 @@ async function stageRequest(
   const keyBlocked = await isKeyCompromised(unit.queries, csr.spkiSha256);
   const reasons = [...judgeRequest(authority, { csr, role }, { keyBlocked, reservedNames, blockedKeys })];
   if (renews !== null && renews.authorityId !== authority.id) reasons.push('what it renews is not of this authority');
+  // Whoever takes the renewal takes it from the engine: a pipeline may do that for all of its names, not to let some of them end.
+  if (role === 'ci' && renews !== null && !leafOf(renews).subjectAltNames.dns.every((name) => names.includes(name.toLowerCase())))
+    reasons.push('it leaves out names of what it renews, which an admin or operator may decide');
   // One renewal at a time, whoever asks: the engine of this server, that of another, or a person.
   if (reasons.length === 0 && renews !== null && !(await claimRenewal(unit.queries, renews, order.id)))
     reasons.push('it is being renewed already');
