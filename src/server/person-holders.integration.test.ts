@@ -10,6 +10,10 @@ import { listAccessTokens } from '../control/access/store.ts';
 import type { Actor, AuditedDatabase } from '../control/audit/entry.ts';
 import { erasePerson } from '../control/audit/erase-person.ts';
 import { searchEntries } from '../control/audit/search-entries.ts';
+import { insertReservation, type Reservation } from '../control/ca/certificate-store.ts';
+import { listCertificates } from '../control/ca/search-certificates.ts';
+import type { WaitingRequest } from '../control/ca/waiting-request.ts';
+import { findWaiting, insertApproval, insertWaiting, settleWaiting } from '../control/ca/waiting-store.ts';
 import type { ExternalAuthorityRecord } from '../control/external/external-authority.ts';
 import type { ExternalOrder } from '../control/external/external-order.ts';
 import { findExternalAuthorityById, findExternalOrder, insertExternalOrder, upsertExternalAuthority } from '../control/external/store.ts';
@@ -157,6 +161,90 @@ forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
     assert.deepEqual(found[0]!.askedBy, { kind: 'person', name: 'erased' });
     assert.deepEqual([found[1]!.askedBy, found[2]!.askedBy.name], [bo, NAME]);
     await assert.rejects(forget(database), { code: 'not-found' });
+  });
+
+  test('is forgotten as who asked for certificates, and as who asked and approved of what waited', async () => {
+    await using database = await openLog(await newUrl());
+    const now = logClock.now();
+    const waiting = (asker: Actor, settledAt: number | null): WaitingRequest => ({
+      id: newEntityId('request', now),
+      environment,
+      region,
+      profile: 'server',
+      status: settledAt === null ? 'waiting' : 'denied',
+      content: {
+        door: 'rest',
+        profile: 'server',
+        asker: { role: asker.kind === 'person' ? 'operator' : 'ci', scope: '*', spiffeId: null, name: asker.name },
+        actor: asker,
+        spiffeId: null,
+        names: { dns: ['acme.example'], ip: [] },
+        environment,
+        region,
+        csr: '',
+      },
+      digest: '',
+      asker: asker.name,
+      tokenId: null,
+      requestedAt: now,
+      expiresAt: now + 1_000,
+      signingAt: null,
+      settledAt: null,
+      certificate: null,
+      reason: null,
+      approvers: [],
+    });
+    const reservation = (serial: number, asker: string, askerRole: 'operator' | 'ci'): Reservation => ({
+      issuerId: 'authority_1',
+      issuerKeySha256: '',
+      serial: Uint8Array.of(serial),
+      profile: 'server',
+      door: 'rest',
+      spiffeId: null,
+      names: { dns: [], ip: [] },
+      proxyId: null,
+      environment,
+      region,
+      spkiSha256: '',
+      notBefore: now,
+      notAfter: now,
+      reservedAt: now,
+      crlShard: 0,
+      asker,
+      askerRole,
+    });
+    const [asked, approved, pipelines] = [waiting(grace, now), waiting(bo, now), waiting({ kind: 'machine', name: NAME }, null)] as const;
+    const judge = NAME.toLowerCase();
+    await database.commit(async ({ queries }) => {
+      await insertReservation(queries, reservation(1, NAME, 'operator'));
+      await insertReservation(queries, reservation(2, NAME, 'ci'));
+      for (const request of [asked, approved, pipelines]) await insertWaiting(queries, request);
+      for (const { id } of [approved]) for (const approver of [judge, 'bo', 'erased']) await insertApproval(queries, { id, approver }, now);
+    });
+    for (const { id } of [asked, approved]) {
+      await assert.rejects(forget(database), { code: 'state-conflict', message: new RegExp(`request ${id}, which waits`) });
+      await database.commit(({ queries }) => settleWaiting(queries, { id }, { status: 'denied' }, now));
+    }
+    assert.deepEqual(await forget(database), { rows: 3 });
+    const { queries } = database;
+    const kept = await listCertificates(queries, { environments: '*', limit: 10 });
+    assert.deepEqual(
+      kept.map(({ serial, asker }) => [serial[0], asker]),
+      [
+        [2, NAME],
+        [1, 'erased'],
+      ],
+    );
+    const found = await Promise.all([asked, approved, pipelines].map(({ id }) => findWaiting(queries, id)));
+    assert.deepEqual(
+      found.map((request) => [request!.asker, request!.content.actor.name, request!.content.asker.name]),
+      [
+        ['erased', 'erased', 'erased'],
+        ['Bo', 'Bo', 'Bo'],
+        [NAME, NAME, NAME],
+      ],
+    );
+    assert.deepEqual(found[1]!.approvers.toSorted(), ['bo', 'erased']);
   });
 
   test('is forgotten as a contact that another CA was told, and account and other contacts stay', async () => {

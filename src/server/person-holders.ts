@@ -1,5 +1,6 @@
 import { holdTokenNames } from '../control/access/hold-token-names.ts';
 import type { PersonHolder } from '../control/audit/person-holder.ts';
+import { holdRequesters } from '../control/ca/hold-requesters.ts';
 import { holdAskers } from '../control/external/hold-askers.ts';
 import { holdAuthorityContacts } from '../control/external/hold-authority-contacts.ts';
 import { holdOwners } from '../control/inventory/hold-owners.ts';
@@ -11,6 +12,7 @@ export const personHolders: readonly PersonHolder[] = [
   holdTokenNames,
   holdOwners,
   holdWeakeners,
+  holdRequesters,
   holdAskers,
   holdAuthorityContacts,
   holdContacts,

@@ -134,6 +134,66 @@ export async function deleteSettled(queries: Queries, before: Instant, limit: nu
   await tables(queries).deleteFrom('issuance_requests').where('id', 'in', ids).execute();
 }
 
+/** Ids of what has not ended and was asked for or approved of by these. */
+export async function listOpenOf(
+  queries: Queries,
+  { asker, approver }: { readonly asker: string; readonly approver: string },
+): Promise<readonly string[]> {
+  const rows = await tables(queries)
+    .selectFrom('issuance_requests')
+    .select(['id', 'asker', 'content'])
+    .where('settled_at', 'is', null)
+    .where((where) =>
+      where.or([
+        where('asker', '=', asker),
+        where('id', 'in', tables(queries).selectFrom('issuance_approvals').select('request_id').where('approver', '=', approver)),
+      ]),
+    )
+    .orderBy('id')
+    .execute();
+  // A pipeline may bear the name of a person.
+  return rows.filter((row) => row.asker !== asker || isPerson(row.content)).map(({ id }) => id);
+}
+
+/** Takes a person's name from what they asked for and has ended; of how many requests. */
+export async function erasePersonOfSettled(queries: Queries, name: string, instead: string): Promise<number> {
+  const rows = await tables(queries)
+    .selectFrom('issuance_requests')
+    .select(['id', 'content'])
+    .where('asker', '=', name)
+    .where('settled_at', 'is not', null)
+    .execute();
+  const theirs = rows.filter(({ content }) => isPerson(content));
+  for (const { id, content } of theirs) {
+    const held = JSON.parse(content) as WaitingContent;
+    const asker = held.asker.name === undefined ? held.asker : { ...held.asker, name: instead };
+    const erased = JSON.stringify({ ...held, asker, actor: { ...held.actor, name: instead } } satisfies WaitingContent);
+    await tables(queries).updateTable('issuance_requests').set({ asker: instead, content: erased }).where('id', '=', id).execute();
+  }
+  return theirs.length;
+}
+
+/** Takes a person's name from approvals; of how many. */
+export async function eraseJudges(queries: Queries, approver: string, instead: string): Promise<number> {
+  const approvals = tables(queries).selectFrom('issuance_approvals').select('request_id');
+  // Two whom the log does not know are erased by the same word, and one of them is enough.
+  const twice = await tables(queries)
+    .deleteFrom('issuance_approvals')
+    .where('approver', '=', approver)
+    .where('request_id', 'in', approvals.where('approver', '=', instead))
+    .executeTakeFirst();
+  const changed = await tables(queries)
+    .updateTable('issuance_approvals')
+    .set({ approver: instead })
+    .where('approver', '=', approver)
+    .executeTakeFirst();
+  return Number(twice.numDeletedRows) + Number(changed.numUpdatedRows);
+}
+
+function isPerson(content: string): boolean {
+  return (JSON.parse(content) as WaitingContent).actor.kind === 'person';
+}
+
 async function withApprovers(queries: Queries, rows: readonly RequestRow[]): Promise<readonly WaitingRequest[]> {
   if (rows.length === 0) return [];
   const approvals = await tables(queries)
