@@ -1,6 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import {
   AnswerFieldSchema,
+  type BoundTokens as WireTokens,
+  BoundTokensSchema,
   type CertificateCadence,
   CertificateCadenceSchema,
   type Inbound,
@@ -8,7 +10,7 @@ import {
   TlsPolicySchema,
 } from '../messages/generated/countersign/v1/settings_pb.ts';
 import { identityFields } from '../http1/identity-field.ts';
-import { answerFieldsOf, type HttpPolicy } from './http-policy.ts';
+import { answerFieldsOf, type BoundTokens, type HttpPolicy } from './http-policy.ts';
 import type { Policy, Tier } from './policy.ts';
 import { policyDigest } from './policy-digest.ts';
 import { tlsVersionNumbers } from './tls-parameters.ts';
@@ -25,12 +27,19 @@ export function compileTlsPolicy(policy: Policy): TlsPolicy {
 }
 
 /** What proxies make of HTTP. */
-export function compileHttp(http: HttpPolicy): Pick<Inbound, 'answerFields' | 'hostMatchesSni' | 'omittedIdentityFields'> {
+export function compileHttp(
+  http: HttpPolicy,
+): Pick<Inbound, 'answerFields' | 'hostMatchesSni' | 'omittedIdentityFields'> & Partial<Pick<Inbound, 'boundTokens'>> {
   return {
     answerFields: answerFieldsOf(http).map(([name, value]) => create(AnswerFieldSchema, { name, value })),
     hostMatchesSni: http.hostMatchesSni,
     omittedIdentityFields: identityFields.filter((name) => !http.identityFields.includes(name)),
+    ...(http.boundTokens === null ? {} : { boundTokens: compileTokens(http.boundTokens) }),
   };
+}
+
+function compileTokens({ issuer, audiences, keys }: BoundTokens): WireTokens {
+  return create(BoundTokensSchema, { issuer, audiences: [...audiences], keys: keys.map((key) => JSON.stringify(key)) });
 }
 
 /** When a proxy renews by itself, and the epoch that asks it to renew now. */

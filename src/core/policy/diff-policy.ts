@@ -31,6 +31,8 @@ function effectOf(field: string, before: Policy, after: Policy): PolicyChange['e
       return effectOfSets(before.tls.suites, after.tls.suites);
     case 'http.hostMatchesSni':
       return after.http.hostMatchesSni ? 'tightens' : 'loosens';
+    case 'http.boundTokens':
+      return after.http.boundTokens === null ? 'loosens' : before.http.boundTokens === null ? 'tightens' : 'neutral';
     default:
       return 'neutral';
   }
@@ -55,6 +57,7 @@ function flatten(policy: Policy): Map<string, string | number> {
     ['http.hsts', JSON.stringify(policy.http.hsts)],
     ['http.answerFields', policy.http.answerFields.join(':')],
     ['http.identityFields', policy.http.identityFields.join(':')],
+    ['http.boundTokens', JSON.stringify(policy.http.boundTokens)],
     ['drainMs', policy.drainMs],
     ['telemetryIntervalMs', policy.telemetryIntervalMs],
   ]);

@@ -30,6 +30,9 @@ export function explainPolicy(policy: Policy): readonly string[] {
 function explainHttp(http: HttpPolicy): readonly string[] {
   const fields = answerFieldsOf(http).map(([name, value]) => `${name}: ${value}`);
   return [
+    ...(http.boundTokens === null
+      ? []
+      : [`Every call carries an access token of ${http.boundTokens.issuer} that is bound to its caller's certificate`]),
     ...(http.hostMatchesSni ? ['A call for another host than the connection was opened for is refused with 421'] : []),
     ...(fields.length === 0 ? [] : [`Answers on TLS carry ${fields.join(', ')}, whatever the service sent of these`]),
     http.identityFields.length === 0

@@ -1,4 +1,5 @@
 import { identityFields } from '../http1/identity-field.ts';
+import type { DeclaredKey } from '../oidc/token-key.ts';
 
 /** Fields that proxies can put into answers on TLS, with the one value of each. */
 export const answerFields = {
@@ -24,13 +25,19 @@ export type HttpPolicy = {
   readonly answerFields: readonly AnswerField[];
   /** Which fields tell the service who its proved caller is. Whatever arrives under these names is stripped, listed or not. */
   readonly identityFields: readonly IdentityField[];
+  /** Every call has to carry an access token that is bound to its caller's certificate (RFC 8705). Null: none is looked at. */
+  readonly boundTokens: BoundTokens | null;
 };
+
+/** Whose tokens are taken, and the public keys that sign them. */
+export type BoundTokens = { readonly issuer: string; readonly audiences: readonly string[]; readonly keys: readonly DeclaredKey[] };
 
 export const defaultHttpPolicy: HttpPolicy = {
   hostMatchesSni: false,
   hsts: null,
   answerFields: [],
   identityFields: ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert'],
+  boundTokens: null,
 };
 
 /** The fields of a policy for answers on TLS, as name and value, names in lower case. */

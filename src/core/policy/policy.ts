@@ -1,7 +1,16 @@
 import { Problem } from '../problems/problem.ts';
 import { MINUTE_MS } from '../time/instant.ts';
 import { identityFields } from '../http1/identity-field.ts';
-import { type AnswerField, answerFields, defaultHttpPolicy, type Hsts, type HttpPolicy, PRELOAD_SECONDS } from './http-policy.ts';
+import { parseDeclaredKey } from '../oidc/token-key.ts';
+import {
+  type BoundTokens,
+  type AnswerField,
+  answerFields,
+  defaultHttpPolicy,
+  type Hsts,
+  type HttpPolicy,
+  PRELOAD_SECONDS,
+} from './http-policy.ts';
 import { tlsGroups, tlsSuites, tlsVersions, type TlsGroup, type TlsSuite, type TlsVersion } from './tls-parameters.ts';
 
 /** How important an endpoint or service is; the cadence of its certificates follows from it. */
@@ -94,7 +103,32 @@ function readHttp(http: { readonly [key: string]: unknown }): HttpPolicy {
         : readHsts(readObject('http.hsts', http['hsts'], ['maxAgeSeconds', 'includeSubDomains', 'preload'])),
     answerFields: readSet('http.answerFields', http['answerFields'] ?? [], Object.keys(answerFields) as AnswerField[]),
     identityFields: readSet('http.identityFields', http['identityFields'] ?? defaultHttpPolicy.identityFields, identityFields),
+    boundTokens:
+      http['boundTokens'] === undefined
+        ? null
+        : readTokens(readObject('http.boundTokens', http['boundTokens'], ['issuer', 'audiences', 'keys'])),
   };
+}
+
+function readTokens(tokens: { readonly [key: string]: unknown }): BoundTokens {
+  return {
+    issuer: readText('http.boundTokens.issuer', tokens['issuer']),
+    audiences: readList('http.boundTokens.audiences', tokens['audiences']).map((item, at) =>
+      readText(`http.boundTokens.audiences[${at}]`, item),
+    ),
+    keys: readList('http.boundTokens.keys', tokens['keys']).map(parseDeclaredKey),
+  };
+}
+
+function readList(field: string, value: unknown): readonly unknown[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length > 20) throw invalid(field, value, 'a list of 1 to 20');
+  return value;
+}
+
+function readText(field: string, value: unknown): string {
+  if (typeof value !== 'string' || !/^[\x21-\x7e]{1,500}$/.test(value))
+    throw invalid(field, value, 'a text of 1 to 500 visible characters');
+  return value;
 }
 
 function readHsts(hsts: { readonly [key: string]: unknown }): Hsts {

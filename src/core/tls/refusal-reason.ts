@@ -18,6 +18,7 @@ export const refusalReasons = {
   route: 'the proved identity may call the endpoint, but not by this method, host and path',
   'unpinned-key': 'no key of the server is among the pins',
   'exception-ended': 'the agreed exception that allowed it has ended',
+  token: 'the call has no good access token that is bound to the certificate of its caller',
   'unverified-resumption': 'a resumed session whose full handshake was never judged here',
   'unknown-server-name': 'no endpoint of the port has the name that the ClientHello asks for',
   'host-mismatch': 'the name in SNI and the name in the request differ',

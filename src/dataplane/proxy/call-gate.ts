@@ -35,7 +35,9 @@ export type CallHop = {
 /** A call that goes no further, which has been recorded. Its answer tells no reason. */
 export type CallDenial = {
   readonly kind: 'denied';
-  readonly status: 403 | 421;
+  readonly status: 401 | 403 | 421;
+  /** Of WWW-Authenticate; null where no credential would help. */
+  readonly challenge: string | null;
   /** The connection takes no further call. */
   readonly closes: boolean;
 };

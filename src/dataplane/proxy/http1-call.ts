@@ -4,11 +4,11 @@ import { BodyReader } from '../../core/http1/body-reader.ts';
 import type { Trailers } from '../../core/http1/chunk-reader.ts';
 import { type BodyFraming, keepsConnection, type RequestHead, wantsWebSocket } from '../../core/http1/request-head.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { CallEnd, CallHop } from './call-gate.ts';
 import type { GatedPool } from './gated-pool.ts';
 import type { Link, LinkedCall } from './http1-link.ts';
 import { addedLines, answerOctets, type Content, contentOctets, requestOctets } from './http1-octets.ts';
+import { refusalOctets } from './refusal-octets.ts';
 import { joinSockets } from './tcp-forward.ts';
 
 /** The connection of whoever called, as its call under way sees it. */
@@ -239,7 +239,7 @@ export class Http1Call implements LinkedCall {
     const keeps = isWhole && !closes && this.keepsConnection;
     this.#tell({ kind: 'failed', reason: 'request-malformed' });
     this.#close();
-    this.#caller.write(refusalOctets(status, { closes: !keeps, failure, rules: this.hop.answers }));
+    this.#caller.write(refusalOctets(status, { challenge: null, closes: !keeps, failure, rules: this.hop.answers }));
     this.#caller.end(this, !isWhole ? 'linger' : keeps ? 'keep' : 'close');
   }
 
@@ -257,19 +257,6 @@ export class Http1Call implements LinkedCall {
   }
 }
 
-/** A whole answer of the proxy itself, without a body. */
-export function refusalOctets(
-  status: number,
-  { closes, failure, rules }: { readonly closes: boolean; readonly failure: RefusalReason | null; readonly rules: AnswerRules | null },
-): Buffer {
-  const why = failure === null ? '' : `Countersign-Failure: ${failure}\r\n`;
-  const connection = closes ? 'close' : 'keep-alive';
-  return Buffer.from(
-    `HTTP/1.1 ${status} ${phrases[status]}\r\n${why}${rules?.lines.toString('latin1') ?? ''}Content-Length: 0\r\nConnection: ${connection}\r\n\r\n`,
-    'latin1',
-  );
-}
-
 const NO_OCTETS = Buffer.alloc(0);
 const EMPTY_CONTENT: Content = { octets: NO_OCTETS, from: 0, to: 0 };
 const NO_BODY: BodyFraming = { kind: 'none' };
@@ -278,14 +265,3 @@ const UNTIL_CLOSE: BodyFraming = { kind: 'close' };
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 const MAXIMUM_HELD_OCTETS = 16_384;
 const statuses: { readonly [reason in RefusalReason]?: number } = { 'request-malformed': 400, timeout: 504, 'upstream-unreachable': 503 };
-const phrases: { readonly [status: number]: string } = {
-  400: 'Bad Request',
-  403: 'Forbidden',
-  408: 'Request Timeout',
-  421: 'Misdirected Request',
-  417: 'Expectation Failed',
-  431: 'Request Header Fields Too Large',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-  504: 'Gateway Timeout',
-};

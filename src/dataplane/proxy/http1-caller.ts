@@ -4,9 +4,10 @@ import { framingOfRequest, readRequestLine, type RequestStart } from '../../core
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { CallDenial, CallGate } from './call-gate.ts';
 import { endConnection } from './end-connection.ts';
-import { type Caller, Http1Call, refusalOctets } from './http1-call.ts';
+import { type Caller, Http1Call } from './http1-call.ts';
 import { canGoOn, Http1Request } from './http1-request.ts';
 import { disownSocket, ownSocket, type SocketOwner } from './own-socket.ts';
+import { refusalOctets } from './refusal-octets.ts';
 import { KEEP_ALIVE_SECONDS } from './http1-octets.ts';
 
 /** Serves HTTP/1.1 on a connection of which it is known who is at its other end. The socket ends with it. */
@@ -15,7 +16,7 @@ export function serveHttp1(socket: Socket, gate: CallGate): void {
 }
 
 /** An answer that was decided before its turn came; `keeps`: the next call follows it. */
-type EarlyRefusal = { readonly status: number; readonly keeps: boolean };
+type EarlyRefusal = { readonly status: number; readonly challenge: string | null; readonly keeps: boolean };
 
 /** The connection of one caller: reads its calls one by one, and answers them in their order. */
 class Http1Caller implements Caller, SocketOwner {
@@ -148,7 +149,7 @@ class Http1Caller implements Caller, SocketOwner {
       return -1;
     }
     const hop = this.#gate.admit(new Http1Request(head));
-    if (hop.kind === 'denied') return this.#deny(hop, canGoOn(head, framing)) ? next : this.#refuse(hop.status);
+    if (hop.kind === 'denied') return this.#deny(hop, canGoOn(head, framing)) ? next : this.#refuse(hop.status, hop.challenge);
     const call = new Http1Call(this, hop, { head, framing });
     if (!call.isWhole) this.#receiving = call;
     if (this.#current !== null || this.#ahead.length > 0) this.#ahead.push(call);
@@ -164,7 +165,7 @@ class Http1Caller implements Caller, SocketOwner {
     if (next === -1) {
       const canBeTold = call.breakOff();
       this.#current = null;
-      if (canBeTold) this.#writeRefusal(400);
+      if (canBeTold) this.#writeRefusal(400, null);
       else this.#socket.destroy();
       return -1;
     }
@@ -191,13 +192,13 @@ class Http1Caller implements Caller, SocketOwner {
   #next(): void {
     let next = this.#ahead.shift();
     while (next !== undefined && !(next instanceof Http1Call) && next.keeps) {
-      this.#socket.write(refusalOctets(next.status, { closes: false, failure: null, rules: this.#gate.answers }));
+      this.#answerItself(next.status, next.challenge, false);
       next = this.#ahead.shift();
     }
     if (next instanceof Http1Call) {
       if (next.hop.isRetiring()) return this.#drop(next);
       this.#start(next);
-    } else if (next !== undefined) return this.#writeRefusal(next.status);
+    } else if (next !== undefined) return this.#writeRefusal(next.status, next.challenge);
     else this.#waitForCall();
     if (this.#rest !== null) this.resume();
   }
@@ -209,11 +210,11 @@ class Http1Caller implements Caller, SocketOwner {
   }
 
   /** Denies a call and goes on with the connection, if that can be: false where a body follows, or whoever calls reads no answers. */
-  #deny({ status, closes }: CallDenial, isWhole: boolean): boolean {
+  #deny({ status, challenge, closes }: CallDenial, isWhole: boolean): boolean {
     if (closes || !isWhole || this.#socket.writableNeedDrain) return false;
-    if (this.#current !== null || this.#ahead.length > 0) this.#ahead.push({ status, keeps: true });
+    if (this.#current !== null || this.#ahead.length > 0) this.#ahead.push({ status, challenge, keeps: true });
     else {
-      this.#socket.write(refusalOctets(status, { closes: false, failure: null, rules: this.#gate.answers }));
+      this.#answerItself(status, challenge, false);
       this.#waitForCall();
     }
     return true;
@@ -222,21 +223,25 @@ class Http1Caller implements Caller, SocketOwner {
   /** What arrived is no request: its answer comes when its turn does, and is the last one. */
   #break(reason: RefusalReason, status: number): -1 {
     this.#gate.onBroken(reason);
-    return this.#refuse(status);
+    return this.#refuse(status, null);
   }
 
-  #refuse(status: number): -1 {
+  #refuse(status: number, challenge: string | null): -1 {
     if (this.#current === null && this.#ahead.length === 0) {
-      this.#writeRefusal(status);
+      this.#writeRefusal(status, challenge);
       return -1;
     }
     this.#state = 'deaf';
-    this.#ahead.push({ status, keeps: false });
+    this.#ahead.push({ status, challenge, keeps: false });
     return -1;
   }
 
-  #writeRefusal(status: number): void {
-    this.#socket.write(refusalOctets(status, { closes: true, failure: null, rules: this.#gate.answers }));
+  #answerItself(status: number, challenge: string | null, closes: boolean): void {
+    this.#socket.write(refusalOctets(status, { closes, challenge, failure: null, rules: this.#gate.answers }));
+  }
+
+  #writeRefusal(status: number, challenge: string | null): void {
+    this.#answerItself(status, challenge, true);
     this.#close('linger');
   }
 

@@ -3,18 +3,24 @@ import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 
 export type OwnAnswer = {
-  readonly status: 400 | 403 | 421 | 502 | 503 | 504;
+  readonly status: 400 | 401 | 403 | 421 | 502 | 503 | 504;
   /** A caller of gRPC reads its own status only (gRPC over HTTP/2, Responses). */
   readonly isGrpc: boolean;
   /** Said to our own service only, never to a peer. */
   readonly reason: RefusalReason | null;
   readonly rules: AnswerRules | null;
+  /** Of WWW-Authenticate. */
+  readonly challenge?: string | null;
 };
 
 /** An answer of the proxy itself, without a body: for gRPC one of trailers only. */
-export function answerHttp2(stream: ServerHttp2Stream, { status, isGrpc, reason, rules }: OwnAnswer): void {
+export function answerHttp2(stream: ServerHttp2Stream, { status, isGrpc, reason, rules, challenge = null }: OwnAnswer): void {
   if (stream.closed || stream.destroyed || stream.headersSent) return;
-  const explained = { ...fieldsOf(rules), ...(reason === null ? {} : { 'countersign-failure': reason }) };
+  const explained = {
+    ...fieldsOf(rules),
+    ...(challenge === null ? {} : { 'www-authenticate': challenge }),
+    ...(reason === null ? {} : { 'countersign-failure': reason }),
+  };
   const headers = isGrpc
     ? {
         ':status': 200,
@@ -41,9 +47,10 @@ export function dropBody(stream: ServerHttp2Stream): void {
 }
 
 /** INTERNAL, PERMISSION_DENIED, UNAVAILABLE: what gRPC's own table makes of the status, but for a time limit of ours, which is no deadline. */
-const grpcStatuses = { 400: 13, 403: 7, 421: 7, 502: 14, 503: 14, 504: 14 } as const;
+const grpcStatuses = { 400: 13, 401: 16, 403: 7, 421: 7, 502: 14, 503: 14, 504: 14 } as const;
 const messages = {
   400: 'malformed request',
+  401: 'no good token',
   403: 'not allowed',
   421: 'not allowed for this host',
   502: 'the next hop broke',

@@ -40,8 +40,8 @@ export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next 
   return { drain: () => session.close() };
 }
 
-function refuse({ stream, raw, isWhole }: Http2Request, { status }: CallDenial, rules: AnswerRules | null): void {
+function refuse({ stream, raw, isWhole }: Http2Request, { status, challenge }: CallDenial, rules: AnswerRules | null): void {
   const isGrpc = raw.some((name, at) => at % 2 === 0 && name === 'content-type' && isGrpcType(raw[at + 1]!));
-  answerHttp2(stream, { status, isGrpc, reason: null, rules });
+  answerHttp2(stream, { status, isGrpc, reason: null, rules, challenge });
   if (!isWhole) dropBody(stream);
 }

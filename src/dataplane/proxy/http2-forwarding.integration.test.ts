@@ -329,7 +329,11 @@ for (const [name, headers] of [
 }
 
 test('a refused call is answered with 403, or PERMISSION_DENIED for gRPC, and the connection ends', async () => {
-  const gate: CallGate = { admit: () => ({ kind: 'denied', status: 403, closes: true }), answers: null, onBroken: () => {} };
+  const gate: CallGate = {
+    admit: () => ({ kind: 'denied', status: 403, closes: true, challenge: null }),
+    answers: null,
+    onBroken: () => {},
+  };
   const server = createTcpServer((socket) => void serveHttp2Calls(socket, gate));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -347,7 +351,11 @@ test('a refused call is answered with 403, or PERMISSION_DENIED for gRPC, and th
 });
 
 test('a connection that is gone before it is served harms nobody', () => {
-  const gate: CallGate = { admit: () => ({ kind: 'denied', status: 403, closes: true }), answers: null, onBroken: () => {} };
+  const gate: CallGate = {
+    admit: () => ({ kind: 'denied', status: 403, closes: true, challenge: null }),
+    answers: null,
+    onBroken: () => {},
+  };
   const socket = new Socket();
   socket.destroy();
   serveHttp2Calls(socket, gate).drain();

@@ -1,3 +1,4 @@
+import { challengeFor } from '../tls/bound-tokens.ts';
 import { ACCEPTED, admitCall, countCall, isOfCallAlone, provesIdentity, refuseCallOf } from '../tls/admit-call.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
@@ -29,7 +30,7 @@ export class InboundCalls implements CallGate {
   admit(request: CallRequest): CallHop | CallDenial {
     const { deps, settings } = this.#options;
     const verdict = admitCall(deps, settings(), this.#connection, request);
-    if (verdict.kind === 'refuse') return denialOf(verdict.reason, isRetiring(deps, this.#connection));
+    if (verdict.kind === 'refuse') return denialOf(verdict.reason, request, isRetiring(deps, this.#connection));
     this.#connection.beginCall();
     return new InboundCall(this.#options, this.#connection, verdict);
   }
@@ -50,8 +51,10 @@ function rulesFor({ answers }: InboundSettings, { channel }: ReceiverConnection)
 }
 
 /** RFC 9110 section 15.5.20: the caller may make the call on a connection for that host. */
-function denialOf(reason: RefusalReason, retires: boolean): CallDenial {
-  return { kind: 'denied', status: reason === 'host-mismatch' ? 421 : 403, closes: retires || !isOfCallAlone(reason) };
+function denialOf(reason: RefusalReason, request: CallRequest, retires: boolean): CallDenial {
+  const closes = retires || !isOfCallAlone(reason);
+  if (reason === 'token') return { kind: 'denied', status: 401, closes, challenge: challengeFor(request) };
+  return { kind: 'denied', status: reason === 'host-mismatch' ? 421 : 403, closes, challenge: null };
 }
 
 /** The same array for the same fields, of which the framing keeps the lines. */

@@ -8,7 +8,7 @@ import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import { type Admitted, rememberCall } from './identity-of.ts';
 
 /** A call that was refused, which is recorded. */
-export type Denied = { readonly kind: 'denied'; readonly closes: boolean; readonly status: 403 | 421 };
+export type Denied = { readonly kind: 'denied'; readonly closes: boolean; readonly status: 401 | 403 | 421 };
 
 /** Judges and counts the calls of one endpoint's admitted connections, whatever they are framed in. */
 export class CallWatch {
@@ -25,12 +25,10 @@ export class CallWatch {
     const settings = this.#settings();
     if (settings === null) return { kind: 'denied', closes: true, status: 403 };
     const verdict = admitCall(this.#deps, settings, connection, request);
-    if (verdict.kind === 'refuse')
-      return {
-        kind: 'denied',
-        status: verdict.reason === 'host-mismatch' ? 421 : 403,
-        closes: !isOfCallAlone(verdict.reason) || this.isRetiring(connection),
-      };
+    if (verdict.kind === 'refuse') {
+      const closes = !isOfCallAlone(verdict.reason) || this.isRetiring(connection);
+      return { kind: 'denied', status: verdict.reason === 'token' ? 401 : verdict.reason === 'host-mismatch' ? 421 : 403, closes };
+    }
     const admitted = { kind: 'admitted', connection, verdict, settings, begunAt: performance.now() } as const;
     rememberCall(handle, admitted);
     connection.beginCall();

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerOptions, ty
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import { challengeFor } from '../tls/bound-tokens.ts';
 import type { CallRequest } from '../tls/call-request.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import type { CallWatch } from './call-watch.ts';
@@ -45,6 +46,7 @@ function admitRequest(watch: CallWatch, connection: ReceiverConnection, request:
   const admitted = watch.begin(connection, request, callRequestOf(request));
   if (admitted.kind === 'denied') {
     if (admitted.closes) response.shouldKeepAlive = false;
+    if (admitted.status === 401) response.setHeader('WWW-Authenticate', challengeFor(callRequestOf(request)));
     response.writeHead(admitted.status, { 'Content-Length': 0 }).end();
     return false;
   }

@@ -1,4 +1,5 @@
 import { hostNameOf } from '../../core/routes/call-pattern.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { CallRequest } from './call-request.ts';
 import { judgeConnection, modeFor, type Verdict } from './judge-connection.ts';
@@ -13,11 +14,12 @@ import type { ReceiverConnection } from './receiver-connection.ts';
 export function admitCall(deps: PortDeps, settings: InboundSettings, connection: ReceiverConnection, request: CallRequest): Verdict {
   const verdict = judgeConnection(deps.clock.now(), connection.peer, settings, deps.live.revoked);
   if (verdict.kind === 'accept') {
-    const fault = findCallFault(settings, connection, request);
+    const fault = findCallFault(deps.clock.now(), { settings, connection, request });
     if (fault === null) return verdict;
-    if (modeFor(connection.peer, settings) !== 'enforce') return { kind: 'would-refuse', reason: fault };
-    refuseCallOf(deps, connection, { settings, reason: fault });
-    return { kind: 'refuse', reason: fault };
+    const { reason } = fault;
+    if (modeFor(connection.peer, settings) !== 'enforce') return { kind: 'would-refuse', reason };
+    refuseCallOf(deps, connection, { settings, ...fault });
+    return { kind: 'refuse', reason };
   }
   if (verdict.kind === 'would-refuse') return verdict;
   // The mode rose: calls go on while the connection drains, and count as what they are. Revocation knows no grace.
@@ -29,28 +31,31 @@ export function admitCall(deps: PortDeps, settings: InboundSettings, connection:
 
 /** True if the refusal is of one call, and the connection is good for others. */
 export function isOfCallAlone(reason: RefusalReason): boolean {
-  return reason === 'route' || reason === 'host-mismatch';
+  return reason === 'route' || reason === 'host-mismatch' || reason === 'token';
 }
 
+type AskedCall = { readonly settings: InboundSettings; readonly connection: ReceiverConnection; readonly request: CallRequest };
+
 /** Why this caller may not make this call; null if it may. */
-function findCallFault(
-  { hostMatchesSni, routes }: InboundSettings,
-  { peer, sni }: ReceiverConnection,
-  request: CallRequest,
-): CallFault | null {
-  if (hostMatchesSni && sni !== null && hostNameOf(request.authority()) !== hostNameOf(sni)) return 'host-mismatch';
-  return routes === null || peer.identity === null || routes.allows(peer.identity, request) ? null : 'route';
+function findCallFault(now: Instant, { settings, connection, request }: AskedCall): CallFault | null {
+  const { hostMatchesSni, routes, tokens } = settings;
+  const { sni, identity } = connection;
+  if (hostMatchesSni && sni !== null && hostNameOf(request.authority()) !== hostNameOf(sni)) return { reason: 'host-mismatch' };
+  if (identity === null) return null;
+  if (routes !== null && !routes.allows(identity, request)) return { reason: 'route' };
+  const detail = tokens === null ? null : tokens.findFault(now, identity, request);
+  return detail === null ? null : { reason: 'token', detail };
 }
 
 /** Records that a call of an admitted connection was refused. */
 export function refuseCallOf(
   deps: PortDeps,
   connection: ReceiverConnection,
-  { settings, reason }: { readonly settings: InboundSettings; readonly reason: RefusalReason },
+  { settings, reason, detail = '' }: { readonly settings: InboundSettings; readonly reason: RefusalReason; readonly detail?: string },
 ): void {
   const { endpointName } = settings;
   const { endpointId, peer, firstOctetsSha256, remote, octetsForwarded } = connection;
-  recordRefusal(deps, { endpointId, endpointName, peer, firstOctetsSha256, remote, octetsForwarded, unit: 'call', reason });
+  recordRefusal(deps, { endpointId, endpointName, peer, firstOctetsSha256, remote, octetsForwarded, unit: 'call', reason, detail });
 }
 
 /** Counts a call that was served under this verdict; `failed` says why it could not be. */
@@ -76,6 +81,7 @@ export function provesIdentity(verdict: Verdict): boolean {
   return verdict.kind === 'accept' || verdict.reason === 'wrong-identity' || isOfCallAlone(verdict.reason);
 }
 
-type CallFault = 'host-mismatch' | 'route';
+/** `detail` is for the log alone. */
+type CallFault = { readonly reason: 'host-mismatch' | 'route' } | { readonly reason: 'token'; readonly detail: string };
 
 export const ACCEPTED: Verdict = { kind: 'accept' };

@@ -16,9 +16,8 @@ import { Problem } from '../../core/problems/problem.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
 import { type Address, formatAddress, parseAddress } from './address.ts';
 import { isCarried, parsePassthrough, type PassthroughListener } from './passthrough-settings.ts';
-import { RouteTable } from './route-table.ts';
+import { type HttpSettings, parseHttpSettings } from './http-settings.ts';
 import { namedServerDigests, type OldTls, parseOldTls, parsePins, type Pins } from './named-server-settings.ts';
-import { type ChannelRules, parseAnswerRules } from './answer-rules.ts';
 import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 
 /** `grpc` is HTTP/2 from end to end. */
@@ -36,14 +35,7 @@ export type InboundSettings = {
   readonly tls: TlsPolicy;
   readonly drainMs: number;
   readonly probe: SpiffeId | null;
-  /** Null where every allowed caller may make every call. */
-  readonly routes: RouteTable | null;
-  readonly answers: ChannelRules;
-  /** A call for another host than the server name of its connection is refused. */
-  readonly hostMatchesSni: boolean;
-  /** Lower-case names of identity fields that the service does not get. */
-  readonly omittedIdentity: ReadonlySet<string>;
-};
+} & HttpSettings;
 
 /** The same for a proxy, which listens before the service. */
 export type InboundListener = InboundSettings & { readonly listen: Address; readonly onward: Onward };
@@ -180,10 +172,7 @@ function parseInbound(inbound: Inbound): InboundSettings {
     tls: parseTlsPolicy(inbound.tls),
     drainMs: inbound.drainMs || DEFAULT_DRAIN_MS,
     probe: inbound.probeSpiffeId === '' ? null : parseSpiffeId(inbound.probeSpiffeId),
-    routes: inbound.routes.length === 0 ? null : new RouteTable(inbound.routes),
-    answers: parseAnswerRules(inbound.answerFields),
-    hostMatchesSni: inbound.hostMatchesSni,
-    omittedIdentity: new Set(inbound.omittedIdentityFields),
+    ...parseHttpSettings(inbound),
   };
 }
 

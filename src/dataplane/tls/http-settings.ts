@@ -1,0 +1,28 @@
+import type { Inbound } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { type ChannelRules, parseAnswerRules } from './answer-rules.ts';
+import { BoundTokens } from './bound-tokens.ts';
+import { RouteTable } from './route-table.ts';
+
+/** What an endpoint makes of HTTP beyond who may connect; compiled once. */
+export type HttpSettings = {
+  /** Null where every allowed caller may make every call. */
+  readonly routes: RouteTable | null;
+  readonly answers: ChannelRules;
+  /** A call for another host than the server name of its connection is refused. */
+  readonly hostMatchesSni: boolean;
+  /** Null where no token is looked at. */
+  readonly tokens: BoundTokens | null;
+  /** Lower-case names of identity fields that the service does not get. */
+  readonly omittedIdentity: ReadonlySet<string>;
+};
+
+/** @throws input-invalid, identity-malformed */
+export function parseHttpSettings(inbound: Inbound): HttpSettings {
+  return {
+    routes: inbound.routes.length === 0 ? null : new RouteTable(inbound.routes),
+    answers: parseAnswerRules(inbound.answerFields),
+    hostMatchesSni: inbound.hostMatchesSni,
+    tokens: inbound.boundTokens === undefined ? null : new BoundTokens(inbound.boundTokens),
+    omittedIdentity: new Set(inbound.omittedIdentityFields),
+  };
+}
