@@ -88,10 +88,10 @@ export async function openExternalLab(url: string, options: { readonly reopen?: 
     request: (
       authority: ExternalAuthorityRecord,
       dnsNames: readonly string[],
-      change: Partial<ExternalRequest> & { readonly key?: KeyObject } = {},
+      change: Partial<ExternalRequest> & { readonly key?: KeyObject; readonly ipAddresses?: readonly string[] } = {},
     ) => {
-      const { key = newKey(), ...rest } = change;
-      const csr = parseCertificateRequest(buildCertificateRequest({ dnsNames }, key));
+      const { key = newKey(), ipAddresses = [], ...rest } = change;
+      const csr = parseCertificateRequest(buildCertificateRequest({ dnsNames, ipAddresses }, key));
       return requestExternalCertificate(deps, { authority, csr, role: 'ci', renews: null, endpointId: null, ...rest }, ada, clock.now());
     },
     /** Drives what is due as far as it goes, by a process of its own; the order as it stands then. */

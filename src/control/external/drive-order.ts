@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { AcmeFailure } from '../../platform/acme/acme-failure.ts';
@@ -48,7 +49,10 @@ export async function driveOrder(deps: DriveDeps, order: ExternalOrder): Promise
 async function placeOrder({ held, authority, session }: Work): Promise<void> {
   const { names, replaces } = held.order;
   const { profile } = authority.settings;
-  const base = { identifiers: names.map((value) => ({ type: 'dns', value })), ...(profile === null ? {} : { profile }) };
+  const base = {
+    identifiers: names.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value })),
+    ...(profile === null ? {} : { profile }),
+  };
   const ari = (await session.directory()).renewalInfo !== null;
   let url: string;
   try {

@@ -1,7 +1,9 @@
+import { isIP } from 'node:net';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type DnsName, matchesDnsName, parseDnsName, parseDnsPattern } from '../../core/identity/dns-name.ts';
+import { parseIpAddress } from '../../core/identity/ip-address.ts';
 import type { Role } from '../access/role.ts';
 import { decodePem } from '../../core/x509/pem.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
@@ -23,7 +25,7 @@ export type ExternalAuthoritySettings = {
   /** Key id of the external account binding; its MAC key is stored apart, encrypted. */
   readonly bindingKeyId: string | null;
   readonly challenge: ExternalChallenge;
-  /** Patterns as `api.acme.example`, `*.acme.example` (one label, or that wildcard itself). Nothing else may be asked for. */
+  /** Patterns as `api.acme.example`, `*.acme.example` (one label, or that wildcard itself), and addresses. Nothing else may be asked for. */
   readonly allowedNames: readonly string[];
   /** Who may ask, by the role of the token. */
   readonly askers: readonly Role[];
@@ -57,12 +59,15 @@ export function parseExternalSettings(settings: ExternalAuthoritySettings): Exte
     }
     for (const der of found) parseCertificate(der);
   }
-  return { ...settings, allowedNames: settings.allowedNames.map((name) => parseDnsPattern(name)) };
+  return {
+    ...settings,
+    allowedNames: settings.allowedNames.map((name) => (isIP(name) === 0 ? parseDnsPattern(name) : parseIpAddress(name))),
+  };
 }
 
-/** True if one of the patterns covers the name: the same, or one label under a wildcard. What is no DNS name is covered by none. */
+/** True if one of the patterns covers the name: the same, or one label under a wildcard. An address is covered by itself alone. */
 export function allowsName({ allowedNames }: Pick<ExternalAuthoritySettings, 'allowedNames'>, name: string): boolean {
-  if (name.startsWith('*.')) return allowedNames.includes(name);
+  if (name.startsWith('*.') || isIP(name) !== 0) return allowedNames.includes(name);
   const parsed = tryParseName(name);
   return parsed !== null && allowedNames.some((pattern) => pattern === parsed || matchesDnsName(pattern, parsed));
 }

@@ -13,7 +13,7 @@ const settings: ExternalAuthoritySettings = {
   contacts: [],
   bindingKeyId: null,
   challenge: { kind: 'dns-01', webhook: { url: 'https://dns.example/', anchorsPem: null } },
-  allowedNames: ['acme.test', '*.acme.test', 'one.deep.acme.test'],
+  allowedNames: ['acme.test', '*.acme.test', 'one.deep.acme.test', '192.0.2.7'],
   askers: ['admin', 'ci'],
   profile: null,
   preferredChain: null,
@@ -43,6 +43,7 @@ const names = (...dnsNames: string[]): Asked => ({ dnsNames });
 
 test('judgeRequest() lets a role that may ask have the allowed names', () => {
   assert.deepEqual(reasons(names('www.acme.test', 'ACME.test', 'one.deep.acme.test')), []);
+  assert.deepEqual(reasons({ dnsNames: ['acme.test'], ipAddresses: ['192.0.2.7'] }, { challenge: { kind: 'http-01' } }), []);
   assert.deepEqual(reasons(names('www.acme.test'), { key: generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey }), []);
 });
 
@@ -53,7 +54,13 @@ test('judgeRequest() refuses names, keys and askers that the declaration does no
     ['two labels under a wildcard', reasons(names('two.deep.acme.test')), /not among the allowed/],
     ['what only ends alike', reasons(names('notacme.test')), /not among the allowed/],
     ['too many', reasons(names(...Array.from({ length: MAXIMUM_NAMES + 1 }, (_, at) => `n${at}.acme.test`))), /expected at most/],
-    ['an address', reasons({ dnsNames: ['acme.test'], ipAddresses: ['192.0.2.1'] }), /addresses/],
+    ['an address beside', reasons({ ipAddresses: ['192.0.2.1'] }, { challenge: { kind: 'http-01' } }), /192\.0\.2\.1 is not among/],
+    ['an address by dns-01', reasons({ ipAddresses: ['192.0.2.7'] }), /by dns-01/],
+    [
+      'an address of our own',
+      reasons({ ipAddresses: ['192.0.2.7'] }, { challenge: { kind: 'http-01' }, reservedNames: ['192.0.2.7'] }),
+      /own/,
+    ],
     ['an identity', reasons({ dnsNames: ['acme.test'], uris: ['spiffe://acme.test/production/orders'] }), /other names/],
     ["the control plane's host", reasons(names('cs.acme.test')), /control plane's own/],
     ['the same in other letters', reasons(names('CS.acme.test')), /control plane's own/],

@@ -25,12 +25,13 @@ export function judgeRequest(
   const reasons: string[] = [];
   if (role !== null && !settings.askers.includes(role)) reasons.push(`${role} may not ask this authority`);
   const count = dns.length + ip.length;
-  if (count === 0) reasons.push('the CSR asks for no DNS name');
+  if (count === 0) reasons.push('the CSR asks for no DNS name and no address');
   if (count > MAXIMUM_NAMES) reasons.push(`${count} names, expected at most ${MAXIMUM_NAMES}`);
   if (uri.length + email.length + directory.length + other.length > 0)
-    reasons.push('the CSR asks for other names than DNS names, which public authorities do not certify');
-  if (ip.length > 0) reasons.push('the CSR asks for addresses, which the allowed names do not cover');
-  for (const name of dns.slice(0, MAXIMUM_NAMES).map((text) => text.toLowerCase())) {
+    reasons.push('the CSR asks for other names than DNS names and addresses, which public authorities do not certify');
+  // RFC 8738 section 7.
+  if (ip.length > 0 && settings.challenge.kind === 'dns-01') reasons.push('an address cannot be shown by dns-01');
+  for (const name of [...dns, ...ip].slice(0, MAXIMUM_NAMES).map((text) => text.toLowerCase())) {
     if (!allowsName(settings, name)) reasons.push(`name ${name} is not among the allowed names of the authority`);
     if (
       facts.reservedNames.some(

@@ -1,4 +1,5 @@
 import { parseDnsPattern } from '../../core/identity/dns-name.ts';
+import { parseIpAddress } from '../../core/identity/ip-address.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { AcmeFailure, boundedText, readProblem } from './acme-failure.ts';
 
@@ -107,7 +108,7 @@ function readIdentifier(value: unknown): AcmeIdentifier {
   const fields = fieldsOf(value, 'identifier');
   const type = word(fields['type'], ['dns', 'ip']);
   const text = boundedText(fields['value'], 253);
-  return { type, value: type === 'dns' ? parseDnsPattern(text) : text };
+  return { type, value: type === 'dns' ? parseDnsPattern(text) : parseIpAddress(text) };
 }
 
 type Fields = { readonly [name: string]: unknown };
