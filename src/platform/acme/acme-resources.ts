@@ -1,5 +1,6 @@
 import { parseDnsPattern } from '../../core/identity/dns-name.ts';
 import { parseIpAddress } from '../../core/identity/ip-address.ts';
+import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { AcmeFailure, boundedText, readProblem } from './acme-failure.ts';
 
@@ -108,7 +109,12 @@ function readIdentifier(value: unknown): AcmeIdentifier {
   const fields = fieldsOf(value, 'identifier');
   const type = word(fields['type'], ['dns', 'ip']);
   const text = boundedText(fields['value'], 253);
-  return { type, value: type === 'dns' ? parseDnsPattern(text) : parseIpAddress(text) };
+  try {
+    return { type, value: type === 'dns' ? parseDnsPattern(text) : parseIpAddress(text) };
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    throw malformedAnswer(`an identifier is none: ${error.message}`);
+  }
 }
 
 type Fields = { readonly [name: string]: unknown };
