@@ -17,7 +17,7 @@ import type { AcmeDeps } from './deps.ts';
 import { malformed, notFound } from './problems.ts';
 import { LEASE_MS } from './validator.ts';
 
-type AuthorizationDeps = Pick<AcmeDeps, 'database' | 'urls' | 'settings'>;
+type AuthorizationDeps = Pick<AcmeDeps, 'database' | 'urls' | 'settings' | 'validator'>;
 type Payload = { readonly [name: string]: unknown } | null;
 
 /** Reads or deactivates an authorization (RFC 8555 sections 7.5 and 7.5.2). */
@@ -27,7 +27,7 @@ export async function postAuthorization(
   now: Instant,
 ): Promise<AcmeAnswer> {
   const authorization = await ownAuthorization(deps.database.queries, account, id);
-  if (payload === null || payload['status'] === undefined) return answer(deps, authorization, now);
+  if (payload === null || payload['status'] === undefined) return answer(deps, await settled(deps, account, authorization), now);
   if (payload['status'] !== 'deactivated') throw malformed('status is not deactivated');
   const status = authorizationStatus(now, authorization);
   if (status !== 'pending' && status !== 'valid') throw malformed(`the authorization is ${status}, expected pending or valid`);
@@ -47,7 +47,7 @@ export async function postAuthorization(
  * challenge of the same authorization, starts nothing and is told how things stand.
  */
 export async function postChallenge(
-  deps: AuthorizationDeps & Pick<AcmeDeps, 'validator'>,
+  deps: AuthorizationDeps,
   call: { readonly account: Account; readonly id: string; readonly type: string; readonly payload: Payload },
   now: Instant,
 ): Promise<AcmeAnswer> {
@@ -63,7 +63,7 @@ export async function postChallenge(
     const dueAt = now + LEASE_MS;
     const chosen = await database.commit((unit) => chooseChallenge(unit.queries, authorization.id, { challenge: type, dueAt }, now));
     // A fast answer spares the client its polls, a slow one must not hold its request.
-    if (chosen) await Promise.race([validator.start({ ...authorization, challenge: type }), patience()]);
+    if (chosen) await patiently(validator.start({ ...authorization, challenge: type }));
     current = await ownAuthorization(database.queries, account, id);
   }
   const waits = current.challenge === type && challengeStatus(current) === 'processing';
@@ -71,6 +71,14 @@ export async function postChallenge(
     link: linkTo(urls.authorization(id), 'up'),
     ...(waits ? { 'retry-after': '1' } : {}),
   });
+}
+
+/** As it stands once its validation came to an end, or when patience did: a client that polls in a loop learns it by one request. */
+async function settled({ database, validator }: AuthorizationDeps, account: Account, read: Authorization): Promise<Authorization> {
+  const decided = read.status === 'pending' && read.challenge !== null ? validator.decided(read.id) : null;
+  if (decided === null) return read;
+  await patiently(decided);
+  return ownAuthorization(database.queries, account, read.id);
 }
 
 async function ownAuthorization(queries: Queries, account: Account, id: string): Promise<Authorization> {
@@ -84,10 +92,11 @@ function answer({ settings, urls }: AuthorizationDeps, authorization: Authorizat
   return jsonAnswer(200, viewAuthorization(now, authorization, settings, urls), waits ? { 'retry-after': '1' } : {});
 }
 
-function patience(): Promise<void> {
+async function patiently(work: Promise<void>): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  setTimeout(resolve, PATIENCE_MS).unref();
-  return promise;
+  const timer = setTimeout(resolve, PATIENCE_MS).unref();
+  await Promise.race([work, promise]);
+  clearTimeout(timer);
 }
 
 /** Long enough for a validation on a near network; a client that answers challenges in the same thread loses no more than this. */

@@ -56,7 +56,7 @@ const postRoutes: readonly PostRoute[] = [
   byAccount(/^\/acme\/order\/([a-z0-9_]+)\/finalize$/, (deps, { parts, account, payload }, now) =>
     finalizeOrder(deps, { id: parts[0]!, account, payload }, now),
   ),
-  asGet(/^\/acme\/certificate\/([a-z0-9_]+)$/, (deps, { parts, account }, now) => readCertificate(deps, { id: parts[0]!, account }, now)),
+  asGet(/^\/acme\/certificate\/([a-z0-9_]+)$/, (deps, { parts, account }) => readCertificate(deps, { id: parts[0]!, account })),
   byAccount(/^\/acme\/authorization\/([a-z0-9_]+)$/, (deps, { parts, account, payload }, now) =>
     postAuthorization(deps, { id: parts[0]!, account, payload }, now),
   ),

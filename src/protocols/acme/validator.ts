@@ -57,6 +57,11 @@ export class Validator implements AsyncDisposable {
     return running;
   }
 
+  /** Resolves when what this process works on is decided; null if it does not work on it. */
+  decided(authorizationId: string): Promise<void> | null {
+    return this.#running.get(authorizationId) ?? null;
+  }
+
   /** Takes over what nobody works on any more. */
   async resume(now: Instant): Promise<void> {
     if (this.#running.size >= MAXIMUM_RUNNING) return;
