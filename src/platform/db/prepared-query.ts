@@ -1,5 +1,6 @@
 import type { Compilable, CompiledQuery, DialectAdapter, QueryResult } from 'kysely';
 import type { Queries } from './database.ts';
+import { executeCompiled } from './direct-execution.ts';
 
 /** Stands in a prepared query for a value that each call gives. */
 class Parameter {
@@ -26,7 +27,7 @@ export function prepareQuery<V extends Row, Found>(
   return (queries, values) => {
     const query = compile(queries);
     const parameters = query.parameters.map((given) => (given instanceof Parameter ? values[given.name] : given));
-    return queries.executeQuery({ ...query, parameters });
+    return executeCompiled(queries, { ...query, parameters });
   };
 }
 
@@ -81,7 +82,7 @@ export function prepareInsert<Inserted extends Row>(
     for (let at = 0; at < rows.length;) {
       const power = Math.min(SIZES - 1, Math.floor(Math.log2(rows.length - at)));
       const some = rows.slice(at, at + 2 ** power);
-      await queries.executeQuery({
+      await executeCompiled(queries, {
         ...compilers[power]!(queries),
         parameters: some.flatMap((one) => columns.map((column) => one[column])),
       });

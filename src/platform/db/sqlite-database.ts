@@ -1,10 +1,13 @@
 import { closeSync, openSync } from 'node:fs';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Database, Queries, Seal } from './database.ts';
+import { permitDirectExecution } from './direct-execution.ts';
 import { GroupCommit } from './group-commit.ts';
 import { SqliteDialect } from './sqlite-dialect.ts';
+import { statementRunner } from './statement-runner.ts';
+import { TurnSnapshot } from './turn-snapshot.ts';
 
 /**
  * Opens a SQLite file with a writer and a reader connection; makes it, for its owner only, if there is none.
@@ -18,6 +21,8 @@ export function openSqliteDatabase<Staged>(
   const writerFile = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
   try {
     writerFile.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000');
+    // What a savepoint would put back is kept in memory: in a file it is three times the pages that the commit itself writes, for a rollback only.
+    writerFile.exec(`PRAGMA temp_store = MEMORY; PRAGMA cache_size = -${WRITER_CACHE_KIB}`);
     checkDurability(writerFile);
   } catch (error) {
     writerFile.close();
@@ -25,15 +30,20 @@ export function openSqliteDatabase<Staged>(
   }
   const readerFile = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
   readerFile.exec('PRAGMA query_only = ON');
-  const writer: Queries = new Kysely({ dialect: new SqliteDialect(writerFile) });
-  const reader: Queries = new Kysely({ dialect: new SqliteDialect(readerFile) });
+  const snapshot = new TurnSnapshot(readerFile, statementRunner(readerFile));
+  const writer = openQueries(new SqliteDialect(writerFile));
+  const reader = openQueries(new SqliteDialect(readerFile, snapshot));
   const run = statementRunner(writerFile);
   const commits = new GroupCommit<Staged>(async () => {
     run('BEGIN IMMEDIATE');
     return {
       queries: writer,
       run: async (sql) => run(sql),
-      commit: async () => run('COMMIT'),
+      commit: async () => {
+        // A reader from before would hold up the checkpoint, and would not see what is answered after it.
+        snapshot.end();
+        run('COMMIT');
+      },
       rollback: async () => run('ROLLBACK'),
     };
   }, seal);
@@ -43,21 +53,20 @@ export function openSqliteDatabase<Staged>(
     commit: (unit) => commits.commit(unit),
     async [Symbol.asyncDispose]() {
       await commits.idle();
+      snapshot.end();
       await reader.destroy();
       await writer.destroy();
+      // Kysely closes only what it had to open itself.
+      for (const file of [readerFile, writerFile]) if (file.isOpen) file.close();
     },
   };
   return { database, migrate: writer };
 }
 
-/** Runs the few statements of transactions, each prepared once. */
-function statementRunner(file: DatabaseSync): (sql: string) => void {
-  const statements = new Map<string, StatementSync>();
-  return (sql) => {
-    const statement = statements.get(sql) ?? file.prepare(sql);
-    statements.set(sql, statement);
-    statement.run();
-  };
+function openQueries(dialect: SqliteDialect): Queries {
+  const queries: Queries = new Kysely({ dialect });
+  permitDirectExecution(queries, dialect.connection);
+  return queries;
 }
 
 /** SQLite would create the file by the umask; the WAL gets the mode of the database. */
@@ -85,4 +94,6 @@ export function checkDurability(file: DatabaseSync): void {
 
 const FULL = 2;
 const OWNER_ONLY = 0o600;
+/** The pages that a batch touches; with the 2 MiB of SQLite's own they are written early, and read again. */
+const WRITER_CACHE_KIB = 32_768;
 const BUSY_TIMEOUT_MS = 10_000;

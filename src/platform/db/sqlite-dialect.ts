@@ -13,13 +13,19 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely';
+import type { TurnSnapshot } from './turn-snapshot.ts';
 
 /** Kysely over one node:sqlite connection that is used by one caller at a time; prepared statements are kept. */
 export class SqliteDialect implements Dialect {
   readonly #connection: SqliteConnection;
 
-  constructor(database: DatabaseSync) {
-    this.#connection = new SqliteConnection(database);
+  /** Each query is read in `snapshot`, if there is one given. */
+  constructor(database: DatabaseSync, snapshot: TurnSnapshot | null = null) {
+    this.#connection = new SqliteConnection(database, snapshot);
+  }
+
+  get connection(): DatabaseConnection {
+    return this.#connection;
   }
 
   createAdapter(): DialectAdapter {
@@ -52,15 +58,18 @@ type Prepared = { readonly statement: StatementSync; readonly hasRows: boolean }
 
 class SqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync;
+  readonly #snapshot: TurnSnapshot | null;
   readonly #statements = new Map<string, Prepared>();
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, snapshot: TurnSnapshot | null) {
     this.#database = database;
+    this.#snapshot = snapshot;
   }
 
   async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
     const { statement, hasRows } = this.#prepare(sql);
     const values = parameters.map(toSqlite);
+    this.#snapshot?.begin();
     if (hasRows) return { rows: statement.all(...values) as R[] };
     const { changes, lastInsertRowid } = statement.run(...values);
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
@@ -75,6 +84,7 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   close(): void {
+    this.#snapshot?.end();
     this.#statements.clear();
     if (this.#database.isOpen) this.#database.close();
   }
