@@ -55,13 +55,17 @@ test('how an answer’s body ends', () => {
 test('HEAD, 1xx, 204 and 304 end with their head whatever it says', () => {
   assert.equal(framing('HTTP/1.1 200 OK', 'Content-Length: 5\r\n', 'HEAD'), 'none');
   assert.equal(framing('HTTP/1.1 200 OK', 'Transfer-Encoding: chunked\r\n', 'HEAD'), 'none');
-  for (const status of [100, 103, 204, 304]) assert.equal(framing(`HTTP/1.1 ${status} X`, 'Content-Length: 5\r\n'), 'none');
+  for (const status of [204, 304]) assert.equal(framing(`HTTP/1.1 ${status} X`, 'Content-Length: 5\r\n'), 'none');
+  for (const status of [100, 103]) assert.equal(framing(`HTTP/1.1 ${status} X`, 'Content-Length: 0\r\n'), 'none');
 });
 
 test('an answer that could be read in two ways is none', () => {
   for (const method of ['GET', 'HEAD']) {
     assert.equal(framing('HTTP/1.1 200 OK', 'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', method), 'malformed');
     assert.equal(framing('HTTP/1.0 200 OK', 'Transfer-Encoding: chunked\r\n', method), 'malformed');
+    for (const field of ['Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n']) {
+      assert.equal(framing('HTTP/1.1 103 X', field, method), 'malformed');
+    }
   }
 });
 

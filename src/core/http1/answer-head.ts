@@ -44,6 +44,8 @@ export function framingOfAnswer(
   // A server that says both, or chunks in HTTP/1.0, is read by the next one in another way.
   if (fields.isChunked && fields.length !== -1) return { kind: 'malformed', because: 'a length beside chunks' };
   if (fields.isChunked && minor === 0) return { kind: 'malformed', because: 'chunks in HTTP/1.0' };
+  // RFC 9110 section 8.6, RFC 9112 section 6.1: neither may be there, and some readers believe it against section 6.3.
+  if (status < 200 && (fields.isChunked || fields.length > 0)) return { kind: 'malformed', because: 'an interim answer with a body' };
   if (method === 'HEAD' || hasNoBody(status)) return { kind: 'none' };
   if (fields.isChunked) return { kind: 'chunked' };
   if (fields.length === -1) return { kind: 'close' };

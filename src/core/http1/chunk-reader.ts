@@ -116,6 +116,10 @@ export class ChunkReader {
     if (reading.kind === 'incomplete') return octets.length;
     if (reading.kind !== 'head') return this.#refuse(reading.because) || -1;
     const { fields, octets: held, fieldsAt, fieldsEnd } = reading.head;
+    // RFC 9110 section 6.5.1 forbids them here. Whoever merges trailers into the head would find another end, host or connection in it.
+    if (fields.hosts > 0 || fields.leftOut.some(({ why }) => why !== 'identity')) {
+      return this.#refuse('a trailer field of framing, routing or the connection') || -1;
+    }
     if (fields.count > 0) this.trailers = { fields, octets: held, at: fieldsAt, end: fieldsEnd };
     this.#state = 'done';
     return reading.next;

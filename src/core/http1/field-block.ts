@@ -106,6 +106,10 @@ export class FieldBlock {
         if (isNamed(octets, line, TRANSFER_ENCODING)) this.#noteCoding(octets, line);
         else if (isNamed(octets, line, CLIENT_CERT_CHAIN)) this.#leave(line, 'identity');
         return;
+      case 19:
+        // Only the proxy next to a service says it, to that service: what others say would be believed, or tell a peer of ours.
+        if (isNamed(octets, line, COUNTERSIGN_FAILURE)) this.#leave(line, 'hop');
+        return;
       case 23:
         if (isNamed(octets, line, X_FORWARDED_CLIENT_CERT)) this.#leave(line, 'identity');
         return;
@@ -238,6 +242,7 @@ const KEEP_ALIVE = octetsOf('keep-alive');
 const CONTENT_LENGTH = octetsOf('content-length');
 const HTTP2_SETTINGS = octetsOf('http2-settings');
 const PROXY_CONNECTION = octetsOf('proxy-connection');
+const COUNTERSIGN_FAILURE = octetsOf('countersign-failure');
 const TRANSFER_ENCODING = octetsOf('transfer-encoding');
 const [CLIENT_CERT, CLIENT_CERT_CHAIN, X_FORWARDED_CLIENT_CERT] = identityFields.map(octetsOf) as [Uint8Array, Uint8Array, Uint8Array];
 const endToEnd: ReadonlySet<string> = new Set(['authorization', 'content-length', 'content-type', 'cookie', 'host', 'set-cookie']);

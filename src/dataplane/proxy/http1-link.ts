@@ -129,14 +129,14 @@ export class Link implements SocketOwner {
     if (reading.kind !== 'head') return this.#fail(reading.kind === 'too-large' ? 'limit-exceeded' : 'upstream-broken');
     const { head, next } = reading;
     const { status } = head.start;
+    const framing = framingOfAnswer(head, call.method);
+    if (framing.kind === 'malformed') return this.#fail('upstream-broken');
     if (status === 101) return this.#switch(call, head, octets.subarray(next));
     if (status < 200) {
       // Interim answers are of the hop that asked for them.
       this.#interim += 1;
       return this.#interim > MAXIMUM_INTERIM ? this.#fail('upstream-broken') : next === octets.length ? -1 : next;
     }
-    const framing = framingOfAnswer(head, call.method);
-    if (framing.kind === 'malformed') return this.#fail('upstream-broken');
     this.#noteKeeping(head, framing);
     this.#body = new BodyReader(framing);
     call.onAnswer(head, framing);

@@ -87,6 +87,10 @@ const brokenBodies: readonly (readonly [name: string, body: string])[] = [
   ['extensions without end', `3;${'a'.repeat(20_000)}\r\nabc\r\n0\r\n\r\n`],
   ['a trailer section that folds', `0\r\nX: a\r\n b\r\n\r\n${SMUGGLED}`],
   ['a trailer section without end', `0\r\n${'X: a\r\n'.repeat(300)}\r\n${SMUGGLED}`],
+  ['a length in the trailer section', `0\r\nContent-Length: 3\r\n\r\n${SMUGGLED}`],
+  ['a coding in the trailer section', `0\r\nTransfer-Encoding: chunked\r\n\r\n${SMUGGLED}`],
+  ['a host in the trailer section', `0\r\nHost: b\r\n\r\n${SMUGGLED}`],
+  ['a connection option in the trailer section', `0\r\nConnection: close\r\n\r\n${SMUGGLED}`],
   ['a length in the trailer section, twice', `0\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n${SMUGGLED}`],
 ];
 
