@@ -113,3 +113,32 @@ test('a body that is slow to come takes no connection to the service before it i
   assert.match(await callInClear(port, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody'), /ok/);
   assert.match(received, /^POST \/ HTTP\/1\.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody$/);
 });
+
+test('an interim answer that brings a body is none', async () => {
+  const { lab, port } = await openLab(answering(`HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n\r\n${CHUNKED}`));
+  await using _ = lab;
+  assert.match(await callInClear(port), /^HTTP\/1\.1 502 /);
+});
+
+test('a WebSocket whose service is away is answered on a connection that ends, as no more calls are read on it', async () => {
+  const lab = new ProxyLab();
+  await using _ = lab;
+  const { port: away, server } = await tcpOrigin(lab, () => {});
+  await new Promise((resolve) => server.close(resolve));
+  await lab.apply({ inbound: [inboundTo(away, 'observe')] });
+  const offer = 'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+  assert.match(await callInClear(lab.portOf(0), offer), /^HTTP\/1\.1 503 [^]*Connection: close/);
+});
+
+test('what a service says of the reason of a failure reaches nobody: only a proxy says it, to its own service', async () => {
+  const trailing = '2\r\nok\r\n0\r\n\r\n';
+  const { lab, port } = await openLab(
+    answering(
+      `HTTP/1.1 200 OK\r\nCountersign-Failure: revoked\r\ncountersign_failure: revoked\r\nTransfer-Encoding: chunked\r\n\r\n${trailing}`,
+    ),
+  );
+  await using _ = lab;
+  const answer = await callInClear(port);
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  assert.doesNotMatch(answer, /failure/i);
+});

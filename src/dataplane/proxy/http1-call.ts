@@ -236,7 +236,8 @@ export class Http1Call implements LinkedCall {
   /** An answer of the proxy itself, without a body. */
   #refuse(status: number, closes: boolean, failure: RefusalReason | null = null): void {
     const isWhole = this.#body.isDone;
-    const keeps = isWhole && !closes && this.keepsConnection;
+    // What follows the offer of a WebSocket is not read as a call any more.
+    const keeps = isWhole && !closes && this.keepsConnection && !this.wantsSwitch;
     this.#tell({ kind: 'failed', reason: 'request-malformed' });
     this.#close();
     this.#caller.write(refusalOctets(status, { challenge: null, closes: !keeps, failure, rules: this.hop.answers }));

@@ -50,7 +50,8 @@ export function translateAnswer(
 
 export function translateTrailers(trailers: Trailers | null): Record<string, string> {
   const pairs = trailers === null ? [] : pairsOf(trailers);
-  const translated: Record<string, string> = {};
+  // Without a prototype: `constructor` is a name like any other.
+  const translated = Object.create(null) as Record<string, string>;
   for (let at = 0; at < pairs.length; at += 2) {
     const name = pairs[at]!;
     translated[name] = translated[name] === undefined ? pairs[at + 1]! : `${translated[name]}, ${pairs[at + 1]!}`;

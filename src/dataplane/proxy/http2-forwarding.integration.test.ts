@@ -360,3 +360,14 @@ test('a connection that is gone before it is served harms nobody', () => {
   socket.destroy();
   serveHttp2Calls(socket, gate).drain();
 });
+
+test('what a service says of the reason of a failure reaches nobody: only a proxy says it, to its own service', async () => {
+  const { lab, session } = await openLab((stream) => {
+    stream.respond({ ':status': 200, 'countersign-failure': 'revoked' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'countersign-failure': 'revoked', 'x-sum': '1' }));
+    stream.end();
+  });
+  await using _ = lab;
+  const { headers, trailers } = await call(session, { ':path': '/' });
+  assert.deepEqual([headers['countersign-failure'], trailers['countersign-failure'], trailers['x-sum']], [undefined, undefined, '1']);
+});

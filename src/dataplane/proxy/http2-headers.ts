@@ -59,9 +59,12 @@ export function isGrpcType(contentType: string): boolean {
   return /^application\/grpc(?:[+;]|$)/i.test(contentType);
 }
 
-/** nghttp2 lets these pass where `node:http2` throws, in some spelling; none of them means anything to the next hop. */
+/**
+ * nghttp2 lets the first two pass where `node:http2` throws, in some spelling; none of them means anything to the next hop. Why a call
+ * failed is said by the proxy next to a service only: what others say would be believed, or tell a peer of ours.
+ */
 function isHopField(name: string): boolean {
-  return name === 'te' || name === 'http2-settings';
+  return name === 'te' || name === 'http2-settings' || name === 'countersign-failure';
 }
 
 /** The status of an answer; 0 where it is none that `node:http2` sends (RFC 9110 section 15). */

@@ -340,3 +340,14 @@ test('curl --http2 is served by a service of HTTP/1.1', { skip: missing('curl') 
   const { stdout } = await runProgram('curl', [...args, `https://127.0.0.1:${lab.portOf(0)}/`]);
   assert.equal(stdout, `${'x'.repeat(300_000)}\n2 200`);
 });
+
+test('a trailer field of any name keeps its value', async () => {
+  const { lab, session } = await openLab((_request, response) => {
+    response.writeHead(200, { Trailer: 'constructor' });
+    response.addTrailers({ constructor: 'mason' } as object as Record<string, string>);
+    response.end('a');
+  });
+  await using _ = lab;
+  const { trailers } = await call(session, { ':path': '/' });
+  assert.deepEqual(Object.entries(trailers), [['constructor', 'mason']]);
+});
