@@ -3,6 +3,7 @@ import {
   AnswerFieldSchema,
   type BoundTokens as WireTokens,
   BoundTokensSchema,
+  CallRateSchema,
   type CertificateCadence,
   CertificateCadenceSchema,
   type Inbound,
@@ -29,11 +30,14 @@ export function compileTlsPolicy(policy: Policy): TlsPolicy {
 /** What proxies make of HTTP. */
 export function compileHttp(
   http: HttpPolicy,
-): Pick<Inbound, 'answerFields' | 'hostMatchesSni' | 'omittedIdentityFields'> & Partial<Pick<Inbound, 'boundTokens'>> {
+): Pick<Inbound, 'answerFields' | 'hostMatchesSni' | 'omittedIdentityFields'> &
+  Partial<Pick<Inbound, 'boundTokens' | 'callerRate' | 'endpointRate'>> {
   return {
     answerFields: answerFieldsOf(http).map(([name, value]) => create(AnswerFieldSchema, { name, value })),
     hostMatchesSni: http.hostMatchesSni,
     omittedIdentityFields: identityFields.filter((name) => !http.identityFields.includes(name)),
+    ...(http.rates.caller === null ? {} : { callerRate: create(CallRateSchema, http.rates.caller) }),
+    ...(http.rates.endpoint === null ? {} : { endpointRate: create(CallRateSchema, http.rates.endpoint) }),
     ...(http.boundTokens === null ? {} : { boundTokens: compileTokens(http.boundTokens) }),
   };
 }

@@ -57,6 +57,7 @@ function flatten(policy: Policy): Map<string, string | number> {
     ['http.hsts', JSON.stringify(policy.http.hsts)],
     ['http.answerFields', policy.http.answerFields.join(':')],
     ['http.identityFields', policy.http.identityFields.join(':')],
+    ['http.rates', JSON.stringify(policy.http.rates)],
     ['http.boundTokens', JSON.stringify(policy.http.boundTokens)],
     ['drainMs', policy.drainMs],
     ['telemetryIntervalMs', policy.telemetryIntervalMs],

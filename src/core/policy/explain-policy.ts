@@ -1,4 +1,4 @@
-import { answerFieldsOf, type HttpPolicy } from './http-policy.ts';
+import { answerFieldsOf, type CallRate, type HttpPolicy } from './http-policy.ts';
 import type { Policy } from './policy.ts';
 import { tlsGroups } from './tls-parameters.ts';
 
@@ -33,12 +33,18 @@ function explainHttp(http: HttpPolicy): readonly string[] {
     ...(http.boundTokens === null
       ? []
       : [`Every call carries an access token of ${http.boundTokens.issuer} that is bound to its caller's certificate`]),
+    ...explainRate('One caller', http.rates.caller),
+    ...explainRate('All callers together', http.rates.endpoint),
     ...(http.hostMatchesSni ? ['A call for another host than the connection was opened for is refused with 421'] : []),
     ...(fields.length === 0 ? [] : [`Answers on TLS carry ${fields.join(', ')}, whatever the service sent of these`]),
     http.identityFields.length === 0
       ? 'The service is not told who its proved caller is'
       : `The service is told its proved caller by ${http.identityFields.join(', ')}`,
   ];
+}
+
+function explainRate(who: string, rate: CallRate | null): readonly string[] {
+  return rate === null ? [] : [`${who} may make ${rate.perSecond} calls a second, ${rate.burst} at once; the rest are answered with 429`];
 }
 
 function percent(permille: number): string {

@@ -27,7 +27,12 @@ export type HttpPolicy = {
   readonly identityFields: readonly IdentityField[];
   /** Every call has to carry an access token that is bound to its caller's certificate (RFC 8705). Null: none is looked at. */
   readonly boundTokens: BoundTokens | null;
+  /** How often one caller may call, and all of them together; null: as often as they like. */
+  readonly rates: { readonly caller: CallRate | null; readonly endpoint: CallRate | null };
 };
+
+/** `burst` calls at once, and from then on so many a second, in each process that serves. */
+export type CallRate = { readonly perSecond: number; readonly burst: number };
 
 /** Whose tokens are taken, and the public keys that sign them. */
 export type BoundTokens = { readonly issuer: string; readonly audiences: readonly string[]; readonly keys: readonly DeclaredKey[] };
@@ -38,6 +43,7 @@ export const defaultHttpPolicy: HttpPolicy = {
   answerFields: [],
   identityFields: ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert'],
   boundTokens: null,
+  rates: { caller: null, endpoint: null },
 };
 
 /** The fields of a policy for answers on TLS, as name and value, names in lower case. */

@@ -5,6 +5,7 @@ import { parseDeclaredKey } from '../oidc/token-key.ts';
 import {
   type BoundTokens,
   type AnswerField,
+  type CallRate,
   answerFields,
   defaultHttpPolicy,
   type Hsts,
@@ -103,11 +104,24 @@ function readHttp(http: { readonly [key: string]: unknown }): HttpPolicy {
         : readHsts(readObject('http.hsts', http['hsts'], ['maxAgeSeconds', 'includeSubDomains', 'preload'])),
     answerFields: readSet('http.answerFields', http['answerFields'] ?? [], Object.keys(answerFields) as AnswerField[]),
     identityFields: readSet('http.identityFields', http['identityFields'] ?? defaultHttpPolicy.identityFields, identityFields),
+    rates: readRates(readObject('http.rates', http['rates'] ?? {}, ['caller', 'endpoint'])),
     boundTokens:
       http['boundTokens'] === undefined
         ? null
         : readTokens(readObject('http.boundTokens', http['boundTokens'], ['issuer', 'audiences', 'keys'])),
   };
+}
+
+function readRates(rates: { readonly [key: string]: unknown }): HttpPolicy['rates'] {
+  return { caller: readRate('http.rates.caller', rates['caller']), endpoint: readRate('http.rates.endpoint', rates['endpoint']) };
+}
+
+function readRate(field: string, value: unknown): CallRate | null {
+  if (value === undefined) return null;
+  const rate = readObject(field, value, ['perSecond', 'burst']);
+  const perSecond = readNumber(`${field}.perSecond`, rate['perSecond'], limits.callsPerSecond, 0);
+  if (perSecond === 0) throw invalid(`${field}.perSecond`, rate['perSecond'], 'calls a second');
+  return { perSecond, burst: readNumber(`${field}.burst`, rate['burst'], limits.callsPerSecond, perSecond) };
 }
 
 function readTokens(tokens: { readonly [key: string]: unknown }): BoundTokens {
@@ -203,6 +217,8 @@ const limits = {
   // Before a tenth the authority does nothing but renew; after nine tenths one lost hour is an outage.
   renewAtPermille: [100, 900],
   renewalSmearMs: [0, 60 * MINUTE_MS],
+  // Above what one process can serve.
+  callsPerSecond: [1, 1_000_000],
   // Two years are the longest in use; 0 tells browsers to forget the host.
   hstsSeconds: [0, 63_072_000],
   drainMs: [0, 10 * MINUTE_MS],

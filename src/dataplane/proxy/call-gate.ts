@@ -35,7 +35,7 @@ export type CallHop = {
 /** A call that goes no further, which has been recorded. Its answer tells no reason. */
 export type CallDenial = {
   readonly kind: 'denied';
-  readonly status: 401 | 403 | 421;
+  readonly status: 401 | 403 | 421 | 429;
   /** Of WWW-Authenticate; null where no credential would help. */
   readonly challenge: string | null;
   /** The connection takes no further call. */

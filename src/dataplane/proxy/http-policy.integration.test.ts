@@ -138,6 +138,20 @@ test('answers in the clear carry none of them, and no promise of TLS of the serv
   assert.doesNotMatch(await callInClear(port, 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'), /strict-transport|nosniff/i);
 });
 
+test('who calls too often is answered with 429 over HTTP/1.1 and HTTP/2, is told when to come again, and keeps its connection', async () => {
+  const opened = await openLab('enforce', { callerRate: { perSecond: 1, burst: 2 } });
+  await using lab = opened.lab;
+  const requests = 'GET / HTTP/1.1\r\nHost: orders\r\n\r\n'.repeat(5) + requestText();
+  const { text } = await callOverTls(opened.port, opened.shop, requests);
+  const statuses = [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+  assert.deepEqual([statuses.length, statuses.slice(0, 3)], [6, ['200', '200', '429']]);
+  assert.match(text, /429 Too Many Requests\r\nRetry-After: 1\r\n/);
+  const answers = await Promise.all(Array.from({ length: 8 }, () => http2Answer(opened, { ':authority': 'orders' })));
+  const late = answers.filter((answer) => Number(answer[':status']) === 429);
+  assert.ok(late.length > 0 && late.every((answer) => answer['retry-after'] === '1'));
+  assert.ok(lab.refusals().every(({ reason }) => reason === 'limit-exceeded'));
+});
+
 const IDENTITY = ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert'];
 const forged = 'Client-Cert: :AAAA:\r\nclient_cert_chain: :AAAA:\r\nX-Forwarded-Client-Cert: URI=spiffe://acme.example/test/admin\r\n';
 

@@ -54,8 +54,10 @@ function rulesFor({ answers }: InboundSettings, { channel }: ReceiverConnection)
 function denialOf(reason: RefusalReason, request: CallRequest, retires: boolean): CallDenial {
   const closes = retires || !isOfCallAlone(reason);
   if (reason === 'token') return { kind: 'denied', status: 401, closes, challenge: challengeFor(request) };
-  return { kind: 'denied', status: reason === 'host-mismatch' ? 421 : 403, closes, challenge: null };
+  return { kind: 'denied', status: statuses[reason] ?? 403, closes, challenge: null };
 }
+
+const statuses: { readonly [reason in RefusalReason]?: 421 | 429 } = { 'host-mismatch': 421, 'limit-exceeded': 429 };
 
 /** The same array for the same fields, of which the framing keeps the lines. */
 function withoutOmitted(headers: readonly string[], omitted: ReadonlySet<string>): readonly string[] {

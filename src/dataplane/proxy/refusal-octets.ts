@@ -14,7 +14,9 @@ export type RefusalOptions = {
 export function refusalOctets(status: number, { closes, failure, rules, challenge }: RefusalOptions): Buffer {
   const why = failure === null ? '' : `Countersign-Failure: ${failure}\r\n`;
   const asked = challenge === null ? '' : `WWW-Authenticate: ${challenge}\r\n`;
-  const end = `Content-Length: 0\r\nConnection: ${closes ? 'close' : 'keep-alive'}\r\n\r\n`;
+  // Every bucket has a call again by then.
+  const later = status === 429 ? 'Retry-After: 1\r\n' : '';
+  const end = `${later}Content-Length: 0\r\nConnection: ${closes ? 'close' : 'keep-alive'}\r\n\r\n`;
   return Buffer.from(`HTTP/1.1 ${status} ${phrases[status]}\r\n${why}${asked}${rules?.lines.toString('latin1') ?? ''}${end}`, 'latin1');
 }
 
@@ -23,6 +25,7 @@ const phrases: { readonly [status: number]: string } = {
   403: 'Forbidden',
   408: 'Request Timeout',
   401: 'Unauthorized',
+  429: 'Too Many Requests',
   421: 'Misdirected Request',
   417: 'Expectation Failed',
   431: 'Request Header Fields Too Large',

@@ -7,8 +7,10 @@ import type { InboundSettings } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import { type Admitted, rememberCall } from './identity-of.ts';
 
+const statuses: { readonly [reason in RefusalReason]?: 401 | 421 | 429 } = { token: 401, 'host-mismatch': 421, 'limit-exceeded': 429 };
+
 /** A call that was refused, which is recorded. */
-export type Denied = { readonly kind: 'denied'; readonly closes: boolean; readonly status: 401 | 403 | 421 };
+export type Denied = { readonly kind: 'denied'; readonly closes: boolean; readonly status: 401 | 403 | 421 | 429 };
 
 /** Judges and counts the calls of one endpoint's admitted connections, whatever they are framed in. */
 export class CallWatch {
@@ -27,7 +29,7 @@ export class CallWatch {
     const verdict = admitCall(this.#deps, settings, connection, request);
     if (verdict.kind === 'refuse') {
       const closes = !isOfCallAlone(verdict.reason) || this.isRetiring(connection);
-      return { kind: 'denied', status: verdict.reason === 'token' ? 401 : verdict.reason === 'host-mismatch' ? 421 : 403, closes };
+      return { kind: 'denied', status: statuses[verdict.reason] ?? 403, closes };
     }
     const admitted = { kind: 'admitted', connection, verdict, settings, begunAt: performance.now() } as const;
     rememberCall(handle, admitted);

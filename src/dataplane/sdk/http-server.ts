@@ -47,6 +47,7 @@ function admitRequest(watch: CallWatch, connection: ReceiverConnection, request:
   if (admitted.kind === 'denied') {
     if (admitted.closes) response.shouldKeepAlive = false;
     if (admitted.status === 401) response.setHeader('WWW-Authenticate', challengeFor(callRequestOf(request)));
+    if (admitted.status === 429) response.setHeader('Retry-After', '1');
     response.writeHead(admitted.status, { 'Content-Length': 0 }).end();
     return false;
   }

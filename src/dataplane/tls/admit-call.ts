@@ -31,20 +31,22 @@ export function admitCall(deps: PortDeps, settings: InboundSettings, connection:
 
 /** True if the refusal is of one call, and the connection is good for others. */
 export function isOfCallAlone(reason: RefusalReason): boolean {
-  return reason === 'route' || reason === 'host-mismatch' || reason === 'token';
+  return reason === 'route' || reason === 'host-mismatch' || reason === 'token' || reason === 'limit-exceeded';
 }
 
 type AskedCall = { readonly settings: InboundSettings; readonly connection: ReceiverConnection; readonly request: CallRequest };
 
 /** Why this caller may not make this call; null if it may. */
 function findCallFault(now: Instant, { settings, connection, request }: AskedCall): CallFault | null {
-  const { hostMatchesSni, routes, tokens } = settings;
+  const { hostMatchesSni, routes, tokens, rates } = settings;
   const { sni, identity } = connection;
   if (hostMatchesSni && sni !== null && hostNameOf(request.authority()) !== hostNameOf(sni)) return { reason: 'host-mismatch' };
   if (identity === null) return null;
   if (routes !== null && !routes.allows(identity, request)) return { reason: 'route' };
   const detail = tokens === null ? null : tokens.findFault(now, identity, request);
-  return detail === null ? null : { reason: 'token', detail };
+  if (detail !== null) return { reason: 'token', detail };
+  // Last, so that nobody is charged for what is refused.
+  return rates === null || rates.takes(identity.spiffeId, performance.now()) ? null : { reason: 'limit-exceeded' };
 }
 
 /** Records that a call of an admitted connection was refused. */
@@ -82,6 +84,6 @@ export function provesIdentity(verdict: Verdict): boolean {
 }
 
 /** `detail` is for the log alone. */
-type CallFault = { readonly reason: 'host-mismatch' | 'route' } | { readonly reason: 'token'; readonly detail: string };
+type CallFault = { readonly reason: 'host-mismatch' | 'route' | 'limit-exceeded' } | { readonly reason: 'token'; readonly detail: string };
 
 export const ACCEPTED: Verdict = { kind: 'accept' };

@@ -1,6 +1,7 @@
 import type { Inbound } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { type ChannelRules, parseAnswerRules } from './answer-rules.ts';
 import { BoundTokens } from './bound-tokens.ts';
+import { CallRates } from './call-rates.ts';
 import { RouteTable } from './route-table.ts';
 
 /** What an endpoint makes of HTTP beyond who may connect; compiled once. */
@@ -12,6 +13,8 @@ export type HttpSettings = {
   readonly hostMatchesSni: boolean;
   /** Null where no token is looked at. */
   readonly tokens: BoundTokens | null;
+  /** Null where callers call as often as they like. */
+  readonly rates: CallRates | null;
   /** Lower-case names of identity fields that the service does not get. */
   readonly omittedIdentity: ReadonlySet<string>;
 };
@@ -22,7 +25,12 @@ export function parseHttpSettings(inbound: Inbound): HttpSettings {
     routes: inbound.routes.length === 0 ? null : new RouteTable(inbound.routes),
     answers: parseAnswerRules(inbound.answerFields),
     hostMatchesSni: inbound.hostMatchesSni,
+    rates: ratesOf(inbound),
     tokens: inbound.boundTokens === undefined ? null : new BoundTokens(inbound.boundTokens),
     omittedIdentity: new Set(inbound.omittedIdentityFields),
   };
+}
+
+function ratesOf({ callerRate, endpointRate }: Inbound): CallRates | null {
+  return callerRate === undefined && endpointRate === undefined ? null : new CallRates(callerRate ?? null, endpointRate ?? null);
 }

@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/settings.proto.
  */
 export const file_countersign_v1_settings: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0ingYKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0SJQoGcm91dGVzGB4gAygLMhUuY291bnRlcnNpZ24udjEuUm91dGUSMgoNYW5zd2VyX2ZpZWxkcxgfIAMoCzIbLmNvdW50ZXJzaWduLnYxLkFuc3dlckZpZWxkEhgKEGhvc3RfbWF0Y2hlc19zbmkYICABKAgSHwoXb21pdHRlZF9pZGVudGl0eV9maWVsZHMYISADKAkSMQoMYm91bmRfdG9rZW5zGCIgASgLMhsuY291bnRlcnNpZ24udjEuQm91bmRUb2tlbnMiPgoLQm91bmRUb2tlbnMSDgoGaXNzdWVyGAEgASgJEhEKCWF1ZGllbmNlcxgCIAMoCRIMCgRrZXlzGAMgAygJIioKC0Fuc3dlckZpZWxkEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiZAoFUm91dGUSDwoHbWV0aG9kcxgBIAMoCRIMCgRob3N0GAIgASgJEgwKBHBhdGgYAyABKAkSGQoRY2FsbGVyX3NwaWZmZV9pZHMYBCADKAkSEwoLY2FsbGVyX3NhbnMYBSADKAkiVAoKQ2FsbGVyUnVsZRIPCgdwYXRoX2lkGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIiCgRtb2RlGAMgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZSJ0CglUbHNQb2xpY3kSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhcKD21heGltdW1fdmVyc2lvbhgCIAEoDRIOCgZncm91cHMYAyADKAkSDgoGc3VpdGVzGAQgAygJEhUKDXBvbGljeV9kaWdlc3QYBSABKAkiogQKCE91dGJvdW5kEg8KB3BhdGhfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRItCgZsaXN0ZW4YBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEjAKCXVwc3RyZWFtcxgFIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBIwCgtvcmlnaW5hdGlvbhgHIAEoDjIbLmNvdW50ZXJzaWduLnYxLk9yaWdpbmF0aW9uEhgKEHNlcnZlcl9zcGlmZmVfaWQYCCABKAkSEwoLc2VydmVyX25hbWUYCSABKAkSFgoOc2VydmVyX2FuY2hvcnMYCiADKAwSJgoDdGxzGAsgASgLMhkuY291bnRlcnNpZ24udjEuVGxzUG9saWN5EhAKCGRyYWluX21zGAwgASgNEicKB29sZF90bHMYFCABKAsyFi5jb3VudGVyc2lnbi52MS5PbGRUbHMSDAoEcGlucxgVIAMoDBIpCghwaW5fbW9kZRgWIAEoDjIXLmNvdW50ZXJzaWduLnYxLlBpbk1vZGUSHAoUcGluc19mb3JjZWRfdW50aWxfbXMYFyABKAQSGQoRc2hvd3NfY2VydGlmaWNhdGUYGCABKAgiRgoGT2xkVGxzEhcKD21pbmltdW1fdmVyc2lvbhgBIAEoDRIQCgh1bnRpbF9tcxgCIAEoBBIRCglleGNlcHRpb24YAyABKAkiawoLVHJ1c3RCdW5kbGUSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEjQKC2F1dGhvcml0aWVzGAMgAygLMh8uY291bnRlcnNpZ24udjEuQnVuZGxlQXV0aG9yaXR5IpkBCg9CdW5kbGVBdXRob3JpdHkSMgoEcm9sZRgBIAEoDjIkLmNvdW50ZXJzaWduLnYxLkJ1bmRsZUF1dGhvcml0eS5Sb2xlEhMKC2NlcnRpZmljYXRlGAIgASgMIj0KBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg0KCVJPTEVfUk9PVBABEhAKDFJPTEVfSVNTVUlORxACInYKClJldm9rZWRTZXQSEAoIc2VxdWVuY2UYASABKAQSOAoMY2VydGlmaWNhdGVzGAIgAygLMiIuY291bnRlcnNpZ24udjEuUmV2b2tlZENlcnRpZmljYXRlEhwKFHN1c3BlbmRlZF9zcGlmZmVfaWRzGAMgAygJIj8KElJldm9rZWRDZXJ0aWZpY2F0ZRIZChFpc3N1ZXJfa2V5X3NoYTI1NhgBIAEoDBIOCgZzZXJpYWwYAiABKAwiQgoKVGlja2V0S2V5cxIRCglzcGlmZmVfaWQYASABKAkSDwoHc2VhbGluZxgCIAEoDBIQCghhY2NlcHRlZBgDIAMoDCL1AQoIRHJpbGxKb2ISDgoGam9iX2lkGAEgASgJEhMKC2VuZHBvaW50X2lkGAIgASgJEhUKDWVuZHBvaW50X25hbWUYAyABKAkSLgoHYWRkcmVzcxgEIAEoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSGAoQc2VydmVyX3NwaWZmZV9pZBgFIAEoCRIqCghwcm90b2NvbBgGIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEg0KBWtpbmRzGAcgAygJEhMKC2Vudmlyb25tZW50GAggASgJEhMKC2RlYWRsaW5lX21zGAkgASgEKlwKCFByb3RvY29sEhgKFFBST1RPQ09MX1VOU1BFQ0lGSUVEEAASEQoNUFJPVE9DT0xfSFRUUBABEhAKDFBST1RPQ09MX1RDUBACEhEKDVBST1RPQ09MX0dSUEMQAypVCgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIQCgxNT0RFX09CU0VSVkUQARITCg9NT0RFX1BFUk1JU1NJVkUQAhIQCgxNT0RFX0VORk9SQ0UQAypwCgtPcmlnaW5hdGlvbhIbChdPUklHSU5BVElPTl9VTlNQRUNJRklFRBAAEhkKFU9SSUdJTkFUSU9OX1BMQUlOVEVYVBABEhQKEE9SSUdJTkFUSU9OX01UTFMQAhITCg9PUklHSU5BVElPTl9UTFMQAyqVAQoLVGVybWluYXRpb24SGwoXVEVSTUlOQVRJT05fVU5TUEVDSUZJRUQQABIZChVURVJNSU5BVElPTl9URVJNSU5BVEUQARIZChVURVJNSU5BVElPTl9SRUVOQ1JZUFQQAhIbChdURVJNSU5BVElPTl9QQVNTVEhST1VHSBADEhYKElRFUk1JTkFUSU9OX01VVFVBTBAEKk8KB1Bpbk1vZGUSGAoUUElOX01PREVfVU5TUEVDSUZJRUQQABIUChBQSU5fTU9ERV9PQlNFUlZFEAESFAoQUElOX01PREVfRU5GT1JDRRACYgZwcm90bzM");
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0i/gYKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0SJQoGcm91dGVzGB4gAygLMhUuY291bnRlcnNpZ24udjEuUm91dGUSMgoNYW5zd2VyX2ZpZWxkcxgfIAMoCzIbLmNvdW50ZXJzaWduLnYxLkFuc3dlckZpZWxkEhgKEGhvc3RfbWF0Y2hlc19zbmkYICABKAgSHwoXb21pdHRlZF9pZGVudGl0eV9maWVsZHMYISADKAkSMQoMYm91bmRfdG9rZW5zGCIgASgLMhsuY291bnRlcnNpZ24udjEuQm91bmRUb2tlbnMSLQoLY2FsbGVyX3JhdGUYIyABKAsyGC5jb3VudGVyc2lnbi52MS5DYWxsUmF0ZRIvCg1lbmRwb2ludF9yYXRlGCQgASgLMhguY291bnRlcnNpZ24udjEuQ2FsbFJhdGUiLQoIQ2FsbFJhdGUSEgoKcGVyX3NlY29uZBgBIAEoDRINCgVidXJzdBgCIAEoDSI+CgtCb3VuZFRva2VucxIOCgZpc3N1ZXIYASABKAkSEQoJYXVkaWVuY2VzGAIgAygJEgwKBGtleXMYAyADKAkiKgoLQW5zd2VyRmllbGQSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJkCgVSb3V0ZRIPCgdtZXRob2RzGAEgAygJEgwKBGhvc3QYAiABKAkSDAoEcGF0aBgDIAEoCRIZChFjYWxsZXJfc3BpZmZlX2lkcxgEIAMoCRITCgtjYWxsZXJfc2FucxgFIAMoCSJUCgpDYWxsZXJSdWxlEg8KB3BhdGhfaWQYASABKAkSEQoJc3BpZmZlX2lkGAIgASgJEiIKBG1vZGUYAyABKA4yFC5jb3VudGVyc2lnbi52MS5Nb2RlInQKCVRsc1BvbGljeRIXCg9taW5pbXVtX3ZlcnNpb24YASABKA0SFwoPbWF4aW11bV92ZXJzaW9uGAIgASgNEg4KBmdyb3VwcxgDIAMoCRIOCgZzdWl0ZXMYBCADKAkSFQoNcG9saWN5X2RpZ2VzdBgFIAEoCSKiBAoIT3V0Ym91bmQSDwoHcGF0aF9pZBgBIAEoCRITCgtlbmRwb2ludF9pZBgCIAEoCRIVCg1lbmRwb2ludF9uYW1lGAMgASgJEi0KBmxpc3RlbhgEIAEoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSMAoJdXBzdHJlYW1zGAUgAygLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgGIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEjAKC29yaWdpbmF0aW9uGAcgASgOMhsuY291bnRlcnNpZ24udjEuT3JpZ2luYXRpb24SGAoQc2VydmVyX3NwaWZmZV9pZBgIIAEoCRITCgtzZXJ2ZXJfbmFtZRgJIAEoCRIWCg5zZXJ2ZXJfYW5jaG9ycxgKIAMoDBImCgN0bHMYCyABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYDCABKA0SJwoHb2xkX3RscxgUIAEoCzIWLmNvdW50ZXJzaWduLnYxLk9sZFRscxIMCgRwaW5zGBUgAygMEikKCHBpbl9tb2RlGBYgASgOMhcuY291bnRlcnNpZ24udjEuUGluTW9kZRIcChRwaW5zX2ZvcmNlZF91bnRpbF9tcxgXIAEoBBIZChFzaG93c19jZXJ0aWZpY2F0ZRgYIAEoCCJGCgZPbGRUbHMSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhAKCHVudGlsX21zGAIgASgEEhEKCWV4Y2VwdGlvbhgDIAEoCSJrCgtUcnVzdEJ1bmRsZRIUCgx0cnVzdF9kb21haW4YASABKAkSEAoIc2VxdWVuY2UYAiABKAQSNAoLYXV0aG9yaXRpZXMYAyADKAsyHy5jb3VudGVyc2lnbi52MS5CdW5kbGVBdXRob3JpdHkimQEKD0J1bmRsZUF1dGhvcml0eRIyCgRyb2xlGAEgASgOMiQuY291bnRlcnNpZ24udjEuQnVuZGxlQXV0aG9yaXR5LlJvbGUSEwoLY2VydGlmaWNhdGUYAiABKAwiPQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDQoJUk9MRV9ST09UEAESEAoMUk9MRV9JU1NVSU5HEAIidgoKUmV2b2tlZFNldBIQCghzZXF1ZW5jZRgBIAEoBBI4CgxjZXJ0aWZpY2F0ZXMYAiADKAsyIi5jb3VudGVyc2lnbi52MS5SZXZva2VkQ2VydGlmaWNhdGUSHAoUc3VzcGVuZGVkX3NwaWZmZV9pZHMYAyADKAkiPwoSUmV2b2tlZENlcnRpZmljYXRlEhkKEWlzc3Vlcl9rZXlfc2hhMjU2GAEgASgMEg4KBnNlcmlhbBgCIAEoDCJCCgpUaWNrZXRLZXlzEhEKCXNwaWZmZV9pZBgBIAEoCRIPCgdzZWFsaW5nGAIgASgMEhAKCGFjY2VwdGVkGAMgAygMIvUBCghEcmlsbEpvYhIOCgZqb2JfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRIuCgdhZGRyZXNzGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIYChBzZXJ2ZXJfc3BpZmZlX2lkGAUgASgJEioKCHByb3RvY29sGAYgASgOMhguY291bnRlcnNpZ24udjEuUHJvdG9jb2wSDQoFa2luZHMYByADKAkSEwoLZW52aXJvbm1lbnQYCCABKAkSEwoLZGVhZGxpbmVfbXMYCSABKAQqXAoIUHJvdG9jb2wSGAoUUFJPVE9DT0xfVU5TUEVDSUZJRUQQABIRCg1QUk9UT0NPTF9IVFRQEAESEAoMUFJPVE9DT0xfVENQEAISEQoNUFJPVE9DT0xfR1JQQxADKlUKBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEhAKDE1PREVfT0JTRVJWRRABEhMKD01PREVfUEVSTUlTU0lWRRACEhAKDE1PREVfRU5GT1JDRRADKnAKC09yaWdpbmF0aW9uEhsKF09SSUdJTkFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVT1JJR0lOQVRJT05fUExBSU5URVhUEAESFAoQT1JJR0lOQVRJT05fTVRMUxACEhMKD09SSUdJTkFUSU9OX1RMUxADKpUBCgtUZXJtaW5hdGlvbhIbChdURVJNSU5BVElPTl9VTlNQRUNJRklFRBAAEhkKFVRFUk1JTkFUSU9OX1RFUk1JTkFURRABEhkKFVRFUk1JTkFUSU9OX1JFRU5DUllQVBACEhsKF1RFUk1JTkFUSU9OX1BBU1NUSFJPVUdIEAMSFgoSVEVSTUlOQVRJT05fTVVUVUFMEAQqTwoHUGluTW9kZRIYChRQSU5fTU9ERV9VTlNQRUNJRklFRBAAEhQKEFBJTl9NT0RFX09CU0VSVkUQARIUChBQSU5fTU9ERV9FTkZPUkNFEAJiBnByb3RvMw");
 
 /**
  * Where a socket is: an IP and port, or a Unix socket's path.
@@ -312,6 +312,18 @@ export type Inbound = Message<"countersign.v1.Inbound"> & {
    * @generated from field: countersign.v1.BoundTokens bound_tokens = 34;
    */
   boundTokens?: BoundTokens | undefined;
+
+  /**
+   * Of each caller, and of all of them together; unset: none.
+   *
+   * @generated from field: countersign.v1.CallRate caller_rate = 35;
+   */
+  callerRate?: CallRate | undefined;
+
+  /**
+   * @generated from field: countersign.v1.CallRate endpoint_rate = 36;
+   */
+  endpointRate?: CallRate | undefined;
 };
 
 /**
@@ -320,6 +332,28 @@ export type Inbound = Message<"countersign.v1.Inbound"> & {
  */
 export const InboundSchema: GenMessage<Inbound> = /*@__PURE__*/
   messageDesc(file_countersign_v1_settings, 4);
+
+/**
+ * @generated from message countersign.v1.CallRate
+ */
+export type CallRate = Message<"countersign.v1.CallRate"> & {
+  /**
+   * @generated from field: uint32 per_second = 1;
+   */
+  perSecond: number;
+
+  /**
+   * @generated from field: uint32 burst = 2;
+   */
+  burst: number;
+};
+
+/**
+ * Describes the message countersign.v1.CallRate.
+ * Use `create(CallRateSchema)` to create a new message.
+ */
+export const CallRateSchema: GenMessage<CallRate> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_settings, 5);
 
 /**
  * @generated from message countersign.v1.BoundTokens
@@ -348,7 +382,7 @@ export type BoundTokens = Message<"countersign.v1.BoundTokens"> & {
  * Use `create(BoundTokensSchema)` to create a new message.
  */
 export const BoundTokensSchema: GenMessage<BoundTokens> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 5);
+  messageDesc(file_countersign_v1_settings, 6);
 
 /**
  * @generated from message countersign.v1.AnswerField
@@ -372,7 +406,7 @@ export type AnswerField = Message<"countersign.v1.AnswerField"> & {
  * Use `create(AnswerFieldSchema)` to create a new message.
  */
 export const AnswerFieldSchema: GenMessage<AnswerField> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 6);
+  messageDesc(file_countersign_v1_settings, 7);
 
 /**
  * @generated from message countersign.v1.Route
@@ -417,7 +451,7 @@ export type Route = Message<"countersign.v1.Route"> & {
  * Use `create(RouteSchema)` to create a new message.
  */
 export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 7);
+  messageDesc(file_countersign_v1_settings, 8);
 
 /**
  * @generated from message countersign.v1.CallerRule
@@ -444,7 +478,7 @@ export type CallerRule = Message<"countersign.v1.CallerRule"> & {
  * Use `create(CallerRuleSchema)` to create a new message.
  */
 export const CallerRuleSchema: GenMessage<CallerRule> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 8);
+  messageDesc(file_countersign_v1_settings, 9);
 
 /**
  * @generated from message countersign.v1.TlsPolicy
@@ -489,7 +523,7 @@ export type TlsPolicy = Message<"countersign.v1.TlsPolicy"> & {
  * Use `create(TlsPolicySchema)` to create a new message.
  */
 export const TlsPolicySchema: GenMessage<TlsPolicy> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 9);
+  messageDesc(file_countersign_v1_settings, 10);
 
 /**
  * A local port on which the service's own calls to one endpoint arrive.
@@ -602,7 +636,7 @@ export type Outbound = Message<"countersign.v1.Outbound"> & {
  * Use `create(OutboundSchema)` to create a new message.
  */
 export const OutboundSchema: GenMessage<Outbound> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 10);
+  messageDesc(file_countersign_v1_settings, 11);
 
 /**
  * TLS 1.0, 1.1, or suites of TLS 1.2 without forward secrecy or authenticated encryption. The proxy ends it at `until_ms` by itself.
@@ -635,7 +669,7 @@ export type OldTls = Message<"countersign.v1.OldTls"> & {
  * Use `create(OldTlsSchema)` to create a new message.
  */
 export const OldTlsSchema: GenMessage<OldTls> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 11);
+  messageDesc(file_countersign_v1_settings, 12);
 
 /**
  * The authorities of one trust domain, as a set. Resource name: the trust domain.
@@ -664,7 +698,7 @@ export type TrustBundle = Message<"countersign.v1.TrustBundle"> & {
  * Use `create(TrustBundleSchema)` to create a new message.
  */
 export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 12);
+  messageDesc(file_countersign_v1_settings, 13);
 
 /**
  * @generated from message countersign.v1.BundleAuthority
@@ -686,7 +720,7 @@ export type BundleAuthority = Message<"countersign.v1.BundleAuthority"> & {
  * Use `create(BundleAuthoritySchema)` to create a new message.
  */
 export const BundleAuthoritySchema: GenMessage<BundleAuthority> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 13);
+  messageDesc(file_countersign_v1_settings, 14);
 
 /**
  * @generated from enum countersign.v1.BundleAuthority.Role
@@ -717,7 +751,7 @@ export type BundleAuthority_Role = (typeof BundleAuthority_Role)[keyof typeof Bu
  * Describes the enum countersign.v1.BundleAuthority.Role.
  */
 export const BundleAuthority_RoleSchema: GenEnum<BundleAuthority_Role> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_settings, 13, 0);
+  enumDesc(file_countersign_v1_settings, 14, 0);
 
 /**
  * What no proxy may accept any more. Resource name: the trust domain.
@@ -746,7 +780,7 @@ export type RevokedSet = Message<"countersign.v1.RevokedSet"> & {
  * Use `create(RevokedSetSchema)` to create a new message.
  */
 export const RevokedSetSchema: GenMessage<RevokedSet> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 14);
+  messageDesc(file_countersign_v1_settings, 15);
 
 /**
  * @generated from message countersign.v1.RevokedCertificate
@@ -772,7 +806,7 @@ export type RevokedCertificate = Message<"countersign.v1.RevokedCertificate"> & 
  * Use `create(RevokedCertificateSchema)` to create a new message.
  */
 export const RevokedCertificateSchema: GenMessage<RevokedCertificate> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 15);
+  messageDesc(file_countersign_v1_settings, 16);
 
 /**
  * Keys of session tickets, for the data planes of one identity that serve. Resource name: the proxy's id. Each is 48 octets: what
@@ -806,7 +840,7 @@ export type TicketKeys = Message<"countersign.v1.TicketKeys"> & {
  * Use `create(TicketKeysSchema)` to create a new message.
  */
 export const TicketKeysSchema: GenMessage<TicketKeys> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 16);
+  messageDesc(file_countersign_v1_settings, 17);
 
 /**
  * Handshakes that must fail, and one that must pass. Resource name: the job's id.
@@ -869,7 +903,7 @@ export type DrillJob = Message<"countersign.v1.DrillJob"> & {
  * Use `create(DrillJobSchema)` to create a new message.
  */
 export const DrillJobSchema: GenMessage<DrillJob> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 17);
+  messageDesc(file_countersign_v1_settings, 18);
 
 /**
  * @generated from enum countersign.v1.Protocol
