@@ -157,6 +157,16 @@ test('the command line takes a control plane from its first start to a verified 
     assert.equal((await run('apply', '--file', declaration)).code, exitCodes.usage.code, 'nobody was there to agree');
     assert.equal((await json('apply', '--file', declaration, '--yes'))['applied'], true);
     assert.equal((await json('list', 'services'))['items'][0].name, 'orders');
+    assert.notEqual((await run('ticket', 'rotate', '--service', 'orders')).code, exitCodes.ok.code, 'nobody serves yet');
+    const serving = [
+      'kind: Endpoint\nname: orders-api\nservice: orders\nprotocol: http\naddresses: ["127.0.0.1:8111"]\nowner: ada\n',
+      'kind: Proxy\nname: orders-1\nservice: orders\nrole: sidecar\ninbound: [{ endpoint: orders-api, listen: "127.0.0.1:8111", upstream: "127.0.0.1:8112" }]\n',
+    ];
+    writeFileSync(declaration, serving.map((document) => `apiVersion: countersign/v1\n${document}`).join('---\n'));
+    assert.equal((await json('apply', '--file', declaration, '--yes'))['applied'], true);
+    const identities = ['spiffe://acme.example/production/orders'];
+    assert.deepEqual(await json('ticket', 'rotate', '--service', 'orders'), { identities });
+    assert.deepEqual(await json('ticket', 'rotate', '--all', '--leaked', '--reason', 'a core dump'), { identities });
     writeFileSync(declaration, 'apiVersion: countersign/v1\nkind: Service\nname: orders\ncolour: red\n');
     assert.equal((await run('apply', '--file', declaration, '--yes')).code, exitCodes.refused.code);
     const { code } = await run('rollout', 'status', 'nothing-of-that-name');

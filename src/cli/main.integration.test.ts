@@ -117,6 +117,8 @@ const wrong: { readonly [name: string]: readonly string[] } = {
   ],
   'two scopes': ['cert', 'rotate', ...server, '--all', '--proxy', 'x'],
   'no scope': ['cert', 'rotate', ...server],
+  'ticket keys of nobody': ['ticket', 'rotate', ...server],
+  'ticket keys of all and of one': ['ticket', 'rotate', ...server, '--all', '--service', 'x'],
   'a date that is none': ['rollout', 'weaken', 'x', ...server, '--until', 'soon', '--mode', 'observe', '--reason', 'x'],
   'a configuration that is not there': ['server', '--config', join(folder, 'none')],
   'a configuration that is none': ['server', '--config', file('list.yaml', '- a\n')],

@@ -11,7 +11,7 @@ import { type ServerStream, type StreamHandler, type StreamMethod, streamMethod 
 import { Violation } from '../data-plane/violation.ts';
 import { encodeDeltaResponse, type EncodedResource } from './encoded-resource.ts';
 import type { Acknowledged, ResourceSource } from './resource-source.ts';
-import { applySubscriptions, beginPush, endPush, firstState, planPush, type TypeState } from './type-state.ts';
+import { applySubscriptions, beginPush, endPush, firstState, NOTHING_CLAIMED, planPush, type TypeState } from './type-state.ts';
 
 export type DeltaOptions = {
   readonly sources: readonly ResourceSource[];
@@ -171,7 +171,7 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
     for (const resource of channel.state.claimed.size === 0 ? [] : current) {
       if (channel.state.claimed.get(resource.name) === resource.version) this.#record(channel, resource, {});
     }
-    channel.state.claimed = new Map();
+    channel.state.claimed = NOTHING_CLAIMED;
   }
 
   get #timeoutMs(): number {

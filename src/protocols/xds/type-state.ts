@@ -34,7 +34,8 @@ export type PushPlan = { readonly resources: readonly EncodedResource[]; readonl
 
 /** The state after the first request of a type. A first request that names nothing asks for everything (xDS, "wildcard subscriptions"). */
 export function firstState(request: DeltaDiscoveryRequest): TypeState {
-  const claimed = new Map(Object.entries(request.initialResourceVersions));
+  const versions = Object.entries(request.initialResourceVersions);
+  const claimed = versions.length === 0 ? NOTHING_CLAIMED : new Map(versions);
   const wildcard = request.resourceNamesSubscribe.length === 0;
   const state: TypeState = {
     wildcard,
@@ -147,6 +148,8 @@ export function endPush(state: TypeState, nonce: string, refused: boolean): Push
   return push;
 }
 
+/** Shared: thousands of streams begin with nothing, and all end there. */
+export const NOTHING_CLAIMED: ReadonlyMap<string, string> = new Map();
 /** Names per type and stream; a native proxy asks for one, an Envoy for some hundreds. */
 const MAXIMUM_NAMES = 5_000;
 const MAXIMUM_NAME = 1_024;
