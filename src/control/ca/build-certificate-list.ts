@@ -18,6 +18,7 @@ import {
   listLeavingCrl,
   publishCrl,
 } from './crl-store.ts';
+import { VettedEntries } from './vetted-entries.ts';
 
 /**
  * Builds and publishes one shard of an authority's list, complete and delta under one number (RFC 5280 section 5): what the last one held is taken
@@ -114,10 +115,12 @@ async function signList(
     ...(url === null ? {} : { distributionUri: url }),
     ...(list.kind === 'delta' ? { deltaBase: octetsOf(list.base.number) } : deltaUrl === null ? {} : { freshestUri: deltaUrl }),
   });
-  const lint = lintTbsCertificateList(tbs, certificate, { now });
+  const key = `${authority.id}/${shard}`;
+  const lint = lintTbsCertificateList(tbs, certificate, { now, vetted: list.kind === 'full' ? vetted.find(key, thisUpdate) : null });
   if (lint.kind === 'faulty') {
     throw new Problem('internal', `Cannot build CRL: ${lint.findings.map(({ rule, message }) => `${rule}: ${message}`).join('; ')}`);
   }
+  if (list.kind === 'full') vetted.keep(key, list.entries, thisUpdate);
   return assembleCertificateList(tbs, signer.algorithm, await signer.sign(lint.tbs));
 }
 
@@ -125,6 +128,7 @@ function octetsOf(number: number): Uint8Array {
   return Buffer.from(number.toString(16).padStart(16, '0'), 'hex');
 }
 
+const vetted = new VettedEntries();
 const NOTHING = new Uint8Array(0);
 /** CA/B BR 4.9.7 allows ten days; a list is renewed at half of its life. */
 const LIFE_MS = 48 * HOUR_MS;

@@ -6,9 +6,15 @@ import { certify, makeHolder, TEST_NOW } from '../../../test/support/make-certif
 import { Problem } from '../problems/problem.ts';
 import { DAY_MS, SECOND_MS } from '../time/instant.ts';
 import { extensionNode } from './build-certificate.ts';
-import { assembleCertificateList, buildTbsCertificateList, type TbsListFields } from './build-certificate-list.ts';
-import { type CrlReason, crlReasons, isListSignedBy, parseCertificateList } from './certificate-list.ts';
-import { tags } from './der.ts';
+import {
+  assembleCertificateList,
+  buildTbsCertificateList,
+  encodeRevokedEntry,
+  type RevokedEntry,
+  type TbsListFields,
+} from './build-certificate-list.ts';
+import { type CrlReason, crlReasons, isListSignedBy, parseCertificateList, parseTbsCertificateList } from './certificate-list.ts';
+import { hexOf, tags } from './der.ts';
 import {
   bitString,
   boolean,
@@ -183,6 +189,31 @@ test('the lint names what may not be signed', () => {
   for (const [rule, tbs] of cases) assert.ok(broken(tbs).includes(rule), `${rule}: ${broken(tbs).join()}`);
   assert.ok(broken(build(), certify(issuing, issuing, true, { keyUsage: ['keyCertSign'] })).includes('crl-issuer-can-sign'));
   assert.deepEqual(broken(build({ deltaBase: Uint8Array.of(5), entries: [listed(1, TEST_NOW, 'removeFromCRL')] })), []);
+});
+
+test('the lint passes over the entries that it found clean before, and over nothing else', () => {
+  const held = Buffer.concat(fields.entries.map(encodeRevokedEntry));
+  const lint = (entries: readonly RevokedEntry[], encodedEntries: Uint8Array, vetted: Uint8Array): readonly string[] => {
+    const result = lintTbsCertificateList(build({ encodedEntries, entries }), issuer, { now: TEST_NOW, vetted });
+    return result.kind === 'clean' ? [] : result.findings.map(({ rule }) => rule);
+  };
+  assert.deepEqual(lint([], held, held), [], 'nothing came');
+  assert.deepEqual(lint([listed(1)], held, held), [], 'one came');
+  assert.deepEqual(lint([listed(1), listed(1)], held, held), ['crl-entries'], 'one came twice');
+  assert.deepEqual(lint([listed(1, TEST_NOW + SECOND_MS)], held, held), ['crl-entries'], 'one came before its time');
+  assert.deepEqual(lint([fields.entries[0]!], held, held), ['crl-entries'], 'one came that was there');
+  const late = encodeRevokedEntry(listed(2, TEST_NOW + SECOND_MS));
+  for (const altered of [Buffer.concat([late, held]), Buffer.concat([held.subarray(0, -2), Buffer.of(0, 0)])]) {
+    assert.notDeepEqual(lint([], altered, held), [], 'what stands there is not what was vetted');
+  }
+  assert.deepEqual(lint([], late, held), ['crl-entries'], 'shorter than what was vetted');
+  assert.deepEqual(lint([], late, new Uint8Array(0)), ['crl-entries'], 'nothing was vetted');
+  assert.deepEqual(
+    parseTbsCertificateList(build({ encodedEntries: held, entries: [listed(1)] }), undefined, held).revoked.map(
+      ({ serialHex }) => serialHex,
+    ),
+    [hexOf(listed(1).serial)],
+  );
 });
 
 function handmadeTbs(version?: null): Uint8Array {

@@ -100,10 +100,17 @@ export function parseCertificateList(der: Uint8Array, limits: DerLimits = certif
   return { ...fields, der: outer, signature };
 }
 
-/** Parses a TBSCertList that stands alone, as before signing. @throws der-malformed */
-export function parseTbsCertificateList(tbs: Uint8Array, limits: DerLimits = certificateListLimits): TbsCertificateList {
+/**
+ * Parses a TBSCertList that stands alone, as before signing. If its entries begin with the octets `vetted`, which were parsed before, those are
+ * passed over and `revoked` has what comes after them. @throws der-malformed
+ */
+export function parseTbsCertificateList(
+  tbs: Uint8Array,
+  limits: DerLimits = certificateListLimits,
+  vetted: Uint8Array | null = null,
+): TbsCertificateList {
   const reader = DerReader.over(tbs, limits);
-  const fields = readTbsList(reader);
+  const fields = readTbsList(reader, vetted);
   reader.finish();
   return fields;
 }
@@ -114,7 +121,7 @@ export function isListSignedBy(list: CertificateList, issuer: Certificate): bool
   return verifySignature(list.signatureAlgorithm, certificateKey(issuer), list.tbs, list.signature);
 }
 
-function readTbsList(parent: DerReader): TbsCertificateList {
+function readTbsList(parent: DerReader, vetted: Uint8Array | null = null): TbsCertificateList {
   const start = parent.rest();
   const body = parent.enter(tags.sequence);
   const tbs = start.subarray(0, start.length - parent.rest().length);
@@ -124,7 +131,8 @@ function readTbsList(parent: DerReader): TbsCertificateList {
   const thisUpdate = readTime(body);
   const nextUpdate = isTime(body.nextTag) ? readTime(body) : null;
   const unknownCritical = new Set<string>();
-  const entries = readEntries(body.enterOptional(tags.sequence), unknownCritical);
+  const list = body.enterOptional(tags.sequence);
+  const entries = readEntries(list === null || vetted === null ? list : afterVetted(list, vetted), unknownCritical);
   const wrapped = body.enterOptional(contextConstructed(0));
   body.finish();
   if (version === 1 && (wrapped || entries.extended)) throw malformed('extensions in a list of version 1');
@@ -194,6 +202,14 @@ function readEntries(list: DerReader | null, unknownCritical: Set<string>): List
     revoked.push({ serialHex, revokedAt, reason: readOne(extensions, oids.reasonCode, readReason) ?? 'unspecified', certificateIssuer });
   }
   return { revoked, extended };
+}
+
+/** The entries behind those that were read before; null: there are none. */
+function afterVetted(list: DerReader, vetted: Uint8Array): DerReader | null {
+  const octets = list.rest();
+  if (vetted.length === 0 || octets.length < vetted.length) return list;
+  if (Buffer.compare(octets.subarray(0, vetted.length), vetted) !== 0) return list;
+  return octets.length === vetted.length ? null : DerReader.over(octets.subarray(vetted.length), certificateListLimits);
 }
 
 /** The reason, if these octets are the one extension that most entries have, not critical; null: they are anything else. */

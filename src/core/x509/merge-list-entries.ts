@@ -20,10 +20,18 @@ export function mergeListEntries(
   held: EncodedEntries,
   { leaving, coming }: { readonly leaving: readonly Uint8Array[]; readonly coming: readonly RevokedEntry[] },
 ): EncodedEntries {
-  const gone = new Set([...leaving, ...coming.map(({ serial }) => serial)].map(textOf));
-  const parts: Uint8Array[] = gone.size === 0 || held.length === 0 ? [held] : keptRuns(held, gone);
+  const serials = [...leaving, ...coming.map(({ serial }) => serial)];
+  const parts: Uint8Array[] = mayHoldSerial(held, serials) ? keptRuns(held, new Set(serials.map(textOf))) : [held];
   for (const entry of coming) parts.push(encodeRevokedEntry(entry));
   return Buffer.concat(parts);
+}
+
+/** False: none of these serials is among the entries. To search octets for a few costs far less than to walk through thousands of entries. */
+export function mayHoldSerial(held: EncodedEntries, serials: readonly Uint8Array[]): boolean {
+  if (held.length === 0 || serials.length === 0) return false;
+  if (serials.length > FEW) return true;
+  const octets = Buffer.from(held.buffer, held.byteOffset, held.length);
+  return serials.some((serial) => octets.includes(serial));
 }
 
 /** Runs of neighbours that stay, so that what is copied is large pieces. */
@@ -49,4 +57,6 @@ function textOf(serial: Uint8Array): string {
   return Buffer.from(serial.buffer, serial.byteOffset, serial.length).toString('latin1');
 }
 
+/** Beyond so many, one walk is cheaper than their searches. */
+const FEW = 12;
 const NOTHING = new Uint8Array(0);
