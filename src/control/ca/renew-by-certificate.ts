@@ -6,8 +6,11 @@ import { verifyPath } from '../../core/x509/verify-path.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import type { Authorities } from './authorities.ts';
 import { type CertificateRecord, findCertificate } from './certificate-store.ts';
-import type { IssuedCertificate } from './issuance-request.ts';
-import { renewCertificate } from './renew-certificate.ts';
+import type { IssuanceRequest, IssuedCertificate } from './issuance-request.ts';
+import { IssuanceRefused } from './issuance-refused.ts';
+import { findProfile } from './prepare-certificate.ts';
+import { renewalOf, renewCertificate } from './renew-certificate.ts';
+import { findFallen } from './standing.ts';
 
 export type RenewalDeps = {
   readonly database: AuditedDatabase;
@@ -30,8 +33,21 @@ export async function renewByCertificate(
   // A data plane's connection is known by its certificate, and the listener for data planes keeps count of them.
   if (record.proxyId !== null)
     throw new Problem('state-conflict', 'Cannot renew certificate: a data plane renews on its own listener, expected one of REST or ACME');
-  const { issuerKeySha256, serial } = record;
-  return renewCertificate(deps, { predecessor: { issuerKeySha256, serial }, csr, by: { kind: 'holder' } }, now);
+  const request = { predecessor: record, csr, by: { kind: 'holder' } } as const;
+  await checkStanding(deps, await renewalOf(deps.database.queries, request), now);
+  return renewCertificate(deps, request, now);
+}
+
+/**
+ * Whoever holds a fallen certificate, its thief too, holds it for ever: no refusal of theirs makes an entry of its own, or they could fill the log. The listener
+ * counts them in its entries. Whether it stands is asked again in both commits. @throws issuance-refused
+ */
+async function checkStanding({ database, authorities, refused }: RenewalDeps, request: IssuanceRequest, now: Instant): Promise<void> {
+  const graceMs = findProfile(authorities, request.environment, request.profile)?.renewalGraceMs ?? 0;
+  const fallen = await findFallen(database.queries, { ...request, graceMs }, now);
+  if (fallen.length === 0) return;
+  refused('certificate-fallen', fallen.join('; '));
+  throw new IssuanceRefused(fallen);
 }
 
 async function proveHolder(
