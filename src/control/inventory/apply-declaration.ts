@@ -34,10 +34,16 @@ export async function diffDeclaration(
 
 /**
  * Applies documents in one commit, with an entry for each thing that changed. A second time nothing changes and nothing is logged.
- * @throws input-invalid, state-conflict; then nothing changed
+ * @throws input-invalid, state-conflict, what `permit` throws; then nothing changed
  */
 export async function applyDeclaration(
-  deps: { readonly database: AuditedDatabase; readonly place: DeclarationPlace; readonly changed: Signal },
+  deps: {
+    readonly database: AuditedDatabase;
+    readonly place: DeclarationPlace;
+    readonly changed: Signal;
+    /** Asked of each change whether whoever applies may make it. */
+    readonly permit?: (change: ShownChange) => void;
+  },
   declarations: readonly Declaration[],
   actor: Actor,
   now: Instant,
@@ -47,6 +53,7 @@ export async function applyDeclaration(
     const newId = <Kind extends EntityKind>(kind: Kind) => newEntityId(kind, now);
     const { changes } = planDeclaration(snapshot, declarations, { ...deps.place, now, newId });
     const shown = showChanges(changes, snapshot);
+    for (const change of shown) deps.permit?.(change);
     for (const [index, change] of changes.entries()) await writeChange(unit, change, shown[index]!, actor, now);
     if (changes.length > 0) await advanceInventoryRevision(unit.queries);
     return shown;

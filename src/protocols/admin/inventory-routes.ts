@@ -31,7 +31,8 @@ export const inventoryRoutes = {
   'apply-declaration': {
     method: 'POST',
     path: '/v1/declarations',
-    summary: 'Apply YAML documents: services, endpoints, proxies, exceptions, policies, profiles and targets.',
+    summary:
+      'Apply YAML documents: services, endpoints, proxies, exceptions, policies, profiles and targets; a profile is changed by an admin.',
     role: 'operator',
     scope: 'record',
     body: declaration,

@@ -74,6 +74,31 @@ forEachDatabase('declared profiles', (newUrl) => {
     );
   });
 
+  test('is changed by an admin: who asks and approves takes no approvals away, and applies whatever else stands beside it', async () => {
+    await using api = await openAdminApi(await newUrl());
+    const [admin, operator] = [await api.tokenOf('admin'), await api.tokenOf('operator')];
+    const bound = `${partner}\napprovals: { count: 1, role: operator }`;
+    const service = 'apiVersion: countersign/v1\nkind: Service\nname: web\nowner: shop';
+    assert.equal((await apply(api, operator, bound)).status, 403);
+    assert.equal((await apply(api, admin, bound)).status, 200);
+    for (const document of [partner, 'name: partner-api\nstate: absent', 'name: workload\nbase: workload']) {
+      const refused = await apply(api, operator, document);
+      assert.deepEqual([refused.status, refused.json.code], [403, 'forbidden'], refused.text);
+    }
+    const body = { text: `${service}\n---\napiVersion: countersign/v1\nkind: Profile\n${partner}` };
+    const post = (text: string) => api.call({ method: 'POST', path: '/v1/declarations', token: operator, body: { text } });
+    assert.equal((await post(body.text)).status, 403);
+    const services = await api.call({ method: 'GET', path: '/v1/services', token: operator });
+    assert.deepEqual(services.json.items, [], 'nothing of it is done');
+    const same = await post(`${service}\n---\napiVersion: countersign/v1\nkind: Profile\n${bound}`);
+    assert.deepEqual([same.status, same.json.changes.length], [200, 1], same.text);
+    assert.deepEqual(
+      api.entries.filter(({ type }) => type.startsWith('profile.')).map(({ type }) => type),
+      ['profile.declared'],
+    );
+    assert.ok(api.entries.some(({ type, data }) => type === 'request.refused' && data['route'] === 'apply-declaration'));
+  });
+
   test('who asks can be named, and a profile of the product be replaced in its own environment only', async () => {
     await using api = await openAdminApi(await newUrl());
     const admin = await api.tokenOf('admin');

@@ -13,6 +13,10 @@ import { listPolicies, listTargets } from '../../control/policies/store.ts';
 import { explainPolicy } from '../../core/policy/explain-policy.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { KeyEncryptionKey } from '../../platform/signer/key-encryption-key.ts';
+import type { Principal } from '../../control/access/principal.ts';
+import { roleCovers } from '../../control/access/role.ts';
+import type { ShownChange } from '../../control/inventory/inventory-change.ts';
+import { Problem } from '../../core/problems/problem.ts';
 import { type Asked, type Handlers, items, json } from './handler.ts';
 import type { inventoryRoutes } from './inventory-routes.ts';
 import { showPath, showProxies } from './show-fleet.ts';
@@ -49,7 +53,7 @@ export function inventoryHandlers({
       return json({ changes });
     },
     'apply-declaration': async (call) => {
-      const deps = { database, place, changed: desiredChanged };
+      const deps = { database, place, changed: desiredChanged, permit: permitBy(call.principal) };
       const changes = await applyDeclaration(deps, read(call.body.text, call), call.actor, call.now);
       if (changes.some(({ kind }) => kind === 'Profile')) await reloadProfiles();
       return json({ changes });
@@ -100,5 +104,13 @@ export function inventoryHandlers({
       const request = { service: body.service ?? null, scope, rotation: body.rotation, reason: body.reason ?? '' };
       return json(await rotateTickets({ database, kek, changed: ticketsOrdered }, request, actor, now));
     },
+  };
+}
+
+/** Who may declare profiles could take away the approvals that bind them, so that takes more than the role of who asks and approves. */
+function permitBy({ role }: Principal): (change: ShownChange) => void {
+  return ({ kind, name }) => {
+    if (kind === 'Profile' && !roleCovers(role, 'admin'))
+      throw new Problem('forbidden', `Cannot change profile ${name}: the token's role is ${role}, expected one that covers admin`);
   };
 }
