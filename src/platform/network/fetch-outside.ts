@@ -4,6 +4,8 @@ import { isIP, type Socket } from 'node:net';
 import { dialOutside } from './dial-outside.ts';
 import type { NameResolver } from './name-resolver.ts';
 import type { OutsidePolicy } from './outside-policy.ts';
+import { hostOf, portOf } from './outside-url.ts';
+import { readBody } from './read-body.ts';
 
 /** The last answer, or why there is none; details are fit to be shown to whoever named the URL. */
 export type Fetched =
@@ -96,27 +98,6 @@ async function get(
   request.on('error', reject);
   request.end();
   return promise;
-}
-
-async function readBody(answer: IncomingMessage, maximumOctets: number): Promise<Buffer | null> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > maximumOctets) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-function portOf({ protocol, port }: URL): number {
-  if (port !== '') return Number(port);
-  return protocol === 'https:' ? 443 : 80;
-}
-
-/** Without the brackets of an IPv6 address. */
-function hostOf({ hostname }: URL): string {
-  return hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);

@@ -6,6 +6,8 @@ import type { Secret } from '../../core/secrets/secret.ts';
 import { dialOutside } from './dial-outside.ts';
 import type { NameResolver } from './name-resolver.ts';
 import type { OutsidePolicy } from './outside-policy.ts';
+import { hostOf, portOf } from './outside-url.ts';
+import { readBody } from './read-body.ts';
 
 /** The answer of a server whose certificate was verified, or why there is none. */
 export type Sent =
@@ -35,8 +37,7 @@ export async function sendOutside(
 ): Promise<Sent> {
   const url = new URL(message.url);
   const signal = AbortSignal.timeout(message.timeoutMs);
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  const port = url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
+  const [host, port] = [hostOf(url), portOf(url)];
   const dialled = await dialOutside(deps, { host, port, signal });
   if (dialled.kind === 'failed') return dialled;
   const { socket, address } = dialled;
@@ -80,17 +81,6 @@ function exchange(
   request.on('error', reject);
   request.end(body);
   return promise;
-}
-
-async function readBody(answer: IncomingMessage, maximumOctets: number): Promise<Buffer | null> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > maximumOctets) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 const MAXIMUM_HEADERS = 16_384;
