@@ -1,5 +1,6 @@
 import { systemClock } from '../../platform/clock/clock.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
+import { lockFolder } from '../../platform/keystore/lock-folder.ts';
 import { openStateDirectory, type StateDirectory } from '../../platform/keystore/state-directory.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import type { Log } from '../../platform/log/logger.ts';
@@ -29,15 +30,22 @@ export type OpenOptions = {
 /**
  * Makes this process a data plane of the service: joins where it never did, takes up its last good settings, and follows the control
  * plane. Resolves when settings are in force.
- * @throws Problem: state-conflict without a certificate and a way to join; token-refused, issuance-refused, control-plane-unreachable,
+ * @throws Problem: state-conflict without a certificate and a way to join, or if another process has the folder; token-refused, issuance-refused, control-plane-unreachable,
  * control-plane-unverified, state-permissions, state-corrupt
  */
 export async function open(options: OpenOptions): Promise<Countersign> {
   const { clock = systemClock, log = logToStderr, readyWithinMs = READY_WITHIN_MS } = options;
   const control = parseHostPort(options.control);
   const state = await openStateDirectory(options.state);
-  const identity = await identityFor(state, control, { join: options.join ?? null, clock });
-  return new Countersign(await runService({ control, state, identity, readyWithinMs, clock, log }));
+  const release = lockFolder(state.path);
+  try {
+    const identity = await identityFor(state, control, { join: options.join ?? null, clock });
+    const running = await runService({ control, state, identity, readyWithinMs, clock, log });
+    return new Countersign({ ...running, stop: (withinMs) => running.stop(withinMs).finally(release) });
+  } catch (error) {
+    release();
+    throw error;
+  }
 }
 
 async function identityFor(

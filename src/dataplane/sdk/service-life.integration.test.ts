@@ -142,6 +142,7 @@ test('with the control plane away calls go on, and a service starts again from i
   await orders.setPorts({ outbound: [calls('stock', [port])] });
   await control.stop();
   assert.equal((await orders.countersign.fetch('http://stock/')).status, 200);
+  await assert.rejects(openAgain(control, orders.state), { code: 'state-conflict', message: /another process/ });
   await orders.countersign.close(0);
   await using again = await openAgain(control, orders.state);
   assert.notEqual(again.status.kind, 'connected');
