@@ -74,7 +74,7 @@ export class Countersign implements AsyncDisposable {
   /** An HTTP/2 session to an endpoint of protocol `grpc`. @throws as `connect` */
   async connectHttp2(endpoint: string): Promise<ClientHttp2Session> {
     const socket = await this.connect(endpoint);
-    return connectHttp2(`http://${endpoint}`, { createConnection: () => socket });
+    return connectHttp2(`http://${endpoint}`, { createConnection: () => socket, settings: { enablePush: false } });
   }
 
   /** What a client of @grpc/grpc-js takes to reach an endpoint: `new StockClient(target, credentials, options)`. @throws Problem not-found */

@@ -1,20 +1,53 @@
 import type { Socket } from 'node:net';
-import { CallCredentials, ChannelCredentials, type ChannelOptions, experimental, Metadata, status } from '@grpc/grpc-js';
+import { TLSSocket } from 'node:tls';
+import {
+  CallCredentials,
+  Channel,
+  ChannelCredentials,
+  type ChannelOptions,
+  type ClientOptions,
+  experimental,
+  Metadata,
+  status,
+} from '@grpc/grpc-js';
 import type { EndpointWay } from './endpoint-way.ts';
+import { guardCallCredentials, type IsInClear } from './guarded-call-credentials.ts';
 
 /** What a client of grpc-js takes: `new OrdersClient(target, credentials, options)`. */
-export type GrpcChannel = { readonly target: string; readonly credentials: ChannelCredentials; readonly options: ChannelOptions };
+export type GrpcChannel = { readonly target: string; readonly credentials: ChannelCredentials; readonly options: ClientOptions };
 
 /** Makes a client's channel go the way to an endpoint: to its addresses of now, by servers that are verified. */
 export function grpcChannelTo(name: string, findWay: () => EndpointWay): GrpcChannel {
   const key = String(++channels);
   ways.set(key, findWay);
   if (channels === 1) experimental.registerResolver(SCHEME, EndpointResolver);
+  const credentials = new EndpointCredentials(findWay);
   return {
     target: `${SCHEME}:///${key}/${name}`,
-    credentials: new EndpointCredentials(findWay),
-    options: { 'grpc.default_authority': name, 'grpc.keepalive_time_ms': 20_000 },
+    credentials,
+    options: {
+      'grpc.default_authority': name,
+      'grpc.keepalive_time_ms': 20_000,
+      channelFactoryOverride: (target, given, options) => new EndpointChannel(target, given, options, credentials.isInClear),
+    },
   };
+}
+
+/** Guards the credentials that single calls bring. */
+class EndpointChannel extends Channel {
+  readonly #isInClear: IsInClear;
+
+  constructor(target: string, credentials: ChannelCredentials, options: ChannelOptions, isInClear: IsInClear) {
+    super(target, credentials, options);
+    this.#isInClear = isInClear;
+  }
+
+  override createCall(...call: Parameters<Channel['createCall']>): ReturnType<Channel['createCall']> {
+    const made = super.createCall(...call);
+    const setCredentials = made.setCredentials.bind(made);
+    made.setCredentials = (credentials) => setCredentials(guardCallCredentials(credentials, this.#isInClear));
+    return made;
+  }
 }
 
 /** Tells grpc-js where an endpoint is; asked again whenever a connection is lost, so that it follows the settings. */
@@ -68,6 +101,9 @@ class EndpointResolver implements experimental.Resolver {
 /** grpc-js speaks only on the socket that the connector hands back, so a server that fails has seen a handshake and nothing else. */
 class EndpointCredentials extends ChannelCredentials {
   readonly #findWay: () => EndpointWay;
+  readonly #inClear = new Set<Socket>();
+  /** True while a call could leave in plaintext: a connection of an earlier stage drains for a while. */
+  readonly isInClear: IsInClear = () => this.#inClear.size > 0;
 
   constructor(findWay: () => EndpointWay) {
     super();
@@ -82,13 +118,23 @@ class EndpointCredentials extends ChannelCredentials {
     return other === this;
   }
 
-  _createSecureConnector() {
+  _createSecureConnector(_target: unknown, _options: unknown, callCredentials = CallCredentials.createEmpty()) {
     return {
-      connect: async (tcp: Socket) => ({ socket: await this.#findWay().secure(tcp), secure: true }),
+      connect: async (tcp: Socket) => {
+        const socket = await this.#findWay().secure(tcp);
+        const secure = socket instanceof TLSSocket;
+        if (!secure) this.#keepInClear(socket);
+        return { socket, secure };
+      },
       waitForReady: () => Promise.resolve(),
-      getCallCredentials: () => CallCredentials.createEmpty(),
+      getCallCredentials: () => guardCallCredentials(callCredentials, this.isInClear),
       destroy: () => {},
     };
+  }
+
+  #keepInClear(socket: Socket): void {
+    this.#inClear.add(socket);
+    socket.once('close', () => this.#inClear.delete(socket));
   }
 }
 

@@ -34,7 +34,13 @@ export function createGrpcServer(ports: ServicePorts, { endpoint, interceptors =
     endpoint,
     protocols: ['grpc'],
     onAdmitted(connection) {
-      const key = addressOf(connection.socket);
+      const key = keyOf(connection.socket);
+      if (key === null) {
+        // Of a Unix socket; or it went already.
+        ports.deps.log('warn', 'connection has no address', { endpoint, expected: 'TCP, as grpc-js tells connections by their addresses' });
+        connection.socket.destroy();
+        return;
+      }
       connections.set(key, connection);
       connection.socket.once('close', () => connections.delete(key));
       injector.injectConnection(connection.socket);
@@ -51,8 +57,8 @@ export function createGrpcServer(ports: ServicePorts, { endpoint, interceptors =
 /** The first interceptor: what it refuses reaches no other and no handler. */
 function makeJudge({ watch }: Guard, connectionOf: (key: string) => ReceiverConnection | undefined): ServerInterceptor {
   return ({ path }, call) => {
-    const info = call.getConnectionInfo();
-    const connection = connectionOf(keyOf(info.remoteAddress, info.remotePort));
+    const key = keyOf(call.getConnectionInfo());
+    const connection = key === null ? undefined : connectionOf(key);
     const request = { method: 'POST', target: () => path, authority: () => call.getHost(), fields: () => [] };
     const begun = connection === undefined ? null : watch.begin(connection, call, request);
     const admitted = begun?.kind === 'admitted' ? begun : null;
@@ -86,17 +92,14 @@ function makeJudge({ watch }: Guard, connectionOf: (key: string) => ReceiverConn
   };
 }
 
-function addressOf({
-  remoteAddress,
-  remotePort,
-}: {
-  readonly remoteAddress?: string | undefined;
-  readonly remotePort?: number | undefined;
-}): string {
-  return keyOf(remoteAddress, remotePort);
+/**
+ * Unique among the open connections: a remote address and port alone are not, where the listener has several addresses, and calls on one
+ * connection would pass for those of whoever has the other.
+ */
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Addresses): string | null {
+  return remoteAddress === undefined || localAddress === undefined ? null : `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
-/** Unique among the open connections to one listener. */
-function keyOf(address: string | undefined, port: number | undefined): string {
-  return `${address} ${port}`;
-}
+type Addresses = {
+  readonly [name in 'remoteAddress' | 'localAddress']?: string | undefined;
+} & { readonly [name in 'remotePort' | 'localPort']?: number | undefined };

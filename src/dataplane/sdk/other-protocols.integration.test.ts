@@ -1,12 +1,22 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type ClientHttp2Session, connect as connectHttp2, type ServerHttp2Stream } from 'node:http2';
-import { type AddressInfo, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect as connectTcp, type Server, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
-import { Client, credentials, type sendUnaryData, type ServerUnaryCall, type ServerDuplexStream, status } from '@grpc/grpc-js';
-import { Protocol } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import {
+  CallCredentials,
+  type CallOptions,
+  Client,
+  credentials,
+  Metadata,
+  type sendUnaryData,
+  type ServerUnaryCall,
+  type ServerDuplexStream,
+  status,
+} from '@grpc/grpc-js';
+import { Origination, Protocol } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Outcome, Side, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { REVOKED_SET_TYPE } from '../../core/messages/type-urls.ts';
 import { echo } from '../../../test/support/grpc-lab.ts';
@@ -146,10 +156,12 @@ type Answer = sendUnaryData<Buffer>;
 /** A gRPC server that says who called, and a client of the other service. */
 async function openGrpc(pair: Awaited<ReturnType<typeof openPair>>) {
   const seen: (string | null)[] = [];
+  const tokens: unknown[] = [];
   const { server, listener } = pair.stock.createGrpcServer({ endpoint: 'stock' });
   server.addService(echo, {
     unary(call: Call, answer: Answer) {
       seen.push(identityOf(call).spiffeId);
+      tokens.push(...call.metadata.get('authorization'));
       answer(null, call.request);
     },
     collect() {},
@@ -167,19 +179,18 @@ async function openGrpc(pair: Awaited<ReturnType<typeof openPair>>) {
     client.close();
     server.forceShutdown();
   });
-  return { seen, port, client, listener, unary: (message = 'x') => unary(client, message) };
+  return { seen, tokens, port, client, listener, unary: (message = 'x', options: CallOptions = {}) => unary(client, message, options) };
 }
 
-function unary(client: Client, message: string, withinMs = 5_000): Promise<string> {
+function unary(client: Client, message: string, options: CallOptions = {}): Promise<string> {
   const { unary: method } = echo;
   return new Promise((resolve, reject) => {
-    const deadline = Date.now() + withinMs;
     client.makeUnaryRequest(
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
       Buffer.from(message),
-      { deadline },
+      { deadline: Date.now() + 5_000, ...options },
       (error, value) => (error === null ? resolve(String(value)) : reject(error)),
     );
   });
@@ -203,7 +214,7 @@ test('gRPC calls of a suspended identity, of plaintext and to somebody else fail
   const { seen, port, client, unary: call } = await openGrpc(pair);
   assert.equal(await call(), 'x');
   const plain = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
-  await assert.rejects(unary(plain, 'x', 500));
+  await assert.rejects(unary(plain, 'x', { deadline: Date.now() + 500 }));
   plain.close();
   await suspend(pair.control, 'orders');
   await assert.rejects(call(), ({ code }: { readonly code: number }) => [status.PERMISSION_DENIED, status.UNAVAILABLE].includes(code));
@@ -235,6 +246,62 @@ test('a gRPC channel follows the settings, and gives a server that proves anothe
   }
   assert.deepEqual(seen, [named('orders')]);
 });
+
+test('gRPC call credentials are neither fetched nor sent while the path is in plaintext, other calls go on', async () => {
+  await using pair = await openPair(Protocol.GRPC, 'permissive');
+  const { seen, tokens, listener, unary: call } = await openGrpc(pair);
+  let fetched = 0;
+  const token = CallCredentials.createFromMetadataGenerator((_options, callback) => {
+    fetched += 1;
+    const metadata = new Metadata();
+    metadata.set('authorization', 'Bearer secret');
+    callback(null, metadata);
+  });
+  const { target, credentials: verified, options } = pair.orders.grpcChannel('stock');
+  const composed = new Client(target, credentials.combineChannelCredentials(verified, token), options);
+  after(() => composed.close());
+  const both = [() => call('x', { credentials: token }), () => unary(composed, 'x')] as const;
+  for (const attempt of both) await attempt();
+  assert.deepEqual([fetched, tokens], [2, ['Bearer secret', 'Bearer secret']]);
+  await pair.serve(listener, { origination: Origination.PLAINTEXT, drainMs: 0 });
+  // The calls above are over their old connections until these end.
+  while (seen.at(-1) !== null) await call().catch(() => null);
+  for (const attempt of both) await assert.rejects(attempt(), /plaintext/);
+  assert.equal(await call(), 'x');
+  assert.deepEqual([fetched, tokens.length], [2, 2]);
+});
+
+test('gRPC calls of two connections from one address and port to two addresses are each of their own caller', async () => {
+  await using pair = await openPair(Protocol.GRPC, 'permissive');
+  const { server, listener } = pair.stock.createGrpcServer({ endpoint: 'stock' });
+  const seen: (string | null)[] = [];
+  server.addService(echo, {
+    unary: (request: Call, answer: Answer) => (seen.push(identityOf(request).spiffeId), answer(null, request.request)),
+  } as never);
+  listener.listen(0, '0.0.0.0');
+  await once(listener, 'listening');
+  after(() => server.forceShutdown());
+  const port = await pair.serve(listener);
+  const plain = connectTcp({ host: '127.0.0.2', port, localAddress: '127.0.0.1' });
+  await once(plain, 'connect');
+  const first = connectHttp2('http://stock', { createConnection: () => plain });
+  await callEcho(first);
+  const raw = connectTcp({ host: '127.0.0.1', port, localAddress: '127.0.0.1', localPort: plain.localPort! });
+  const certificate = clientOptions(pair.control.enrol(named('orders'), 'proxy_01j00000000000000000000000' as never));
+  const secure = connectTls({ socket: raw, rejectUnauthorized: false, ALPNProtocols: ['h2'], ...certificate });
+  await once(secure, 'secureConnect');
+  const second = connectHttp2('http://stock', { createConnection: () => secure });
+  await callEcho(second);
+  await callEcho(first);
+  for (const session of [first, second]) session.destroy();
+  assert.deepEqual(seen, [null, named('orders'), null]);
+});
+
+async function callEcho(session: ClientHttp2Session): Promise<void> {
+  const stream = session.request({ ':method': 'POST', ':path': echo.unary.path, 'content-type': 'application/grpc', te: 'trailers' });
+  stream.end(Buffer.from([0, 0, 0, 0, 1, 0x78]));
+  await once(stream.resume(), 'close');
+}
 
 test('a protocol of its own: connections are admitted and known, strangers and plaintext get nothing', async () => {
   await using pair = await openPair(Protocol.TCP);
