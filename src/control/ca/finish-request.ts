@@ -42,17 +42,26 @@ export async function finishRequest(deps: Deps, request: WaitingRequest, now: In
   }
 }
 
-/** Issues what was approved and left by a process that ended, ends what nobody approved in time, and forgets what ended long ago. */
+/**
+ * Issues what was approved and left by a process that ended, ends what nobody approved in time, and forgets what ended long ago. One request that fails
+ * keeps no other waiting. @throws AggregateError of what failed
+ */
 export async function reconcileRequests(deps: Deps, now: Instant): Promise<void> {
+  const faults: unknown[] = [];
   for (const request of await listOpen(deps.database.queries, MAXIMUM_OPEN)) {
-    const isLeft = request.status === 'waiting' || (request.signingAt ?? 0) < now - ABANDONED_AFTER_MS;
-    if (request.approvers.length >= demandOf(deps.authorities, request).count) {
-      if (isLeft) await finishRequest(deps, request, now);
-    } else if (request.expiresAt <= now) {
-      await settle(deps, request, { status: 'expired', reason: 'nobody approved in time' }, now);
-    }
+    await reconcileRequest(deps, request, now).catch((fault: unknown) => void faults.push(fault));
   }
   await deps.database.commit((unit) => deleteSettled(unit.queries, now - KEPT_FOR_MS, MAXIMUM_OPEN));
+  if (faults.length > 0) throw new AggregateError(faults, `${faults.length} requests could not be issued or ended`);
+}
+
+async function reconcileRequest(deps: Deps, request: WaitingRequest, now: Instant): Promise<void> {
+  const isLeft = request.status === 'waiting' || (request.signingAt ?? 0) < now - ABANDONED_AFTER_MS;
+  if (request.approvers.length >= demandOf(deps.authorities, request).count) {
+    if (isLeft) await finishRequest(deps, request, now);
+  } else if (request.expiresAt <= now) {
+    await settle(deps, request, { status: 'expired', reason: 'nobody approved in time' }, now);
+  }
 }
 
 async function isAskerAlive({ database }: Deps, { tokenId }: WaitingRequest, now: Instant): Promise<boolean> {

@@ -234,6 +234,22 @@ forEachDatabase('requests that persons have to approve of', (newUrl) => {
     assert.equal((await ask((await named('other', 'ci')).token)).status, 202);
   });
 
+  test('one that cannot be issued keeps no other waiting', async () => {
+    await using lab = await open(await newUrl(), '{ count: 1, within: 2h }');
+    const { api, file, show, pipeline } = lab;
+    const late = await file();
+    const [filed] = (await listOpen(api.database.queries, 1)) as [WaitingRequest];
+    const broken = newEntityId('request', api.clock.now());
+    await api.database.commit(async ({ queries }) => {
+      const content = { ...filed.content, csr: '' };
+      await insertWaiting(queries, { ...filed, id: broken, content, expiresAt: filed.expiresAt - MINUTE_MS });
+      await insertApproval(queries, { id: broken, approver: 'grace' }, api.clock.now());
+    });
+    api.clock.advance(2 * HOUR_MS);
+    await assert.rejects(reconcileRequests(api, api.clock.now()), { name: 'AggregateError' });
+    assert.equal((await show(pipeline.token, late)).json.status, 'expired');
+  });
+
   test('a renewal waits too', async () => {
     await using lab = await open(await newUrl(), '{ count: 1 }');
     const { api, file, judge, grace, pipeline } = lab;
