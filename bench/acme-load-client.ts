@@ -15,6 +15,7 @@ export class AcmeLoadClient {
   readonly #thumbprint = thumbprintOf(this.#key);
   #directory: Record<string, unknown> = {};
   #kid: string | null = null;
+  #sent = 0;
   #nonce = '';
 
   constructor(origin: string, answers: Answers) {
@@ -56,11 +57,17 @@ export class AcmeLoadClient {
     return text;
   }
 
+  /** Requests that it ever signed: how often a server makes its client ask again is part of what it costs. */
+  get sent(): number {
+    return this.#sent;
+  }
+
   close(): Promise<void> {
     return this.#connection.close();
   }
 
   async #post(url: unknown, payload: unknown): Promise<Reply> {
+    this.#sent++;
     const signer = this.#kid === null ? { jwk: jwkOf(this.#key) } : { kid: this.#kid };
     const jws = signJws(this.#key, { alg: 'ES256', nonce: this.#nonce, url, ...signer }, payload);
     const reply = await this.#connection.send('POST', this.#pathOf(url), JSON.stringify(jws), { 'content-type': 'application/jose+json' });

@@ -82,11 +82,15 @@ async function measureServer(
   };
   // What runs for the first time is compiled: that is measured by the axis startup.
   await run(WARM_UP, CLIENTS);
+  const sent = (): number => clients.reduce((sum, client) => sum + client.sent, 0);
+  const before = sent();
   const many = await run(MANY, CLIENTS);
+  const requests = sent() - before;
   const alone = await run(ALONE, 1);
   return [
     { metric: 'flows_per_s', unit: '1/s', value: (MANY * 1_000) / many.wallMs },
     { metric: 'cpu_us_per_flow', unit: 'us', value: (many.serverCpuMs * 1_000) / MANY },
+    { metric: 'requests_per_flow', unit: '1', value: requests / MANY },
     { metric: 'p99_ms', unit: 'ms', value: quantile(many.waitsMs, 0.99) },
     { metric: 'p50_ms', unit: 'ms', value: quantile(alone.waitsMs, 0.5) },
   ];
