@@ -37,10 +37,17 @@ export async function dialOutside(
 
 function open(address: string, port: number, signal: AbortSignal): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const socket = connect({ host: address, port, signal: AbortSignal.any([signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]) });
-  socket.once('error', reject);
+  const socket = connect({ host: address, port, signal });
+  const late = setTimeout(
+    () => socket.destroy(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' })),
+    CONNECT_TIMEOUT_MS,
+  );
+  socket.once('error', (error) => {
+    clearTimeout(late);
+    reject(error);
+  });
   socket.once('connect', () => {
-    socket.off('error', reject);
+    clearTimeout(late);
     // Until its user listens, and after he is done.
     socket.on('error', ignore);
     resolve(socket);

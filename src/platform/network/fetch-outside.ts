@@ -29,9 +29,23 @@ export type FetchRequest = {
  */
 export async function fetchOutside(
   deps: { readonly resolver: NameResolver; readonly policy: OutsidePolicy },
-  { url, timeoutMs, maximumOctets, redirectPorts, verified }: FetchRequest,
+  request: FetchRequest,
 ): Promise<Fetched> {
-  const signal = AbortSignal.timeout(timeoutMs);
+  // A signal with a time limit of its own would go off, and make its error, long after all was answered.
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), request.timeoutMs);
+  try {
+    return await fetchWithin(deps, request, limit.signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function fetchWithin(
+  deps: { readonly resolver: NameResolver; readonly policy: OutsidePolicy },
+  { url, maximumOctets, redirectPorts, verified }: FetchRequest,
+  signal: AbortSignal,
+): Promise<Fetched> {
   let next = new URL(url);
   for (let hop = 0; hop <= MAXIMUM_REDIRECTS; hop++) {
     const port = portOf(next);
