@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { AnswerRules } from '../tls/answer-rules.ts';
 import { Http2CallRequest } from '../tls/http2-call-request.ts';
+import { BodyTurns } from './body-turns.ts';
 import type { CallDenial, CallGate } from './call-gate.ts';
 import { answerHttp2, dropBody } from './http2-answer.ts';
 import { forwardHttp2 } from './http2-forward.ts';
@@ -22,6 +23,7 @@ export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next 
   // It may have gone between its verdict and this; node:http2 throws at it.
   if (socket.destroyed) return { drain() {} };
   const forward = next === 'h2' ? forwardHttp2 : forwardHttp2ToHttp1;
+  const turns = new BodyTurns();
   const handlers: Http2Handlers = {
     onRequest(request) {
       const hop = gate.admit(new Http2CallRequest(request.raw));
@@ -31,7 +33,7 @@ export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next 
         return;
       }
       if (hop.isRetiring()) session.close();
-      forward(request, hop);
+      forward(request, hop, turns);
       request.stream.once('close', () => hop.onClose());
     },
     onBroken: (reason) => gate.onBroken(reason),

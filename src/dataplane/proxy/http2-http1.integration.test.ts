@@ -19,6 +19,7 @@ import {
   STOREFRONT,
   tcpOrigin,
 } from '../../../test/support/proxy-lab.ts';
+import { MAXIMUM_TURNS } from './body-turns.ts';
 
 type Lab = { readonly lab: ProxyLab; readonly origin: Origin; readonly session: ClientHttp2Session };
 
@@ -350,4 +351,25 @@ test('a trailer field of any name keeps its value', async () => {
   await using _ = lab;
   const { trailers } = await call(session, { ':path': '/' });
   assert.deepEqual(Object.entries(trailers), [['constructor', 'mason']]);
+});
+
+test('bodies half sent of one connection hold few connections to the service; its other calls and those of others go on, and all end', async () => {
+  const { lab, origin, session } = await openLab((request, response) => void request.resume().on('end', () => response.end('ok')));
+  await using _ = lab;
+  let most = 0;
+  origin.server.on('connection', () => origin.server.getConnections((_error, count) => (most = Math.max(most, count))));
+  const halves = Array.from({ length: 60 }, () => {
+    const stream = session.request({ ':method': 'POST', ':path': '/half' });
+    stream.write('half');
+    return stream;
+  });
+  const answers = halves.map((stream) => once(stream, 'response'));
+  assert.equal((await call(session, { ':path': '/whole' })).body, 'ok');
+  assert.equal((await call(openSession(lab), { ':path': '/other' })).body, 'ok');
+  assert.ok(most <= MAXIMUM_TURNS + 2, `${most} connections`);
+  // Whoever waits takes the turn of whoever leaves.
+  for (const stream of halves.slice(0, 5)) stream.close(constants.NGHTTP2_CANCEL);
+  answers.slice(0, 5).forEach((answer) => answer.catch(() => {}));
+  for (const stream of halves.slice(5)) stream.resume().end();
+  for (const answer of answers.slice(5)) assert.equal(((await answer)[0] as IncomingHttpHeaders)[':status'], 200);
 });

@@ -4,6 +4,7 @@ import type { AnswerHead } from '../../core/http1/answer-head.ts';
 import type { Trailers } from '../../core/http1/chunk-reader.ts';
 import type { BodyFraming, RequestHead } from '../../core/http1/request-head.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { BodyTurns } from './body-turns.ts';
 import type { CallEnd, CallHop } from './call-gate.ts';
 import type { GatedPool } from './gated-pool.ts';
 import { fieldOf, translateAnswer, translateRequest, translateTrailers } from './http1-head.ts';
@@ -14,7 +15,7 @@ import { resetStream } from './http2-reset.ts';
 import type { Http2Request } from './http2-session.ts';
 
 /** Carries one call from a caller of HTTP/2 to a service of HTTP/1.1, WebSockets by extended CONNECT (RFC 8441) included. */
-export function forwardHttp2ToHttp1({ stream, raw, isWhole }: Http2Request, hop: CallHop): void {
+export function forwardHttp2ToHttp1({ stream, raw, isWhole }: Http2Request, hop: CallHop, turns: BodyTurns): void {
   const translated = translateRequest(raw, isWhole);
   if (translated.kind === 'malformed') {
     hop.onEnd({ kind: 'failed', reason: 'request-malformed' });
@@ -22,7 +23,7 @@ export function forwardHttp2ToHttp1({ stream, raw, isWhole }: Http2Request, hop:
     if (!isWhole) dropBody(stream);
     return;
   }
-  new TranslatedCall(stream, hop, { ...translated, isWhole }).send();
+  new TranslatedCall(stream, hop, { ...translated, isWhole, turns }).send();
 }
 
 type TranslatedFacts = {
@@ -31,6 +32,7 @@ type TranslatedFacts = {
   /** What the service must say to become a WebSocket; null for an ordinary call. */
   readonly accept: string | null;
   readonly isWhole: boolean;
+  readonly turns: BodyTurns;
 };
 
 /** One call on its way: HTTP/2 on the near side, HTTP/1.1 on the far one. */
@@ -48,6 +50,7 @@ class TranslatedCall implements LinkedCall {
   /** A small body is read whole first, so that head and body leave in one write and a slow caller holds no connection behind. */
   #held: Buffer[] | null = null;
   #stallTimer: NodeJS.Timeout | null = null;
+  #leaveTurn: () => void = ignore;
   #isRequestOver: boolean;
   #hasAnswer = false;
   #isOver = false;
@@ -74,7 +77,14 @@ class TranslatedCall implements LinkedCall {
     if (expectation === 'other') return this.#refuse(417);
     if (expectation === 'continue' && !this.#isRequestOver) this.#near.additionalHeaders({ ':status': 100 });
     if (!this.#isRequestOver) this.#readBody();
-    if (this.#held === null) this.#pool = this.#hop.upstream().carry(this);
+    if (this.#held !== null) return;
+    if (this.#isRequestOver) return this.#carry();
+    this.#leaveTurn = this.#facts.turns.take(() => this.#carry());
+    if (this.#isOver) this.#leaveTurn();
+  }
+
+  #carry(): void {
+    this.#pool = this.#hop.upstream().carry(this);
   }
 
   onLink(link: Link): void {
@@ -181,11 +191,9 @@ class TranslatedCall implements LinkedCall {
     if (this.#near.closed) return;
     this.#isRequestOver = true;
     this.#stopStallTimer();
+    this.#leaveTurn();
     if (this.#isOver) return;
-    if (this.#held !== null) {
-      this.#pool = this.#hop.upstream().carry(this);
-      return;
-    }
+    if (this.#held !== null) return this.#carry();
     if (this.#link === null) return;
     this.#link.write(contentOctets(this.#facts.framing, NO_CONTENT, true, null), true);
   }
@@ -224,6 +232,7 @@ class TranslatedCall implements LinkedCall {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#link = null;
+    this.#leaveTurn();
     this.#hop.onEnd(end);
   }
 }
@@ -238,6 +247,8 @@ function joinTunnel(near: ServerHttp2Stream, far: Socket): void {
   });
   near.on('close', () => far.destroy());
 }
+
+function ignore(): void {}
 
 /** RFC 9110 section 15; there is none beyond, and node:http2 sends none. */
 const MAXIMUM_STATUS = 599;
