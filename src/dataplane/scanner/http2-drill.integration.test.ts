@@ -50,13 +50,22 @@ test('the prober gets no other answer, and nothing of its calls goes on', async 
   assert.equal(answered, false);
 });
 
+const early = { notBefore: Date.now() + HOUR_MS, notAfter: Date.now() + 2 * HOUR_MS };
 const old = { notBefore: Date.now() - 2 * HOUR_MS, notAfter: Date.now() - HOUR_MS };
+function revoked(lab: ProxyLab, credential: TestCredential): TestCredential {
+  lab.revoke({ credentials: [credential] });
+  return credential;
+}
+
 for (const [kind, reason, credential] of [
   ['plaintext', 'plaintext', () => null],
   ['no-certificate', 'no-certificate', () => null],
   ['expired', 'expired', ({ authority }: ProxyLab) => probeOf(authority, old)],
   ['unknown-authority', 'unknown-authority', () => probeOf(makeTestAuthority(Date.now(), 'Stranger'))],
   ['wrong-identity', 'wrong-identity', ({ authority }: ProxyLab) => authority.issue({ uris: [STRANGER] })],
+  ['not-yet-valid', 'not-yet-valid', ({ authority }: ProxyLab) => probeOf(authority, early)],
+  ['wrong-usage', 'wrong-usage', ({ authority }: ProxyLab) => probeOf(authority, { usages: ['server'] })],
+  ['revoked', 'revoked', (lab: ProxyLab) => revoked(lab, probeOf(lab.authority))],
   ['tls-1.1', 'tls-version', ({ authority }: ProxyLab) => probeOf(authority)],
 ] as const) {
   test(`${kind} over HTTP/2 is refused without an answer, and both ends speak of the same connection`, async () => {
@@ -70,6 +79,23 @@ for (const [kind, reason, credential] of [
     assert.deepEqual(Buffer.from(refusal!.firstOctetsSha256), sight.firstOctetsSha256);
   });
 }
+
+test('revoked-then-resumed over HTTP/2: the session is taken up again before the revocation, and refused after it', async () => {
+  const { lab, shot } = await openLab('enforce');
+  await using _ = lab;
+  const probe = probeOf(lab.authority);
+  const credential = credentialOf(probe);
+  const { session } = await fireDrill(shot({ credential }));
+  const again = await fireDrill(shot({ credential, session: session! }));
+  assert.deepEqual([again.seen, again.resumed], ['answered', true]);
+  lab.refusals();
+  lab.revoke({ credentials: [probe] });
+  const sight = await fireDrill(shot({ kind: 'revoked-then-resumed', credential, session: session! }));
+  assert.equal(sight.octetsAnswered, 0);
+  const [refusal] = lab.refusals();
+  assert.deepEqual([refusal!.reason, refusal!.resumed], ['revoked', true]);
+  assert.deepEqual(Buffer.from(refusal!.firstOctetsSha256), sight.firstOctetsSha256);
+});
 
 test('in permissive a plaintext drill over HTTP/2 is answered, as any caller is', async () => {
   const { lab, shot } = await openLab('permissive');
