@@ -373,3 +373,28 @@ test('bodies half sent of one connection hold few connections to the service; it
   for (const stream of halves.slice(5)) stream.resume().end();
   for (const answer of answers.slice(5)) assert.equal(((await answer)[0] as IncomingHttpHeaders)[':status'], 200);
 });
+
+test('answers that HTTP/2 has no form for harm nobody', async () => {
+  const lab = new ProxyLab();
+  await using _ = lab;
+  let answer = '';
+  const { port } = await tcpOrigin(lab, (socket) => void socket.on('data', () => socket.write(answer)));
+  await lab.apply({ inbound: [inboundTo(port, 'enforce')] });
+  const session = openSession(lab);
+  const chunks = 'Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n';
+  for (answer of [
+    `HTTP/1.1 205 Reset Content\r\n${chunks}X-Sum: 1\r\n\r\n`,
+    `HTTP/1.1 200 OK\r\n__proto__: a\r\n${chunks}__proto__: b\r\nx: \xff\r\n\r\n`,
+    `HTTP/1.1 200 OK\r\n${'Set-Cookie: a\r\n'.repeat(250)}${chunks}\r\n`,
+    `HTTP/1.1 200 OK\r\nX-Long: ${'a'.repeat(60_000)}\r\nContent-Length: 2\r\n\r\nok`,
+    `HTTP/1.1 200 OK\r\nDate: a\r\nDate: b\r\nContent-Type: a\r\nContent-Type: b\r\nContent-Length: 2\r\n\r\nok`,
+    'HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nsec-websocket-accept: a\r\nalt-svc: \x80\r\n!#$%: a\r\nContent-Length: 0\r\n\r\n',
+  ]) {
+    for (const method of ['GET', 'HEAD', 'POST']) {
+      await call(session, { ':method': method, ':path': '/' }, method === 'POST' ? 'x' : null);
+    }
+  }
+  answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+  assert.equal((await call(openSession(lab), { ':path': '/' })).body, 'ok');
+});
