@@ -44,6 +44,9 @@ const forget = (database: AuditedDatabase, name = NAME, actor = bo) =>
 
 const service = (owner: string): string => `apiVersion: countersign/v1\nkind: Service\nname: web\nowner: ${JSON.stringify(owner)}\n`;
 
+const profile = (identities: string): string =>
+  `apiVersion: countersign/v1\nkind: Profile\nname: pay\nbase: server\naskers: { rest: { roles: [operator], identities: [${identities}] } }`;
+
 const declare = (database: AuditedDatabase, text: string, actor = bo) =>
   applyDeclaration({ database, place, changed: makeSignal() }, parseDeclaration(text), actor, logClock.now());
 
@@ -319,6 +322,18 @@ forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
     assert.equal((await searchEntries(database.queries, { environments: null, person: NAME })).entries.length, 1);
     await declare(database, service('shop'));
     await forget(database);
+  });
+
+  test('enters the log by hash where a profile names them, and stays until it does not', async () => {
+    await using database = await openLog(await newUrl());
+    await declare(database, profile(JSON.stringify(NAME)));
+    await assert.rejects(forget(database), { code: 'state-conflict', message: /profile test\/pay would lose its name/ });
+    await declare(database, profile('Bo'));
+    assert.deepEqual(await forget(database), { rows: 1 });
+    const { entries } = await searchEntries(database.queries, { environments: null });
+    assert.deepEqual(entries.map(({ type }) => type).toSorted(), ['person.erased', 'profile.changed', 'profile.declared']);
+    assert.ok(entries.every(({ leaf }) => !leaf.includes('Hopper')));
+    assert.equal((await verifyLog(servedFiles(database), logVerifier)).size, 3);
   });
 
   test('cannot do it alone, and nobody is forgotten who is not there', async () => {

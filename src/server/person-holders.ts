@@ -4,6 +4,7 @@ import { holdRequesters } from '../control/ca/hold-requesters.ts';
 import { holdAskers } from '../control/external/hold-askers.ts';
 import { holdAuthorityContacts } from '../control/external/hold-authority-contacts.ts';
 import { holdOwners } from '../control/inventory/hold-owners.ts';
+import { holdProfileAskers } from '../control/policies/hold-profile-askers.ts';
 import { holdWeakeners } from '../control/rollouts/hold-weakeners.ts';
 import { holdContacts } from '../protocols/acme/hold-contacts.ts';
 
@@ -11,6 +12,7 @@ import { holdContacts } from '../protocols/acme/hold-contacts.ts';
 export const personHolders: readonly PersonHolder[] = [
   holdTokenNames,
   holdOwners,
+  holdProfileAskers,
   holdWeakeners,
   holdRequesters,
   holdAskers,

@@ -1,4 +1,5 @@
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
+import type { AskerSpec } from '../../core/issuance/profile-spec.ts';
 import type { EntityKind } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
@@ -82,13 +83,23 @@ async function writeChange(unit: AuditedUnit, change: InventoryChange, shown: Sh
   });
 }
 
-/** Whoever owns a thing is a person as often as a team. */
+/** Whoever owns a thing is a person as often as a team, and whom a profile names as an asker as often as a pipeline. */
 function logField({ field, before, after }: ShownChange['fields'][number]): { readonly [name: string]: DataValue } {
-  return field === 'owner' ? { field, before: personOf(before), after: personOf(after) } : { field, before, after };
+  const hide = field === 'owner' ? personOf : field === 'askers' ? hideIdentities : (value: JsonValue): DataValue => value;
+  return { field, before: hide(before), after: hide(after) };
 }
 
 function personOf(value: JsonValue): DataValue {
   return typeof value === 'string' ? new Person(value) : value;
+}
+
+function hideIdentities(askers: JsonValue): DataValue {
+  if (typeof askers !== 'object' || askers === null) return askers;
+  const hidden = Object.entries(askers as { readonly [door: string]: AskerSpec }).map(([door, { roles, identities }]) => [
+    door,
+    { roles, identities: identities === null ? null : identities.map(personOf) },
+  ]);
+  return Object.fromEntries(hidden) as DataValue;
 }
 
 async function writeRecord(unit: AuditedUnit, change: Exclude<InventoryChange, { readonly kind: 'Policy' | 'Target' }>): Promise<void> {
