@@ -54,6 +54,7 @@ const testPeers: readonly Peer[] = [
     go: 'github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1',
     for: "Let's Encrypt's CA for tests, of which we are a client; Debian's is too old for ARI and profiles",
   },
+  { name: 'haproxy', present: onPath('haproxy'), apt: ['haproxy'], for: 'the PROXY protocol, sent to us and taken from us' },
   { name: 'curl', present: onPath('curl'), apt: ['curl'], for: 'HTTP/2 by an unmodified client' },
   { name: 'nghttp2', present: onPath('h2load'), apt: ['nghttp2-client'], for: 'HTTP/2 by an unmodified client and under load' },
   { name: 'redis', present: onPath('redis-server'), apt: ['redis-server'], for: 'the data stores of the SDK' },

@@ -13,6 +13,7 @@ import {
   OutboundSchema,
   Origination as WireOrigination,
   Protocol as WireProtocol,
+  ProxyProtocol,
   type ProxySettings,
   ProxySettingsSchema,
   type Route,
@@ -113,19 +114,25 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, inbound: InboundRec
     tls: compileTlsPolicy(policy),
     drainMs: policy.drainMs,
     probeSpiffeId: probeSpiffeId(view.trustDomain, proxy.environment),
+    ...compileProxyProtocol(inbound),
     routes: endpoint.routes.map(compileRoute),
     ...compileHttp(policy.http),
     ...(termination.kind === 'reencrypt' ? compileReencrypt(view, proxy, termination.nextEndpoint) : {}),
   });
 }
 
+function compileProxyProtocol({ proxyProtocol }: InboundRecord): Pick<Inbound, 'proxyProtocolFrom' | 'proxyProtocolTo'> {
+  return { proxyProtocolFrom: [...proxyProtocol.from], proxyProtocolTo: wireProxyProtocols[proxyProtocol.send] };
+}
+
 /** What goes through untouched has no callers that could be told apart here, and no TLS of ours. */
 function compileCarried(
-  { listen, upstream }: InboundRecord,
+  inbound: InboundRecord,
   endpoint: EndpointRecord,
   { policy, termination }: { readonly policy: Policy; readonly termination: CarriedTerms & { readonly kind: 'passthrough' | 'mutual' } },
 ): Inbound {
   const { kind, serverNames, takesUnknown, idleMs, maximumConnections } = termination;
+  const { listen, upstream } = inbound;
   return create(InboundSchema, {
     endpointId: endpoint.id,
     endpointName: endpoint.name,
@@ -136,6 +143,7 @@ function compileCarried(
     takesUnknown,
     idleMs,
     maximumConnections,
+    ...compileProxyProtocol(inbound),
   });
 }
 
@@ -245,6 +253,7 @@ const wireModes: { readonly [mode in Mode]: WireMode } = {
 };
 /** How an endpoint's protocol is called in settings and drill jobs. */
 export const wireProtocols = { http: WireProtocol.HTTP, grpc: WireProtocol.GRPC, tcp: WireProtocol.TCP } as const;
+const wireProxyProtocols = { none: ProxyProtocol.UNSPECIFIED, v1: ProxyProtocol.V1, v2: ProxyProtocol.V2 } as const;
 const wireOriginations: { readonly [origination in Origination]: WireOrigination } = {
   plaintext: WireOrigination.PLAINTEXT,
   mtls: WireOrigination.MTLS,

@@ -3,7 +3,7 @@ import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import type { Policy, Tier } from '../../core/policy/policy.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import type { DataClass, EndpointProtocol, Exposure, ExternalServer, ProxyRole, Termination } from './record.ts';
+import type { DataClass, EndpointProtocol, Exposure, ExternalServer, ProxyProtocolTerms, ProxyRole, Termination } from './record.ts';
 
 /** One YAML document, parsed: every field is of its form; names of other things are not resolved yet. */
 export type Declaration = {
@@ -53,6 +53,7 @@ export type InboundDeclaration = {
   readonly listen: string | null;
   readonly upstream: string | null;
   readonly termination: Termination<string>;
+  readonly proxyProtocol: ProxyProtocolTerms;
 };
 
 /** Callers are services as in `allowedCallers`, or `dns:NAME` and `uri:URI` of their certificates. */

@@ -246,6 +246,21 @@ test('what passes TLS through shares an address by server names, and by nothing 
   refuses(`${inbound}outbound:\n  - { endpoint: b, listen: "127.0.0.1:1" }\n`, /each listen address once/);
 });
 
+test('the PROXY protocol is believed from ranges, and used in one way at one address', () => {
+  const inbound = (more: string): string =>
+    `${proxy}inbound:\n  - { endpoint: a, listen: "127.0.0.1:1", upstream: "127.0.0.1:9", ${more} }\n`;
+  const [declared] = parseDeclaration(inbound('proxyProtocolFrom: ["10.0.0.0/8", "2001:DB8::/32"], sendProxyProtocol: v2'));
+  assert.ok(declared?.kind === 'Proxy');
+  assert.deepEqual(declared.inbound[0]?.proxyProtocol, { from: ['10.0.0.0/8', '2001:db8::/32'], send: 'v2' });
+  for (const range of ['10.0.0.0', '10.0.0.0/33', '::/129', '10.0.0/8', 'any', '10.0.0.0/08', 'fe80::1%eth0/64', '/8']) {
+    refuses(inbound(`proxyProtocolFrom: ["${range}"]`), /proxyProtocolFrom\[0\]/);
+  }
+  refuses(inbound('proxyProtocolFrom: 10.0.0.0/8'), /a list/);
+  refuses(inbound('sendProxyProtocol: v3'), /none, v1, v2/);
+  const shared = `${proxy}inbound:\n${passes('serverNames: [a.example], sendProxyProtocol: v2')}${passes('takesUnknown: true')}`;
+  refuses(shared, /one use of the PROXY protocol/);
+});
+
 test('a termination has its own fields, and no others', () => {
   const inbound = `${proxy}inbound:\n`;
   refuses(`${inbound}${passes('serverNames: []')}`, /serverNames/);
@@ -346,7 +361,9 @@ test('a service in its own process names endpoints, each once, and no address', 
   const sdk = proxy.replace('sidecar', 'sdk');
   const [declared] = parseDeclaration(`${sdk}inbound:\n  - { endpoint: orders-api }\noutbound:\n  - { endpoint: stock }\n`);
   assert.ok(declared?.kind === 'Proxy');
-  assert.deepEqual(declared.inbound, [{ endpoint: 'orders-api', listen: null, upstream: null, termination: { kind: 'terminate' } }]);
+  assert.deepEqual(declared.inbound, [
+    { endpoint: 'orders-api', listen: null, upstream: null, termination: { kind: 'terminate' }, proxyProtocol: { from: [], send: 'none' } },
+  ]);
   assert.deepEqual(declared.outbound, [{ endpoint: 'stock', listen: null }]);
   refuses(`${sdk}inbound:\n  - { endpoint: orders-api, listen: "127.0.0.1:1" }\n`, /inbound\[0\]\.listen/);
   refuses(`${sdk}outbound:\n  - { endpoint: stock, listen: "127.0.0.1:1" }\n`, /outbound\[0\]\.listen/);

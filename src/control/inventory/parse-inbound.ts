@@ -1,7 +1,7 @@
 import type { InboundDeclaration } from './declaration.ts';
 import type { Fields } from './declaration-fields.ts';
-import { type CarriedTerms, type Termination, terminations } from './record.ts';
-import { nameForm, serverNameForm, socketForm } from './text-forms.ts';
+import { type CarriedTerms, noProxyProtocol, proxyProtocols, type ProxyProtocolTerms, type Termination, terminations } from './record.ts';
+import { nameForm, rangeForm, serverNameForm, socketForm } from './text-forms.ts';
 
 /** One port on which a proxy receives. */
 export function readInbound(fields: Fields): InboundDeclaration {
@@ -9,16 +9,17 @@ export function readInbound(fields: Fields): InboundDeclaration {
   const listen = fields.text('listen', socketForm);
   const termination = readTermination(fields);
   const upstream = termination.kind === 'reencrypt' ? null : fields.text('upstream', socketForm);
+  const proxyProtocol = readProxyProtocol(fields);
   fields.end();
   if (listen === upstream) throw fields.fail('upstream', upstream, 'another address than listen');
-  return { endpoint, listen, upstream, termination };
+  return { endpoint, listen, upstream, termination, proxyProtocol };
 }
 
 /** In a service's own process an endpoint has no address of a proxy: the service listens and dials itself, by the endpoint's name. */
 export function readOwnPort(fields: Fields): InboundDeclaration {
   const endpoint = fields.text('endpoint', nameForm);
   fields.end();
-  return { endpoint, listen: null, upstream: null, termination: { kind: 'terminate' } };
+  return { endpoint, listen: null, upstream: null, termination: ENDS, proxyProtocol: noProxyProtocol };
 }
 
 export function readOwnOutbound(fields: Fields): { readonly endpoint: string; readonly listen: null } {
@@ -45,10 +46,19 @@ export function refuseSharedListens(
     const names = terms.flatMap(({ serverNames }) => serverNames);
     const twice = names.find((name, index) => names.indexOf(name) !== index);
     if (twice !== undefined) throw fields.fail('inbound', twice, `each server name once at ${listen}`);
+    if (new Set(inbound.filter((one) => one.listen === listen).map(({ proxyProtocol }) => JSON.stringify(proxyProtocol))).size > 1) {
+      throw fields.fail('inbound', listen, 'one use of the PROXY protocol at one address');
+    }
     if (terms.filter(({ takesUnknown }) => takesUnknown).length > 1) {
       throw fields.fail('inbound', listen, 'one taker of unknown names at most');
     }
   }
+}
+
+function readProxyProtocol(fields: Fields): ProxyProtocolTerms {
+  const from = fields.texts('proxyProtocolFrom', rangeForm);
+  if (from.length > MAXIMUM_RANGES) throw fields.fail('proxyProtocolFrom', `${from.length} ranges`, `at most ${MAXIMUM_RANGES}`);
+  return { from, send: fields.has('sendProxyProtocol') ? fields.word('sendProxyProtocol', proxyProtocols) : 'none' };
 }
 
 function readTermination(fields: Fields): Termination<string> {
@@ -76,3 +86,4 @@ const IDLE_MS = [1_000, 86_400_000] as const;
 /** What one listening socket of a proxy takes. */
 const CONNECTIONS = [1, 20_000] as const;
 const MAXIMUM_NAMES = 100;
+const MAXIMUM_RANGES = 100;

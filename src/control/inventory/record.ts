@@ -133,7 +133,13 @@ export type InboundRecord = {
   readonly listen: string | null;
   readonly upstream: string | null;
   readonly termination: Termination<EntityId<'endpoint'>>;
+  readonly proxyProtocol: ProxyProtocolTerms;
 };
+
+/** Whose PROXY protocol headers are believed (ranges such as `10.0.0.0/8`), and what the upstream is sent first. */
+export type ProxyProtocolTerms = { readonly from: readonly string[]; readonly send: (typeof proxyProtocols)[number] };
+export const proxyProtocols = ['none', 'v1', 'v2'] as const;
+export const noProxyProtocol: ProxyProtocolTerms = { from: [], send: 'none' };
 export type OutboundRecord = { readonly endpointId: EntityId<'endpoint'>; readonly listen: string | null };
 
 /** True where TLS goes through a proxy untouched. */

@@ -101,7 +101,7 @@ export function draftProxy(draft: Draft, declaration: Placed<'Proxy'>, { trustDo
   const key = nameKey(environment, name);
   const service = declaration.service === null ? null : draft.services.get(nameKey(environment, declaration.service));
   if (service === undefined) throw faultOf(declaration, `service ${declaration.service} is not declared in ${environment}`);
-  const inbound = declaration.inbound.map(({ endpoint: endpointName, listen, upstream, termination }) => {
+  const inbound = declaration.inbound.map(({ endpoint: endpointName, listen, upstream, termination, proxyProtocol }) => {
     const endpoint = resolveEndpoint(draft, declaration, endpointName);
     if (endpoint.external !== null)
       throw faultOf(declaration, `endpoint ${endpointName} is outside of the trust domain, no proxy can serve it`);
@@ -110,7 +110,14 @@ export function draftProxy(draft: Draft, declaration: Placed<'Proxy'>, { trustDo
     if (endpoint.serviceId !== service?.id && !isCarried) {
       throw faultOf(declaration, `endpoint ${endpointName} is not of service ${declaration.service}`);
     }
-    return { endpointId: endpoint.id, listen, upstream, termination: resolveTermination(draft, declaration, { endpoint, termination }) };
+    if (proxyProtocol.send !== 'none' && !isCarried && (endpoint.protocol !== 'tcp' || termination.kind === 'reencrypt')) {
+      throw faultOf(
+        declaration,
+        `sendProxyProtocol at ${endpointName}: calls share connections, so only tcp and what passes through can be told`,
+      );
+    }
+    const resolved = resolveTermination(draft, declaration, { endpoint, termination });
+    return { endpointId: endpoint.id, listen, upstream, termination: resolved, proxyProtocol };
   });
   const outbound = declaration.outbound.map(({ endpoint, listen }) => ({
     endpointId: resolveEndpoint(draft, declaration, endpoint).id,

@@ -2,7 +2,7 @@ import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Tier } from '../../core/policy/policy.ts';
-import { noExternalTerms } from './record.ts';
+import { noExternalTerms, noProxyProtocol } from './record.ts';
 import type {
   DataClass,
   DiscoveredRecord,
@@ -174,10 +174,13 @@ export function toProxy(row: ProxyRow): ProxyRecord {
     spiffeId: row.spiffe_id as SpiffeId,
     role: row.role as ProxyRole,
     // Rows of before there was another way have no termination.
-    inbound: (JSON.parse(row.inbound) as (Omit<InboundRecord, 'termination'> & Partial<InboundRecord>)[]).map((inbound) => ({
-      termination: { kind: 'terminate' },
-      ...inbound,
-    })),
+    inbound: (JSON.parse(row.inbound) as (Omit<InboundRecord, 'termination' | 'proxyProtocol'> & Partial<InboundRecord>)[]).map(
+      (inbound) => ({
+        termination: { kind: 'terminate' },
+        proxyProtocol: noProxyProtocol,
+        ...inbound,
+      }),
+    ),
     outbound: JSON.parse(row.outbound) as OutboundRecord[],
   };
 }

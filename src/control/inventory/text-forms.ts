@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { parseDnsName, parseDnsPattern } from '../../core/identity/dns-name.ts';
+import { parseIpAddress } from '../../core/identity/ip-address.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { parseMethod, parsePathPattern } from '../../core/routes/call-pattern.ts';
@@ -64,6 +65,17 @@ export const serverNameForm: TextForm = { expected: 'a DNS name, or one behind *
 
 /** As OkHttp and others write pins (RFC 7469 section 2.1.1 for what is hashed). */
 export const pinForm: TextForm = matching(/^sha256\/[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/, 'sha256/ and 44 characters of base64');
+
+/** Addresses in one spelling, so that what is compared is the range and not its text. */
+export const rangeForm: TextForm = {
+  expected: 'a range such as 10.0.0.0/8',
+  parse: (text) => {
+    const [, network = '', bits = ''] = /^([0-9a-fA-F.:]+)\/(0|[1-9][0-9]{0,2})$/.exec(text) ?? [];
+    const family = isIP(network);
+    if (family === 0 || Number(bits) > (family === 4 ? 32 : 128)) throw refused();
+    return `${parseIpAddress(network)}/${bits}`;
+  },
+};
 
 export const anchorsForm: TextForm = {
   expected: `1 to ${20} certificates as PEM`,

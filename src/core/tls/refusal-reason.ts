@@ -6,6 +6,7 @@ export const refusalReasons = {
   plaintext: 'no TLS where TLS is demanded',
   'tls-version': 'no TLS version that the policy allows',
   'tls-malformed': 'the handshake broke: not TLS, or cut, or no common parameters',
+  'proxy-header': 'no PROXY protocol header where one is demanded, a broken one, or one from whom none is taken',
   'no-certificate': 'TLS without a client certificate',
   'unknown-authority': 'the certificate does not chain to an authority of the trust bundle',
   'chain-invalid': 'the chain breaks a rule of RFC 5280 section 6 (constraint, critical extension, signature)',

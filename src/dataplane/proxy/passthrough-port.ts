@@ -1,19 +1,24 @@
 import type { Socket } from 'node:net';
+import type { ProxiedEnds } from '../../core/proxy-protocol/proxy-header.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { dialPlain } from '../tls/dial.ts';
 import type { Outcome } from '../tls/counters.ts';
 import type { PassthroughListener, PassthroughRoute } from '../tls/passthrough-settings.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import { type Arrival, fingerprintOf, sniffConnection } from '../tls/sniff-connection.ts';
+import { acceptProxied } from './accept-proxied.ts';
+import { preambleOf } from './proxy-preamble.ts';
 import type { ListeningPort } from './port.ts';
 import { forwardTcp } from './tcp-forward.ts';
 import { Upstream } from './upstream.ts';
+
+type Newcomer = { readonly socket: Socket; readonly ends: ProxiedEnds | null };
 
 type Carried = { readonly socket: Socket; readonly endpointId: string };
 
 /** What a connection asked for by its first octets. */
 type Choice =
-  | { readonly kind: 'route'; readonly route: PassthroughRoute }
+  | { readonly kind: 'route'; readonly route: PassthroughRoute; readonly serverName: string | null }
   | { readonly kind: 'refused'; readonly reason: RefusalReason; readonly detail: string };
 
 /**
@@ -52,8 +57,17 @@ export class PassthroughPort implements ListeningPort {
     socket.on('error', () => socket.destroy());
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
-    const limits = { silentAfterMs: null, timeoutMs: this.#deps.limits.firstOctetsMs };
-    sniffConnection(socket, limits, (arrival) => this.#arrived(socket, arrival));
+    const timeoutMs = this.#deps.limits.firstOctetsMs;
+    acceptProxied(socket, this.#settings.proxyProtocol, {
+      timeoutMs,
+      onOrigin: (origin) => {
+        if (origin.kind === 'gone') socket.destroy();
+        else if (origin.kind === 'refused')
+          this.#refuse({ socket, ends: null }, origin.first, { reason: 'proxy-header', detail: origin.detail });
+        else
+          sniffConnection(socket, { silentAfterMs: null, timeoutMs }, (arrival) => this.#arrived({ socket, ends: origin.ends }, arrival));
+      },
+    });
   }
 
   /** Nobody can be told through encryption that it ends, so open connections have this time. */
@@ -64,17 +78,18 @@ export class PassthroughPort implements ListeningPort {
     clearTimeout(timer);
   }
 
-  #arrived(socket: Socket, arrival: Arrival): void {
+  #arrived(newcomer: Newcomer, arrival: Arrival): void {
+    const { socket } = newcomer;
     if (arrival.kind === 'gone' || arrival.kind === 'silent') {
       socket.destroy();
       return;
     }
     const choice = this.#choose(arrival);
     if (choice.kind === 'refused') {
-      this.#refuse(socket, arrival.first, choice);
+      this.#refuse(newcomer, arrival.first, choice);
       return;
     }
-    this.#carry(socket, choice.route);
+    this.#carry(newcomer, choice);
   }
 
   #choose(arrival: Exclude<Arrival, { readonly kind: 'gone' | 'silent' }>): Choice {
@@ -85,10 +100,10 @@ export class PassthroughPort implements ListeningPort {
     const detail = JSON.stringify({ sni, hasEncryptedHello });
     if (route === null) return { kind: 'refused', reason: 'unknown-server-name', detail };
     const isFull = (this.#counts.get(route.endpointId) ?? 0) >= route.maximumConnections;
-    return isFull ? { kind: 'refused', reason: 'limit-exceeded', detail } : { kind: 'route', route };
+    return isFull ? { kind: 'refused', reason: 'limit-exceeded', detail } : { kind: 'route', route, serverName: sni };
   }
 
-  #carry(socket: Socket, route: PassthroughRoute): void {
+  #carry({ socket, ends }: Newcomer, { route, serverName }: Extract<Choice, { readonly kind: 'route' }>): void {
     const { table, live } = this.#deps;
     const { endpointId, idleMs } = route;
     const carried = { socket, endpointId };
@@ -106,6 +121,7 @@ export class PassthroughPort implements ListeningPort {
     socket.setTimeout(idleMs, () => socket.destroy());
     void forwardTcp(socket, {
       upstream: this.#upstreams.get(route)!,
+      preamble: preambleOf(this.#settings.proxyProtocol, { socket, ends, tls: { alpn: null, serverName, session: null } }),
       onFailure: (reason) => {
         this.#count(endpointId, 'failed', reason);
         this.#deps.log('warn', 'upstream failed', { endpoint: route.endpointName, reason, generation: live.generation.toString() });
@@ -114,8 +130,12 @@ export class PassthroughPort implements ListeningPort {
   }
 
   /** What has no known name belongs to no endpoint; it is counted at the taker of such, else at the first. The peer sees a close. */
-  #refuse(socket: Socket, first: Buffer, { reason, detail }: Extract<Choice, { readonly kind: 'refused' }>): void {
-    const remote = `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}`;
+  #refuse(
+    { socket, ends }: Newcomer,
+    first: Buffer,
+    { reason, detail }: { readonly reason: RefusalReason; readonly detail: string },
+  ): void {
+    const remote = `${ends?.source.host ?? socket.remoteAddress ?? 'unix'}:${ends?.source.port ?? socket.remotePort ?? 0}`;
     socket.destroy();
     const { endpointId, endpointName } = this.#settings.unknown ?? this.#settings.routes[0]!;
     this.#count(endpointId, 'refused', reason);

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type Address, formatAddress } from '../tls/address.ts';
+import { acceptProxied } from './accept-proxied.ts';
+import { preambleOf } from './proxy-preamble.ts';
 import { dialPlain } from '../tls/dial.ts';
 import { InboundGate } from '../tls/inbound-gate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
@@ -28,11 +30,13 @@ export class ServicePort implements ListeningPort {
   readonly #calls: InboundCallsOptions;
   #settings: InboundListener;
   #next: Next;
+  readonly #deps: PortDeps;
 
   constructor(deps: PortDeps, settings: InboundListener, next: Next) {
     this.#gate = new InboundGate(deps, settings, (connection) => this.#serve(connection));
     this.#settings = settings;
     this.#next = next;
+    this.#deps = deps;
     this.#calls = { deps, settings: () => this.settings, upstream: () => this.#next.upstream };
   }
 
@@ -60,7 +64,15 @@ export class ServicePort implements ListeningPort {
   }
 
   accept(socket: Socket): void {
-    this.#gate.accept(socket);
+    this.#gate.hold(socket);
+    acceptProxied(socket, this.#settings.proxyProtocol, {
+      timeoutMs: this.#deps.limits.firstOctetsMs,
+      onOrigin: (origin) => {
+        if (origin.kind === 'gone') socket.destroy();
+        else if (origin.kind === 'refused') this.#gate.refuseOrigin(socket, origin.first, origin.detail);
+        else this.#gate.accept(socket, origin.ends);
+      },
+    });
   }
 
   async retire(withinMs: number): Promise<void> {
@@ -76,7 +88,23 @@ export class ServicePort implements ListeningPort {
     else if (protocol === 'http' && socket instanceof TLSSocket && socket.alpnProtocol === 'h2')
       serveHttp2Connection(connection, calls, 'http/1.1');
     else if (protocol === 'http') serveHttp1(socket, calls);
-    else void forwardTcp(socket, { upstream: this.#next.upstream, onFailure: (reason) => this.#gate.countFailure(connection, reason) });
+    else this.#forward(connection);
+  }
+
+  #forward(connection: ReceiverConnection): void {
+    const { socket, ends, identity } = connection;
+    const session =
+      socket instanceof TLSSocket
+        ? { version: socket.getProtocol() ?? '', cipher: socket.getCipher().name, isClientProved: identity !== null }
+        : null;
+    const { alpnProtocol = false, servername = false } =
+      socket instanceof TLSSocket ? (socket as TLSSocket & { servername?: string | false }) : {};
+    const tls = session === null ? null : { alpn: alpnProtocol || null, serverName: servername || null, session };
+    void forwardTcp(socket, {
+      upstream: this.#next.upstream,
+      preamble: preambleOf(this.#settings.proxyProtocol, { socket, ends, tls }),
+      onFailure: (reason) => this.#gate.countFailure(connection, reason),
+    });
   }
 }
 

@@ -5,11 +5,13 @@ import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
 export type TcpHop = {
   readonly upstream: Upstream;
+  /** Goes before whatever the near end says. */
+  readonly preamble?: Buffer;
   readonly onFailure: (reason: RefusalReason) => void;
 };
 
 /** Carries a stream to the next hop and back; each direction ends for itself. The near socket is paused until the far one is there. */
-export async function forwardTcp(near: Socket, { upstream, onFailure }: TcpHop): Promise<void> {
+export async function forwardTcp(near: Socket, { upstream, preamble, onFailure }: TcpHop): Promise<void> {
   let far: Socket;
   try {
     far = await upstream.connect();
@@ -19,6 +21,7 @@ export async function forwardTcp(near: Socket, { upstream, onFailure }: TcpHop):
     return;
   }
   if (near.destroyed) return void far.destroy();
+  if (preamble !== undefined && preamble.length > 0) far.write(preamble);
   joinSockets(near, far);
 }
 

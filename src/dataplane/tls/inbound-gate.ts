@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import type { ProxiedEnds } from '../../core/proxy-protocol/proxy-header.ts';
+import { type Newcomer, newcomerOf } from './newcomer.ts';
 import type { ClientHello } from '../../core/tls/client-hello.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
@@ -14,9 +16,6 @@ import { type Arrival, collectFirstOctets, fingerprintOf, sniffConnection } from
 import { allowsVersion } from './tls-policy.ts';
 import { ResumptionHabits } from './resumption-habits.ts';
 import type { Handshake } from './tls-contexts.ts';
-
-/** A connection that is not yet judged. */
-type Newcomer = { readonly sni: string | null; readonly socket: Socket; readonly host: string; readonly remote: string };
 
 /**
  * Lets in the connections of one endpoint: plaintext, TLS and mutual TLS side by side, each judged by what it proves. What is
@@ -52,17 +51,28 @@ export class InboundGate {
     }
   }
 
-  accept(socket: Socket): void {
-    const host = socket.remoteAddress ?? 'unix';
-    const newcomer = { sni: null, socket, host, remote: `${host}:${socket.remotePort ?? 0}` };
-    socket.on('error', () => socket.destroy());
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+  /** `ends` is where the connection began and went, as a balancer that is believed has said. */
+  accept(socket: Socket, ends: ProxiedEnds | null = null): void {
+    const newcomer = newcomerOf(socket, ends);
+    this.hold(socket);
     const { protocol, anonymousMode } = this.#settings;
     const mayBeServerFirst = protocol === 'tcp' && anonymousMode !== 'enforce';
     const { limits } = this.#deps;
     const sniffing = { silentAfterMs: mayBeServerFirst ? limits.serverFirstMs : null, timeoutMs: limits.firstOctetsMs };
     sniffConnection(socket, sniffing, (arrival) => this.#arrived(newcomer, arrival));
+  }
+
+  /** Takes a socket into those that end with the port, before anything of it is known. */
+  hold(socket: Socket): void {
+    if (this.#sockets.has(socket)) return;
+    socket.on('error', () => socket.destroy());
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  /** A connection whose balancer said too little, or for which nobody may speak. */
+  refuseOrigin(socket: Socket, first: Buffer, detail: string): void {
+    this.#refuse(newcomerOf(socket, null), { ...plaintextPeer, offence: 'proxy-header' }, 'proxy-header', first, detail);
   }
 
   /** Takes no further calls on open connections, says so with each next answer, and is over within this time. */
@@ -170,6 +180,7 @@ export class InboundGate {
         receiver: live.spiffeId,
         sni: newcomer.sni,
         remote,
+        ends: newcomer.ends,
         onRejudge: (open, cause) => this.#rejudge(open, cause),
         onEnding: (open, leftMs) => this.#end(open, leftMs),
       },

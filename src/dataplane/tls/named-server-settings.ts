@@ -1,6 +1,19 @@
+import { type DnsName, parseDnsName } from '../../core/identity/dns-name.ts';
 import { type OldTls as WireOldTls, type Outbound, PinMode } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
+import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+
+/** To a server outside of the trust domain: its own anchors and its DNS name. */
+export type NamedServer = {
+  readonly kind: 'tls';
+  readonly serverName: DnsName;
+  readonly anchors: readonly Certificate[];
+  readonly oldTls: OldTls | null;
+  readonly pins: Pins | null;
+  /** Our own certificate is shown if the server asks for one. */
+  readonly showsCertificate: boolean;
+};
 
 /** An agreed exception for a server that speaks no better. After `until` there is none. */
 export type OldTls = { readonly minimumVersion: number; readonly until: Instant; readonly exception: string };
@@ -13,8 +26,21 @@ export type Pins = {
   readonly forcedUntil: Instant;
 };
 
+/** @throws input-invalid, identity-malformed, der-malformed */
+export function parseNamedServer(outbound: Outbound): NamedServer {
+  if (outbound.serverAnchors.length === 0) throw invalid('no server anchors', 'at least one for one-way TLS');
+  return {
+    kind: 'tls',
+    serverName: parseDnsName(outbound.serverName),
+    anchors: outbound.serverAnchors.map((der) => parseCertificate(der)),
+    oldTls: parseOldTls(outbound.oldTls),
+    pins: parsePins(outbound),
+    showsCertificate: outbound.showsCertificate,
+  };
+}
+
 /** @throws input-invalid for a version below TLS 1.0 or beyond 1.2, and for an exception without name or end */
-export function parseOldTls(wire: WireOldTls | undefined): OldTls | null {
+function parseOldTls(wire: WireOldTls | undefined): OldTls | null {
   if (wire === undefined) return null;
   const { minimumVersion, untilMs, exception } = wire;
   if (minimumVersion < TLS_1_0 || minimumVersion > TLS_1_2)
@@ -24,7 +50,7 @@ export function parseOldTls(wire: WireOldTls | undefined): OldTls | null {
 }
 
 /** @throws input-invalid for a single pin, one of another length, or a mode that this version does not know */
-export function parsePins({ pins, pinMode, pinsForcedUntilMs }: Outbound): Pins | null {
+function parsePins({ pins, pinMode, pinsForcedUntilMs }: Outbound): Pins | null {
   if (pins.length === 0) {
     if (pinMode !== PinMode.UNSPECIFIED) throw invalid('a mode of pins without pins', 'neither');
     return null;

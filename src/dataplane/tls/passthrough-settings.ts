@@ -1,6 +1,7 @@
 import { type Inbound, Termination } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { makeServerNameTable, type ServerNameTable } from '../../core/tls/server-name-table.ts';
+import { parseProxyProtocol, type ProxyProtocolSettings } from './proxy-protocol-settings.ts';
 import { type Address, formatAddress, parseAddress } from './address.ts';
 
 /** An endpoint whose TLS goes through untouched. */
@@ -21,6 +22,7 @@ export type PassthroughListener = {
   readonly find: ServerNameTable<PassthroughRoute>;
   /** Where connections without a known name go; null: they are refused. */
   readonly unknown: PassthroughRoute | null;
+  readonly proxyProtocol: ProxyProtocolSettings;
   readonly drainMs: number;
 };
 
@@ -43,7 +45,12 @@ function parseListener(inbound: readonly Inbound[]): PassthroughListener {
   if (twice !== undefined) throw invalid(twice[1].endpointName, `server name ${twice[0]} twice at one address`, 'each name once');
   const unknown = parsed.filter(({ wire }) => wire.takesUnknown);
   if (unknown.length > 1) throw invalid(unknown[1]!.route.endpointName, 'a second taker of unknown names', 'at most one at an address');
+  const [proxyProtocol, ...others] = inbound.map(parseProxyProtocol);
+  if (others.some(({ key }) => key !== proxyProtocol!.key)) {
+    throw invalid(inbound[0]!.endpointName, 'another use of the PROXY protocol at the same address', 'the same');
+  }
   return {
+    proxyProtocol: proxyProtocol!,
     listen: addressOf(inbound[0]!.endpointName, inbound[0]!.listen),
     routes: parsed.map(({ route }) => route),
     find: makeServerNameTable(names),

@@ -5,7 +5,7 @@ import { type Certificate, parseCertificate } from '../../core/x509/certificate.
 import { presentsIdentity } from '../../core/x509/service-identity.ts';
 import { verifyPath } from '../../core/x509/verify-path.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
-import type { NamedServer } from './proxy-settings.ts';
+import type { NamedServer } from './named-server-settings.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
 
 /** What is told of a server whose path and name are good. */

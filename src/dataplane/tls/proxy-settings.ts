@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { type DnsName, parseDnsName } from '../../core/identity/dns-name.ts';
 import { parseSpiffeId, type SpiffeId } from '../../core/identity/spiffe-id.ts';
 import {
   type Inbound,
@@ -13,11 +12,11 @@ import {
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import { Problem } from '../../core/problems/problem.ts';
-import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
 import { type Address, formatAddress, parseAddress } from './address.ts';
 import { isCarried, parsePassthrough, type PassthroughListener } from './passthrough-settings.ts';
 import { type HttpSettings, parseHttpSettings } from './http-settings.ts';
-import { namedServerDigests, type OldTls, parseOldTls, parsePins, type Pins } from './named-server-settings.ts';
+import { parseProxyProtocol, type ProxyProtocolSettings } from './proxy-protocol-settings.ts';
+import { type NamedServer, namedServerDigests, parseNamedServer } from './named-server-settings.ts';
 import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 
 /** `grpc` is HTTP/2 from end to end. */
@@ -38,7 +37,11 @@ export type InboundSettings = {
 } & HttpSettings;
 
 /** The same for a proxy, which listens before the service. */
-export type InboundListener = InboundSettings & { readonly listen: Address; readonly onward: Onward };
+export type InboundListener = InboundSettings & {
+  readonly listen: Address;
+  readonly onward: Onward;
+  readonly proxyProtocol: ProxyProtocolSettings;
+};
 
 /** Where calls go on: in the clear to the service behind, or over TLS to another endpoint, whose server is verified. */
 export type Onward =
@@ -47,17 +50,6 @@ export type Onward =
 
 /** How a data plane speaks to an endpoint for its service. */
 export type Origination = { readonly kind: 'plaintext' } | { readonly kind: 'mtls'; readonly server: SpiffeId } | NamedServer;
-
-/** To a server outside of the trust domain: its own anchors and its DNS name. */
-export type NamedServer = {
-  readonly kind: 'tls';
-  readonly serverName: DnsName;
-  readonly anchors: readonly Certificate[];
-  readonly oldTls: OldTls | null;
-  readonly pins: Pins | null;
-  /** Our own certificate is shown if the server asks for one. */
-  readonly showsCertificate: boolean;
-};
 
 export type OutboundSettings = {
   readonly endpointId: string;
@@ -98,6 +90,7 @@ export function parseProxySettings(settings: ProxySettings): ProxyPorts {
       ...parseInbound(inbound),
       listen: addressOf(nameOf('inbound', inbound), inbound.listen),
       onward: parseOnward(inbound),
+      proxyProtocol: parseProxyProtocol(inbound),
     }),
     outbound: (outbound) => ({ ...parseOutbound(outbound), listen: addressOf(nameOf('outbound', outbound), outbound.listen) }),
   });
@@ -238,15 +231,7 @@ function parseOrigination(what: string, outbound: Outbound): Origination {
     case WireOrigination.MTLS:
       return { kind: 'mtls', server: parseSpiffeId(outbound.serverSpiffeId) };
     case WireOrigination.TLS:
-      if (outbound.serverAnchors.length === 0) throw invalid(what, 'no server anchors', 'at least one for one-way TLS');
-      return {
-        kind: 'tls',
-        serverName: parseDnsName(outbound.serverName),
-        anchors: outbound.serverAnchors.map((der) => parseCertificate(der)),
-        oldTls: parseOldTls(outbound.oldTls),
-        pins: parsePins(outbound),
-        showsCertificate: outbound.showsCertificate,
-      };
+      return parseNamedServer(outbound);
     default:
       throw invalid(what, `origination ${outbound.origination}`, 'plaintext, mtls or tls');
   }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { ProxiedEnds } from '../../core/proxy-protocol/proxy-header.ts';
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
@@ -16,6 +17,8 @@ export type ReceiverConnectionOptions = {
   /** The server name of the ClientHello; null where there is none. */
   readonly sni: string | null;
   readonly remote: string;
+  /** Where it began and went, as a balancer said; null: its own addresses are these. */
+  readonly ends?: ProxiedEnds | null;
   /** Decides anew; called when what is in force has changed. */
   readonly onRejudge: (connection: ReceiverConnection, cause: Cause) => void;
   /** The certificate ends soon. */
@@ -62,6 +65,10 @@ export class ReceiverConnection implements OpenConnection {
       cancel();
       if (this.#timer !== null) clearTimeout(this.#timer);
     });
+  }
+
+  get ends(): ProxiedEnds | null {
+    return this.#options.ends ?? null;
   }
 
   get peer(): Peer {

@@ -59,10 +59,11 @@ function readArrival(first: Buffer, cause: Cause): Arrival | null {
   return cause === 'timeout' ? { kind: 'broken', reason: 'timeout', first } : null;
 }
 
-type Cause = 'more' | 'silence' | 'timeout' | 'end';
+/** Why a decision is asked for: more came, or nothing will. */
+export type Cause = 'more' | 'silence' | 'timeout' | 'end';
 
 /** Calls `decide` with all octets so far until it returns something; puts them back and hands that on. */
-function readUntil<T>(
+export function readUntil<T>(
   socket: Socket,
   { silentAfterMs, timeoutMs }: SniffLimits,
   decide: (first: Buffer, cause: Cause) => T | null,
