@@ -163,6 +163,8 @@ async function headerAt(
   });
   assert.deepEqual(await lab.apply({ inbound: [inbound(port)] }), { kind: 'accepted' });
   await call(lab.portOf(0));
+  // The call is over: what did not come by now never will.
+  arrived.reject(new Error('the service was sent no header'));
   return arrived.promise;
 }
 
