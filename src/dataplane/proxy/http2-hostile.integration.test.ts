@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect as connectHttp2, createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import {
   CLIENT_PREFACE,
   encodeFields,
@@ -16,7 +17,7 @@ import {
   readFrames,
 } from '../../core/http2/frame.ts';
 import { GRPC } from '../../../test/support/grpc-lab.ts';
-import { inboundTo, ProxyLab } from '../../../test/support/proxy-lab.ts';
+import { callOverTls, clientOptions, inboundTo, ProxyLab, STOREFRONT } from '../../../test/support/proxy-lab.ts';
 
 type Lab = {
   readonly lab: ProxyLab;
@@ -53,8 +54,8 @@ class Attacker {
   readonly closed: Promise<void>;
   #rest: Uint8Array = Buffer.alloc(0);
 
-  constructor(lab: ProxyLab, port: number, settings: readonly (readonly [number, number])[] = []) {
-    this.socket = connect(port, '127.0.0.1');
+  constructor(lab: ProxyLab, port: number | Socket, settings: readonly (readonly [number, number])[] = []) {
+    this.socket = typeof port === 'number' ? connect(port, '127.0.0.1') : port;
     this.socket.on('error', () => {});
     lab.onClose(() => this.socket.destroy());
     this.closed = new Promise((resolve) => this.socket.on('close', () => resolve()));
@@ -394,3 +395,32 @@ test('a preface of HTTP/2 on a port of HTTP/1.1 is answered with 400 and the con
   assert.match(text, /^HTTP\/1\.1 400 /);
   assert.equal(origin.octets, 0);
 });
+
+/** Floods of frames that cost the sender little; each has to end the connection, over TLS before a service of HTTP/1.1 as elsewhere. */
+const floods: readonly (readonly [name: string, batch: (index: number) => Buffer])[] = [
+  [
+    'rapid resets',
+    (index) =>
+      Buffer.concat(Array.from({ length: 50 }, (_, at) => [headers(2 * (50 * index + at) + 1), reset(2 * (50 * index + at) + 1)]).flat()),
+  ],
+  ['PINGs that nobody reads the answers of', () => Buffer.concat(Array.from({ length: 2_000 }, () => ping))],
+  ['SETTINGS', () => Buffer.concat(Array.from({ length: 2_000 }, () => encodeSettings([])))],
+];
+
+for (const [name, batch] of floods) {
+  test(`over TLS before a service of HTTP/1.1, ${name} end the connection, and others are served`, async () => {
+    const lab = new ProxyLab();
+    await using _ = lab;
+    const origin = await lab.origin();
+    await lab.apply({ inbound: [inboundTo(origin.port, 'enforce')] });
+    const certificate = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+    const options = { host: '127.0.0.1', port: lab.portOf(0), rejectUnauthorized: false, ...certificate };
+    const socket = connectTls({ ...options, ALPNProtocols: ['h2'] });
+    const attacker = new Attacker(lab, socket);
+    await once(socket, 'secureConnect');
+    if (name.startsWith('PING') || name === 'SETTINGS') socket.pause();
+    const sent = await attacker.flood(2_000, batch);
+    assert.ok(sent < 2_000, `${sent} batches`);
+    assert.match((await callOverTls(lab.portOf(0), certificate)).text, /^HTTP\/1\.1 200 /);
+  });
+}
