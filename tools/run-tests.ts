@@ -44,6 +44,8 @@ async function runSuite(name: string, files: readonly string[], options: readonl
     `--test-reporter-destination=${join(scratch, `${name}.tap`)}`,
     `--test-reporter=${join(root, 'tools/skipped-reporter.ts')}`,
     `--test-reporter-destination=${skipped}`,
+    `--test-reporter=${join(root, 'tools/file-times-reporter.ts')}`,
+    `--test-reporter-destination=${join(scratch, `${name}.times`)}`,
     ...options,
     ...files,
   ]);
@@ -89,8 +91,8 @@ if (inCi && skipped.length > 0) {
   console.error('with CI=true nothing may be left out');
   green = false;
 }
-const reports = globSync(join(scratch, '*.tap')).map((file) => readFileSync(file, 'utf8'));
-if (chosen.length === 0) console.log(`slowest files:\n  ${slowestFiles(reports, root, SHOWN_FILES).join('\n  ')}`);
+const times = globSync(join(scratch, '*.times')).map((file) => readFileSync(file, 'utf8'));
+if (chosen.length === 0) console.log(`slowest files:\n  ${slowestFiles(times, root, SHOWN_FILES).join('\n  ')}`);
 console.log(`seconds: ${Math.round((performance.now() - startedAt) / 1000)}`);
 console.log(
   `${readCounts('pass')} passed, ${readCounts('fail') + (green || readCounts('fail') > 0 ? 0 : 1)} failed, ${skipped.length} skipped`,
