@@ -19,7 +19,10 @@ import * as routes from './0019-routes.ts';
 import * as thirdParties from './0020-third-parties.ts';
 import * as externalRevocations from './0021-external-revocations.ts';
 
-/** Append-only: a migration that was ever released is never changed, and its name never reused. */
+/**
+ * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
+ * that ran a later one would refuse it.
+ */
 export const migrations: Record<string, Migration> = {
   '0001-audit': audit,
   '0002-access': access,
