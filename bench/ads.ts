@@ -9,7 +9,7 @@ import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { jsonOf, openConnection } from './json-connection.ts';
 import type { Axis, Contender } from './measurement.ts';
 import { readUsage } from './process-usage.ts';
-import { stopProgram } from './program.ts';
+import { nextMessage, stopProgram } from './program.ts';
 import { measurePushes } from './pushes.ts';
 import { policyDocument, seedFleet, type SeededFleet } from './seed-fleet.ts';
 
@@ -157,17 +157,6 @@ async function connectClients(port: number, fleetFile: string): Promise<ChildPro
 
 function startProgram(file: string): ChildProcess {
   return fork(join(import.meta.dirname, file), { execArgv: ['--disable-warning=ExperimentalWarning'] });
-}
-
-function nextMessage(child: ChildProcess): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const onExit = (code: number | null): void => reject(new Error(`a program of the bench ended with ${code}`));
-    child.once('exit', onExit);
-    child.once('message', (message) => {
-      child.off('exit', onExit);
-      resolve(message);
-    });
-  });
 }
 
 /** Until it does next to nothing: what it compiles and records goes on after it answered. */

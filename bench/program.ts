@@ -47,4 +47,16 @@ export async function stopProgram(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
+/** The next message of a forked program; rejects if it ends before. */
+export function nextMessage(child: ChildProcess): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const onExit = (code: number | null): void => reject(new Error(`a program of the bench ended with ${code}`));
+    child.once('exit', onExit);
+    child.once('message', (message) => {
+      child.off('exit', onExit);
+      resolve(message);
+    });
+  });
+}
+
 const MAXIMUM_WAIT_MS = 30_000;

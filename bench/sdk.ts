@@ -9,7 +9,7 @@ import { ManualClock } from '../src/platform/clock/clock.ts';
 import { writeEnvoyPair } from './envoy-pair.ts';
 import type { Axis, Contender } from './measurement.ts';
 import { readUsage } from './process-usage.ts';
-import { freePort, stopProgram, untilAnswered } from './program.ts';
+import { freePort, nextMessage, stopProgram, untilAnswered } from './program.ts';
 import type { CallerOrder, CallerReport } from './sdk-caller.ts';
 import type { ReceiverOrder } from './sdk-receiver.ts';
 
@@ -109,17 +109,6 @@ async function startProgram(file: string, order: object): Promise<ChildProcess> 
 async function callFor(caller: ChildProcess, milliseconds: number): Promise<CallerReport> {
   caller.send({ milliseconds });
   return (await nextMessage(caller)) as CallerReport;
-}
-
-function nextMessage(child: ChildProcess): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const onExit = (code: number | null): void => reject(new Error(`a program of the bench ended with ${code}`));
-    child.once('exit', onExit);
-    child.once('message', (message) => {
-      child.off('exit', onExit);
-      resolve(message);
-    });
-  });
 }
 
 function cpuOf({ processes }: Pair): number {
