@@ -94,11 +94,8 @@ export async function answerAcme(deps: AcmeDeps, request: AcmeRequest, now: Inst
     demandGet(method);
     return answerRenewalInfo(deps, path.slice(RENEWAL_INFO.length));
   }
-  const found = postRoutes.flatMap((route) => {
-    const match = route.pattern.exec(path);
-    return match === null ? [] : [{ route, parts: match.slice(1) }];
-  })[0];
-  if (found === undefined) throw notFound();
+  const found = findRoute(path);
+  if (found === null) throw notFound();
   // RFC 8555 section 6.3: what needs a signature cannot be had by GET.
   if (method !== 'POST') throw malformed(`${method} is not for this resource, expected POST`, { status: 405, headers: { allow: 'POST' } });
   if (!/^application\/jose\+json(?:\s*;.*)?$/i.test(request.contentType)) {
@@ -111,6 +108,14 @@ export async function answerAcme(deps: AcmeDeps, request: AcmeRequest, now: Inst
     { ...signed, parts: found.parts, query: new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1)) },
     now,
   );
+}
+
+function findRoute(path: string): { readonly route: PostRoute; readonly parts: readonly string[] } | null {
+  for (const route of postRoutes) {
+    const match = route.pattern.exec(path);
+    if (match !== null) return { route, parts: match.slice(1) };
+  }
+  return null;
 }
 
 /** What anybody may ask without a signature. A nonce is on every answer (RFC 8555 section 7.2: 200 for HEAD, 204 for GET). */
