@@ -11,8 +11,9 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
+import type { Denied } from './call-watch.ts';
 import { type Guard, guardServer } from './guard-server.ts';
-import { rememberCall } from './identity-of.ts';
+import type { Admitted } from './identity-of.ts';
 import type { ServicePorts } from './service-ports.ts';
 
 export type GrpcServerOptions = ServerOptions & {
@@ -59,37 +60,45 @@ function makeJudge({ watch }: Guard, connectionOf: (key: string) => ReceiverConn
   return ({ path }, call) => {
     const key = keyOf(call.getConnectionInfo());
     const connection = key === null ? undefined : connectionOf(key);
-    const request = { method: 'POST', target: () => path, authority: () => call.getHost(), fields: () => [] };
-    const begun = connection === undefined ? null : watch.begin(connection, call, request);
-    const admitted = begun?.kind === 'admitted' ? begun : null;
+    let admitted: Admitted | null = null;
+    const settle = (end: (admitted: Admitted) => void): void => {
+      if (admitted !== null) end(admitted);
+      admitted = null;
+    };
     const responder = new ResponderBuilder().withStart((next) => {
-      if (admitted === null) {
-        call.sendStatus({ code: status.PERMISSION_DENIED, details: 'not allowed', metadata: new Metadata() });
-        return;
-      }
       next({
         onReceiveMetadata(metadata, nextListener) {
-          // The handler's call carries this very object.
-          rememberCall(metadata, admitted);
+          const request = { method: 'POST', target: () => path, authority: () => call.getHost(), fields: () => fieldsOf(metadata) };
+          // The handler's call carries this very metadata.
+          const begun = connection === undefined ? null : watch.begin(connection, metadata, request);
+          if (begun?.kind !== 'admitted') {
+            call.sendStatus({ ...refusalFor(begun?.status ?? 403), metadata: new Metadata() });
+            return;
+          }
+          admitted = begun;
           nextListener(metadata);
         },
         onReceiveMessage: (message, nextListener) => nextListener(message),
         onReceiveHalfClose: (nextListener) => nextListener(),
-        onCancel: () => settle(() => watch.left(admitted)),
+        onCancel: () => settle((left) => watch.left(left)),
       });
     });
-    let isSettled = false;
-    const settle = (end: () => void): void => {
-      if (isSettled || admitted === null) return;
-      isSettled = true;
-      end();
-    };
     responder.withSendStatus((sent, next) => {
-      settle(() => watch.end(admitted!, null));
+      settle((answered) => watch.end(answered, null));
       next(sent);
     });
     return new ServerInterceptingCall(call, responder.build());
   };
+}
+
+function refusalFor(denied: Denied['status']): { readonly code: status; readonly details: string } {
+  if (denied === 401) return { code: status.UNAUTHENTICATED, details: 'no token that is good here' };
+  if (denied === 429) return { code: status.RESOURCE_EXHAUSTED, details: 'too many calls' };
+  return { code: status.PERMISSION_DENIED, details: 'not allowed' };
+}
+
+function fieldsOf(metadata: Metadata): readonly string[] {
+  return Object.entries(metadata.toHttp2Headers()).flatMap(([name, values]) => [values].flat().flatMap((value) => [name, String(value)]));
 }
 
 /**
