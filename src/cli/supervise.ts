@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { pause } from '../platform/clock/pause.ts';
 
 export type Supervised = {
   readonly name: string;
@@ -32,20 +33,6 @@ export async function supervise({ name, prepare }: Supervised, { ending, killing
     remark(`${name} ended by ${how}; it starts again in ${waitMs} ms`);
     await pause(waitMs, ending);
   }
-}
-
-/** Waits, but not beyond the end. */
-export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  if (signal.aborted) return Promise.resolve();
-  const done = (): void => {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', done);
-    resolve();
-  };
-  const timer = setTimeout(done, milliseconds);
-  signal.addEventListener('abort', done);
-  return promise;
 }
 
 /** Resolves with how the process ended, for people. */

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { pause } from '../platform/clock/pause.ts';
 import { formatHostPort } from '../platform/network/host-port.ts';
 import type { Run } from './command.ts';
-import { pause, supervise, type Supervision } from './supervise.ts';
+import { supervise, type Supervision } from './supervise.ts';
 import { openUpDirectory, type UpDirectory } from './up-directory.ts';
 
 /** `countersign up`: a control plane and a gateway, each a process of its own, started again when it dies, ended together. */

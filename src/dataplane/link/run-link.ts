@@ -4,6 +4,7 @@ import type { CertificateCadence, ProxySettings, TrustBundle } from '../../core/
 import { Problem } from '../../core/problems/problem.ts';
 import { buildCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
+import { pause } from '../../platform/clock/pause.ts';
 import { makePrivateKey } from '../../platform/keystore/make-private-key.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import { acceptChain } from './accept-chain.ts';
@@ -270,13 +271,6 @@ export class LinkRunner {
     this.#status = status;
     this.#options.handlers.onStatus?.(status);
   }
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
-  });
 }
 
 /** A report is acknowledged when it is on disk, within a group commit or two. */
