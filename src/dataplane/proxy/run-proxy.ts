@@ -4,6 +4,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { decodePem } from '../../core/x509/pem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
+import { pause } from '../../platform/clock/pause.ts';
 import type { StateDirectory } from '../../platform/keystore/state-directory.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import type { Log } from '../../platform/log/logger.ts';
@@ -12,6 +13,7 @@ import { joinControlPlane } from '../link/join-control-plane.ts';
 import { type Link, openLink } from '../link/open-link.ts';
 import { NativeProxy } from './native-proxy.ts';
 import { inheritedSockets } from './socket-activation.ts';
+import type { TrafficPlane } from './traffic-plane.ts';
 
 export type RunProxyOptions = {
   readonly control: HostPort;
@@ -27,7 +29,6 @@ export type RunProxyOptions = {
 };
 
 export type RunningProxy = {
-  readonly proxy: NativeProxy;
   readonly link: Link;
   /** Lets open connections end gracefully, cuts what is left after this time, sends the last report. */
   stop(withinMs?: number): Promise<void>;
@@ -41,38 +42,51 @@ export type RunningProxy = {
 export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> {
   const { control, state, clock, log, upstreamTrustFile, env = process.env } = options;
   const identity = await identityOf(options);
-  const proxy = new NativeProxy({ identity, clock, log, inherited: inheritedSockets(env, process.pid, process.ppid) });
-  const watch = upstreamTrustFile === null ? null : await watchServerAnchors(upstreamTrustFile, proxy, log);
-  await restore(proxy, state, log);
+  const traffic: TrafficPlane = new NativeProxy({ identity, clock, log, inherited: inheritedSockets(env, process.pid, process.ppid) });
+  const watch = upstreamTrustFile === null ? null : await watchServerAnchors(upstreamTrustFile, traffic, log);
+  await restore(traffic, state, log);
   const link = await openLink({
     state,
     control,
     clock,
     log,
     handlers: {
-      onTrustBundle: (bundle) => proxy.applyTrustBundle(bundle),
-      onRevokedSet: async (set) => proxy.applyRevokedSet(set),
-      onTicketKeys: (keys) => proxy.applyTicketKeys(keys),
-      onSettings: (settings) => proxy.applySettings(settings),
-      onIdentity: (renewed) => proxy.applyIdentity(renewed),
+      onTrustBundle: (bundle) => traffic.applyTrustBundle(bundle),
+      onRevokedSet: async (set) => traffic.applyRevokedSet(set),
+      onTicketKeys: (keys) => traffic.applyTicketKeys(keys),
+      onSettings: (settings) => traffic.applySettings(settings),
+      onIdentity: (renewed) => traffic.applyIdentity(renewed),
     },
   });
-  let timer: NodeJS.Timeout;
-  const report = (): void => {
-    link.report(proxy.takeReport());
-    timer = setTimeout(report, proxy.telemetryIntervalMs);
-  };
-  timer = setTimeout(report, proxy.telemetryIntervalMs);
+  const reports = reportEvery(traffic, link);
   let stopping: Promise<void> | null = null;
   const stop = async (withinMs: number): Promise<void> => {
     clearInterval(watch ?? undefined);
-    await proxy.stop(withinMs);
-    clearTimeout(timer);
-    link.report(proxy.takeReport());
+    await traffic.stop(withinMs);
+    await reports.stop();
     await link[Symbol.asyncDispose]();
   };
   const stopOnce = (withinMs = STOP_WITHIN_MS): Promise<void> => (stopping ??= stop(withinMs));
-  return { proxy, link, stop: stopOnce, [Symbol.asyncDispose]: () => stopOnce() };
+  return { link, stop: stopOnce, [Symbol.asyncDispose]: () => stopOnce() };
+}
+
+/** Hands what was measured to the link, window after window; the last one when it is stopped. */
+function reportEvery(traffic: TrafficPlane, link: Link): { stop(): Promise<void> } {
+  const stopped = new AbortController();
+  const report = async (): Promise<void> => link.report(await traffic.takeReport());
+  const run = async (): Promise<void> => {
+    while (!stopped.signal.aborted) {
+      await pause(traffic.telemetryIntervalMs, stopped.signal);
+      await report();
+    }
+  };
+  const done = run();
+  return {
+    stop() {
+      stopped.abort();
+      return done;
+    },
+  };
 }
 
 async function identityOf({ state, control, joinToken, clock }: RunProxyOptions): Promise<StoredIdentity> {
@@ -83,22 +97,22 @@ async function identityOf({ state, control, joinToken, clock }: RunProxyOptions)
 }
 
 /** Runs what was in force before the restart; the control plane is not asked. */
-async function restore(proxy: NativeProxy, state: StateDirectory, log: Log): Promise<void> {
+async function restore(traffic: TrafficPlane, state: StateDirectory, log: Log): Promise<void> {
   const [bundle, revoked, settings] = [await state.readTrustBundle(), await state.readRevokedSet(), await state.readSettings()];
-  if (bundle !== null) await proxy.applyTrustBundle(bundle);
-  if (revoked !== null) proxy.applyRevokedSet(revoked);
+  if (bundle !== null) await traffic.applyTrustBundle(bundle);
+  if (revoked !== null) await traffic.applyRevokedSet(revoked);
   if (settings === null) return;
-  const answer = await proxy.applySettings(settings, { isLastGood: true });
+  const answer = await traffic.applySettings(settings, { isLastGood: true });
   if (answer.kind === 'refused') log('error', 'last good settings do not run', { reason: answer.reason });
 }
 
 /** Puts the file in force now, and again whenever its content changes. @throws input-invalid if it cannot be used now */
-async function watchServerAnchors(file: string, proxy: NativeProxy, log: Log): Promise<NodeJS.Timeout> {
+async function watchServerAnchors(file: string, traffic: TrafficPlane, log: Log): Promise<NodeJS.Timeout> {
   let current = '';
   const load = async (): Promise<void> => {
     const text = await readFile(file, 'utf8');
     if (text === current) return;
-    await proxy.applyServerAnchors(decodePem(text, 'CERTIFICATE').map((der) => parseCertificate(der)));
+    await traffic.applyServerAnchors(decodePem(text, 'CERTIFICATE').map((der) => parseCertificate(der)));
     current = text;
     log('info', 'upstream trust in force', { file });
   };
