@@ -123,6 +123,7 @@ async function certify(
     { trustDomain, issuer, issuerEnvironment: environment, crlUri: null, identitySuspended: false, keyBlocked: false },
   );
   if (decision.kind === 'refuse') throw new IssuanceRefused(decision.reasons.map(({ rule, message }) => `${rule}: ${message}`));
+  if (decision.kind === 'order') throw new Error('an authority of ours signs, it orders nothing');
   const { algorithm } = parent.signer;
   const constraints = subject.kind === 'issuing' && nameConstraints ? { nameConstraints } : {};
   const tbs = buildTbsCertificate({

@@ -54,6 +54,7 @@ export async function explainRequest(
   if (decision.kind === 'refuse') {
     return { profile, verdict: broken.every((rule) => rule === 'approval') ? 'wait' : 'refuse', rules, lint: [], template: null };
   }
+  if (decision.kind === 'order') throw new Error('an authority of ours signs, it orders nothing');
   const lint = csr === null ? [] : lintOf(decision.template, { authorities, issuer, serial }, now);
   return { profile, verdict: lint.length > 0 ? 'refuse' : 'issue', rules, lint, template: decision.template };
 }

@@ -43,6 +43,7 @@ export function prepareCertificate(authorities: Authorities, issuer: IssuingAuth
   if (decision.kind === 'refuse') {
     return { kind: 'refuse', reasons: decision.reasons.map(toldReason), policy: decision.reasons, profile };
   }
+  if (decision.kind === 'order') throw new Error('an authority of ours signs, it orders nothing');
   const { template } = decision;
   const tbs = buildTbsCertificate({ ...template.fields, serial, signatureAlgorithm: issuer.signer.algorithm });
   const lint = lintTbsCertificate(tbs, issuer.certificate, {

@@ -65,7 +65,7 @@ function replay(books: Books, record: CertificateRecord, { issuer, certificate }
   const order = orderOf(record, certificate, profile);
   const decision = decideIssuance(record.reservedAt, profile, { ...order, ...lifeOf(books, record, { issuer, certificate }) }, facts);
   if (decision.kind === 'refuse') return refused(record, decision.reasons);
-  const changes = changesOf(certificate, decision.template);
+  const changes = decision.kind === 'order' ? [] : changesOf(certificate, decision.template);
   return changes.length === 0 ? null : { record, verdict: 'changed', reasons: [], changes };
 }
 

@@ -8,32 +8,40 @@ import { chooseValidity } from './choose-validity.ts';
 import { judgeGrant } from './judge-grant.ts';
 import type { CertificateTemplate, IssuanceFacts, IssuanceOrder, IssuanceReason, RequestedKey } from './issuance-order.ts';
 import { judgeNames } from './judge-names.ts';
+import { judgeOther, longestLife } from './judge-other.ts';
 import { namesOutside } from './permitted-names.ts';
 import type { KeyRule, Profile } from './profile.ts';
 
-/** `template` has all but serial and signature algorithm. `reasons` are all that stand against it, not the first. */
+/**
+ * `template` has all but serial and signature algorithm. `reasons` are all that stand against it, not the first. `order`: another CA may be asked for these names,
+ * and what it gives is taken if it has these purposes (dotted) and lasts no longer.
+ */
 export type Decision =
   | { readonly kind: 'issue'; readonly template: CertificateTemplate }
+  | { readonly kind: 'order'; readonly names: SubjectAltNames; readonly purposes: readonly string[]; readonly longestMs: number }
   | { readonly kind: 'refuse'; readonly reasons: readonly IssuanceReason[] };
 
 /** The one policy evaluator of every door: what the profile makes of the order, given what is so. */
 export function decideIssuance(now: Instant, profile: Profile, order: IssuanceOrder, facts: IssuanceFacts): Decision {
   const { names, reasons: againstNames } = judgeNames(profile, order, facts);
   const subject = order.authorityName ?? EMPTY_NAME;
-  const validity = chooseValidity(now, profile, order, facts);
+  const { other } = facts;
+  const validity = other === undefined ? chooseValidity(now, profile, order, facts) : longestLife(profile, order, other);
   const reasons = [
     ...judgeAsker(profile, order, facts),
     ...(order.asker.grant === undefined ? [] : judgeGrant(order.asker.grant, profile.name, order)),
     ...againstNames,
     ...judgePermitted(profile, names),
     ...judgeKey(profile.keys, order.key, facts),
-    ...judgeIssuer(profile, facts, { subject, names }),
+    ...judgeWay(order, facts),
+    ...(other === undefined ? judgeIssuer(profile, facts, { subject, names }) : judgeOther(profile, order, { other, names })),
     ...('reasons' in validity ? validity.reasons : []),
     ...judgeFlaw(profile, order),
     ...judgeApprovals(profile, facts),
     ...(facts.identitySuspended ? [{ rule: 'suspended', message: 'the identity is suspended' } as const] : []),
   ];
   if (reasons.length > 0 || 'reasons' in validity) return { kind: 'refuse', reasons };
+  if ('longestMs' in validity) return { kind: 'order', names, purposes: profile.extendedKeyUsage, ...validity };
   const template = makeTemplate(profile, order, facts, { subject, names, ...validity });
   return { kind: 'issue', template };
 }
@@ -41,9 +49,13 @@ export function decideIssuance(now: Instant, profile: Profile, order: IssuanceOr
 function judgeAsker(profile: Profile, { door, asker, environment }: IssuanceOrder, facts: IssuanceFacts): IssuanceReason[] {
   const reasons: IssuanceReason[] = [];
   const allowed = profile.askers[door];
+  // What renews at another CA by itself asks for nobody anew: that the profile opens the door is enough.
+  const isEngine = door === 'external' && asker.role === 'control-plane';
   if (!allowed) reasons.push({ rule: 'asker', message: `profile ${profile.name} is not issued by the door ${door}` });
-  else if (!allowed.includes(asker.role)) reasons.push({ rule: 'asker', message: `${asker.role} may not ask for profile ${profile.name}` });
-  else if (!isNamed(profile, door, asker)) reasons.push({ rule: 'asker', message: `profile ${profile.name} does not name who asks` });
+  else if (!isEngine && !allowed.includes(asker.role))
+    reasons.push({ rule: 'asker', message: `${asker.role} may not ask for profile ${profile.name}` });
+  else if (!isEngine && !isNamed(profile, door, asker))
+    reasons.push({ rule: 'asker', message: `profile ${profile.name} does not name who asks` });
   if (asker.scope !== '*' && !asker.scope.includes(environment)) {
     reasons.push({ rule: 'environment', message: `the asker's credential does not cover ${environment}` });
   }
@@ -88,6 +100,14 @@ function rsaFault({ rsaBits }: KeyRule, { bits, exponent, pss }: { bits: number;
   if (bits < rsaBits.min || bits > rsaBits.max) return `public key is RSA ${bits}, expected ${rsaBits.min} to ${rsaBits.max}`;
   // CA/B BR 6.1.6: odd, from 2^16 + 1 on.
   return exponent % 2 === 1 && exponent > 65_536 && exponent < 2 ** 32 ? null : 'public exponent is even, small or huge, expected 65537';
+}
+
+/** What is to be passed on is signed by nobody here, and nothing else is passed on. */
+function judgeWay({ door }: IssuanceOrder, { other }: IssuanceFacts): IssuanceReason[] {
+  if ((door === 'external') === (other !== undefined)) return [];
+  return [
+    { rule: 'issuer', message: other === undefined ? 'the door external leads to other CAs' : `the door ${door} leads to no other CA` },
+  ];
 }
 
 /** What could not be validated later is not signed now: constraints, path length, usage. */

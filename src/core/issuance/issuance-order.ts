@@ -43,11 +43,26 @@ export type IssuanceOrder = {
   readonly flaw?: DrillFlaw;
 };
 
+/** Another CA that is asked to sign, as it was declared: what it may be asked for, and what is known of what it gives. */
+export type OtherAuthority = {
+  readonly name: string;
+  /** Under which it may be asked. */
+  readonly profiles: readonly ProfileName[];
+  /** `api.example`; `*.example`, which is one label below it or that wildcard itself; addresses. */
+  readonly allowedNames: readonly string[];
+  /** How control of a name is shown to it. */
+  readonly challenge: 'http-01' | 'dns-01';
+  /** How long its last certificate for these names lasted, in milliseconds; null: it gave none yet. */
+  readonly lifetimeMs: number | null;
+};
+
 /** What is so, as read before the decision. */
 export type IssuanceFacts = {
   readonly trustDomain: TrustDomain;
-  /** Null: the key signs itself (roots). */
+  /** Null: the key signs itself (roots), or `other` signs. */
   readonly issuer: Certificate | null;
+  /** The other CA that signs; absent: none, it is ours. */
+  readonly other?: OtherAuthority;
   /** The environment that the issuing authority serves; `*` serves all. */
   readonly issuerEnvironment: string;
   /** http URI of the list on which the certificate would be revoked; null: the authority publishes none. */
@@ -84,10 +99,10 @@ export const issuanceRules = {
   'csr-names': 'The CSR asks for no name that the order does not have.',
   'proven-names': 'By ACME a name is certified for whoever proved control of it.',
   permitted: 'The profile permits every name.',
-  constraints: 'The name constraints of the issuing authority permit every name.',
+  constraints: 'The issuing authority may certify every name: by its name constraints or, of another CA, by its declaration.',
   key: "The key is of a kind and size that the profile allows, not blocked, and not the authority's own.",
   lifetime: 'The lifetime lies within the bounds of the profile and of the issuing authority.',
-  issuer: 'The issuing authority can sign this kind of certificate now.',
+  issuer: 'The issuing authority can sign this kind of certificate now; another CA is asked under the profiles that its declaration names.',
   suspended: 'A suspended identity gets no certificate.',
   approval: 'As many persons approved as the profile demands.',
   flaw: 'Only the drill profile issues flawed credentials, of the kinds that it names.',

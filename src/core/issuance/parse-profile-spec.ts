@@ -40,11 +40,24 @@ export function parseProfileSpec(input: unknown): ProfileSpec {
   if (base === 'server-shortlived' && parsed.lifetimeMs.max > own.lifetimeMs.max) {
     throw invalid('lifetime.max', parsed.lifetimeMs.max, 'at most 7d: it is never revoked (RFC 9608)');
   }
-  const isAsynchronous = Object.keys(parsed.askers).every((door) => door === 'rest');
-  if (parsed.approvals !== null && !isAsynchronous)
-    throw invalid('approvals', 'a door besides rest', 'rest alone: at the others nobody waits');
+  checkWaiting(parsed);
   return parsed;
 }
+
+/** A request that waits for persons is filed by a door at which somebody can come back for it. */
+function checkWaiting({ approvals, askers }: ProfileSpec): void {
+  if (approvals === null) return;
+  for (const door of Object.keys(askers)) {
+    const reason = whyNobodyWaits[door as keyof typeof whyNobodyWaits];
+    if (reason !== undefined) throw invalid('approvals', `with askers.${door}`, `the doors rest and external alone: ${reason}`);
+  }
+}
+
+const whyNobodyWaits = {
+  acme: 'an ACME client gives up within minutes, and its next order is another one',
+  join: 'a proxy without a certificate is no proxy yet',
+  renewal: 'a renewal that waits is an outage',
+} as const;
 
 type LifetimeMs = ProfileSpec['lifetimeMs'];
 

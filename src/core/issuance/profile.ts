@@ -5,7 +5,7 @@ import { oids } from '../x509/oid.ts';
 import type { PublicKeyKind } from '../x509/public-key.ts';
 import type { PermittedNames } from './permitted-names.ts';
 
-/** By which way a request comes in. */
+/** By which way a request comes in; `external`: to be passed on to another CA. */
 export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane', 'acme', 'external', 'import'] as const;
 export type Door = (typeof doors)[number];
 
@@ -117,7 +117,12 @@ const server: Profile = {
   ...workload,
   name: 'server',
   // By ACME whoever proved the names; a bound account asks in the role of its binding.
-  askers: { rest: ['admin', 'operator', 'ci'], renewal: ['holder'], acme: ['acme-account', 'admin', 'operator', 'partner-manager', 'ci'] },
+  askers: {
+    rest: ['admin', 'operator', 'ci'],
+    renewal: ['holder'],
+    acme: ['acme-account', 'admin', 'operator', 'partner-manager', 'ci'],
+    external: ['admin', 'operator', 'ci'],
+  },
   names: 'server',
   extendedKeyUsage: [oids.serverAuth],
   revocation: 'ocsp',

@@ -73,7 +73,13 @@ function readProfiles(text: string, own: string, demand: (environment: string) =
 function askerOf({ body, principal, environment }: Call<'explain-issuance'>): Asker {
   const { door, asker, spiffeId, dnsNames = [], ipAddresses = [] } = body;
   const isHuman = principal.role === 'admin' || principal.role === 'operator';
-  const usual = { rest: isHuman ? principal.role : 'ci', join: 'data-plane', renewal: 'data-plane', acme: 'acme-account' } as const;
+  const usual = {
+    rest: isHuman ? principal.role : 'ci',
+    join: 'data-plane',
+    renewal: 'data-plane',
+    acme: 'acme-account',
+    external: isHuman ? principal.role : 'ci',
+  } as const;
   const role = asker?.role ?? usual[door];
   const name = asker?.name ?? (asker === undefined && door === 'rest' ? principal.name : undefined);
   return {
