@@ -1,10 +1,12 @@
 import { chmod, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createBootstrapToken, needsBootstrap } from './control/access/bootstrap-token.ts';
+import { MachineTokens } from './control/access/machine-tokens.ts';
 import type { StagedEntry } from './control/audit/entry.ts';
 import type { Authorities } from './control/ca/authorities.ts';
 import { OcspAnswers } from './control/ca/ocsp-answers.ts';
 import { forgetConnections } from './control/fleet/set-connected.ts';
+import { PublishedKeySets } from './control/fleet/published-key-sets.ts';
 import { TicketKeyring } from './control/fleet/ticket-keyring.ts';
 import { readProxyScopes } from './control/fleet/proxy-scopes.ts';
 import { DeclaredProfiles } from './control/policies/declared-profiles.ts';
@@ -18,7 +20,7 @@ import type { HostPort } from './platform/network/host-port.ts';
 import { createMetrics, type Metrics } from './platform/telemetry/metrics.ts';
 import { ensureAcmeSecrets } from './protocols/acme/acme-secrets.ts';
 import { openFleetLink } from './server/fleet-link.ts';
-import { makeMachineTokens } from './server/make-machine-tokens.ts';
+import { keyFetcher } from './server/key-fetcher.ts';
 import { openOrMakeAuthorities, openState, type State } from './server/open-state.ts';
 import { startReconcilers } from './server/reconcilers.ts';
 import { runExternal } from './server/run-external.ts';
@@ -69,10 +71,13 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   const ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signals.telemetry });
   const fleet = stack.use(openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged, clock, log }));
   const ocsp = stack.use(new OcspAnswers({ database, authorities, changed: signals.authorities }));
-  const machineTokens = makeMachineTokens(state, config, log);
+  const place = { environment: config.environment, region: config.region };
+  const issuers = { database, place, fetch: keyFetcher(config), log };
+  const machineTokens = new MachineTokens({ ...issuers, trustDomain: config.trustDomain });
+  const publishedKeys = new PublishedKeySets({ ...issuers, changed: signals.modes });
   const tickets = new TicketKeyring({ database, kek: state.kek, changed: signals.tickets });
   await tickets.reconcile(clock.now());
-  const shared = { config, state, authorities, profiles, machineTokens, ocsp, tickets, clock, log, metrics, signals };
+  const shared = { config, state, authorities, profiles, machineTokens, publishedKeys, ocsp, tickets, clock, log, metrics, signals };
   const open = stack.use(await servePublic({ state, clock, log, ocsp, listen: config.listen.public }));
   const dataPlane = stack.use(
     await serveDataPlane({

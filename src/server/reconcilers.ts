@@ -6,6 +6,7 @@ import { reconcileAuthorities } from '../control/ca/reconcile.ts';
 import { relintCertificates } from '../control/ca/relint-certificates.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
+import type { PublishedKeySets } from '../control/fleet/published-key-sets.ts';
 import type { TicketKeyring } from '../control/fleet/ticket-keyring.ts';
 import { ProxyRetirement } from '../control/fleet/retire-proxies.ts';
 import { listServices } from '../control/inventory/store.ts';
@@ -30,6 +31,7 @@ export type ReconcilerDeps = {
   readonly profiles: DeclaredProfiles;
   readonly ocsp: OcspAnswers;
   readonly tickets: TicketKeyring;
+  readonly publishedKeys: PublishedKeySets;
   readonly signals: Signals;
   readonly clock: Clock;
   readonly log: Log;
@@ -67,6 +69,12 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
       name: 'ticket-keys',
       run: () => deps.tickets.reconcile(clock.now()),
       wakes: [signals.inventory, signals.ticketOrders],
+      intervalMs: 5 * SECOND_MS,
+    },
+    {
+      name: 'token-keys',
+      run: () => deps.publishedKeys.reconcile(clock.now()),
+      wakes: [signals.inventory],
       intervalMs: 5 * SECOND_MS,
     },
     {

@@ -2,6 +2,7 @@ import { erasePerson } from '../control/audit/erase-person.ts';
 import type { MachineTokens } from '../control/access/machine-tokens.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { pinnedRoot } from '../control/ca/authorities.ts';
+import type { PublishedKeySets } from '../control/fleet/published-key-sets.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
@@ -33,6 +34,7 @@ export type AdminDeps = {
   readonly authorities: Authorities;
   readonly profiles: DeclaredProfiles;
   readonly machineTokens: MachineTokens;
+  readonly publishedKeys: PublishedKeySets;
   readonly credentials: AdminCredentials;
   readonly signals: Signals;
   /** Null: ACME is not served. */
@@ -67,6 +69,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         desiredChanged: signals.inventory,
         kek: state.kek,
         ticketsOrdered: signals.ticketOrders,
+        learnKeys: (policies, now) => deps.publishedKeys.learn(policies, now),
         reloadProfiles: () => profiles.reload(queries),
       }),
       ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: signals.external }),

@@ -7,6 +7,7 @@ import { createToken } from '../../src/control/access/create-token.ts';
 import type { Scope } from '../../src/control/access/principal.ts';
 import type { Role } from '../../src/control/access/role.ts';
 import type { AuditedDatabase, AuditEntry, StagedEntry } from '../../src/control/audit/entry.ts';
+import { PublishedKeySets } from '../../src/control/fleet/published-key-sets.ts';
 import { pinnedRoot } from '../../src/control/ca/authorities.ts';
 import { addAuthorityPair } from '../../src/control/ca/initialize-authorities.ts';
 import { openAuthorities } from '../../src/control/ca/open-authorities.ts';
@@ -19,7 +20,7 @@ import { ManualClock } from '../../src/platform/clock/clock.ts';
 import { makeSignal } from '../../src/platform/clock/signal.ts';
 import { openDatabase } from '../../src/platform/db/open-database.ts';
 import { makeKeyEncryptionKey } from '../../src/platform/signer/key-encryption-key.ts';
-import { fetchOutside } from '../../src/platform/network/fetch-outside.ts';
+import { fetchOutside, type FetchRequest } from '../../src/platform/network/fetch-outside.ts';
 import { makeNameResolver } from '../../src/platform/network/name-resolver.ts';
 import { parseOutsidePolicy } from '../../src/platform/network/outside-policy.ts';
 import { createMetrics } from '../../src/platform/telemetry/metrics.ts';
@@ -83,6 +84,15 @@ export async function openAdminApi(url: string) {
   const [desiredChanged, authorityChanged, drillsChanged] = [makeSignal(), makeSignal(), makeSignal()];
   const logged: { readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
   const log = (_level: string, event: string, fields: object = {}): void => void logged.push({ event, fields: { ...fields } });
+  const policy = parseOutsidePolicy(['127.0.0.0/8'], () => []);
+  const resolver = makeNameResolver([]);
+  const issuers = {
+    database,
+    place: { environment, region },
+    log,
+    fetch: (request: FetchRequest) => fetchOutside({ resolver, policy }, request),
+  };
+  const publishedKeys = new PublishedKeySets({ ...issuers, changed: desiredChanged });
   const handlers: Handlers = {
     ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
     ...inventoryHandlers({
@@ -91,6 +101,7 @@ export async function openAdminApi(url: string) {
       desiredChanged,
       kek,
       ticketsOrdered: makeSignal(),
+      learnKeys: (policies, now) => publishedKeys.learn(policies, now),
       reloadProfiles: () => profiles.reload(queries),
     }),
     ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: makeSignal() }),
@@ -116,16 +127,8 @@ export async function openAdminApi(url: string) {
   };
   const transport = makeTestAuthority(clock.now());
   const credential = transport.issue({ ips: ['127.0.0.1'], usages: ['server'] });
-  const policy = parseOutsidePolicy(['127.0.0.0/8'], () => []);
-  const resolver = makeNameResolver([]);
   const server = await startAdminServer({
-    machineTokens: new MachineTokens({
-      database,
-      trustDomain,
-      place: { environment, region },
-      log,
-      fetch: (request) => fetchOutside({ resolver, policy }, request),
-    }),
+    machineTokens: new MachineTokens({ ...issuers, trustDomain }),
     listen: { host: '127.0.0.1', port: 0 },
     credentials: { chain: credential.chain, key: credential.key },
     handlers,
@@ -139,6 +142,7 @@ export async function openAdminApi(url: string) {
   return {
     database,
     authorities,
+    publishedKeys,
     clock,
     metrics,
     entries,

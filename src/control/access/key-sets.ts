@@ -1,10 +1,7 @@
 import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import type { IdentityProvider } from '../../core/oidc/identity-provider.ts';
 import { HOUR_MS, type Instant, MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
-import type { Fetched, FetchRequest } from '../../platform/network/fetch-outside.ts';
-
-/** `fetchOutside` with its resolver and policy. */
-export type FetchKeys = (request: FetchRequest) => Promise<Fetched>;
+import { fetchJson, type FetchKeys } from './fetch-json.ts';
 
 type Held = { keys: JWTVerifyGetKey | null; fetchedAt: Instant; triedAt: Instant; fetching: Promise<void> | null; fault: string };
 
@@ -51,7 +48,7 @@ export class KeySets {
     held.triedAt = now;
     try {
       const uri = provider.jwksUri ?? (await this.#discover(provider));
-      const set = (await this.#fetchJson(uri, provider)) as JSONWebKeySet;
+      const set = (await fetchJson(this.#fetch, uri, provider.anchorsPem)) as JSONWebKeySet;
       if (!Array.isArray(set.keys) || set.keys.length > MAXIMUM_KEYS) throw new Error(`no key set of at most ${MAXIMUM_KEYS} keys`);
       held.keys = createLocalJWKSet(set);
       held.fetchedAt = now;
@@ -63,28 +60,20 @@ export class KeySets {
   /** OpenID Connect Discovery 1.0 section 4.3: the issuer that it names must be the one that was asked. */
   async #discover(provider: IdentityProvider): Promise<string> {
     const base = provider.issuer.replace(/\/$/, '');
-    const found = (await this.#fetchJson(`${base}/.well-known/openid-configuration`, provider)) as { issuer?: unknown; jwks_uri?: unknown };
+    const found: { issuer?: unknown; jwks_uri?: unknown } = await fetchJson(
+      this.#fetch,
+      `${base}/.well-known/openid-configuration`,
+      provider.anchorsPem,
+    );
     if (found.issuer !== provider.issuer) throw new Error('discovery names another issuer');
     const uri = typeof found.jwks_uri === 'string' && URL.canParse(found.jwks_uri) ? new URL(found.jwks_uri) : null;
     if (uri === null || uri.protocol !== 'https:' || uri.username !== '') throw new Error('discovery names no https jwks_uri');
     return uri.href;
-  }
-
-  async #fetchJson(url: string, { anchorsPem }: IdentityProvider): Promise<object> {
-    const request = { url, timeoutMs: TIMEOUT_MS, maximumOctets: MAXIMUM_OCTETS, redirectPorts: [], verified: { anchorsPem } };
-    const answer = await this.#fetch(request);
-    if (answer.kind === 'failed') throw new Error(`${answer.stage}: ${answer.detail}`);
-    if (answer.status !== 200) throw new Error(`status ${answer.status}`);
-    const value: unknown = JSON.parse(answer.body.toString('utf8'));
-    if (typeof value !== 'object' || value === null) throw new Error('the answer is no JSON object');
-    return value;
   }
 }
 
 const FRESH_MS = 10 * MINUTE_MS;
 const COOL_DOWN_MS = 30 * SECOND_MS;
 const MAXIMUM_AGE_MS = 24 * HOUR_MS;
-const TIMEOUT_MS = 5 * SECOND_MS;
-const MAXIMUM_OCTETS = 262_144;
 const MAXIMUM_KEYS = 100;
 const MAXIMUM_SETS = 1_000;

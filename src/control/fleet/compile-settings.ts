@@ -22,7 +22,7 @@ import {
   SocketAddressSchema,
   Termination as WireTermination,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
-import { compileCadence, compileHttp, compileTlsPolicy } from '../../core/policy/compile-policy.ts';
+import { compileCadence, compileHttp, compileTlsPolicy, type PublishedKeys } from '../../core/policy/compile-policy.ts';
 import type { Mode, Origination } from '../../core/policy/mode.ts';
 import { defaultPolicy, type Policy, type Tier } from '../../core/policy/policy.ts';
 import type { Instant } from '../../core/time/instant.ts';
@@ -55,6 +55,8 @@ export type FleetView = {
   readonly latched: ReadonlySet<EntityId<'endpoint'>>;
   /** By environment and name. */
   readonly policies: ReadonlyMap<string, Policy>;
+  /** Of issuers of access tokens. */
+  readonly publishedKeys: PublishedKeys;
   /** The exceptions for old TLS. */
   readonly oldTls: readonly ExceptionRecord[];
   /** What has ended by then is not compiled. */
@@ -116,7 +118,7 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, inbound: InboundRec
     probeSpiffeId: probeSpiffeId(view.trustDomain, proxy.environment),
     ...compileProxyProtocol(inbound),
     routes: endpoint.routes.map(compileRoute),
-    ...compileHttp(policy.http),
+    ...compileHttp(policy.http, view.publishedKeys),
     ...(termination.kind === 'reencrypt' ? compileReencrypt(view, proxy, termination.nextEndpoint) : {}),
   });
 }

@@ -9,6 +9,7 @@ import { listDeclaredProxies, listEndpoints, listExceptions, listPaths, listServ
 import type { PathRecord, ProxyRecord } from '../inventory/record.ts';
 import { listPolicies } from '../policies/store.ts';
 import { compileSettings, encodeSettings, type FleetView, settingsDigest } from './compile-settings.ts';
+import { listPublishedKeys } from './published-key-store.ts';
 import {
   deleteSettings,
   listPathModes,
@@ -107,6 +108,7 @@ async function readView(queries: Queries, { trustDomain, readLatched }: Reconcil
     modes: new Map(modes.map((mode) => [mode.pathId, mode])),
     latched: await readLatched(queries),
     policies: new Map(policies.map(({ environment, name, policy }) => [`${environment}/${name}`, policy])),
+    publishedKeys: new Map((await listPublishedKeys(queries)).map(({ source, keys }) => [source, keys])),
     renewalEpochs: await readRenewalEpochs(queries),
   };
 }

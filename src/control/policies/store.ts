@@ -135,7 +135,10 @@ type TargetRow = {
 /** What was stored before a field existed has its default. */
 function parseContent(content: string): Policy {
   const stored = JSON.parse(content) as Policy;
-  return { ...stored, http: { ...defaultHttpPolicy, ...stored.http } };
+  const http = { ...defaultHttpPolicy, ...stored.http };
+  return { ...stored, http: { ...http, boundTokens: http.boundTokens === null ? null : { ...NOT_PUBLISHED, ...http.boundTokens } } };
 }
+
+const NOT_PUBLISHED = { published: null } as const;
 
 const tables = (queries: Queries) => queries.withTables<{ policies: PolicyRow; policy_contents: ContentRow; targets: TargetRow }>();

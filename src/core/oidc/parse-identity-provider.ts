@@ -3,10 +3,9 @@ import { profileNamePattern } from '../issuance/profile-spec.ts';
 import type { ProfileName } from '../issuance/profile.ts';
 import { Problem } from '../problems/problem.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../time/instant.ts';
-import { parseCertificate } from '../x509/certificate.ts';
-import { decodePem } from '../x509/pem.ts';
 import { type ClaimPattern, matchesEverything } from './claim-pattern.ts';
 import { type IdentityProvider, tokenDoors, type TrustRule } from './identity-provider.ts';
+import { isKeyUri, readAnchors } from './key-source.ts';
 import { parseNameTemplate } from './name-template.ts';
 
 /** Reads the fields of an IdentityProvider declaration; rules that name no environment are of this one. @throws input-invalid naming the field */
@@ -19,7 +18,7 @@ export function parseIdentityProvider(input: unknown, environment: string): Iden
     issuer: readUrl('issuer', spec['issuer']),
     audience: readText('audience', spec['audience']),
     jwksUri: spec['jwksUri'] === undefined ? null : readUrl('jwksUri', spec['jwksUri']),
-    anchorsPem: spec['anchorsPem'] === undefined ? null : readAnchors(spec['anchorsPem']),
+    anchorsPem: spec['anchorsPem'] === undefined ? null : readAnchorsPem(spec['anchorsPem']),
     maxTokenLifetimeMs: readNumber('maxTokenLifetimeMs', spec['maxTokenLifetimeMs'], [MINUTE_MS, 7 * DAY_MS], DAY_MS),
     rules,
   };
@@ -80,21 +79,14 @@ function readScalar(field: string, value: unknown): string {
 
 function readUrl(field: string, value: unknown): string {
   const text = readText(field, value);
-  const url = URL.canParse(text) ? new URL(text) : null;
-  const fits =
-    url !== null && url.protocol === 'https:' && url.username === '' && url.password === '' && url.hash === '' && url.search === '';
-  if (!fits) throw invalid(field, text, 'an https URL without credentials, query and fragment');
+  if (!isKeyUri(text)) throw invalid(field, text, 'an https URL without credentials, query and fragment');
   return text;
 }
 
-function readAnchors(value: unknown): string {
-  const text = typeof value === 'string' && value.length <= MAXIMUM_ANCHORS ? value : '';
-  try {
-    if (decodePem(text, 'CERTIFICATE').map((der) => parseCertificate(der)).length > 0) return `${text.trim()}\n`;
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-  }
-  throw invalid('anchorsPem', text.slice(0, 40), 'certificates as PEM');
+function readAnchorsPem(value: unknown): string {
+  const anchors = typeof value === 'string' ? readAnchors(value) : null;
+  if (anchors === null) throw invalid('anchorsPem', String(value).slice(0, 40), 'certificates as PEM');
+  return anchors;
 }
 
 function readTemplate(field: string, value: unknown): string {
@@ -154,4 +146,3 @@ const RULE_FIELDS = [
 ]; // prettier-ignore
 const MAXIMUM_RULES = 200;
 const MAXIMUM_NAMES = 50;
-const MAXIMUM_ANCHORS = 65_536;

@@ -27,7 +27,7 @@ export function verifyAccessToken(text: string, rules: TokenRules): TokenReading
   if (typ !== undefined && (typeof typ !== 'string' || !TYPES.has(typ.toLowerCase()))) return bad('another type of token');
   const octets = Buffer.from(`${header}.${payload}`);
   const keys = rules.keys.filter((key) => key.algorithm === alg && (kid === undefined || key.kid === '' || key.kid === kid));
-  if (!keys.some((key) => key.isSignatureOf(octets, Buffer.from(signature, 'base64url')))) return bad('no signature of a declared key');
+  if (!keys.some((key) => key.isSignatureOf(octets, Buffer.from(signature, 'base64url')))) return bad('no signature of a known key');
   return readClaims(claims, rules);
 }
 

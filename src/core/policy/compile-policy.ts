@@ -11,6 +11,8 @@ import {
   TlsPolicySchema,
 } from '../messages/generated/countersign/v1/settings_pb.ts';
 import { identityFields } from '../http1/identity-field.ts';
+import { type KeySourceDigest, keySourceDigest } from '../oidc/key-source.ts';
+import type { DeclaredKey } from '../oidc/token-key.ts';
 import { answerFieldsOf, type BoundTokens, type HttpPolicy } from './http-policy.ts';
 import type { Policy, Tier } from './policy.ts';
 import { policyDigest } from './policy-digest.ts';
@@ -27,9 +29,10 @@ export function compileTlsPolicy(policy: Policy): TlsPolicy {
   });
 }
 
-/** What proxies make of HTTP. */
+/** What proxies make of HTTP. `publishedKeys`: what issuers that publish their keys are known to have. */
 export function compileHttp(
   http: HttpPolicy,
+  publishedKeys: PublishedKeys,
 ): Pick<Inbound, 'answerFields' | 'hostMatchesSni' | 'omittedIdentityFields'> &
   Partial<Pick<Inbound, 'boundTokens' | 'callerRate' | 'endpointRate'>> {
   return {
@@ -38,13 +41,17 @@ export function compileHttp(
     omittedIdentityFields: identityFields.filter((name) => !http.identityFields.includes(name)),
     ...(http.rates.caller === null ? {} : { callerRate: create(CallRateSchema, http.rates.caller) }),
     ...(http.rates.endpoint === null ? {} : { endpointRate: create(CallRateSchema, http.rates.endpoint) }),
-    ...(http.boundTokens === null ? {} : { boundTokens: compileTokens(http.boundTokens) }),
+    ...(http.boundTokens === null ? {} : { boundTokens: compileTokens(http.boundTokens, publishedKeys) }),
   };
 }
 
-function compileTokens({ issuer, audiences, keys }: BoundTokens): WireTokens {
-  return create(BoundTokensSchema, { issuer, audiences: [...audiences], keys: keys.map((key) => JSON.stringify(key)) });
+/** While nothing is known of a published set there is no key, and every call is refused. */
+function compileTokens({ issuer, audiences, keys, published }: BoundTokens, publishedKeys: PublishedKeys): WireTokens {
+  const known = published === null ? keys : (publishedKeys.get(keySourceDigest(published)) ?? []);
+  return create(BoundTokensSchema, { issuer, audiences: [...audiences], keys: known.map((key) => JSON.stringify(key)) });
 }
+
+export type PublishedKeys = ReadonlyMap<KeySourceDigest, readonly DeclaredKey[]>;
 
 /** When a proxy renews by itself, and the epoch that asks it to renew now. */
 export function compileCadence(policy: Policy, tier: Tier, renewalEpoch: number): CertificateCadence {

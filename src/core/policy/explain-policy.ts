@@ -32,7 +32,10 @@ function explainHttp(http: HttpPolicy): readonly string[] {
   return [
     ...(http.boundTokens === null
       ? []
-      : [`Every call carries an access token of ${http.boundTokens.issuer} that is bound to its caller's certificate`]),
+      : [
+          `Every call carries an access token of ${http.boundTokens.issuer} that is bound to its caller's certificate`,
+          ...(http.boundTokens.published === null ? [] : [`That issuer's keys are fetched from ${http.boundTokens.published.uri}`]),
+        ]),
     ...explainRate('One caller', http.rates.caller),
     ...explainRate('All callers together', http.rates.endpoint),
     ...(http.hostMatchesSni ? ['A call for another host than the connection was opened for is refused with 421'] : []),

@@ -1,4 +1,5 @@
 import { identityFields } from '../http1/identity-field.ts';
+import type { KeySource } from '../oidc/key-source.ts';
 import type { DeclaredKey } from '../oidc/token-key.ts';
 
 /** Fields that proxies can put into answers on TLS, with the one value of each. */
@@ -34,8 +35,14 @@ export type HttpPolicy = {
 /** `burst` calls at once, and from then on so many a second, in each process that serves. */
 export type CallRate = { readonly perSecond: number; readonly burst: number };
 
-/** Whose tokens are taken, and the public keys that sign them. */
-export type BoundTokens = { readonly issuer: string; readonly audiences: readonly string[]; readonly keys: readonly DeclaredKey[] };
+/** Whose tokens are taken, and the public keys that sign them: those declared, or those that the issuer publishes. */
+export type BoundTokens = {
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+  /** Empty where they are published. */
+  readonly keys: readonly DeclaredKey[];
+  readonly published: KeySource | null;
+};
 
 export const defaultHttpPolicy: HttpPolicy = {
   hostMatchesSni: false,

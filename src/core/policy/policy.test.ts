@@ -43,6 +43,15 @@ test('parsePolicy() refuses what is unknown, weak or out of bounds, and names th
     [{ http: { boundTokens: { issuer: 'i', audiences: [], keys: [{ kty: 'oct' }] } } }, /audiences/],
     [{ http: { boundTokens: { issuer: '', audiences: ['a'], keys: [{ kty: 'oct' }] } } }, /issuer/],
     [{ http: { boundTokens: { issuer: 'i', audiences: ['a'], keys: [{ kty: 'oct' }] } } }, /token key/],
+    [{ http: { boundTokens: { issuer: 'i', audiences: ['a'] } } }, /keys/],
+    [{ http: { boundTokens: { issuer: 'i', audiences: ['a'], jwksUri: 'http://login.example/keys' } } }, /https URL/],
+    [{ http: { boundTokens: { issuer: 'i', audiences: ['a'], jwksUri: 'https://a:b@login.example/keys' } } }, /https URL/],
+    [
+      { http: { boundTokens: { issuer: 'i', audiences: ['a'], jwksUri: 'https://login.example/keys', keys: [{ kty: 'oct' }] } } },
+      /none beside/,
+    ],
+    [{ http: { boundTokens: { issuer: 'i', audiences: ['a'], jwksUri: 'https://login.example/keys', anchorsPem: 'x' } } }, /anchorsPem/],
+    [{ http: { boundTokens: { issuer: 'i', audiences: ['a'], keys: [{ kty: 'oct' }], anchorsPem: 'x' } } }, /anchorsPem/],
     [{ http: { boundTokens: null } }, /boundTokens/],
     [{ http: { rates: { caller: {} } } }, /perSecond/],
     [{ http: { rates: { caller: { perSecond: 0 } } } }, /perSecond/],
@@ -75,13 +84,13 @@ test('a policy says what HTTP looks like, and compiles to fields with their valu
       identityFields: ['client-cert'],
     },
   });
-  const { answerFields, hostMatchesSni, omittedIdentityFields } = compileHttp(policy.http);
+  const { answerFields, hostMatchesSni, omittedIdentityFields } = compileHttp(policy.http, new Map());
   assert.deepEqual(
     answerFields.map(({ name, value }) => `${name}: ${value}`),
     ['strict-transport-security: max-age=31536000; includeSubDomains; preload', 'x-content-type-options: nosniff', 'x-frame-options: DENY'],
   );
   assert.deepEqual([hostMatchesSni, omittedIdentityFields], [false, ['client-cert-chain', 'x-forwarded-client-cert']]);
-  assert.deepEqual(compileHttp(defaultPolicy.http), { answerFields: [], hostMatchesSni: false, omittedIdentityFields: [] });
+  assert.deepEqual(compileHttp(defaultPolicy.http, new Map()), { answerFields: [], hostMatchesSni: false, omittedIdentityFields: [] });
   assert.match(explainPolicy(policy).join('\n'), /strict-transport-security: max-age=31536000/);
 });
 

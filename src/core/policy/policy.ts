@@ -1,6 +1,7 @@
 import { Problem } from '../problems/problem.ts';
 import { MINUTE_MS } from '../time/instant.ts';
 import { identityFields } from '../http1/identity-field.ts';
+import { isKeyUri, type KeySource, readAnchors } from '../oidc/key-source.ts';
 import { parseDeclaredKey } from '../oidc/token-key.ts';
 import {
   type BoundTokens,
@@ -108,7 +109,7 @@ function readHttp(http: { readonly [key: string]: unknown }): HttpPolicy {
     boundTokens:
       http['boundTokens'] === undefined
         ? null
-        : readTokens(readObject('http.boundTokens', http['boundTokens'], ['issuer', 'audiences', 'keys'])),
+        : readTokens(readObject('http.boundTokens', http['boundTokens'], ['issuer', 'audiences', 'keys', 'jwksUri', 'anchorsPem'])),
   };
 }
 
@@ -125,13 +126,27 @@ function readRate(field: string, value: unknown): CallRate | null {
 }
 
 function readTokens(tokens: { readonly [key: string]: unknown }): BoundTokens {
+  const published = tokens['jwksUri'] === undefined ? null : readKeySource(tokens);
+  if (published === null && tokens['anchorsPem'] !== undefined) throw invalid('http.boundTokens.anchorsPem', '…', 'a jwksUri beside it');
+  if (published !== null && tokens['keys'] !== undefined) throw invalid('http.boundTokens.keys', tokens['keys'], 'none beside jwksUri');
   return {
     issuer: readText('http.boundTokens.issuer', tokens['issuer']),
     audiences: readList('http.boundTokens.audiences', tokens['audiences']).map((item, at) =>
       readText(`http.boundTokens.audiences[${at}]`, item),
     ),
-    keys: readList('http.boundTokens.keys', tokens['keys']).map(parseDeclaredKey),
+    keys: published === null ? readList('http.boundTokens.keys', tokens['keys']).map(parseDeclaredKey) : [],
+    published,
   };
+}
+
+function readKeySource(tokens: { readonly [key: string]: unknown }): KeySource {
+  const uri = readText('http.boundTokens.jwksUri', tokens['jwksUri']);
+  if (!isKeyUri(uri)) throw invalid('http.boundTokens.jwksUri', uri, 'an https URL without credentials, query and fragment');
+  const { anchorsPem } = tokens;
+  if (anchorsPem === undefined) return { uri, anchorsPem: null };
+  const anchors = typeof anchorsPem === 'string' ? readAnchors(anchorsPem) : null;
+  if (anchors === null) throw invalid('http.boundTokens.anchorsPem', String(anchorsPem).slice(0, 40), 'certificates as PEM');
+  return { uri, anchorsPem: anchors };
 }
 
 function readList(field: string, value: unknown): readonly unknown[] {

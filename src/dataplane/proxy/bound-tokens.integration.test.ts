@@ -105,9 +105,9 @@ const bad: readonly Bad[] = [
   changed('a token past its end', 'a token past its end', { exp: seconds() - 60 }),
   changed('no end', 'a token without an end', { exp: undefined }),
   changed('a token before its beginning', 'a token before its beginning', { nbf: seconds() + 120 }),
-  signed('no signature of a declared key', 'a token of another key with the same name', { key: other }),
-  signed('no signature of a declared key', 'a token of a key with another name', { header: { kid: 'second' } }),
-  signed('no signature of a declared key', 'a token that is signed with the public key as a secret', {
+  signed('no signature of a known key', 'a token of another key with the same name', { key: other }),
+  signed('no signature of a known key', 'a token of a key with another name', { header: { kid: 'second' } }),
+  signed('no signature of a known key', 'a token that is signed with the public key as a secret', {
     key: Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })),
     header: { alg: 'HS256' },
   }),
@@ -121,7 +121,7 @@ const bad: readonly Bad[] = [
   },
   {
     name: 'a token whose claims were changed',
-    detail: 'no signature of a declared key',
+    detail: 'no signature of a known key',
     async make(credential) {
       const [header, , signature] = (await sign({ ...claimsFor(credential), exp: seconds() - 60 })).split('.');
       return `Bearer ${header}.${Buffer.from(JSON.stringify(claimsFor(credential))).toString('base64url')}.${signature}`;

@@ -13,12 +13,12 @@ export class BoundTokens {
   /** Good ones by their text: a signature costs more than all else that a call does. */
   readonly #known = new Map<string, AccessToken>();
 
-  /** @throws input-invalid */
+  /** Without a key, as while the issuer's are not known, no token is good. @throws input-invalid */
   constructor({ issuer, audiences, keys }: WireTokens) {
-    if (issuer === '' || audiences.length === 0 || keys.length === 0 || keys.length > MAXIMUM_KEYS) {
+    if (issuer === '' || audiences.length === 0 || keys.length > MAXIMUM_KEYS) {
       throw new Problem(
         'input-invalid',
-        `Cannot use bound tokens: ${keys.length} keys, expected an issuer, an audience and 1 to ${MAXIMUM_KEYS} keys`,
+        `Cannot use bound tokens: ${keys.length} keys, expected an issuer, an audience and at most ${MAXIMUM_KEYS} keys`,
       );
     }
     this.#rules = { issuer, audiences, keys: keys.map((text) => openTokenKey(parseKey(text))) };

@@ -135,7 +135,7 @@ const bad: readonly (readonly [string, MessageInitShape<typeof ProxySettingsSche
   ['an answer field with a line end', { inbound: [{ ...inbound, answerFields: [{ name: 'x-a', value: 'b\r\nx: y' }] }] }],
   ['an answer field whose name is none', { inbound: [{ ...inbound, answerFields: [{ name: 'X A', value: 'b' }] }] }],
   ['an answer field without a value', { inbound: [{ ...inbound, answerFields: [{ name: 'x-a', value: '' }] }] }],
-  ['bound tokens without a key', { inbound: [{ ...inbound, boundTokens: { issuer: 'i', audiences: ['a'] } }] }],
+  ['bound tokens for nobody', { inbound: [{ ...inbound, boundTokens: { issuer: 'i', audiences: [] } }] }],
   ['bound tokens of a key that is none', { inbound: [{ ...inbound, boundTokens: { issuer: 'i', audiences: ['a'], keys: ['{'] } }] }],
   ['too many routes', { inbound: [{ ...inbound, routes: Array.from({ length: 1_001 }, () => ({ path: '/a' })) }] }],
 ];

@@ -11,6 +11,8 @@ import { listEndpoints, listExceptions, listPaths, listServices } from '../../co
 import { listProfiles } from '../../control/policies/profile-store.ts';
 import { listPolicies, listTargets } from '../../control/policies/store.ts';
 import { explainPolicy } from '../../core/policy/explain-policy.ts';
+import type { Policy } from '../../core/policy/policy.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { KeyEncryptionKey } from '../../platform/signer/key-encryption-key.ts';
 import type { Principal } from '../../control/access/principal.ts';
@@ -29,6 +31,8 @@ export type InventoryDeps = {
   readonly kek: KeyEncryptionKey;
   /** Told when other ticket keys were asked for. */
   readonly ticketsOrdered: Signal;
+  /** Fetches keys that these policies need and that nobody has. */
+  readonly learnKeys: (policies: readonly Policy[], now: Instant) => Promise<void>;
   /** Has the doors use the declared profiles as they are now. */
   readonly reloadProfiles: () => Promise<void>;
 };
@@ -39,6 +43,7 @@ export function inventoryHandlers({
   desiredChanged,
   kek,
   ticketsOrdered,
+  learnKeys,
   reloadProfiles,
 }: InventoryDeps): Pick<Handlers, keyof typeof inventoryRoutes> {
   const { queries } = database;
@@ -54,7 +59,9 @@ export function inventoryHandlers({
     },
     'apply-declaration': async (call) => {
       const deps = { database, place, changed: desiredChanged, permit: permitBy(call.principal) };
-      const changes = await applyDeclaration(deps, read(call.body.text, call), call.actor, call.now);
+      const declarations = read(call.body.text, call);
+      await learnKeys(policiesOf(declarations), call.now);
+      const changes = await applyDeclaration(deps, declarations, call.actor, call.now);
       if (changes.some(({ kind }) => kind === 'Profile')) await reloadProfiles();
       return json({ changes });
     },
@@ -105,6 +112,10 @@ export function inventoryHandlers({
       return json(await rotateTickets({ database, kek, changed: ticketsOrdered }, request, actor, now));
     },
   };
+}
+
+function policiesOf(declarations: readonly Declaration[]): readonly Policy[] {
+  return declarations.flatMap((declaration) => (declaration.kind === 'Policy' ? [declaration.policy] : []));
 }
 
 /** Who may declare profiles could take away the approvals that bind them, so that takes more than the role of who asks and approves. */

@@ -18,6 +18,7 @@ import * as liveJoinTokens from './0017-live-join-tokens.ts';
 import * as routes from './0019-routes.ts';
 import * as thirdParties from './0020-third-parties.ts';
 import * as externalRevocations from './0021-external-revocations.ts';
+import * as publishedKeys from './0022-published-keys.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -43,4 +44,5 @@ export const migrations: Record<string, Migration> = {
   '0019-routes': routes,
   '0020-third-parties': thirdParties,
   '0021-external-revocations': externalRevocations,
+  '0022-published-keys': publishedKeys,
 };
