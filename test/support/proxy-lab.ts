@@ -50,7 +50,7 @@ export class ProxyLab implements AsyncDisposable {
       identity: identityOf(spiffeId, this.credential, this.authority),
       clock,
       log: (level, event, fields = {}) => void this.log.push({ level, event, fields }),
-      limits: { firstOctetsMs: 1_000, serverFirstMs: 50, stalledMs: 1_000 },
+      limits: { firstOctetsMs: 1_000, serverFirstMs: 50, headMs: 1_000, stalledMs: 1_000 },
     });
   }
 

@@ -1,6 +1,7 @@
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { CallRequest } from '../tls/call-request.ts';
+import type { ProxyLimits } from '../tls/port-deps.ts';
 import type { Upstream } from './upstream.ts';
 
 /** How a call ended. `left`: whoever called went away before there was an answer. */
@@ -46,6 +47,7 @@ export type CallDenial = {
 export type CallGate = {
   /** Asked at each call before anything of it goes on. */
   admit(request: CallRequest): CallHop | CallDenial;
+  readonly limits: Pick<ProxyLimits, 'headMs'>;
   /** For answers that the framing makes itself. */
   readonly answers: AnswerRules | null;
   /** What arrived is no acceptable request, too slow, or too much. */

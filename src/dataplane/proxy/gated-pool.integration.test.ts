@@ -9,6 +9,35 @@ import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { Link, LinkedCall } from './http1-link.ts';
 import { UpstreamFailure } from '../tls/upstream-failure.ts';
 
+/** Leaves its answer lying. */
+class UnreadCall implements LinkedCall {
+  readonly method = 'GET';
+  readonly wantsSwitch = false;
+  readonly #onHeld: () => void;
+  readonly onFailure: (reason: RefusalReason) => void;
+  #link: Link | null = null;
+
+  constructor(onHeld: () => void, onFailure: (reason: RefusalReason) => void) {
+    this.#onHeld = onHeld;
+    this.onFailure = onFailure;
+  }
+
+  onLink(link: Link): void {
+    this.#link = link;
+    link.write(Buffer.from('GET /long HTTP/1.1\r\nHost: lab\r\n\r\n'), true);
+  }
+
+  onRoom(): void {}
+
+  onAnswer(): void {
+    this.#link!.pause();
+    this.#onHeld();
+  }
+
+  onContent(): void {}
+  onSwitched(): void {}
+}
+
 class Call implements LinkedCall {
   readonly method = 'GET';
   readonly wantsSwitch = false;
@@ -45,8 +74,9 @@ class Lab implements AsyncDisposable {
   dialing = 0;
   mostDialing = 0;
   dials = 0;
-  readonly #server = createServer((_request, response) => {
-    if (this.holds) this.held.push(response);
+  readonly #server = createServer((request, response) => {
+    if (request.url === '/long') response.write('x');
+    else if (this.holds) this.held.push(response);
     else response.end('ok');
   });
   holds = false;
@@ -67,6 +97,15 @@ class Lab implements AsyncDisposable {
     return promise;
   }
 
+  /** Resolves when the answer has begun; `end` when the call was given up. */
+  async callUnread(): Promise<{ readonly end: Promise<RefusalReason> }> {
+    const held = Promise.withResolvers<void>();
+    const end = Promise.withResolvers<RefusalReason>();
+    this.pool.carry(new UnreadCall(held.resolve, end.resolve));
+    await held.promise;
+    return { end: end.promise };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pool.retire(0);
     this.#server.closeAllConnections();
@@ -83,7 +122,7 @@ class Lab implements AsyncDisposable {
   }
 }
 
-const LIMITS: GateLimits = { dials: 3, connections: 10, waiting: 200, waitMs: 20_000 };
+const LIMITS: GateLimits = { dials: 3, connections: 10, waiting: 200, waitMs: 20_000, heldMs: 20_000 };
 
 test('a burst of calls makes few connections at a time, and every call is answered', async () => {
   await using lab = await new Lab(LIMITS).listen();
@@ -107,7 +146,7 @@ test('slow calls get connections up to the bound, and the rest their turn', asyn
 });
 
 test('a call more than may wait is refused at once, and one that waited too long then', async () => {
-  await using lab = await new Lab({ dials: 1, connections: 1, waiting: 1, waitMs: 50 }).listen();
+  await using lab = await new Lab({ ...LIMITS, dials: 1, connections: 1, waiting: 1, waitMs: 50 }).listen();
   lab.holds = true;
   void lab.call();
   const waiting = lab.call();
@@ -144,4 +183,20 @@ test('what waits when the pool retires is still sent, or refused at the end of t
   while (other.held.length === 0) await new Promise((resolve) => setImmediate(resolve));
   await other.pool.retire(0);
   for (const answer of await Promise.all(cut)) assert.equal(typeof answer, 'string');
+});
+
+test('where every connection is taken, answers that nobody reads lose theirs to the calls that wait, and only so many', async () => {
+  await using lab = await new Lab({ ...LIMITS, connections: 2, heldMs: 10 }).listen();
+  const first = await lab.callUnread();
+  const second = await lab.callUnread();
+  assert.equal(await lab.call(), 200);
+  assert.equal(await first.end, 'timeout');
+  const stays = Promise.race([second.end, lab.call()]);
+  assert.equal(await stays, 200);
+});
+
+test('answers that nobody reads keep their connections while there are others', async () => {
+  await using lab = await new Lab({ ...LIMITS, connections: 3, heldMs: 0 }).listen();
+  const held = [await lab.callUnread(), await lab.callUnread()];
+  assert.equal(await Promise.race([...held.map(({ end }) => end), lab.call()]), 200);
 });

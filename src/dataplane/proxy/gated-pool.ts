@@ -9,6 +9,8 @@ export type GateLimits = {
   /** Calls that wait for their turn; one more is refused at once. */
   readonly waiting: number;
   readonly waitMs: number;
+  /** For how long an answer that its reader leaves lying holds its connection while others wait for one. */
+  readonly heldMs: number;
 };
 
 /**
@@ -23,6 +25,9 @@ export class GatedPool implements LinkOwner {
   /** The one used last first, so that what is not needed falls idle and is closed. */
   readonly #idle: Link[] = [];
   readonly #waiting = new Map<LinkedCall, NodeJS.Timeout>();
+  /** Whose reader stands still, and since when; the longest first. */
+  readonly #held = new Map<Link, number>();
+  #reliefTimer: NodeJS.Timeout | null = null;
   readonly #emptied = Promise.withResolvers<void>();
   #dialing = 0;
   #isRetiring = false;
@@ -45,6 +50,7 @@ export class GatedPool implements LinkOwner {
       setTimeout(() => this.#giveUp(call, 'timeout'), waitMs),
     );
     if (mayDial) void this.#dialOne();
+    else this.#relieve();
   }
 
   /** Takes back a call that waits still. */
@@ -65,18 +71,48 @@ export class GatedPool implements LinkOwner {
   }
 
   onFree(link: Link): void {
+    if (this.#held.size > 0) this.#held.delete(link);
     const call = this.#take();
     if (call !== null) link.begin(call);
     else if (this.#isRetiring) link.abort();
     else this.#idle.push(link);
   }
 
+  onHeld(link: Link): void {
+    if (!this.#held.has(link)) this.#held.set(link, performance.now());
+    if (this.#waiting.size > this.#dialing) this.#relieve();
+  }
+
+  onReleased(link: Link): void {
+    this.#held.delete(link);
+  }
+
   onGone(link: Link): void {
     this.#links.delete(link);
+    this.#held.delete(link);
     const at = this.#idle.indexOf(link);
     if (at !== -1) this.#idle.splice(at, 1);
     if (this.#waiting.size > this.#dialing && this.#mayDial()) void this.#dialOne();
     this.#settle();
+  }
+
+  /** Where every connection is taken, the calls that wait get those whose answers nobody reads, one for each, after a while. */
+  #relieve(): void {
+    if (this.#reliefTimer !== null || this.#mayDial()) return;
+    const latest = performance.now() - this.#limits.heldMs;
+    let wanted = this.#waiting.size - this.#dialing;
+    for (const [link, since] of this.#held) {
+      if (wanted <= 0) return;
+      if (since > latest) {
+        this.#reliefTimer = setTimeout(() => {
+          this.#reliefTimer = null;
+          this.#relieve();
+        }, since - latest).unref();
+        return;
+      }
+      wanted -= 1;
+      link.giveUp();
+    }
   }
 
   #mayDial(): boolean {
@@ -129,4 +165,4 @@ export class GatedPool implements LinkOwner {
 }
 
 /** A handshake costs about a millisecond of a core on each side, so eight at a time keep the queue short without filling the machine. */
-export const GATE_LIMITS: GateLimits = { dials: 8, connections: 256, waiting: 1_024, waitMs: 15_000 };
+export const GATE_LIMITS: GateLimits = { dials: 8, connections: 256, waiting: 1_024, waitMs: 15_000, heldMs: 5_000 };

@@ -50,7 +50,7 @@ test('an answer that comes before the request is whole arrives, and the connecti
   });
   await using _ = lab;
   const answer = await callInClear(port, `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n${'x'.repeat(100_000)}`);
-  assert.match(answer, /^HTTP\/1\.1 413 [^]*\r\n\r\nno$/);
+  assert.match(answer, /^HTTP\/1\.1 413 [^]*\r\nConnection: close\r\n\r\nno$/);
 });
 
 test('interim answers stay at the hop that asked for them', async () => {
@@ -141,4 +141,10 @@ test('what a service says of the reason of a failure reaches nobody: only a prox
   const answer = await callInClear(port);
   assert.match(answer, /^HTTP\/1\.1 200 /);
   assert.doesNotMatch(answer, /failure/i);
+});
+
+test('an answer whose head is past its limit is 503, as it is over HTTP/2', async () => {
+  const { lab, port } = await openLab(answering(`HTTP/1.1 200 OK\r\nX: ${'a'.repeat(100_000)}\r\n\r\n`));
+  await using _ = lab;
+  assert.match(await callInClear(port), /^HTTP\/1\.1 503 /);
 });

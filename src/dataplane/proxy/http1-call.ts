@@ -136,9 +136,9 @@ export class Http1Call implements LinkedCall {
     if (answer !== null) {
       this.#answer = null;
       this.#hasWritten = true;
-      hasRoom = this.#caller.write(
-        answerOctets(answer, { framing, closes: this.#closes, content, isLast, trailers, rules: this.hop.answers }),
-      );
+      // An answer that is whole before its request ends the connection.
+      const closes = this.#closes || (isLast && !this.#body.isDone);
+      hasRoom = this.#caller.write(answerOctets(answer, { framing, closes, content, isLast, trailers, rules: this.hop.answers }));
     } else if (content.to > content.from || isLast) {
       const octets = contentOctets(framing, content, isLast, trailers);
       if (octets.length > 0) hasRoom = this.#caller.write(octets);
@@ -265,4 +265,9 @@ const CHUNKED: BodyFraming = { kind: 'chunked' };
 const UNTIL_CLOSE: BodyFraming = { kind: 'close' };
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 const MAXIMUM_HELD_OCTETS = 16_384;
-const statuses: { readonly [reason in RefusalReason]?: number } = { 'request-malformed': 400, timeout: 504, 'upstream-unreachable': 503 };
+const statuses: { readonly [reason in RefusalReason]?: number } = {
+  'request-malformed': 400,
+  timeout: 504,
+  'upstream-unreachable': 503,
+  'limit-exceeded': 503,
+};

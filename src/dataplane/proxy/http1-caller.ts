@@ -39,7 +39,7 @@ class Http1Caller implements Caller, SocketOwner {
   constructor(socket: Socket, gate: CallGate) {
     this.#socket = socket;
     this.#gate = gate;
-    this.#headTimer = setTimeout(() => this.#giveUp(), HEAD_MS).unref();
+    this.#headTimer = setTimeout(() => this.#giveUp(), gate.limits.headMs).unref();
   }
 
   onData(octets: Buffer): void {
@@ -66,7 +66,7 @@ class Http1Caller implements Caller, SocketOwner {
   }
 
   onDrain(): void {
-    this.#stopStallTimer();
+    this.#noteProgress();
     this.#current?.onCallerRoom();
   }
 
@@ -113,12 +113,15 @@ class Http1Caller implements Caller, SocketOwner {
       at = receiving === null ? this.#readHead(octets, at) : this.#readBody(receiving, octets, at);
       if (at === -1) return;
     }
-    if (this.#receiving !== null && !this.#receiving.hasRoom) this.#socket.pause();
+    if (this.#receiving === null) return;
+    this.#noteProgress();
+    if (!this.#receiving.hasRoom) this.#socket.pause();
   }
 
   /** Keeps what cannot be used yet, and lets the kernel hold the rest. */
   #put(octets: Buffer, at: number): void {
     this.#rest = octets.subarray(at);
+    this.#noteProgress();
     this.#socket.pause();
   }
 
@@ -126,15 +129,14 @@ class Http1Caller implements Caller, SocketOwner {
     const reading = this.#reader.read(octets, at);
     switch (reading.kind) {
       case 'incomplete':
-        this.#headTimer ??= setTimeout(() => this.#giveUp(), HEAD_MS).unref();
+        this.#headTimer ??= setTimeout(() => this.#giveUp(), this.#gate.limits.headMs).unref();
         return -1;
       case 'malformed':
         return this.#break('request-malformed', 400);
       case 'too-large':
         return this.#break('limit-exceeded', 431);
       default:
-        if (this.#headTimer !== null) clearTimeout(this.#headTimer);
-        this.#headTimer = null;
+        this.#stopHeadTimer();
         return this.#begin(reading);
     }
   }
@@ -169,10 +171,9 @@ class Http1Caller implements Caller, SocketOwner {
       else this.#socket.destroy();
       return -1;
     }
-    if (!call.isWhole) this.#waitForOther(call);
-    else if (this.#receiving === call) {
+    if (call.isWhole && this.#receiving === call) {
       this.#receiving = null;
-      this.#stopStallTimer();
+      if (this.#stallTimer !== null) this.#noteProgress();
       this.#endWith(call);
     }
     return next;
@@ -184,8 +185,7 @@ class Http1Caller implements Caller, SocketOwner {
   }
 
   #start(call: Http1Call): void {
-    this.#current = call;
-    call.start();
+    (this.#current = call).start();
   }
 
   /** What comes after the answer that was just written. */
@@ -198,6 +198,7 @@ class Http1Caller implements Caller, SocketOwner {
     if (next instanceof Http1Call) {
       if (next.hop.isRetiring()) return this.#drop(next);
       this.#start(next);
+      if (!next.isWhole) this.#noteProgress();
     } else if (next !== undefined) return this.#writeRefusal(next.status, next.challenge);
     else this.#waitForCall();
     if (this.#rest !== null) this.resume();
@@ -222,6 +223,8 @@ class Http1Caller implements Caller, SocketOwner {
 
   /** What arrived is no request: its answer comes when its turn does, and is the last one. */
   #break(reason: RefusalReason, status: number): -1 {
+    // No head follows, and the calls before this one have their own time.
+    this.#stopHeadTimer();
     this.#gate.onBroken(reason);
     return this.#refuse(status, null);
   }
@@ -271,19 +274,26 @@ class Http1Caller implements Caller, SocketOwner {
     else this.#stallTimer = setTimeout(() => this.#socket.destroy(), call.hop.stalledMs).unref();
   }
 
-  #clearTimers(): void {
-    for (const timer of [this.#headTimer, this.#idleTimer, this.#stallTimer]) if (timer !== null) clearTimeout(timer);
-  }
-
-  #stopStallTimer(): void {
+  /** Somebody acted. Whose turn it still is, of the sender of a body and the reader of answers, has its time anew. */
+  #noteProgress(): void {
+    const current = this.#current;
+    const isAwaited = current !== null && ((this.#receiving === current && !current.isWhole) || this.#socket.writableNeedDrain);
+    if (isAwaited) return this.#waitForOther(current);
     if (this.#stallTimer === null || this.#state === 'closing') return;
     clearTimeout(this.#stallTimer);
     this.#stallTimer = null;
   }
+
+  #stopHeadTimer(): void {
+    if (this.#headTimer !== null) clearTimeout(this.#headTimer);
+    this.#headTimer = null;
+  }
+
+  #clearTimers(): void {
+    for (const timer of [this.#headTimer, this.#idleTimer, this.#stallTimer]) if (timer !== null) clearTimeout(timer);
+  }
 }
 
-/** Of a head, and of a new connection until its first one. */
-const HEAD_MS = 15_000;
 /** Five seconds more than what was announced. */
 const IDLE_MS = (KEEP_ALIVE_SECONDS + 5) * 1_000;
 /** Hardly a client pipelines at all, and those that do send a few calls ahead. */

@@ -30,6 +30,9 @@ export type LinkOwner = {
   onFree(link: Link): void;
   /** The connection carries nothing more. */
   onGone(link: Link): void;
+  /** Whoever called does not read the answer, and the link waits for that; or reads it again. */
+  onHeld(link: Link): void;
+  onReleased(link: Link): void;
 };
 
 /** One HTTP/1.1 connection to the next hop. It carries one call at a time. */
@@ -75,10 +78,17 @@ export class Link implements SocketOwner {
 
   pause(): void {
     this.#socket.pause();
+    this.#owner.onHeld(this);
   }
 
   resume(): void {
     this.#socket.resume();
+    this.#owner.onReleased(this);
+  }
+
+  /** Others have waited long enough for the one who does not read. */
+  giveUp(): void {
+    this.#fail('timeout');
   }
 
   /** Ends the connection, and the call on it is told nothing. */

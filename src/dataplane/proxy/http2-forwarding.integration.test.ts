@@ -16,6 +16,7 @@ import { test } from 'node:test';
 import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { GRPC } from '../../../test/support/grpc-lab.ts';
 import { inboundTo, ProxyLab } from '../../../test/support/proxy-lab.ts';
+import { defaultLimits } from '../tls/port-deps.ts';
 import type { CallGate } from './call-gate.ts';
 import { serveHttp2Calls } from './http2-calls.ts';
 
@@ -330,6 +331,7 @@ for (const [name, headers] of [
 
 test('a refused call is answered with 403, or PERMISSION_DENIED for gRPC, and the connection ends', async () => {
   const gate: CallGate = {
+    limits: defaultLimits,
     admit: () => ({ kind: 'denied', status: 403, closes: true, challenge: null }),
     answers: null,
     onBroken: () => {},
@@ -352,6 +354,7 @@ test('a refused call is answered with 403, or PERMISSION_DENIED for gRPC, and th
 
 test('a connection that is gone before it is served harms nobody', () => {
   const gate: CallGate = {
+    limits: defaultLimits,
     admit: () => ({ kind: 'denied', status: 403, closes: true, challenge: null }),
     answers: null,
     onBroken: () => {},

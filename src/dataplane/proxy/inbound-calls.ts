@@ -1,6 +1,6 @@
 import { challengeFor } from '../tls/bound-tokens.ts';
 import { ACCEPTED, admitCall, countCall, isOfCallAlone, provesIdentity, refuseCallOf } from '../tls/admit-call.ts';
-import type { PortDeps } from '../tls/port-deps.ts';
+import type { PortDeps, ProxyLimits } from '../tls/port-deps.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { CallRequest } from '../tls/call-request.ts';
@@ -33,6 +33,10 @@ export class InboundCalls implements CallGate {
     if (verdict.kind === 'refuse') return denialOf(verdict.reason, request, isRetiring(deps, this.#connection));
     this.#connection.beginCall();
     return new InboundCall(this.#options, this.#connection, verdict);
+  }
+
+  get limits(): ProxyLimits {
+    return this.#options.deps.limits;
   }
 
   get answers(): AnswerRules | null {

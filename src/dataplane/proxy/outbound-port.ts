@@ -25,7 +25,7 @@ export type Way<Settings extends OutboundSettings = OutboundSettings> = {
 /** A local port on which the service's own calls to one endpoint arrive. It speaks onwards as the settings say, never weaker. */
 export class OutboundPort implements ListeningPort {
   readonly #deps: PortDeps;
-  readonly #gate: CallGate = { admit: () => this.#hop(), answers: null, onBroken: (reason) => this.#count('call', 'failed', reason) };
+  readonly #gate: CallGate;
   readonly #sockets = new Set<Socket>();
   readonly #http2 = new Set<Http2Calls>();
   #way: Way<OutboundListener>;
@@ -34,6 +34,8 @@ export class OutboundPort implements ListeningPort {
   constructor(deps: PortDeps, way: Way<OutboundListener>) {
     this.#deps = deps;
     this.#way = way;
+    const onBroken = (reason: RefusalReason): void => this.#count('call', 'failed', reason);
+    this.#gate = { limits: deps.limits, admit: () => this.#hop(), answers: null, onBroken };
   }
 
   get settings(): OutboundListener {

@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { duplexPair } from 'node:stream';
 import { test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { callInClear, callOverTls, clientOptions, inboundTo, type Origin, ProxyLab, STOREFRONT } from '../../../test/support/proxy-lab.ts';
+import {
+  callInClear,
+  callOverTls,
+  clientOptions,
+  inboundTo,
+  type Origin,
+  ProxyLab,
+  STOREFRONT,
+  tcpOrigin,
+} from '../../../test/support/proxy-lab.ts';
 
 const MANY = 200;
 /** Both ends of a connection live in this process; what is bounded is the head, twice while it grows, and the two sockets. */
@@ -112,3 +122,59 @@ async function clientHello(): Promise<Buffer> {
   client.destroy();
   return hello;
 }
+
+/** A service that begins a long answer at once and never ends it, and a caller that has sent `first`. */
+async function openDuplex(first: string): Promise<{ readonly lab: ProxyLab; readonly socket: Socket; readonly freed: Promise<void> }> {
+  const lab = new ProxyLab();
+  const freed = Promise.withResolvers<void>();
+  const { port } = await tcpOrigin(lab, (far) => {
+    far.once('data', () => far.write(`HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n${'x'.repeat(16_000_000)}`));
+    far.once('end', () => freed.resolve()).once('close', () => freed.resolve());
+  });
+  await lab.apply({ inbound: [inboundTo(port, 'observe')] });
+  const socket = connect(lab.portOf(0), '127.0.0.1');
+  socket.on('error', () => {});
+  lab.onClose(() => socket.destroy());
+  socket.write(`POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${first}`);
+  await once(socket, 'readable');
+  return { lab, socket, freed: freed.promise };
+}
+
+for (const [half, first] of [
+  ['no octet', ''],
+  ['half', '4\r\nhalf\r\n'],
+] as const) {
+  test(`who reads its answer and sends ${half} of its body holds no connection to the service for ever`, async () => {
+    const { lab, socket, freed } = await openDuplex(first);
+    await using _ = lab;
+    socket.resume();
+    await freed;
+  });
+}
+
+test('who ends its body and does not read its answer holds none for ever, either', async () => {
+  const { lab, socket, freed } = await openDuplex('4\r\nhalf\r\n');
+  await using _ = lab;
+  socket.write('0\r\n\r\n');
+  await freed;
+});
+
+test('a call under way lives on behind a head that came in pieces and is malformed, and both are answered', async () => {
+  const lab = new ProxyLab();
+  await using _ = lab;
+  const asked = Promise.withResolvers<ServerResponse>();
+  const origin = await lab.origin((_request, response) => asked.resolve(response));
+  await lab.apply({ inbound: [inboundTo(origin.port, 'observe')] });
+  const port = lab.portOf(0);
+  const socket = connect(port, '127.0.0.1');
+  lab.onClose(() => socket.destroy());
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n');
+  const answer = await asked.promise;
+  socket.write('Host : b\r\n\r\n');
+  // Its time for a head began later, so when it is over that of the first one would be, too.
+  await callInClear(port, 'GET / HTTP/1.1\r\n');
+  answer.end('late');
+  let text = '';
+  for await (const octets of socket) text += String(octets);
+  assert.match(text, /^HTTP\/1\.1 200 [^]*lateHTTP\/1\.1 400 /);
+});

@@ -26,11 +26,13 @@ export type ProxyLimits = {
   readonly firstOctetsMs: number;
   /** In protocols such as MySQL's the server speaks first, so silence on a plaintext port of raw TCP means that it is awaited. */
   readonly serverFirstMs: number;
+  /** Of the head of a call, and of a new connection until its first one. */
+  readonly headMs: number;
   /** How long a call's body may stand still for want of its sender or its reader. */
   readonly stalledMs: number;
 };
 
-export const defaultLimits: ProxyLimits = { firstOctetsMs: 10_000, serverFirstMs: 1_000, stalledMs: 300_000 };
+export const defaultLimits: ProxyLimits = { firstOctetsMs: 10_000, serverFirstMs: 1_000, headMs: 15_000, stalledMs: 300_000 };
 
 export type RefusalFacts = {
   readonly endpointId: string;
