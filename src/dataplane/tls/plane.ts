@@ -26,7 +26,8 @@ import { SeenKeys } from './seen-keys.ts';
 import { shakeOwnHand } from './self-handshake.ts';
 import { ServedCertificates } from './served-certificates.ts';
 import { makeTicketKeys, parseTicketKeys } from './ticket-keys.ts';
-import { type TerminatorKind, TlsContexts } from './tls-contexts.ts';
+import { kindsOf, makeTerminators, speaksTls } from './terminator-kinds.ts';
+import { TlsContexts } from './tls-contexts.ts';
 import { parseTrust, type Trust, trustOf } from './trust.ts';
 
 /** Where calls come in and go out: what a plane puts settings in force at. */
@@ -259,33 +260,6 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
     this.#changes = result.catch(() => {});
     return result;
   }
-}
-
-/** Both are made before any connection wants them, so that a policy which OpenSSL does not take is never in force. @throws input-invalid */
-function makeTerminators(contexts: TlsContexts, kind: TerminatorKind): void {
-  try {
-    for (const legacy of [false, true]) contexts.terminatorFor({ ...kind, legacy });
-  } catch (error) {
-    throw new Problem(
-      'input-invalid',
-      `Cannot use TLS policy: ${(error as Error).message}, expected groups and suites that OpenSSL knows`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
-
-function speaksTls({ anonymousMode, strangerMode, callers }: InboundSettings): boolean {
-  return [anonymousMode, strangerMode, ...callers.values()].some((mode) => mode !== 'observe');
-}
-
-/** Ports of one policy and protocol share a terminator, so one handshake speaks for all of them. */
-function kindsOf(inbound: readonly InboundSettings[]): (TerminatorKind & { readonly ports: readonly InboundSettings[] })[] {
-  return [...Map.groupBy(inbound, ({ tls, protocol }) => `${tls.digest} ${protocol}`).values()].map((ports) => {
-    const { tls: policy, protocol } = ports[0]!;
-    return { policy, protocol, legacy: false, resumption: 'tickets', ports };
-  });
 }
 
 const DEFAULT_TELEMETRY_MS = 1_000;
