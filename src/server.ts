@@ -5,6 +5,7 @@ import { MachineTokens } from './control/access/machine-tokens.ts';
 import type { StagedEntry } from './control/audit/entry.ts';
 import type { Authorities } from './control/ca/authorities.ts';
 import { OcspAnswers } from './control/ca/ocsp-answers.ts';
+import { Staples } from './control/ca/staples.ts';
 import { forgetConnections } from './control/fleet/set-connected.ts';
 import { PublishedKeySets } from './control/fleet/published-key-sets.ts';
 import { TicketKeyring } from './control/fleet/ticket-keyring.ts';
@@ -71,13 +72,28 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   const ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signals.telemetry });
   const fleet = stack.use(openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged, clock, log }));
   const ocsp = stack.use(new OcspAnswers({ database, authorities, changed: signals.authorities }));
+  const staples = new Staples({ queries: database.queries, ocsp });
   const place = { environment: config.environment, region: config.region };
   const issuers = { database, place, fetch: keyFetcher(config), log };
   const machineTokens = new MachineTokens({ ...issuers, trustDomain: config.trustDomain });
   const publishedKeys = new PublishedKeySets({ ...issuers, changed: signals.modes });
   const tickets = new TicketKeyring({ database, kek: state.kek, changed: signals.tickets });
   await tickets.reconcile(clock.now());
-  const shared = { config, state, authorities, profiles, machineTokens, publishedKeys, ocsp, tickets, clock, log, metrics, signals };
+  const shared = {
+    config,
+    state,
+    authorities,
+    profiles,
+    machineTokens,
+    publishedKeys,
+    ocsp,
+    staples,
+    tickets,
+    clock,
+    log,
+    metrics,
+    signals,
+  };
   const open = stack.use(await servePublic({ state, clock, log, ocsp, listen: config.listen.public }));
   const dataPlane = stack.use(
     await serveDataPlane({

@@ -7,6 +7,7 @@ import { relintCertificates } from '../control/ca/relint-certificates.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
 import type { PublishedKeySets } from '../control/fleet/published-key-sets.ts';
+import type { Staples } from '../control/ca/staples.ts';
 import type { TicketKeyring } from '../control/fleet/ticket-keyring.ts';
 import { ProxyRetirement } from '../control/fleet/retire-proxies.ts';
 import { listServices } from '../control/inventory/store.ts';
@@ -30,6 +31,7 @@ export type ReconcilerDeps = {
   readonly authorities: Authorities;
   readonly profiles: DeclaredProfiles;
   readonly ocsp: OcspAnswers;
+  readonly staples: Staples;
   readonly tickets: TicketKeyring;
   readonly publishedKeys: PublishedKeySets;
   readonly signals: Signals;
@@ -54,6 +56,7 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
     // A bounded page each: an old store of a million is through within the hour, beside all other work.
     { name: 'lint', run: () => relintCertificates({ database }, clock.now()), wakes: [], intervalMs: SECOND_MS / 2 },
     { name: 'requests', run: () => reconcileRequests({ database, authorities }, clock.now()), wakes: [], intervalMs: 5 * SECOND_MS },
+    { name: 'staples', run: async () => deps.staples.reconcile(clock.now()), wakes: [], intervalMs: MINUTE_MS },
     { name: 'ocsp', run: () => deps.ocsp.reconcile(clock.now()), wakes: [], intervalMs: MINUTE_MS },
     {
       name: 'fleet',

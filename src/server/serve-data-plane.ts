@@ -8,6 +8,7 @@ import { readRevokedSet, readRevokedSince } from '../control/ca/revoked-set.ts';
 import { readTrustBundle } from '../control/ca/trust-bundle.ts';
 import { drillRunKinds } from '../control/scans/read-drills.ts';
 import { type DrillJobRecord, findJob, listOpenJobs } from '../control/scans/store.ts';
+import type { Staples } from '../control/ca/staples.ts';
 import type { TicketKeyring } from '../control/fleet/ticket-keyring.ts';
 import { wireProtocols } from '../control/fleet/compile-settings.ts';
 import type { TelemetryIngest } from '../control/telemetry/ingest-report.ts';
@@ -34,6 +35,7 @@ import { revokedSetSource, trustBundleSource } from '../protocols/xds/authority-
 import { deltaMethod } from '../protocols/xds/delta-stream.ts';
 import type { ResourceSource } from '../protocols/xds/resource-source.ts';
 import { ownSource, probeSource, type ResourceBody } from '../protocols/xds/sources.ts';
+import { stapleSource } from '../protocols/xds/staple-source.ts';
 import { ticketKeySource } from '../protocols/xds/ticket-key-source.ts';
 import type { FleetLink } from './fleet-link.ts';
 import type { State } from './open-state.ts';
@@ -50,6 +52,7 @@ export type DataPlaneDeps = {
   readonly authorityChanged: Signal;
   readonly tickets: TicketKeyring;
   readonly ticketsChanged: Signal;
+  readonly staples: Staples;
   readonly drillsChanged: Signal;
   readonly clock: Clock;
   readonly log: Log;
@@ -133,11 +136,12 @@ function enrollmentMethods({ state, authorities, machineTokens, authorityChanged
 }
 
 function discoveryMethod(deps: DataPlaneDeps): RpcMethod {
-  const { state, config, fleet, tickets, authorityChanged, drillsChanged, clock, log, metrics } = deps;
+  const { state, config, fleet, tickets, staples, authorityChanged, drillsChanged, clock, log, metrics } = deps;
   const { queries } = state.database;
   const sources: ResourceSource[] = [
     trustBundleSource({ read: () => readTrustBundle(queries), changes: authorityChanged }),
     revokedSetSource({ trustDomain: config.trustDomain, read: () => readRevokedSet(queries), changes: authorityChanged }),
+    stapleSource({ read: async (node) => (await staples.read(node, clock.now()))?.der ?? null, changes: staples }),
     ticketKeySource({ read: (node) => tickets.keysOf(node), changes: deps.ticketsChanged }),
     ownSource({ typeUrl: SETTINGS_TYPE, read: (node) => fleet.readSettings(node.proxyId), changes: fleet.settingsChanged }),
     probeSource({

@@ -1,9 +1,12 @@
-import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { parseIpAddress } from '../../src/core/identity/ip-address.ts';
 import { DAY_MS, HOUR_MS, type Instant } from '../../src/core/time/instant.ts';
 import { assembleCertificate, buildTbsCertificate } from '../../src/core/x509/build-certificate.ts';
 import { type Certificate, parseCertificate } from '../../src/core/x509/certificate.ts';
+import { encodeDer } from '../../src/core/x509/der-writer.ts';
 import { buildName } from '../../src/core/x509/name.ts';
+import { certIdNode, issuerHashesOf } from '../../src/core/x509/ocsp-cert-id.ts';
+import { assembleOcspResponse, buildTbsOcspResponse, type OcspStatus } from '../../src/core/x509/ocsp-response.ts';
 import { oids } from '../../src/core/x509/oid.ts';
 import { keyIdentifierOf, parseSubjectPublicKey } from '../../src/core/x509/public-key.ts';
 import { signatureAlgorithmFor, signatureParameters } from '../../src/core/x509/signature-algorithm.ts';
@@ -28,6 +31,18 @@ export type TestLeaf = {
   readonly notAfter?: Instant;
   /** Whose public key is certified; a fresh pair if absent. */
   readonly publicKey?: KeyObject;
+  /** Where it says that its status can be asked. */
+  readonly ocspUri?: string;
+  readonly crlUri?: string;
+  /** RFC 7633: it demands a stapled answer. */
+  readonly mustStaple?: boolean;
+};
+
+/** What an OCSP response of a test authority says, of a certificate that it issued or of another. */
+export type TestAnswer = {
+  readonly status?: OcspStatus;
+  readonly thisUpdate?: Instant;
+  readonly nextUpdate?: Instant;
 };
 
 /** A real CA for tests: a P-256 root and an issuing CA below it. Its certificates are as good as the product's own. */
@@ -35,6 +50,10 @@ export type TestAuthority = {
   readonly root: Certificate;
   readonly issuing: Certificate;
   issue(leaf: TestLeaf): TestCredential;
+  /** An OCSP response about the certificate, signed by the issuing CA itself: good for an hour on unless said otherwise. */
+  answerAbout(certificate: Certificate, answer?: TestAnswer): Uint8Array;
+  /** The issuing CA's key, for programs that answer in its name. */
+  readonly issuingKey: KeyObject;
 };
 
 /** Makes a CA whose certificates are valid around `now`. */
@@ -56,7 +75,27 @@ export function makeTestAuthority(now: Instant, name = 'Test'): TestAuthority {
       );
       return { key, certificate, chain: [certificate.der, issuing.der], fullChain: [certificate.der, issuing.der, root.der] };
     },
+    answerAbout: (certificate, answer = {}) => answerAbout(now, certificate, { issuing, issuingKey, ...answer }),
+    issuingKey,
   };
+}
+
+function answerAbout(
+  now: Instant,
+  { serial }: Certificate,
+  { issuing, issuingKey, ...answer }: TestAnswer & { readonly issuing: Certificate; readonly issuingKey: KeyObject },
+): Uint8Array {
+  const { status = { kind: 'good' }, thisUpdate = now, nextUpdate = now + HOUR_MS } = answer;
+  const algorithm = signatureAlgorithmFor(issuingKey);
+  const tbs = buildTbsOcspResponse({
+    responderKeyHash: createHash('sha1').update(issuing.keyOctets).digest(),
+    producedAt: thisUpdate,
+    answers: [{ certId: encodeDer(certIdNode('sha1', issuerHashesOf(issuing, 'sha1'), serial)), status, thisUpdate, nextUpdate }],
+    nonce: null,
+    extendedRevoke: false,
+  });
+  const { hash, options } = signatureParameters(algorithm);
+  return assembleOcspResponse(tbs, algorithm, sign(hash, tbs, { key: issuingKey, ...options }), issuing.der);
 }
 
 type Certified = TestLeaf & {
@@ -86,12 +125,18 @@ function certify(fields: Certified, issuer: Certificate | null, issuerKey: KeyOb
     keyUsage: ca === null ? ['digitalSignature'] : ['keyCertSign', 'cRLSign'],
     extendedKeyUsage: ca === null ? usages.map((usage) => (usage === 'client' ? oids.clientAuth : oids.serverAuth)) : [],
     ...(ca === null ? { subjectAltNames: { uri: uris, ip: ips.map(parseIpAddress), dns: dnsNames } } : {}),
+    ...(fields.ocspUri === undefined ? {} : { ocspUri: fields.ocspUri }),
+    ...(fields.crlUri === undefined ? {} : { crlUri: fields.crlUri }),
+    ...(fields.mustStaple === true ? { furtherExtensions: [MUST_STAPLE] } : {}),
     subjectKeyId: keyIdentifierOf(parseSubjectPublicKey(spki)),
     ...(issuer === null ? {} : { authorityKeyId: keyIdentifierOf(parseSubjectPublicKey(issuer.spki)) }),
   });
   const { hash, options } = signatureParameters(signatureAlgorithm);
   return parseCertificate(new Uint8Array(assembleCertificate(tbs, signatureAlgorithm, sign(hash, tbs, { key: issuerKey, ...options }))));
 }
+
+/** `Features ::= SEQUENCE OF INTEGER`, of which 5 is status_request (RFC 7633 section 4). */
+const MUST_STAPLE = { oid: '1.3.6.1.5.5.7.1.24', critical: false, value: Uint8Array.of(0x30, 3, 2, 1, 5) };
 
 function newKey(): KeyObject {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;

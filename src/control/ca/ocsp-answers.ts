@@ -1,12 +1,14 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import { type CertId, isOfIssuer } from '../../core/x509/ocsp-cert-id.ts';
+import { encodeDer } from '../../core/x509/der-writer.ts';
+import { type CertId, certIdNode, isOfIssuer } from '../../core/x509/ocsp-cert-id.ts';
 import type { OcspRequest } from '../../core/x509/ocsp-request.ts';
 import type { OcspError, OcspStatus } from '../../core/x509/ocsp-response.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import type { Authorities } from './authorities.ts';
 import { readSequence } from './authority-store.ts';
+import type { CertificateKey } from './certificate-store.ts';
 import { issueOcspSigner, type OcspSigner } from './issue-ocsp-signer.ts';
 import { OCSP_RENEWAL_MS, readOcspStatus, type SignedOcspAnswer, signOcspAnswer, type UnassignedPolicy } from './sign-ocsp-answer.ts';
 
@@ -57,6 +59,18 @@ export class OcspAnswers implements Disposable {
       return { kind: 'answer', answer: await this.#sign(by, request.ids, request.nonce, now), kept: false };
     }
     return this.#answerOne(by, first!, now);
+  }
+
+  /** The kept answer about one certificate of an authority here; null unless it says good. */
+  async answerFor({ issuerKeySha256, serial }: CertificateKey, now: Instant): Promise<SignedOcspAnswer | null> {
+    const by = this.#signers.values().find(({ authority }) => authority.keySha256 === issuerKeySha256);
+    if (by === undefined || now > by.responder.notAfter - OCSP_RENEWAL_MS) return null;
+    // Nearly all clients know SHA-1 here, and many nothing else: it is a name and no proof.
+    const issuer = by.issuerHashes.sha1;
+    const id: CertId = { der: encodeDer(certIdNode('sha1', issuer, serial)), hash: 'sha1', ...issuer, serial };
+    const reply = await this.#answerOne(by, id, now);
+    const kept = this.#kept.get(keyOf(id));
+    return reply.kind === 'answer' && reply.answer === kept?.answer && kept.status.kind === 'good' ? kept.answer : null;
   }
 
   /**

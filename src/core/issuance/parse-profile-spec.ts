@@ -9,6 +9,7 @@ import {
   cadences,
   type Cadence,
   declaredDoors,
+  declaredStatuses,
   MAXIMUM_RENEWAL_GRACE_MS,
   profileBases,
   type ProfileSpec,
@@ -17,7 +18,7 @@ import {
 
 /** Reads what a person wrote over the base's own values. @throws input-invalid naming the field, what it holds and what was expected */
 export function parseProfileSpec(input: unknown): ProfileSpec {
-  const fields = ['base', 'cadence', 'lifetime', 'keys', 'extendedKeyUsage', 'names', 'askers', 'approvals', 'renewalGrace'];
+  const fields = ['base', 'cadence', 'lifetime', 'keys', 'extendedKeyUsage', 'names', 'askers', 'approvals', 'renewalGrace', 'status'];
   const spec = readObject('spec', input ?? {}, fields);
   const base = readWord('base', spec['base'], profileBases, null);
   const own = profiles[base];
@@ -35,7 +36,11 @@ export function parseProfileSpec(input: unknown): ProfileSpec {
     askers: readAskers(spec['askers'], base),
     approvals: spec['approvals'] === undefined ? null : readApprovals(spec['approvals']),
     renewalGraceMs: spec['renewalGrace'] === undefined ? 0 : readDuration('renewalGrace', spec['renewalGrace'], 0),
+    ...(spec['status'] === undefined ? {} : { status: readWord('status', spec['status'], declaredStatuses, null) }),
   };
+  if (parsed.status !== undefined && (base === 'server-shortlived' || cadence === 'short-lived')) {
+    throw invalid('status', parsed.status, 'none: it ends before anybody would ask (RFC 9608)');
+  }
   if (parsed.renewalGraceMs > MAXIMUM_RENEWAL_GRACE_MS) throw invalid('renewalGrace', spec['renewalGrace'], 'at most 7d');
   if (base === 'server-shortlived' && parsed.lifetimeMs.max > own.lifetimeMs.max) {
     throw invalid('lifetime.max', parsed.lifetimeMs.max, 'at most 7d: it is never revoked (RFC 9608)');

@@ -56,6 +56,9 @@ test('parseProfileSpec() refuses what is unknown, out of bounds or contradictory
     { base: 'server', cadence: 'critical', lifetime: { max: '29d' } },
     { base: 'server', cadence: 'standard', lifetime: { max: '181d' } },
     { base: 'server', cadence: 'short-lived', lifetime: { max: '25h' } },
+    { base: 'workload', status: 'stapled' },
+    { base: 'server', cadence: 'short-lived', status: 'ocsp' },
+    { base: 'server-shortlived', status: 'lists' },
     { base: 'server', lifetime: { max: '399d' } },
     { base: 'server', lifetime: { max: 90 } },
     { base: 'server', lifetime: { max: '90' } },
@@ -150,6 +153,17 @@ test('what is short-lived by its cadence says that no revocation is available, w
     const { noRevAvail, crlUri, ocspUri } = decision.template.fields;
     assert.deepEqual({ noRevAvail, crlUri, ocspUri }, expected, JSON.stringify(spec));
   }
+});
+
+test('a responder is named where the base does, or the declaration says so, and taken away where it says so', () => {
+  assert.equal(profileOf({ base: 'workload' }).revocation, 'distribution-point');
+  assert.equal(profileOf({ base: 'workload', status: 'ocsp' }).revocation, 'ocsp');
+  assert.equal(profileOf({ base: 'server' }).revocation, 'ocsp');
+  assert.equal(profileOf({ base: 'server', status: 'lists' }).revocation, 'distribution-point');
+  assert.notEqual(
+    profileDigest(parseProfileSpec({ base: 'workload', status: 'ocsp' })),
+    profileDigest(parseProfileSpec({ base: 'workload' })),
+  );
 });
 
 test('a lifetime outside of the cadence is refused, not cut', () => {

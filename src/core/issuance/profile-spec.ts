@@ -53,7 +53,11 @@ export type ProfileSpec = {
   readonly approvals: Approvals | null;
   /** How long after its end a certificate may still be renewed by its holder. */
   readonly renewalGraceMs: number;
+  /** `ocsp`: its certificates name a responder beside their list, and what serves them staples its answers. Absent: as the base has it. */
+  readonly status?: (typeof declaredStatuses)[number];
 };
+
+export const declaredStatuses = ['lists', 'ocsp'] as const;
 
 /** A key that nobody watched for longer is not to be trusted again without a person. */
 export const MAXIMUM_RENEWAL_GRACE_MS = 7 * DAY_MS;
@@ -77,6 +81,11 @@ export function profileDigest(spec: ProfileSpec): string {
   return createHash('sha256').update(canonicalJson(spec)).digest('hex');
 }
 
+function revocationOf({ status }: ProfileSpec, base: Profile): Profile['revocation'] {
+  if (status === undefined) return base.revocation;
+  return status === 'ocsp' ? 'ocsp' : 'distribution-point';
+}
+
 /** Makes a declared profile ready for the evaluator: once, not at each request. @throws what `compileNames` throws */
 export function compileProfile(name: ProfileName, spec: ProfileSpec): Profile {
   const base = profiles[spec.base];
@@ -92,7 +101,7 @@ export function compileProfile(name: ProfileName, spec: ProfileSpec): Profile {
     extendedKeyUsage: spec.extendedKeyUsage.map((purpose) => oids[purpose]),
     lifetimeMs: spec.lifetimeMs,
     // It has ended before a list that names it would have reached everybody, and says so (RFC 9608).
-    revocation: spec.cadence === 'short-lived' ? 'not-available' : base.revocation,
+    revocation: spec.cadence === 'short-lived' ? 'not-available' : revocationOf(spec, base),
     permits: compileNames(spec.names),
     digest: profileDigest(spec),
     ...(spec.renewalGraceMs === 0 ? {} : { renewalGraceMs: spec.renewalGraceMs }),

@@ -69,6 +69,7 @@ test('readClientHello() reads what the client offers', () => {
       sessionIdLength: 3,
       hasTicket: false,
       ticketKeyName: null,
+      asksForStatus: false,
       hasEncryptedHello: false,
     },
   );
@@ -83,6 +84,17 @@ test('readClientHello() knows hellos without extensions, and tickets that are of
     const reading = readClientHello(hello({ extensions: offered }));
     assert.ok(reading.kind === 'complete' && reading.hello.hasTicket);
   }
+});
+
+const asks = (octets: number[]): boolean => {
+  const reading = readClientHello(hello({ extensions: extension(5, octets) }));
+  return reading.kind === 'complete' && reading.hello.asksForStatus;
+};
+
+test('readClientHello() knows who wants the status by OCSP stapled, and nobody who wants it in another form', () => {
+  assert.equal(asks([1, 0, 0, 0, 0]), true);
+  assert.equal(asks([2, 0, 0, 0, 0]), false);
+  assert.equal(asks([]), false);
 });
 
 test('readClientHello() knows the key of the ticket offered by its first 16 octets, in both versions', () => {

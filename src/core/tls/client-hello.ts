@@ -15,6 +15,8 @@ export type ClientHello = {
   readonly hasTicket: boolean;
   /** How the first ticket offered calls the key that it is sealed under: its first 16 octets, by custom (RFC 5077 section 4); else null. */
   readonly ticketKeyName: Uint8Array | null;
+  /** status_request for OCSP: the client wants a stapled answer (RFC 6066 section 8). */
+  readonly asksForStatus: boolean;
   /** encrypted_client_hello is there, in earnest or as grease: then `sni` may be the name of the outer hello only (RFC 9849). */
   readonly hasEncryptedHello: boolean;
 };
@@ -100,6 +102,7 @@ function readBody(body: Uint8Array): ClientHello {
     // An empty session_ticket extension asks for a ticket, it offers none (RFC 5077 section 3.2).
     hasTicket: extensions.has(PRE_SHARED_KEY) || (extensions.get(SESSION_TICKET)?.length ?? 0) > 0,
     ticketKeyName: read(PRE_SHARED_KEY, readFirstIdentity, null) ?? read(SESSION_TICKET, keyNameIn, null),
+    asksForStatus: extensions.get(STATUS_REQUEST)?.[0] === OCSP_STATUS,
     hasEncryptedHello: extensions.has(ENCRYPTED_CLIENT_HELLO),
   };
 }
@@ -225,6 +228,8 @@ const MAX_RECORDS = 64;
 const MAX_HOST = 255;
 const KEY_NAME = 16;
 const SERVER_NAME = 0;
+const STATUS_REQUEST = 5;
+const OCSP_STATUS = 1;
 const SUPPORTED_GROUPS = 10;
 const ALPN = 16;
 const SESSION_TICKET = 35;

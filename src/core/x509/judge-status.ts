@@ -11,7 +11,8 @@ import { verifySignature } from './signature-algorithm.ts';
 
 /** What a list or a responder of its issuer says of a certificate; `unknown` with why it says nothing. */
 export type CertificateStanding =
-  | { readonly kind: 'good' }
+  /** `nextUpdate`: until when that was said; null: a responder that always knows better. */
+  | { readonly kind: 'good'; readonly nextUpdate: Instant | null }
   | { readonly kind: 'revoked'; readonly at: Instant; readonly reason: string }
   | { readonly kind: 'unknown'; readonly detail: string };
 
@@ -24,7 +25,7 @@ export function judgeByList(now: Instant, list: CertificateList, { leaf, issuer 
   if (now < list.thisUpdate - SKEW_MS || !isFresh(now, list.nextUpdate)) return unknown('the list is not of this time');
   if (!covers(list.scope, leaf)) return unknown('the list does not cover the certificate');
   const entry = findEntry(list, leaf);
-  return entry === null ? { kind: 'good' } : { kind: 'revoked', at: entry.revokedAt, reason: entry.reason };
+  return entry === null ? { kind: 'good', nextUpdate: list.nextUpdate } : { kind: 'revoked', at: entry.revokedAt, reason: entry.reason };
 }
 
 /** RFC 5280 section 6.3.3 (b): a list that names a point is for the certificates that name it too. */
@@ -48,6 +49,7 @@ export function judgeByResponse(now: Instant, der: Uint8Array, { leaf, issuer }:
   if (now < answer.thisUpdate - SKEW_MS || (answer.nextUpdate !== null && !isFresh(now, answer.nextUpdate)))
     return unknown('the response is not of this time');
   const { status } = answer;
+  if (status.kind === 'good') return { kind: 'good', nextUpdate: answer.nextUpdate };
   return status.kind === 'unknown' ? unknown('the responder does not know the certificate') : status;
 }
 

@@ -1,5 +1,6 @@
 import type {
   DrillJob,
+  OcspStaple,
   ProxySettings,
   RevokedSet,
   TicketKeys,
@@ -13,7 +14,7 @@ export type Acknowledgement = { readonly kind: 'accepted' } | { readonly kind: '
 
 /**
  * What a data plane does with what it is told. Calls of one handler never overlap; different handlers may, so that slow settings
- * hold up no revocation. The first of each come one after another: trust bundle, revoked set, ticket keys, settings, drill jobs. The answer goes to the control plane as acknowledge or refuse; a throw is a refusal.
+ * hold up no revocation. The first of each come one after another: trust bundle, revoked set, ticket keys, settings, staple, drill jobs. The answer goes to the control plane as acknowledge or refuse; a throw is a refusal.
  * What was accepted is in the state directory before the acknowledgement leaves, unless the disk refuses it (then it is tried again).
  */
 export type LinkHandlers = {
@@ -22,6 +23,8 @@ export type LinkHandlers = {
   onSettings(settings: ProxySettings): Promise<Acknowledgement>;
   /** For who serves. They are kept in memory only: after a restart they are delivered again. */
   onTicketKeys?(keys: TicketKeys): Promise<Acknowledgement>;
+  /** For whose certificate names a responder of OCSP. */
+  onStaple?(staple: OcspStaple): Promise<Acknowledgement>;
   /** For the probe identity; others are never sent one. */
   onDrillJob?(job: DrillJob): Promise<Acknowledgement>;
   /** A renewed key and chain, already in the state directory: serve it from now on, without dropping a connection. */

@@ -2,6 +2,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import {
   BundleAuthority_Role,
   DrillJobSchema,
+  OcspStapleSchema,
   ProxySettingsSchema,
   type ProxySettings,
   RevokedSetSchema,
@@ -10,7 +11,16 @@ import {
   type TrustBundle,
   TrustBundleSchema,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
-import { DRILL_JOB_TYPE, REVOKED_SET_TYPE, SETTINGS_TYPE, TICKET_KEYS_TYPE, TRUST_BUNDLE_TYPE } from '../../core/messages/type-urls.ts';
+import {
+  DRILL_JOB_TYPE,
+  OCSP_STAPLE_TYPE,
+  REVOKED_SET_TYPE,
+  SETTINGS_TYPE,
+  TICKET_KEYS_TYPE,
+  TRUST_BUNDLE_TYPE,
+} from '../../core/messages/type-urls.ts';
+import { ocspUrisOf } from '../../core/x509/authority-info-access.ts';
+import { parseCertificate } from '../../core/x509/certificate.ts';
 import { environmentOf, probeSpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type { StateDirectory } from '../../platform/keystore/state-directory.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
@@ -37,7 +47,7 @@ export type SubscriptionDeps = {
 export function subscriptionsOf({ identity, state, handlers, saver, objection, accepted }: SubscriptionDeps): Subscription[] {
   const trustDomain = trustDomainOf(identity.spiffeId);
   const isProbe = identity.spiffeId === probeSpiffeId(trustDomain, environmentOf(identity.spiffeId));
-  const { onDrillJob, onTicketKeys } = handlers;
+  const { onDrillJob, onStaple, onTicketKeys } = handlers;
   return [
     {
       typeUrl: TRUST_BUNDLE_TYPE,
@@ -87,6 +97,18 @@ export function subscriptionsOf({ identity, state, handlers, saver, objection, a
         });
       },
     },
+    ...(onStaple === undefined || !namesResponder(identity)
+      ? []
+      : [
+          {
+            typeUrl: OCSP_STAPLE_TYPE,
+            names: [identity.proxyId],
+            async apply(_name: string, octets: Uint8Array) {
+              const staple = fromBinary(OcspStapleSchema, octets);
+              return keep(await onStaple(staple), () => saver.save('staple', () => state.writeStaple(staple)));
+            },
+          },
+        ]),
     ...(isProbe && onDrillJob !== undefined
       ? [
           {
@@ -97,6 +119,11 @@ export function subscriptionsOf({ identity, state, handlers, saver, objection, a
         ]
       : []),
   ];
+}
+
+/** Others, such as what is too short-lived to be revoked, have nothing to staple (RFC 9608). */
+function namesResponder({ chain: [leaf] }: StoredIdentity): boolean {
+  return leaf !== undefined && ocspUrisOf(parseCertificate(leaf)).length > 0;
 }
 
 async function keep(answer: Acknowledgement, save: () => Promise<void>): Promise<Acknowledgement> {

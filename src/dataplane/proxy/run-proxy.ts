@@ -12,6 +12,7 @@ import type { HostPort } from '../../platform/network/host-port.ts';
 import { joinControlPlane } from '../link/join-control-plane.ts';
 import { type Link, openLink } from '../link/open-link.ts';
 import { NativeProxy } from './native-proxy.ts';
+import { restoreStaple } from '../tls/restore-staple.ts';
 import { inheritedSockets } from './socket-activation.ts';
 import type { TrafficPlane } from './traffic-plane.ts';
 
@@ -54,6 +55,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
       onTrustBundle: (bundle) => traffic.applyTrustBundle(bundle),
       onRevokedSet: async (set) => traffic.applyRevokedSet(set),
       onTicketKeys: (keys) => traffic.applyTicketKeys(keys),
+      onStaple: (staple) => traffic.applyStaple(staple),
       onSettings: (settings) => traffic.applySettings(settings),
       onIdentity: (renewed) => traffic.applyIdentity(renewed),
     },
@@ -101,6 +103,7 @@ async function restore(traffic: TrafficPlane, state: StateDirectory, log: Log): 
   const [bundle, revoked, settings] = [await state.readTrustBundle(), await state.readRevokedSet(), await state.readSettings()];
   if (bundle !== null) await traffic.applyTrustBundle(bundle);
   if (revoked !== null) await traffic.applyRevokedSet(revoked);
+  await restoreStaple(traffic, state);
   if (settings === null) return;
   const answer = await traffic.applySettings(settings, { isLastGood: true });
   if (answer.kind === 'refused') log('error', 'last good settings do not run', { reason: answer.reason });

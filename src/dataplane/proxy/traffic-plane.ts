@@ -1,4 +1,10 @@
-import type { ProxySettings, RevokedSet, TicketKeys, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import type {
+  OcspStaple,
+  ProxySettings,
+  RevokedSet,
+  TicketKeys,
+  TrustBundle,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Certificate } from '../../core/x509/certificate.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import type { Acknowledgement } from '../link/link-handlers.ts';
@@ -16,6 +22,7 @@ export type TrafficPlane = {
   applySettings(wire: ProxySettings, options?: { readonly isLastGood?: boolean }): Promise<Acknowledgement>;
   applyTrustBundle(bundle: TrustBundle): Promise<Acknowledgement>;
   applyTicketKeys(keys: TicketKeys): Promise<Acknowledgement>;
+  applyStaple(staple: OcspStaple): Promise<Acknowledgement>;
   applyRevokedSet(set: RevokedSet): Acknowledgement | Promise<Acknowledgement>;
   /** @throws state-conflict if it cannot be served; the old one stays */
   applyIdentity(identity: TrafficIdentity): Promise<void>;

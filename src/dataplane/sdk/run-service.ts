@@ -9,6 +9,7 @@ import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 import { Plane } from '../tls/plane.ts';
 import { defaultLimits } from '../tls/port-deps.ts';
 import { parseServiceSettings } from '../tls/proxy-settings.ts';
+import { restoreStaple } from '../tls/restore-staple.ts';
 import { ServicePorts } from './service-ports.ts';
 
 export type RunServiceOptions = {
@@ -56,6 +57,7 @@ export async function runService(options: RunServiceOptions): Promise<RunningSer
       onTrustBundle: (bundle) => plane.applyTrustBundle(bundle),
       onRevokedSet: async (set) => plane.applyRevokedSet(set),
       onTicketKeys: (keys) => plane.applyTicketKeys(keys),
+      onStaple: (staple) => plane.applyStaple(staple),
       onSettings: async (settings) => {
         const answer = await plane.applySettings(settings);
         if (answer.kind === 'accepted') ready.resolve();
@@ -85,6 +87,7 @@ async function restore(plane: Plane, state: StateDirectory, log: Log): Promise<b
   const [bundle, revoked, settings] = [await state.readTrustBundle(), await state.readRevokedSet(), await state.readSettings()];
   if (bundle !== null) await plane.applyTrustBundle(bundle);
   if (revoked !== null) plane.applyRevokedSet(revoked);
+  await restoreStaple(plane, state);
   if (settings === null) return false;
   const answer = await plane.applySettings(settings, { isLastGood: true });
   if (answer.kind === 'refused') log('error', 'last good settings do not run', { reason: answer.reason });

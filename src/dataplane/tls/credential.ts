@@ -9,6 +9,8 @@ import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts'
 export type Credential = {
   readonly spiffeId: SpiffeId;
   readonly leaf: Certificate;
+  /** The certificate that the chain has above the leaf; null where it is the leaf alone. */
+  readonly issuer: Certificate | null;
   /** SHA-256 of the issuer's key, as far as the chain shows its issuer. */
   readonly issuerKeySha256: Uint8Array;
   readonly chainPem: string;
@@ -24,6 +26,7 @@ export function openCredential({ spiffeId, chain, privateKey }: Pick<StoredIdent
   return {
     spiffeId,
     leaf,
+    issuer: issuer ?? null,
     issuerKeySha256: issuer === undefined ? new Uint8Array() : Buffer.from(issuer.spkiSha256, 'hex'),
     chainPem: chain.map((der) => encodePem('CERTIFICATE', der)).join(''),
     privateKey,

@@ -129,7 +129,7 @@ export class InboundGate {
     }
     const resumption = this.#habits.wantsTickets(newcomer.host, hello.hasTicket) ? 'tickets' : 'none';
     live.contexts
-      .terminatorFor({ policy, protocol, legacy, resumption }, hello.ticketKeyName)
+      .terminatorFor({ policy, protocol, legacy, resumption, status: hello.asksForStatus ? 'asked' : 'none' }, hello.ticketKeyName)
       .accept(newcomer.socket, (handshake: Handshake) => {
         if (handshake.kind === 'failed') {
           this.#fail(newcomer, handshake.reason, first, handshake.detail);

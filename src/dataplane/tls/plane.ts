@@ -1,5 +1,6 @@
 import { trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type {
+  OcspStaple,
   ProxySettings,
   RevokedSet,
   TicketKeys as WireTicketKeys,
@@ -17,6 +18,7 @@ import { ConnectionTable } from './connection-table.ts';
 import { Counters } from './counters.ts';
 import { type ServedAlpn, servedAlpn } from './alpn.ts';
 import { type Credential, openCredential } from './credential.ts';
+import { HeldStaple } from './held-staple.ts';
 import { KeptVerdicts } from './kept-verdicts.ts';
 import type { LiveState } from './live-state.ts';
 import type { PortDeps, ProxyLimits } from './port-deps.ts';
@@ -67,6 +69,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   readonly #alpn: ServedAlpn;
   readonly #parse: (wire: ProxySettings) => Settings;
   readonly #ports: PlanePorts<Settings>;
+  readonly #staple: HeldStaple;
   /** Our own until the control plane delivers those that all data planes of our identity share. */
   #ticketKeys = makeTicketKeys();
   #settings: Settings | null = null;
@@ -81,6 +84,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
     this.#parse = parse;
     this.#clock = clock;
     this.#log = log;
+    this.#staple = new HeldStaple(log);
     this.#windowStart = clock.now();
     const roots = identity.roots.map((der) => parseCertificate(der));
     const trust = trustOf(trustDomainOf(identity.spiffeId), roots, []);
@@ -156,6 +160,15 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
     });
   }
 
+  /** Stapled from now on to handshakes with our certificate, and with no other. */
+  applyStaple({ response }: OcspStaple): Promise<Acknowledgement> {
+    return this.#change(async () => {
+      const until = this.#staple.take(this.#clock.now(), response, this.#live.contexts.credential);
+      this.#log('info', 'staple in force', { until });
+      return ACCEPTED;
+    });
+  }
+
   /** In force when this returns: it is looked up by every connection and call, and open connections are gone through at once. */
   applyRevokedSet(set: RevokedSet): Acknowledgement {
     this.#live.revoked = indexRevokedSet(set);
@@ -212,7 +225,8 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   }
 
   #makeContexts(credential: Credential, trust: Trust): TlsContexts {
-    return new TlsContexts({ credential, trust, ticketKeys: this.#ticketKeys, alpn: this.#alpn });
+    const staple = (): Buffer | null => this.#staple.octetsFor(credential, { now: this.#clock.now(), revoked: this.#live.revoked });
+    return new TlsContexts({ credential, trust, ticketKeys: this.#ticketKeys, alpn: this.#alpn, staple });
   }
 
   #serverTrust(): Trust {

@@ -6,7 +6,7 @@ import type { TerminatorKind, TlsContexts } from './tls-contexts.ts';
 export function kindsOf(inbound: readonly InboundSettings[]): (TerminatorKind & { readonly ports: readonly InboundSettings[] })[] {
   return [...Map.groupBy(inbound, ({ tls, protocol }) => `${tls.digest} ${protocol}`).values()].map((ports) => {
     const { tls: policy, protocol } = ports[0]!;
-    return { policy, protocol, legacy: false, resumption: 'tickets', ports };
+    return { policy, protocol, legacy: false, resumption: 'tickets', status: 'none', ports };
   });
 }
 

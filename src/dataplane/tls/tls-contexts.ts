@@ -34,6 +34,8 @@ export type TerminatorKind = {
   readonly legacy: boolean;
   /** `none`: what is sent in place of tickets costs little and resumes nothing. */
   readonly resumption: 'tickets' | 'none';
+  /** `asked`: by a client that wants the status of the certificate stapled; others pay nothing for what these get. */
+  readonly status: 'asked' | 'none';
 };
 
 export type TlsContextsOptions = {
@@ -41,9 +43,15 @@ export type TlsContextsOptions = {
   readonly trust: Trust;
   readonly ticketKeys: TicketKeys;
   readonly alpn: ServedAlpn;
+  /** What is stapled now; null: nothing. It is asked in the midst of handshakes, and answers from memory. */
+  readonly staple: () => Buffer | null;
 };
 
-type MadeKind = TerminatorKind & { readonly ticketKey: Buffer; readonly alpn: readonly string[] };
+type MadeKind = TerminatorKind & {
+  readonly staple: (() => Buffer | null) | null;
+  readonly ticketKey: Buffer;
+  readonly alpn: readonly string[];
+};
 
 /**
  * The terminators of one (certificate, trust set), made on demand. A rotation makes a new object: connections keep the one
@@ -54,14 +62,16 @@ export class TlsContexts {
   readonly trust: Trust;
   readonly #ticketKeys: TicketKeys;
   readonly #alpn: ServedAlpn;
+  readonly #staple: () => Buffer | null;
   readonly #terminators = new Map<string, Terminator>();
 
   /** `ticketKeys` are the same for all contexts of a process, so that another certificate costs no burst of full handshakes. */
-  constructor({ credential, trust, ticketKeys, alpn }: TlsContextsOptions) {
+  constructor({ credential, trust, ticketKeys, alpn, staple }: TlsContextsOptions) {
     this.credential = credential;
     this.trust = trust;
     this.#ticketKeys = ticketKeys;
     this.#alpn = alpn;
+    this.#staple = staple;
   }
 
   /**
@@ -71,18 +81,19 @@ export class TlsContexts {
    */
   terminatorFor(kind: TerminatorKind, ticketKeyName: Uint8Array | null = null): Terminator {
     const ticketKey = keyNamed(this.#ticketKeys, ticketKeyName);
-    const key = `${kind.policy.digest} ${kind.protocol} ${kind.legacy} ${kind.resumption} ${ticketKey.index}`;
+    const staple = kind.status === 'asked' && this.#staple() !== null ? this.#staple : null;
+    const key = `${kind.policy.digest} ${kind.protocol} ${kind.legacy} ${kind.resumption} ${staple === null} ${ticketKey.index}`;
     const known = this.#terminators.get(key);
     if (known !== undefined) return known;
     const alpn = this.#alpn[kind.protocol];
-    const made = makeTerminator(this.credential, this.trust, { ...kind, ticketKey: ticketKey.key, alpn });
+    const made = makeTerminator(this.credential, this.trust, { ...kind, staple, ticketKey: ticketKey.key, alpn });
     this.#terminators.set(key, made);
     return made;
   }
 }
 
 function makeTerminator(credential: Credential, trust: Trust, kind: MadeKind): Terminator {
-  const { policy, alpn, legacy, resumption, ticketKey } = kind;
+  const { policy, alpn, legacy, resumption, staple, ticketKey } = kind;
   const pending = new WeakMap<Socket, OnHandshake>();
   let pendingStream: OnHandshake | null = null;
   const server = createServer({
@@ -112,6 +123,8 @@ function makeTerminator(credential: Credential, trust: Trust, kind: MadeKind): T
     else tls.destroy();
   };
   server.on('secureConnection', (socket) => end(socket, { kind: 'secure', socket }));
+  // Asked for in each of its handshakes, so only who wants a staple comes to a terminator that has this.
+  if (staple !== null) server.on('OCSPRequest', (_leaf, _issuer, answer) => answer(null, staple()));
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     end(socket, { kind: 'failed', reason: reasonOf(error), detail: error.code ?? error.message });
     socket.destroy();

@@ -2,6 +2,8 @@ import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import {
+  type OcspStaple,
+  OcspStapleSchema,
   type ProxySettings,
   ProxySettingsSchema,
   type RevokedSet,
@@ -28,6 +30,8 @@ export type StateDirectory = {
   writeSettings(settings: ProxySettings): Promise<void>;
   readRevokedSet(): Promise<RevokedSet | null>;
   writeRevokedSet(set: RevokedSet): Promise<void>;
+  readStaple(): Promise<OcspStaple | null>;
+  writeStaple(staple: OcspStaple): Promise<void>;
   /** The key of a join that was begun: the same key is offered again after a crash, so that the token is not lost. */
   readJoiningKey(): Promise<KeyObject | null>;
   writeJoiningKey(key: KeyObject): Promise<void>;
@@ -62,6 +66,8 @@ export async function openStateDirectory(directory: string): Promise<StateDirect
     writeSettings: (settings) => write('settings', ProxySettingsSchema, settings),
     readRevokedSet: () => read('revoked-set', RevokedSetSchema),
     writeRevokedSet: (set) => write('revoked-set', RevokedSetSchema, set),
+    readStaple: () => read('ocsp-staple', OcspStapleSchema),
+    writeStaple: (staple) => write('ocsp-staple', OcspStapleSchema, staple),
     readJoiningKey: () => decodeFile(path, 'joining-key', decodePrivateKey),
     writeJoiningKey: (key) => writeStateFile(path, 'joining-key', encodePrivateKey(key)),
     dropJoiningKey: () => rm(join(path, 'joining-key'), { force: true }),
