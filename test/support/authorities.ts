@@ -40,17 +40,21 @@ export async function openTestAuthorities(
     readonly crlBaseUrl?: string | null;
     readonly crlShards?: number;
     readonly reopen?: KeyEncryptionKey;
+    /** What stands between the CA and its database. */
+    readonly wrap?: (database: AuditedDatabase) => AuditedDatabase;
   } = {},
 ): Promise<TestAuthorities> {
   const entries: AuditEntry[] = [];
   let commits = 0;
-  const database: AuditedDatabase = await openDatabase<StagedEntry>({
+  const { wrap = (bare) => bare } = options;
+  const bare: AuditedDatabase = await openDatabase<StagedEntry>({
     url,
     seal: async (_queries, staged) => {
       commits++;
       entries.push(...staged.map(({ entry }) => entry));
     },
   });
+  const database = wrap(bare);
   const { keyType = 'P-256', crlBaseUrl = 'http://127.0.0.1:8080', crlShards = 1, reopen } = options;
   const kek = reopen ?? makeKeyEncryptionKey(randomBytes(32));
   for (const at of reopen === undefined ? [now - 1, now] : [])

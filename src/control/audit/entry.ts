@@ -1,7 +1,7 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { WrittenJson } from '../../core/merkle/canonical-json.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import type { Database, UnitOfWork } from '../../platform/db/database.ts';
+import type { Database, FencedUnit, UnitOfWork } from '../../platform/db/database.ts';
 import type { Person } from './person.ts';
 
 /** Who caused a change. A person's clear name is kept apart, erasable; the leaf holds its salted hash. */
@@ -41,3 +41,4 @@ export type StagedEntry = {
 /** The database as all of control sees it: every change can carry audit entries. */
 export type AuditedDatabase = Database<StagedEntry>;
 export type AuditedUnit = UnitOfWork<StagedEntry>;
+export type AuditedFence = FencedUnit<StagedEntry>;

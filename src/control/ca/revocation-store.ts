@@ -4,6 +4,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import { prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
+import type { AuditedFence } from '../audit/entry.ts';
 import type { CertificateKey, CertificateRow } from './certificate-store.ts';
 import type { RevocationReason } from './revocation-reason.ts';
 
@@ -19,7 +20,7 @@ type SerialKey = { readonly issuerId: EntityId<'authority'>; readonly serial: Ui
 
 /** Puts the certificate into the revoked set and on its list. False, and nothing done, if it is revoked already. */
 export async function markRevoked(
-  queries: Queries,
+  { queries }: AuditedFence,
   key: SerialKey,
   revocation: { readonly at: Instant; readonly reason: RevocationReason; readonly crlRevision: number; readonly sequence: number },
 ): Promise<boolean> {
@@ -42,7 +43,7 @@ export async function markRevoked(
 
 /** For what turned out later: the one change that a revocation may see (RFC 5280 section 5.3.1, BR 4.9.1). */
 export async function changeRevocationReason(
-  queries: Queries,
+  { queries }: AuditedFence,
   key: SerialKey,
   change: { readonly reason: RevocationReason; readonly crlRevision: number },
 ): Promise<void> {
@@ -99,7 +100,7 @@ export async function dropExpiredFromRevokedSet(queries: Queries, before: Instan
 }
 
 /** False if it is suspended already. */
-export async function insertSuspension(queries: Queries, suspension: SuspensionRecord): Promise<boolean> {
+export async function insertSuspension({ queries }: AuditedFence, suspension: SuspensionRecord): Promise<boolean> {
   const { spiffeId, environment, region, reason, suspendedAt } = suspension;
   const result = await tables(queries)
     .insertInto('suspended_identities')

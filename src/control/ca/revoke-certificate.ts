@@ -2,7 +2,7 @@ import { MAXIMUM_RENEWAL_GRACE_MS } from '../../core/issuance/profile-spec.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
-import type { Actor, AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
+import type { Actor, AuditedDatabase, AuditedFence } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { advanceSequence } from './authority-store.ts';
 import { type CertificateKey, type CertificateRecord, findCertificate, foreignDoors } from './certificate-store.ts';
@@ -22,13 +22,13 @@ export async function revokeCertificate(
   actor: Actor,
   now: Instant,
 ): Promise<{ readonly revokedSequence: number }> {
-  const revokedSequence = await deps.database.commit((unit) => revoke(unit, revocation, actor, now));
+  const revokedSequence = await deps.database.commitFenced((unit) => revoke(unit, revocation, actor, now));
   deps.changed.notify();
   return { revokedSequence };
 }
 
-/** The same as part of a unit, without telling anybody. Returns the number of the revoked set. */
-export async function revoke(unit: AuditedUnit, revocation: Revocation, actor: Actor, now: Instant): Promise<number> {
+/** The same as part of a fenced unit, so that no issuance which is being committed elsewhere overlooks it; it tells nobody. Returns the number of the revoked set. */
+export async function revoke(unit: AuditedFence, revocation: Revocation, actor: Actor, now: Instant): Promise<number> {
   const { issuerKeySha256, reason } = revocation;
   const serial = Buffer.from(revocation.serial).toString('hex');
   const certificate = await findCertificate(unit.queries, issuerKeySha256, revocation.serial);
@@ -38,7 +38,7 @@ export async function revoke(unit: AuditedUnit, revocation: Revocation, actor: A
   const learnt = certificate.revokedAt !== null && reason === 'keyCompromise' && certificate.revocationReason !== 'keyCompromise';
   const sequence = await advanceSequence(unit.queries, 'revoked-set');
   const crlRevision = await touchCrl(unit.queries, certificate.issuerId, certificate.crlShard);
-  if (learnt) await changeRevocationReason(unit.queries, certificate, { reason, crlRevision });
+  if (learnt) await changeRevocationReason(unit, certificate, { reason, crlRevision });
   else await revokeFresh(unit, certificate, { at: now, reason, crlRevision, sequence });
   recordEntry(unit, {
     type: learnt ? 'certificate.revocation-amended' : 'certificate.revoked',
@@ -60,7 +60,7 @@ export async function revoke(unit: AuditedUnit, revocation: Revocation, actor: A
 }
 
 async function revokeFresh(
-  unit: AuditedUnit,
+  unit: AuditedFence,
   certificate: CertificateRecord,
   mark: { readonly at: Instant; readonly reason: RevocationReason; readonly crlRevision: number; readonly sequence: number },
 ): Promise<void> {
@@ -71,7 +71,7 @@ async function revokeFresh(
   // By what ended lately its holder may still renew.
   if (certificate.notAfter + MAXIMUM_RENEWAL_GRACE_MS < mark.at)
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is expired, expected a current certificate`);
-  if (!(await markRevoked(unit.queries, certificate, mark))) {
+  if (!(await markRevoked(unit, certificate, mark))) {
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is revoked already`);
   }
 }

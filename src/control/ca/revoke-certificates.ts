@@ -41,7 +41,7 @@ export async function revokeCertificates(
     if (batch.length === 0) break;
     const made = await Promise.allSettled(
       batch.map(({ issuerKeySha256, serial }) =>
-        deps.database.commit((unit) => revoke(unit, { issuerKeySha256, serial, reason }, actor, now)),
+        deps.database.commitFenced((unit) => revoke(unit, { issuerKeySha256, serial, reason }, actor, now)),
       ),
     );
     const sequences = made.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));

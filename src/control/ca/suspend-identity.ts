@@ -21,8 +21,8 @@ export async function suspendIdentity(
 ): Promise<{ readonly revokedSequence: number }> {
   const { spiffeId, region, reason } = change;
   const environment = checkChange(change);
-  const revokedSequence = await deps.database.commit(async (unit) => {
-    if (!(await insertSuspension(unit.queries, { spiffeId, environment, region, reason, suspendedAt: now }))) {
+  const revokedSequence = await deps.database.commitFenced(async (unit) => {
+    if (!(await insertSuspension(unit, { spiffeId, environment, region, reason, suspendedAt: now }))) {
       throw new Problem('state-conflict', `Cannot suspend identity: ${spiffeId} is suspended already`);
     }
     recordEntry(unit, { type: 'identity.suspended', at: now, environment, region, actor, data: { spiffeId, reason } });

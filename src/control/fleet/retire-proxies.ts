@@ -1,7 +1,7 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { type Instant, MINUTE_MS } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
-import type { AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
+import type { AuditedDatabase, AuditedFence } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { listLiveJoinTokens, markJoinTokenRevoked } from '../access/store.ts';
 import { revoke } from '../ca/revoke-certificate.ts';
@@ -31,7 +31,7 @@ export class ProxyRetirement {
     let retired = 0;
     const undeclared = await findUndeclared(this.#deps, now);
     for (const proxyId of undeclared) {
-      const { isDone, revoked } = await database.commit((unit) => retire(unit, proxyId, now));
+      const { isDone, revoked } = await database.commitFenced((unit) => retire(unit, proxyId, now));
       if (revoked > 0) changed.notify();
       if (isDone) retired++;
     }
@@ -54,7 +54,7 @@ async function findUndeclared({ database: { queries } }: Deps, now: Instant): Pr
  * and the proxy with it.
  */
 async function retire(
-  unit: AuditedUnit,
+  unit: AuditedFence,
   proxyId: EntityId<'proxy'>,
   now: Instant,
 ): Promise<{ readonly isDone: boolean; readonly revoked: number }> {

@@ -10,6 +10,10 @@ export type UnitOfWork<Staged> = {
   stage(item: Staged): void;
 };
 
+/** A unit of `commitFenced`, at compile time: what forbids something to the units of others asks for one. */
+export type FencedUnit<Staged> = UnitOfWork<Staged> & { readonly [fenced]: true };
+declare const fenced: unique symbol;
+
 /** Runs once in every group commit that staged something, last, in the same transaction. */
 export type Seal<Staged> = (queries: Queries, staged: readonly Staged[]) => Promise<void>;
 
@@ -17,6 +21,8 @@ export type Seal<Staged> = (queries: Queries, staged: readonly Staged[]) => Prom
  * The one database port. Two implementations: `sqlite-database.ts`, `postgres-database.ts`.
  * Durability: when `commit` resolves, its unit is on disk (SQLite: WAL with synchronous=FULL; PostgreSQL: synchronous_commit=on).
  * Ordering: units of one process run one after another; concurrent calls share one transaction and one flush.
+ * Between processes: commits run side by side on PostgreSQL, but none beside a fenced one. A unit that looks before it writes has either been committed
+ * when a fence begins, or sees in every statement what the fence left.
  * Retries: none; a unit that throws is rolled back alone (savepoint) and its error goes to its caller.
  * Inside a unit only the database may be awaited, and a statement that failed ends it: PostgreSQL takes no more after one.
  */
@@ -25,5 +31,7 @@ export type Database<Staged = never> = {
   /** Committed state only; not for use inside a unit. */
   readonly queries: Queries;
   commit<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>): Promise<T>;
+  /** Waits for the commits that are open in any process, and keeps others from beginning until it is through. */
+  commitFenced<T>(unit: (work: FencedUnit<Staged>) => Promise<T>): Promise<T>;
   [Symbol.asyncDispose](): Promise<void>;
 };

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Queries, Seal, UnitOfWork } from './database.ts';
+import type { FencedUnit, Queries, Seal, UnitOfWork } from './database.ts';
 
 /** One open transaction on the writer, as the two databases give it. */
 export type WriterTransaction = {
@@ -12,28 +12,37 @@ export type WriterTransaction = {
 
 type Waiting<Staged> = {
   readonly unit: (work: UnitOfWork<Staged>) => Promise<unknown>;
+  readonly isFence: boolean;
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
 };
 
 /**
  * Lets concurrent units share one transaction and so one flush. Each runs in a savepoint: one that throws takes nothing with it
- * but itself. The seal runs last. If the commit fails, every unit of the batch fails with its error.
+ * but itself. One fence makes its whole batch one. The seal runs last. If the commit fails, every unit of the batch fails with its error.
  */
 export class GroupCommit<Staged> {
-  readonly #begin: () => Promise<WriterTransaction>;
+  readonly #begin: (isFence: boolean) => Promise<WriterTransaction>;
   readonly #seal: Seal<Staged> | null;
   #waiting: Waiting<Staged>[] = [];
   #running: Promise<void> | null = null;
 
-  constructor(begin: () => Promise<WriterTransaction>, seal: Seal<Staged> | null) {
+  constructor(begin: (isFence: boolean) => Promise<WriterTransaction>, seal: Seal<Staged> | null) {
     this.#begin = begin;
     this.#seal = seal;
   }
 
   commit<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>): Promise<T> {
+    return this.#queue(unit, false);
+  }
+
+  commitFenced<T>(unit: (work: FencedUnit<Staged>) => Promise<T>): Promise<T> {
+    return this.#queue(unit as (work: UnitOfWork<Staged>) => Promise<T>, true);
+  }
+
+  #queue<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>, isFence: boolean): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ unit, resolve: resolve as (value: never) => void, reject });
+      this.#waiting.push({ unit, isFence, resolve: resolve as (value: never) => void, reject });
       this.#running ??= this.#drain();
     });
   }
@@ -58,7 +67,7 @@ export class GroupCommit<Staged> {
     const done: (() => void)[] = [];
     let transaction: WriterTransaction | null = null;
     try {
-      transaction = await this.#begin();
+      transaction = await this.#begin(batch.some(({ isFence }) => isFence));
       const staged: Staged[] = [];
       for (const waiting of batch) {
         const settle = await this.#runUnit(transaction, waiting, staged);

@@ -31,11 +31,12 @@ export async function openPostgresDatabase<Staged>(
     await queries.destroy();
     throw error;
   }
-  const commits = new GroupCommit<Staged>(() => beginTransaction(queries), seal);
+  const commits = new GroupCommit<Staged>((isFence) => beginTransaction(queries, isFence), seal);
   const database: Database<Staged> = {
     kind: 'postgres',
     queries,
     commit: (unit) => commits.commit(unit),
+    commitFenced: (unit) => commits.commitFenced(unit),
     async [Symbol.asyncDispose]() {
       await commits.idle();
       await queries.destroy();
@@ -44,8 +45,19 @@ export async function openPostgresDatabase<Staged>(
   return { database, migrate: queries };
 }
 
-async function beginTransaction(queries: Queries): Promise<WriterTransaction> {
+/**
+ * Shared by commits, exclusive for a fence, until the transaction ends. At READ COMMITTED each statement after it sees what was committed before it was given;
+ * PostgreSQL lets no sharer past a fence that waits. Taken first and once, so that nothing which holds it waits for it.
+ */
+async function beginTransaction(queries: Queries, isFence: boolean): Promise<WriterTransaction> {
   const transaction = await queries.startTransaction().execute();
+  try {
+    const lock = sql.raw(isFence ? 'pg_advisory_xact_lock' : 'pg_advisory_xact_lock_shared');
+    await sql`select ${lock}(${FENCE_LOCK})`.execute(transaction);
+  } catch (error) {
+    await transaction.rollback().execute();
+    throw error;
+  }
   return {
     queries: transaction,
     run: async (text) => void (await sql.raw(text).execute(transaction)),
@@ -71,5 +83,7 @@ function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: never) 
 
 const MAXIMUM_CONNECTIONS = 10;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A replica that hangs inside a commit holds the log's lock; the server ends its session, so that the others go on. */
+/** Any number will do, as long as nothing else in this database takes it. */
+const FENCE_LOCK = 6_962_002;
+/** A replica that hangs inside a commit holds its locks; the server ends its session, so that the others go on. */
 const IDLE_TRANSACTION_MS = 30_000;

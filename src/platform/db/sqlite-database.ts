@@ -35,6 +35,7 @@ export function openSqliteDatabase<Staged>(
   const reader = openQueries(new SqliteDialect(readerFile, snapshot));
   const run = statementRunner(writerFile);
   const commits = new GroupCommit<Staged>(async () => {
+    // There is one writer at a time, of all processes: every commit is a fence.
     run('BEGIN IMMEDIATE');
     return {
       queries: writer,
@@ -51,6 +52,7 @@ export function openSqliteDatabase<Staged>(
     kind: 'sqlite',
     queries: reader,
     commit: (unit) => commits.commit(unit),
+    commitFenced: (unit) => commits.commitFenced(unit),
     async [Symbol.asyncDispose]() {
       await commits.idle();
       snapshot.end();
