@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Secret } from '../../core/secrets/secret.ts';
 import { HOUR_MS } from '../../core/time/instant.ts';
+import { decodeBase64url } from './base64url.ts';
 import { Nonces } from './nonces.ts';
 import { UsedNonces } from './used-nonces.ts';
 
@@ -33,6 +34,25 @@ test('a nonce is refused when it is old, from the future, altered or of another 
   assert.equal(nonces.redeem(good.toString('base64url'), now), 'good', 'the forgeries did not use it up');
 });
 
+test('a nonce that was forgotten since is opened, and good once all the same', () => {
+  const nonces = new Nonces(secret);
+  const first = nonces.issue(now);
+  const second = nonces.issue(now);
+  assert.equal(nonces.redeem(first, now), 'good');
+  for (let at = 0; at < 16_384; at++) nonces.issue(now);
+  assert.equal(nonces.redeem(first, now), 'bad', 'used while it was remembered');
+  assert.equal(nonces.redeem(second, now), 'good', 'forgotten');
+  assert.equal(nonces.redeem(second, now), 'bad');
+});
+
+test('what is remembered ages as what is opened: no nonce outlives its hour, and an old one is not used up by being refused', () => {
+  const nonces = new Nonces(secret);
+  const nonce = nonces.issue(now);
+  assert.equal(nonces.redeem(nonce, now + HOUR_MS + 1_000), 'bad');
+  assert.equal(nonces.redeem(nonce, now + HOUR_MS - 1_000), 'good', 'a clock that was set back finds it as it was');
+  assert.equal(nonces.redeem(nonce, now), 'bad');
+});
+
 test('what no nonce looks like is malformed, not bad', () => {
   const nonces = new Nonces(secret);
   for (const text of ['', ' ', 'a=', 'a+b', 'x'.repeat(201), 'é', 'ab\n'])
@@ -59,4 +79,21 @@ test('UsedNonces gives each counter once, in any order within its window, and no
   assert.equal(used.take('a', 4), false, 'below the window');
   assert.equal(used.take('a', 6), true, 'the lowest of the window');
   assert.equal(used.take('b', 5), true, 'another issuer');
+});
+
+test('decodeBase64url takes the one spelling of each octet string, and no other text', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 70 }), (octets) => {
+      const text = Buffer.from(octets).toString('base64url');
+      return decodeBase64url(text)?.equals(octets) === true;
+    }),
+  );
+  const character = fc.constantFrom(...'ABCDEQUgwz0189_-+/= \n');
+  fc.assert(
+    fc.property(fc.string({ unit: character, maxLength: 9 }), (text) => {
+      const octets = Buffer.from(text, 'base64url');
+      return (decodeBase64url(text) !== null) === (octets.toString('base64url') === text);
+    }),
+    { numRuns: 2_000 },
+  );
 });
