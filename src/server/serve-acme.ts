@@ -16,6 +16,7 @@ import { createBindingToken, revokeBindingToken } from '../protocols/acme/bindin
 import { findBindingToken, listOpenBindingTokens } from '../protocols/acme/binding-store.ts';
 import { makeChaos, noChaos } from '../protocols/acme/chaos.ts';
 import type { AcmeDeps } from '../protocols/acme/deps.ts';
+import { KnownAccounts } from '../protocols/acme/known-accounts.ts';
 import { AddressLimit } from '../protocols/acme/limits.ts';
 import { Nonces } from '../protocols/acme/nonces.ts';
 import { pruneAcme } from '../protocols/acme/prune-acme.ts';
@@ -56,7 +57,7 @@ export async function serveAcme(options: AcmeOptions): Promise<AcmeServer> {
     const base = acme.externalUrl ?? `https://${formatHostPort(own)}`;
     const settings = settingsOf(acme, base);
     const urls = makeAcmeUrls(base);
-    const shared = { database, settings, urls, chaos, clock, log };
+    const shared = { database, accounts: new KnownAccounts(database), settings, urls, chaos, clock, log };
     const validator = stack.use(new Validator({ ...shared, resolver, policy, pausesMs: PAUSES_MS }));
     const resume = { name: 'acme', run: () => validator.resume(clock.now()), wakes: [], intervalMs: 10 * SECOND_MS };
     stack.use(runReconciler(resume, { log, metrics }));

@@ -30,6 +30,8 @@ export type Database<Staged = never> = {
   readonly kind: 'sqlite' | 'postgres';
   /** Committed state only; not for use inside a unit. */
   readonly queries: Queries;
+  /** Names what reads of `queries` see: as long as the name stays, they all see the same. Null: the next read may see something else. */
+  snapshot(): number | null;
   commit<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>): Promise<T>;
   /** Waits for the commits that are open in any process, and keeps others from beginning until it is through. */
   commitFenced<T>(unit: (work: FencedUnit<Staged>) => Promise<T>): Promise<T>;

@@ -35,6 +35,7 @@ export async function openPostgresDatabase<Staged>(
   const database: Database<Staged> = {
     kind: 'postgres',
     queries,
+    snapshot: () => null,
     commit: (unit) => commits.commit(unit),
     commitFenced: (unit) => commits.commitFenced(unit),
     async [Symbol.asyncDispose]() {

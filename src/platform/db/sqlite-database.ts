@@ -51,6 +51,7 @@ export function openSqliteDatabase<Staged>(
   const database: Database<Staged> = {
     kind: 'sqlite',
     queries: reader,
+    snapshot: () => snapshot.current,
     commit: (unit) => commits.commit(unit),
     commitFenced: (unit) => commits.commitFenced(unit),
     async [Symbol.asyncDispose]() {

@@ -54,6 +54,21 @@ test('TurnSnapshot ended before its turn is taken anew by the next read, and end
   assert.equal(held.count(), 1);
 });
 
+test('TurnSnapshot has another number whenever what is read may have changed, and none while it is not open', async () => {
+  using held = open();
+  assert.equal(held.snapshot.current, null);
+  held.count();
+  const first = held.snapshot.current;
+  held.count();
+  assert.equal(held.snapshot.current, first, 'the same turn');
+  held.snapshot.end();
+  assert.equal(held.snapshot.current, null, 'ended by a commit');
+  held.count();
+  assert.notEqual(held.snapshot.current, first);
+  await setImmediate();
+  assert.equal(held.snapshot.current, null, 'ended with its turn');
+});
+
 test('TurnSnapshot survives a transaction that ended by itself', async () => {
   using held = open();
   assert.equal(held.count(), 0);

@@ -10,16 +10,23 @@ export class TurnSnapshot {
   readonly #database: DatabaseSync;
   readonly #run: StatementRunner;
   #ending: NodeJS.Immediate | null = null;
+  #taken = 0;
 
   constructor(database: DatabaseSync, run: StatementRunner) {
     this.#database = database;
     this.#run = run;
   }
 
+  /** A number that no other snapshot has; null: none is open. */
+  get current(): number | null {
+    return this.#ending === null ? null : this.#taken;
+  }
+
   /** Called before each read. */
   begin(): void {
     if (this.#ending !== null) return;
     this.#run('BEGIN');
+    this.#taken++;
     this.#ending = setImmediate(() => this.end());
   }
 

@@ -34,6 +34,11 @@ export async function findAccount(queries: Queries, id: string): Promise<Account
   return row === undefined ? null : toAccount(row);
 }
 
+/** Grows in the commit of every change of an account that is there, whoever makes it: the database sees to it (migration 0023). */
+export async function readAccountRevision(queries: Queries): Promise<number> {
+  return (await selectRevision(queries, {})).rows[0]!.value;
+}
+
 /** By RFC 7638 thumbprint of the account's current key. */
 export async function findAccountByKey(queries: Queries, thumbprint: string): Promise<Account | null> {
   const row = await tables(queries).selectFrom('acme_accounts').selectAll().where('thumbprint', '=', thumbprint).executeTakeFirst();
@@ -105,11 +110,14 @@ type AccountRow = {
   created_at: number;
 };
 
-const tables = (queries: Queries) => queries.withTables<{ acme_accounts: AccountRow }>();
+const tables = (queries: Queries) =>
+  queries.withTables<{ acme_accounts: AccountRow; acme_account_revision: { id: number; value: number } }>();
 
 const selectAccount = prepareQuery((queries, value: Values<{ id: string }>) =>
   tables(queries).selectFrom('acme_accounts').selectAll().where('id', '=', value('id')),
 );
+
+const selectRevision = prepareQuery((queries) => tables(queries).selectFrom('acme_account_revision').select('value'));
 
 function toAccount(row: AccountRow): Account {
   const { binding, binding_token: tokenId, role } = row;

@@ -1,6 +1,5 @@
 import type { Instant } from '../../core/time/instant.ts';
 import type { Account } from './account.ts';
-import { findAccount } from './account-store.ts';
 import type { AcmeDeps } from './deps.ts';
 import { type AccountKey, parseJwk } from './jwk.ts';
 import { type Jws, parseJsonText, parseJws, verifyJws } from './jws.ts';
@@ -22,7 +21,7 @@ export type Signed = {
  * @throws malformed, badSignatureAlgorithm, badPublicKey, accountDoesNotExist, unauthorized, badNonce
  */
 export async function authenticate(
-  deps: Pick<AcmeDeps, 'database' | 'nonces' | 'urls' | 'chaos'>,
+  deps: Pick<AcmeDeps, 'accounts' | 'nonces' | 'urls' | 'chaos'>,
   request: { readonly body: string; readonly url: string; readonly signer: SignerRule },
   now: Instant,
 ): Promise<Signed> {
@@ -50,9 +49,9 @@ export function checkStanding({ status }: Account): void {
   if (status !== 'valid') throw new AcmeProblem('unauthorized', `Cannot use account: it is ${status}`, { status: 401 });
 }
 
-async function accountOf({ database, urls }: Pick<AcmeDeps, 'database' | 'urls'>, kid: string): Promise<Account> {
+async function accountOf({ accounts, urls }: Pick<AcmeDeps, 'accounts' | 'urls'>, kid: string): Promise<Account> {
   const prefix = urls.account('');
-  const account = kid.startsWith(prefix) && kid.length < MAXIMUM_KID ? await findAccount(database.queries, kid.slice(prefix.length)) : null;
+  const account = kid.startsWith(prefix) && kid.length < MAXIMUM_KID ? await accounts.find(kid.slice(prefix.length)) : null;
   if (account === null) throw new AcmeProblem('accountDoesNotExist', 'Cannot find account: kid is the URL of none');
   return account;
 }

@@ -6,6 +6,7 @@ export function decodeBase64url(text: string): Buffer | null {
   if (!/^[A-Za-z0-9_-]*$/.test(text)) return null;
   const over = text.length % 4;
   // The last character of two or three stands for 12 or 18 bits, of which 8 or 16 are meant.
-  if (over === 1 || (over === 2 && !'AQgw'.includes(text.at(-1)!)) || (over === 3 && !'AEIMQUYcgkosw048'.includes(text.at(-1)!))) return null;
+  if (over === 1 || (over === 2 && !'AQgw'.includes(text.at(-1)!)) || (over === 3 && !'AEIMQUYcgkosw048'.includes(text.at(-1)!)))
+    return null;
   return Buffer.from(text, 'base64url');
 }

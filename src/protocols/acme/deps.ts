@@ -6,6 +6,7 @@ import type { Log } from '../../platform/log/logger.ts';
 import type { AcmeSecrets } from './acme-secrets.ts';
 import type { AcmeSettings } from './acme-settings.ts';
 import type { Chaos } from './chaos.ts';
+import type { KnownAccounts } from './known-accounts.ts';
 import type { AddressLimit } from './limits.ts';
 import type { Nonces } from './nonces.ts';
 import type { AcmeUrls } from './urls.ts';
@@ -20,6 +21,7 @@ export type AcmeDeps = {
   readonly place: { readonly environment: string; readonly region: string };
   readonly settings: AcmeSettings;
   readonly secrets: AcmeSecrets;
+  readonly accounts: KnownAccounts;
   readonly nonces: Nonces;
   readonly urls: AcmeUrls;
   readonly chaos: Chaos;

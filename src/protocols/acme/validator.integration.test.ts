@@ -7,6 +7,7 @@ import { forEachDatabase } from '../../../test/support/databases.ts';
 import { makeNameResolver } from '../../platform/network/name-resolver.ts';
 import { parseOutsidePolicy } from '../../platform/network/outside-policy.ts';
 import { chooseChallenge, deactivateAuthorization, findAuthorization } from './authorization-store.ts';
+import { KnownAccounts } from './known-accounts.ts';
 import { noChaos } from './chaos.ts';
 import { makeAcmeUrls } from './urls.ts';
 import { Validator } from './validator.ts';
@@ -31,6 +32,7 @@ async function abandoned(url: string) {
   const make = () =>
     new Validator({
       database,
+      accounts: new KnownAccounts(database),
       settings: {
         externalAccountRequired: false,
         termsOfService: null,

@@ -7,13 +7,13 @@ import type { Log } from '../../platform/log/logger.ts';
 import type { NameResolver } from '../../platform/network/name-resolver.ts';
 import type { OutsidePolicy } from '../../platform/network/outside-policy.ts';
 import { actorOfAccount } from './account.ts';
-import { findAccount } from './account-store.ts';
 import type { AcmeSettings } from './acme-settings.ts';
 import { type Authorization, orderedName } from './authorization.ts';
 import { findAuthorization, recordTry, takeDueValidations } from './authorization-store.ts';
 import { checkCaa } from './check-caa.ts';
 import type { ChallengeType } from './challenge-type.ts';
 import type { Chaos } from './chaos.ts';
+import type { KnownAccounts } from './known-accounts.ts';
 import { AcmeProblem, toDocument } from './problems.ts';
 import type { Proof } from './proof.ts';
 import { proveByAccountLabel } from './prove-by-account-label.ts';
@@ -25,6 +25,7 @@ import type { AcmeUrls } from './urls.ts';
 
 export type ValidatorDeps = {
   readonly database: AuditedDatabase;
+  readonly accounts: KnownAccounts;
   readonly settings: AcmeSettings;
   readonly urls: AcmeUrls;
   readonly chaos: Chaos;
@@ -89,8 +90,8 @@ export class Validator implements AsyncDisposable {
   }
 
   async #prove(authorization: Authorization & { readonly challenge: ChallengeType }): Promise<Proof> {
-    const { database, settings, resolver, policy, urls, clock } = this.#deps;
-    const account = await findAccount(database.queries, authorization.accountId);
+    const { accounts, settings, resolver, policy, urls, clock } = this.#deps;
+    const account = await accounts.find(authorization.accountId);
     if (account === null || account.status !== 'valid') return { kind: 'failed', type: 'unauthorized', detail: 'the account is not valid' };
     const text = `${authorization.token}.${account.thumbprint}`;
     const expected = { text, sha256: createHash('sha256').update(text).digest() };

@@ -19,6 +19,7 @@ import * as routes from './0019-routes.ts';
 import * as thirdParties from './0020-third-parties.ts';
 import * as externalRevocations from './0021-external-revocations.ts';
 import * as publishedKeys from './0022-published-keys.ts';
+import * as acmeReads from './0023-acme-reads.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -45,4 +46,5 @@ export const migrations: Record<string, Migration> = {
   '0020-third-parties': thirdParties,
   '0021-external-revocations': externalRevocations,
   '0022-published-keys': publishedKeys,
+  '0023-acme-reads': acmeReads,
 };
