@@ -1,5 +1,6 @@
 /**
  * `npm run faults -- fuzz [--rounds N] [--seed N]`: mutants of every corpus, N a target (200 unless told).
+ * `npm run faults -- hostile [--seconds N]`: slow, broken and flooding clients of a gateway, all at once (30 seconds unless told).
  * `npm run faults -- kill [--rounds N] [--seed N] [--folder DIR] [--database postgres://…]`: kill -9 during issuance, N rounds on each
  * database in all. A folder given again is gone on with, under its seed: `--rounds 50`, then `--rounds 100`, and so on.
  */
@@ -10,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { findPostgres, startCluster } from '../support/postgres-cluster.ts';
 import { fuzzTargets } from '../fuzz/fuzz-targets.ts';
 import { runFuzz } from '../fuzz/run-fuzz.ts';
+import { runHostileClients } from './hostile-clients.ts';
 import { seedOf } from './kill-progress.ts';
 import { runKillRounds } from './kill-rounds.ts';
 
@@ -20,12 +22,18 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
     folder: { type: 'string' },
     database: { type: 'string' },
+    seconds: { type: 'string', default: '30' },
   },
 });
-if (positionals[0] !== 'kill' && positionals[0] !== 'fuzz') {
+if (!['kill', 'fuzz', 'hostile'].includes(positionals[0] ?? '')) {
   console.error('usage: npm run faults -- fuzz [--rounds N] [--seed N]');
+  console.error('       npm run faults -- hostile [--seconds N]');
   console.error('       npm run faults -- kill [--rounds N] [--seed N] [--folder DIR] [--database postgres://…]');
   process.exit(2);
+}
+if (positionals[0] === 'hostile') {
+  console.log(JSON.stringify(await runHostileClients(Number(values.seconds))));
+  process.exit(0);
 }
 const rounds = Number(values.rounds);
 if (positionals[0] === 'fuzz') {

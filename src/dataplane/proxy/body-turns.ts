@@ -5,6 +5,8 @@
 export class BodyTurns {
   readonly #waiting = new Set<() => void>();
   #free = MAXIMUM_TURNS;
+  /** How many answers the caller leaves lying. */
+  unread = 0;
 
   /** Calls back when it is the call's turn, perhaps at once; the function returned ends the turn, or the wait for it. */
   take(onTurn: () => void): () => void {

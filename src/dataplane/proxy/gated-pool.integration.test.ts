@@ -13,6 +13,7 @@ import { UpstreamFailure } from '../tls/upstream-failure.ts';
 class UnreadCall implements LinkedCall {
   readonly method = 'GET';
   readonly wantsSwitch = false;
+  readonly yields = (): boolean => false;
   readonly #onHeld: () => void;
   readonly onFailure: (reason: RefusalReason) => void;
   #link: Link | null = null;
@@ -41,11 +42,13 @@ class UnreadCall implements LinkedCall {
 class Call implements LinkedCall {
   readonly method = 'GET';
   readonly wantsSwitch = false;
+  readonly yields: () => boolean;
   readonly onFailure: (reason: RefusalReason) => void;
   readonly #resolve: (status: number) => void;
   #status = 0;
 
-  constructor(resolve: (end: number | RefusalReason) => void) {
+  constructor(resolve: (end: number | RefusalReason) => void, yields = false) {
+    this.yields = () => yields;
     this.#resolve = resolve;
     this.onFailure = resolve;
   }
@@ -91,9 +94,9 @@ class Lab implements AsyncDisposable {
   }
 
   /** Resolves with the status, or why the call failed. */
-  call(): Promise<number | RefusalReason> {
+  call(yields = false): Promise<number | RefusalReason> {
     const { promise, resolve } = Promise.withResolvers<number | RefusalReason>();
-    this.pool.carry(new Call(resolve));
+    this.pool.carry(new Call(resolve, yields));
     return promise;
   }
 
@@ -143,6 +146,19 @@ test('slow calls get connections up to the bound, and the rest their turn', asyn
   }
   assert.deepEqual(new Set(await Promise.all(calls)), new Set([200]));
   assert.equal(lab.dials, 5);
+});
+
+test('of those that wait a caller that leaves other answers lying comes last', async () => {
+  await using lab = await new Lab({ ...LIMITS, connections: 1 }).listen();
+  const answered: string[] = [];
+  lab.holds = true;
+  const first = lab.call();
+  while (lab.held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  lab.holds = false;
+  const others = ['lazy', 'good', 'lazy too', 'good too'].map((name) => lab.call(name.startsWith('lazy')).then(() => answered.push(name)));
+  lab.held[0]!.end('ok');
+  await Promise.all([first, ...others]);
+  assert.deepEqual(answered, ['good', 'good too', 'lazy', 'lazy too']);
 });
 
 test('a call more than may wait is refused at once, and one that waited too long then', async () => {

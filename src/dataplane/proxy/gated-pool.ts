@@ -137,14 +137,18 @@ export class GatedPool implements LinkOwner {
     this.#settle();
   }
 
-  /** Who waits longest. */
+  /** Who waits longest; whose caller leaves other answers lying comes last. */
   #take(): LinkedCall | null {
-    for (const [call, timer] of this.#waiting) {
-      clearTimeout(timer);
-      this.#waiting.delete(call);
-      return call;
+    let next: LinkedCall | null = null;
+    for (const call of this.#waiting.keys()) {
+      const isBehind = call.yields();
+      if (!isBehind || next === null) next = call;
+      if (!isBehind) break;
     }
-    return null;
+    if (next === null) return null;
+    clearTimeout(this.#waiting.get(next));
+    this.#waiting.delete(next);
+    return next;
   }
 
   #giveUp(call: LinkedCall, reason: RefusalReason): void {
@@ -165,4 +169,4 @@ export class GatedPool implements LinkOwner {
 }
 
 /** A handshake costs about a millisecond of a core on each side, so eight at a time keep the queue short without filling the machine. */
-export const GATE_LIMITS: GateLimits = { dials: 8, connections: 256, waiting: 1_024, waitMs: 15_000, heldMs: 5_000 };
+export const GATE_LIMITS: GateLimits = { dials: 8, connections: 256, waiting: 1_024, waitMs: 15_000, heldMs: 2_000 };

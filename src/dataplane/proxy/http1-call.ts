@@ -62,6 +62,11 @@ export class Http1Call implements LinkedCall {
     this.#isHeld = framing.kind === 'length' && framing.octets <= MAXIMUM_HELD_OCTETS;
   }
 
+  /** One call at a time. */
+  yields(): boolean {
+    return false;
+  }
+
   /** All answers before this one are written. */
   start(): void {
     const { expectation } = this.#head.fields;

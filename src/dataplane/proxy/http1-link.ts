@@ -13,6 +13,8 @@ import { disownSocket, ownSocket, type SocketOwner } from './own-socket.ts';
 export type LinkedCall = {
   readonly method: string;
   readonly wantsSwitch: boolean;
+  /** True while its caller leaves answers to other calls lying: others go before it. */
+  yields(): boolean;
   /** A connection is the call's until its answer is whole. */
   onLink(link: Link): void;
   /** There is room again for more of the request. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectHttp2, createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import {
@@ -17,6 +17,7 @@ import {
   readFrames,
 } from '../../core/http2/frame.ts';
 import { GRPC } from '../../../test/support/grpc-lab.ts';
+import { data, EMPTY, headers, Http2Attacker, ping, request, reset } from '../../../test/support/http2-attacker.ts';
 import { callOverTls, clientOptions, inboundTo, ProxyLab, STOREFRONT } from '../../../test/support/proxy-lab.ts';
 
 type Lab = {
@@ -47,57 +48,6 @@ async function openLab(onStream?: (stream: ServerHttp2Stream, raw: readonly stri
   return { lab, port: lab.portOf(0), seen: () => seen, open: () => open };
 }
 
-/** A client that writes frames as it likes. */
-class Attacker {
-  readonly socket: Socket;
-  readonly frames: Frame[] = [];
-  readonly closed: Promise<void>;
-  #rest: Uint8Array = Buffer.alloc(0);
-
-  constructor(lab: ProxyLab, port: number | Socket, settings: readonly (readonly [number, number])[] = []) {
-    this.socket = typeof port === 'number' ? connect(port, '127.0.0.1') : port;
-    this.socket.on('error', () => {});
-    lab.onClose(() => this.socket.destroy());
-    this.closed = new Promise((resolve) => this.socket.on('close', () => resolve()));
-    this.socket.on('end', () => this.socket.end());
-    this.socket.on('data', (chunk: Buffer) => {
-      const { frames, rest } = readFrames(Buffer.concat([this.#rest, chunk]));
-      this.frames.push(...frames);
-      this.#rest = rest;
-    });
-    this.socket.write(Buffer.concat([Buffer.from(CLIENT_PREFACE), encodeSettings(settings)]));
-  }
-
-  send(...frames: readonly (Partial<Frame> & { readonly type: number })[]): boolean {
-    return this.socket.write(Buffer.concat(frames.map((frame) => encodeFrame({ flags: 0, streamId: 0, payload: EMPTY, ...frame }))));
-  }
-
-  /** Writes batch after batch until the other side has had enough; at most so many. */
-  async flood(batches: number, batch: (index: number) => Buffer): Promise<number> {
-    for (let index = 0; index < batches; index++) {
-      if (this.socket.destroyed) return index;
-      if (!this.socket.write(batch(index))) await Promise.race([once(this.socket, 'drain').catch(() => {}), this.closed]);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    return batches;
-  }
-
-  goaway(): number | null {
-    const frame = this.frames.find(({ type }) => type === frameTypes.goaway);
-    return frame === undefined ? null : Buffer.from(frame.payload).readUInt32BE(4);
-  }
-}
-
-const EMPTY = Buffer.alloc(0);
-const request = (path: string, more: readonly (readonly [string, string])[] = []): Buffer =>
-  encodeFields([[':method', 'POST'], [':scheme', 'http'], [':path', path], [':authority', 'orders'], ...more]);
-const headers = (streamId: number, flags = END_HEADERS, payload = request('/bad')): Buffer =>
-  encodeFrame({ type: frameTypes.headers, flags, streamId, payload });
-const data = (flags: number): Buffer => encodeFrame({ type: frameTypes.data, flags, streamId: 1, payload: Buffer.alloc(16_000) });
-const reset = (streamId: number): Buffer =>
-  encodeFrame({ type: frameTypes.rstStream, flags: 0, streamId, payload: Buffer.from([0, 0, 0, 8]) });
-const ping = encodeFrame({ type: frameTypes.ping, flags: 0, streamId: 0, payload: Buffer.alloc(8) });
-
 /** The first call was answered, reset, or ended with its connection. */
 function isAnswer({ type, streamId }: Frame): boolean {
   return type === frameTypes.goaway || (streamId === 1 && (type === frameTypes.rstStream || type === frameTypes.headers));
@@ -123,7 +73,7 @@ async function grownMb(during: () => Promise<void>): Promise<number> {
 test('rapid reset: the connection ends after a burst, few calls are open at the service at a time, and others are served', async () => {
   const opened = await openLab();
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   let most = 0;
   const sent = await attacker.flood(1_000, (index) => {
     most = Math.max(most, opened.open());
@@ -140,7 +90,7 @@ test('rapid reset: the connection ends after a burst, few calls are open at the 
 test('a header that goes on for ever in CONTINUATION frames ends the connection', async () => {
   const opened = await openLab();
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   attacker.socket.write(headers(1, 0));
   const field = encodeFields([['x-a', 'a'.repeat(1_000)]]);
   const sent = await attacker.flood(10_000, () => encodeFrame({ type: frameTypes.continuation, flags: 0, streamId: 1, payload: field }));
@@ -153,7 +103,7 @@ test('a header that goes on for ever in CONTINUATION frames ends the connection'
 test('empty CONTINUATION frames end the connection, too', async () => {
   const opened = await openLab();
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   attacker.socket.write(headers(1, 0));
   const empty = encodeFrame({ type: frameTypes.continuation, flags: 0, streamId: 1, payload: EMPTY });
   assert.ok((await attacker.flood(10_000, () => empty)) < 10_000);
@@ -164,7 +114,7 @@ test('empty CONTINUATION frames end the connection, too', async () => {
 test('a header list beyond the limit is refused for its call, and a bomb of HPACK costs no memory', async () => {
   const opened = await openLab();
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   // One entry of the dynamic table (RFC 7541 section 6.2.1), then references to it of one octet each.
   const entry = Buffer.concat([Buffer.from([0x40]), encodeFields([['x-bomb', 'b'.repeat(3_900)]]).subarray(1)]);
   const bomb = Buffer.concat([request('/bad'), entry, Buffer.alloc(8_000, 0xbe)]);
@@ -184,7 +134,7 @@ for (const [name, frame] of [
   test(`${name} frames whose answers are not read end the connection or stand still, in bounded memory`, async () => {
     const opened = await openLab();
     await using _ = opened.lab;
-    const attacker = new Attacker(opened.lab, opened.port);
+    const attacker = new Http2Attacker(opened.lab, opened.port);
     attacker.socket.pause();
     const many = Buffer.concat(Array.from({ length: 1_000 }, () => frame));
     const grown = await grownMb(async () => {
@@ -209,7 +159,7 @@ test('a caller with a window of zero gets nothing, and its calls are given up', 
     stream.on('close', () => opened.open() === 0 && given.resolve());
   });
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port, [[4, 0]]);
+  const attacker = new Http2Attacker(opened.lab, opened.port, [[4, 0]]);
   const grown = await grownMb(async () => {
     for (let streamId = 1; streamId < 200; streamId += 2) attacker.socket.write(headers(streamId, END_HEADERS | END_STREAM));
     await given.promise;
@@ -222,7 +172,7 @@ test('a caller with a window of zero gets nothing, and its calls are given up', 
 test('no more streams than allowed are open, idle ones included; the next ones are refused', async () => {
   const opened = await openLab();
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   await once(attacker.socket, 'data');
   for (let streamId = 1; streamId < 400; streamId += 2) attacker.socket.write(headers(streamId));
   attacker.socket.write(ping);
@@ -240,7 +190,7 @@ test('DATA that is nearly all padding is passed without it, and counts against t
     stream.on('end', () => stream.respond({ ':status': 200 }, { endStream: true }));
   });
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   const padded = encodeFrame({
     type: frameTypes.data,
     flags: PADDED,
@@ -257,7 +207,7 @@ test('DATA that is nearly all padding is passed without it, and counts against t
 test('DATA beyond the window ends the stream or the connection, and what was sent is bounded', async () => {
   const opened = await openLab((stream) => stream.pause());
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   attacker.socket.write(headers(1));
   const grown = await grownMb(async () => {
     const sent = await attacker.flood(5_000, () => data(0));
@@ -292,7 +242,7 @@ for (const [name, fields] of [
   test(`${name}: the call is reset or refused, and the service sees nothing of it`, async () => {
     const opened = await openLab((stream) => stream.respond({ ':status': 200 }, { endStream: true }));
     await using _ = opened.lab;
-    const attacker = new Attacker(opened.lab, opened.port);
+    const attacker = new Http2Attacker(opened.lab, opened.port);
     attacker.socket.write(headers(1, END_HEADERS | END_STREAM, request('/bad', fields)));
     while (!attacker.frames.some(isAnswer) && !attacker.socket.destroyed)
       await Promise.race([once(attacker.socket, 'data'), attacker.closed]);
@@ -308,7 +258,7 @@ test('a value with a line feed or a NUL reaches no service: nghttp2 leaves the f
     stream.respond({ ':status': 200 }, { endStream: true });
   });
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   const fields = [
     ['x-a', 'a\r\nx-forwarded-client-cert: forged'],
     ['x-b', 'a\0b'],
@@ -329,7 +279,7 @@ test('a te in capitals, which nghttp2 lets pass, is put right', async () => {
     stream.respond({ ':status': 200 }, { endStream: true });
   });
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   attacker.socket.write(headers(1, END_HEADERS | END_STREAM, request('/bad', [['te', 'TRAILERS']])));
   while (!attacker.frames.some(isAnswer)) await once(attacker.socket, 'data');
   assert.equal(seen[0]![seen[0]!.indexOf('te') + 1], 'trailers');
@@ -339,7 +289,7 @@ test('a body longer or shorter than its length says is reset, and the service se
   let whole = 0;
   const opened = await openLab((stream) => void stream.resume().on('end', () => !stream.aborted && stream.rstCode === 0 && (whole += 1)));
   await using _ = opened.lab;
-  const attacker = new Attacker(opened.lab, opened.port);
+  const attacker = new Http2Attacker(opened.lab, opened.port);
   attacker.socket.write(headers(1, END_HEADERS, request('/bad', [['content-length', '5']])));
   attacker.send({ type: frameTypes.data, flags: END_STREAM, streamId: 1, payload: Buffer.from('abc') });
   while (!attacker.frames.some(({ type }) => type === frameTypes.rstStream))
@@ -416,7 +366,7 @@ for (const [name, batch] of floods) {
     const certificate = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
     const options = { host: '127.0.0.1', port: lab.portOf(0), rejectUnauthorized: false, ...certificate };
     const socket = connectTls({ ...options, ALPNProtocols: ['h2'] });
-    const attacker = new Attacker(lab, socket);
+    const attacker = new Http2Attacker(lab, socket);
     await once(socket, 'secureConnect');
     if (name.startsWith('PING') || name === 'SETTINGS') socket.pause();
     const sent = await attacker.flood(2_000, batch);

@@ -71,6 +71,10 @@ class TranslatedCall implements LinkedCall {
     near.pause();
   }
 
+  yields(): boolean {
+    return this.#facts.turns.unread > 0;
+  }
+
   send(): void {
     if (this.#near.closed || this.#near.destroyed) return;
     const { expectation } = this.#facts.head.fields;
@@ -200,6 +204,7 @@ class TranslatedCall implements LinkedCall {
 
   #waitForReader(): void {
     this.#link?.pause();
+    if (this.#patience === null) this.#facts.turns.unread += 1;
     this.#patience ??= setTimeout(() => resetStream(this.#near, constants.NGHTTP2_CANCEL), this.#hop.stalledMs).unref();
   }
 
@@ -209,8 +214,10 @@ class TranslatedCall implements LinkedCall {
   }
 
   #stopWaiting(): void {
-    if (this.#patience !== null) clearTimeout(this.#patience);
+    if (this.#patience === null) return;
+    clearTimeout(this.#patience);
     this.#patience = null;
+    this.#facts.turns.unread -= 1;
   }
 
   #refuse(status: 417): void {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, test } from 'node:test';
+import { CHUNKED, SMUGGLED, smugglingRequests } from '../../../test/support/smuggling-requests.ts';
 import { callInClear, inboundTo, type Origin, ProxyLab, requestText, tcpOrigin } from '../../../test/support/proxy-lab.ts';
 
 async function openLab(): Promise<{ lab: ProxyLab; origin: Origin; port: number }> {
@@ -13,53 +14,8 @@ async function openLab(): Promise<{ lab: ProxyLab; origin: Origin; port: number 
   return { lab, origin, port: lab.portOf(0) };
 }
 
-const SMUGGLED = 'GET /admin HTTP/1.1\r\nHost: a\r\n\r\n';
-const POST = 'POST / HTTP/1.1\r\nHost: a\r\n';
-const CHUNKED = `${POST}Transfer-Encoding: chunked\r\n`;
-
-/** What one server reads as one request and another as two. Nothing of any of them may reach the service. */
-const hostile: readonly (readonly [name: string, octets: string])[] = [
-  ['CL.TE', `${POST}Content-Length: ${SMUGGLED.length + 5}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['TE.CL', `${CHUNKED}Content-Length: 4\r\n\r\n5c\r\n${SMUGGLED}\r\n0\r\n\r\n`],
-  ['CL.0 beside chunks', `${CHUNKED}Content-Length: 0\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['CL.CL, different', `${POST}Content-Length: 0\r\nContent-Length: ${SMUGGLED.length}\r\n\r\n${SMUGGLED}`],
-  ['CL.CL, equal', `${POST}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello`],
-  ['a list of lengths', `${POST}Content-Length: 5, 5\r\n\r\nhello`],
-  ['a length with a sign', `${POST}Content-Length: +5\r\n\r\nhello`],
-  ['a length in hexadecimal', `${POST}Content-Length: 0x5\r\n\r\nhello`],
-  ['a length that overflows', `${POST}Content-Length: 18446744073709551617\r\n\r\n${SMUGGLED}`],
-  ['a length behind a line folded', `${POST}Content-Length:\r\n 5\r\n\r\nhello`],
-  ['a length with a space before the colon', `${POST}Content-Length : 5\r\n\r\nhello`],
-  ['a length with a NUL', `${POST}Content-Length: 5\0\r\n\r\nhello`],
-  ['a length with an underscore', `${POST}Content_Length: ${SMUGGLED.length}\r\n\r\n${SMUGGLED}`],
-  ['TE.TE, the second unknown', `${CHUNKED}Transfer-Encoding: x\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['TE.TE, twice chunked', `${CHUNKED}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['chunked not last', `${POST}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['a coding under chunked', `${POST}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['chunked in quotes', `${POST}Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['chunked behind a tab', `${POST}Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['chunked behind a vertical tab', `${POST}Transfer-Encoding: \u000bchunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['chunked with a space before the colon', `${POST}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['chunked with an underscore', `${POST}Transfer_Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['chunked hidden behind a bare CR', `${POST}X: a\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['chunked hidden behind a bare LF', `${POST}X: a\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['chunked in HTTP/1.0', `POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['lines that end with LF', 'GET / HTTP/1.1\nHost: a\n\n'],
-  ['a head that ends with LF', 'GET / HTTP/1.1\r\nHost: a\r\n\n'],
-  ['two hosts', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'],
-  ['a host with a path', 'GET / HTTP/1.1\r\nHost: a/admin?\r\n\r\n'],
-  ['a target with another host', 'GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n'],
-  ['a target with a space', 'GET /a /admin HTTP/1.1\r\nHost: a\r\n\r\n'],
-  ['a tunnel', 'CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n'],
-  ['a field before any', 'GET / HTTP/1.1\r\n X: a\r\nHost: a\r\n\r\n'],
-  ['a field without a name', `${POST}: a\r\nContent-Length: 0\r\n\r\n`],
-  ['HTTP/2 in the clear', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
-  ['HTTP/0.9', 'GET /\r\n'],
-  ['no request', '\u0001\u0002\u0003\r\n\r\n'],
-];
-
 describe('of a request that could be read in two ways nothing reaches the service, and its caller is told and cut off:', () => {
-  for (const [name, octets] of hostile) {
+  for (const [name, octets] of smugglingRequests) {
     test(name, async () => {
       const { lab, origin, port } = await openLab();
       await using _ = lab;
