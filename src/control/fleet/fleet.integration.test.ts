@@ -9,6 +9,7 @@ import {
   Origination,
   PinMode,
   Protocol,
+  ProxyProtocol,
   type ProxySettings,
   ProxySettingsSchema,
   Termination,
@@ -145,6 +146,26 @@ forEachDatabase('settings', (newUrl) => {
         [[], 'api.example', '/x', [], []],
       ],
     );
+  });
+
+  test('say whose connections begin with a PROXY protocol header, and what the service is sent', async () => {
+    await using fleet = await openFleet(await newUrl());
+    const declare = (more: string) =>
+      fleet.apply(
+        `kind: Endpoint\nname: orders-raw\nservice: orders\nprotocol: tcp\naddresses: ["127.0.0.1:8113"]\nowner: x\n---\nkind: Proxy\nname: orders-1\nservice: orders\nrole: sidecar\ninbound: [{ endpoint: orders-raw, listen: "127.0.0.1:8113", upstream: "127.0.0.1:9113"${more} }]\n`,
+      );
+    const sent = async () => {
+      await fleet.reconcile();
+      const [inbound] = (await fleet.settingsOf('orders-1')).inbound;
+      return [inbound!.proxyProtocolFrom, inbound!.proxyProtocolTo];
+    };
+    await declare(', proxyProtocolFrom: ["10.0.0.0/8", "2001:DB8::/32"], sendProxyProtocol: v2');
+    assert.deepEqual(await sent(), [['10.0.0.0/8', '2001:db8::/32'], ProxyProtocol.V2]);
+    assert.deepEqual(await declare(', proxyProtocolFrom: ["10.0.0.0/8", "2001:db8::/32"], sendProxyProtocol: v2'), []);
+    await declare(', sendProxyProtocol: v1');
+    assert.deepEqual(await sent(), [[], ProxyProtocol.V1]);
+    await declare('');
+    assert.deepEqual(await sent(), [[], ProxyProtocol.UNSPECIFIED]);
   });
 
   test('say what a proxy listens on, who may call and where it hands on', async () => {
