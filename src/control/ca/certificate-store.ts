@@ -116,6 +116,11 @@ export async function findCertificate(queries: Queries, issuerKeySha256: string,
   return row === undefined ? null : toCertificate(row);
 }
 
+/** The DER of what this authority issued under this serial; null if that is nothing. */
+export async function findIssued(queries: Queries, issuerId: EntityId<'authority'>, serial: Uint8Array): Promise<Uint8Array | null> {
+  return (await selectIssued(queries, { issuerId, serial })).rows[0]?.der ?? null;
+}
+
 /** What is so of a certificate, without the certificate. */
 export type CertificateStanding = Pick<CertificateRecord, 'status' | 'revokedAt' | 'revocationReason'>;
 
@@ -228,6 +233,15 @@ const selectCertificate = prepareQuery((queries, value: Values<CertificateKey>) 
     .selectAll()
     .where('issuer_id', 'in', (inner) => inner.selectFrom('authorities').select('id').where('spki_sha256', '=', value('issuerKeySha256')))
     .where('serial', '=', value('serial')),
+);
+
+const selectIssued = prepareQuery((queries, value: Values<{ issuerId: string; serial: Uint8Array }>) =>
+  tables(queries)
+    .selectFrom('certificates')
+    .select('der')
+    .where('issuer_id', '=', value('issuerId'))
+    .where('serial', '=', value('serial'))
+    .where('status', '=', sql.lit('issued')),
 );
 
 const selectStanding = prepareQuery((queries, value: Values<{ issuerId: string; serial: Uint8Array }>) =>

@@ -98,6 +98,20 @@ forEachDatabase('a prepared query', (newUrl) => {
     assert.deepEqual(await between(database.queries, 0, 10), []);
   });
 
+  test('with a key replaces what is there under it, and nothing else', async () => {
+    await using database = await open(await newUrl());
+    const put = prepareInsert<Thing>('things', ['name', 'size', 'picture'], { key: 'name' });
+    await database.commit(({ queries }) => put(queries, rowsOf(7)));
+    const changed = rowsOf(5).map((thing) => ({ ...thing, size: thing.size + 100, picture: null }));
+    await database.commit(({ queries }) => put(queries, [...changed.slice(1), ...rowsOf(9).slice(7)]));
+    const rows = await things(database.queries).selectFrom('things').select(['name', 'size']).orderBy('name').execute();
+    const expected = [...rowsOf(1), ...changed.slice(1), ...rowsOf(9).slice(5)].map(({ name, size }) => ({ name, size }));
+    assert.deepEqual(
+      rows.map((row) => ({ ...row })),
+      expected,
+    );
+  });
+
   test('with a list finds what any list names, each once', async () => {
     await using database = await open(await newUrl());
     await database.commit(({ queries }) => insertThings(queries, rowsOf(40)));

@@ -1,4 +1,4 @@
-import type { Compilable, CompiledQuery, DialectAdapter, QueryResult } from 'kysely';
+import type { Compilable, CompiledQuery, DialectAdapter, ExpressionBuilder, QueryResult } from 'kysely';
 import type { Queries } from './database.ts';
 import { executeCompiled } from './direct-execution.ts';
 
@@ -60,20 +60,23 @@ export function prepareListQuery<Item, V extends Row, Found>(
 
 /**
  * Inserts rows of one table, of these columns, in few statements whatever their number: of 256 rows, 128, and so on, so that all there ever is to
- * build and keep are nine texts. The first row ever given has to have these columns and no other, or what the list forgot would be lost in silence.
+ * build and keep are nine texts. With `key`, a row that is there under it is replaced: two rows of one call never have the same.
+ * The first row ever given has to have these columns and no other, or what the list forgot would be lost in silence.
  */
 export function prepareInsert<Inserted extends Row>(
   table: string,
   columns: readonly (keyof Inserted & string)[],
+  { key }: { readonly key?: keyof Inserted & string } = {},
 ): (queries: Queries, rows: readonly Inserted[]) => Promise<void> {
   const row = Object.fromEntries(columns.map((column) => [column, new Parameter(column)]));
   const compilers = Array.from({ length: SIZES }, (_, power) =>
-    compileOnce((queries) =>
-      queries
+    compileOnce((queries) => {
+      const insert = queries
         .withTables<Record<string, Row>>()
         .insertInto(table)
-        .values(Array.from({ length: 2 ** power }, () => row)),
-    ),
+        .values(Array.from({ length: 2 ** power }, () => row));
+      return key === undefined ? insert : insert.onConflict((conflict) => conflict.column(key).doUpdateSet((from) => given(from, columns)));
+    }),
   );
   let isChecked = false;
   return async (queries, rows) => {
@@ -89,6 +92,10 @@ export function prepareInsert<Inserted extends Row>(
       at += some.length;
     }
   };
+}
+
+function given<Inserted>(from: ExpressionBuilder<Record<string, Row>, string>, columns: readonly (keyof Inserted & string)[]) {
+  return Object.fromEntries(columns.map((column) => [column, from.ref(`excluded.${column}`)]));
 }
 
 function checkColumns(table: string, columns: readonly string[], row: Row): void {

@@ -81,10 +81,11 @@ function requestOf(
 }
 
 /** In the reserving commit: the order is still ready, with what it rests on, and is nobody's but ours from here. */
-async function claimOrder(queries: Queries, { id }: Order, account: Account, now: Instant): Promise<void> {
-  const { order, authorizations } = await ownOrder(queries, account, id);
+async function claimOrder(queries: Queries, read: Order, account: Account, now: Instant): Promise<void> {
+  if (await beginIssuance(queries, read, now)) return;
+  const { order, authorizations } = await ownOrder(queries, account, read.id);
   demandReady(orderStatus(now, order, authorizations));
-  if (!(await beginIssuance(queries, id, now))) throw new AcmeProblem('orderNotReady', 'Cannot finalize order: it is being finalized');
+  throw new AcmeProblem('orderNotReady', 'Cannot finalize order: it is being finalized');
 }
 
 function demandReady(status: OrderStatus): void {

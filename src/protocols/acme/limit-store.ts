@@ -1,6 +1,6 @@
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
-import { prepareListQuery, prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
+import { prepareInsert, prepareListQuery } from '../../platform/db/prepared-query.ts';
 
 /** Arrival times by key; keys that were never seen, or long ago, are absent. */
 export async function readArrivals(queries: Queries, names: readonly string[]): Promise<ReadonlyMap<string, Instant>> {
@@ -8,8 +8,12 @@ export async function readArrivals(queries: Queries, names: readonly string[]): 
   return new Map(rows.map(({ name, arrival_at: arrivalAt }) => [name, arrivalAt]));
 }
 
-export async function writeArrival(queries: Queries, name: string, arrivalAt: Instant): Promise<void> {
-  await upsertArrival(queries, { name, arrivalAt });
+/** In the place of what was known of these keys. */
+export async function writeArrivals(queries: Queries, arrivals: readonly (readonly [string, Instant])[]): Promise<void> {
+  await upsertArrivals(
+    queries,
+    arrivals.map(([name, arrival_at]) => ({ name, arrival_at })),
+  );
 }
 
 /** An arrival in the past says nothing more than none. */
@@ -26,9 +30,4 @@ const selectArrivals = prepareListQuery((queries, names: readonly string[]) =>
   tables(queries).selectFrom('acme_limits').selectAll().where('name', 'in', names),
 );
 
-const upsertArrival = prepareQuery((queries, value: Values<{ name: string; arrivalAt: Instant }>) =>
-  tables(queries)
-    .insertInto('acme_limits')
-    .values({ name: value('name'), arrival_at: value('arrivalAt') })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet({ arrival_at: value('arrivalAt') })),
-);
+const upsertArrivals = prepareInsert<{ name: string; arrival_at: number }>('acme_limits', ['name', 'arrival_at'], { key: 'name' });

@@ -1,7 +1,7 @@
 import type { AuditedUnit } from '../../control/audit/entry.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type Rate, takeCells } from './gcra.ts';
-import { readArrivals, writeArrival } from './limit-store.ts';
+import { readArrivals, writeArrivals } from './limit-store.ts';
 import { AcmeProblem } from './problems.ts';
 
 /** What a client may ask for in a time. Per account and per name in the database, for all replicas; per address in this process. */
@@ -26,15 +26,13 @@ export async function takeOrder(
   const wanted = new Map<string, Rate>([[`account:${accountId}`, limits.ordersPerAccount]]);
   for (const name of names) wanted.set(`name:${accountId}:${name}`, limits.ordersPerName);
   const arrivals = await readArrivals(unit.queries, [...wanted.keys()]);
-  const taken = [...wanted].map(([key, rate]) => [key, takeCells(now, arrivals.get(key) ?? null, rate)] as const);
-  for (const [key, outcome] of taken) {
-    if (outcome.kind === 'refused')
-      throw limited(
-        `orders ${key.startsWith('account:') ? 'of this account' : `for ${key.split(':').slice(2).join(':')}`}`,
-        outcome.retryAfterMs,
-      );
-  }
-  for (const [key, outcome] of taken) if (outcome.kind === 'taken') await writeArrival(unit.queries, key, outcome.arrivalAt);
+  const taken = [...wanted].map(([key, rate]): [string, Instant] => {
+    const outcome = takeCells(now, arrivals.get(key) ?? null, rate);
+    if (outcome.kind === 'taken') return [key, outcome.arrivalAt];
+    const what = key.startsWith('account:') ? 'of this account' : `for ${key.split(':').slice(2).join(':')}`;
+    throw limited(`orders ${what}`, outcome.retryAfterMs);
+  });
+  await writeArrivals(unit.queries, taken);
 }
 
 /** Allowances of addresses, in memory: a stranger's request costs no write. */

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
-import { prepareInsert, prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
+import { prepareInsert, prepareListQuery, prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 import type { Identifier } from './identifier.ts';
 import type { Order } from './order.ts';
 import type { ProblemDocument } from './problems.ts';
@@ -49,10 +49,9 @@ export async function listReplacements(queries: Queries, replaces: string): Prom
   return rows.map(toOrder);
 }
 
-/** From open to processing; false, and nothing done, if it is not open any more. */
-export async function beginIssuance(queries: Queries, id: EntityId<'order'>, now: Instant): Promise<boolean> {
-  const { numAffectedRows = 0n } = await updateProcessing(queries, { id, now });
-  return numAffectedRows > 0n;
+/** From open to processing; false, and nothing done, unless it is open and all its authorizations are valid now. */
+export async function beginIssuance(queries: Queries, { id, authorizations }: Order, now: Instant): Promise<boolean> {
+  return (await updateProcessing(queries, authorizations, { id, now, wanted: authorizations.length })).length > 0;
 }
 
 /** From processing to what came of it. */
@@ -93,7 +92,8 @@ type OrderRow = {
   expires_at: number;
 };
 
-const tables = (queries: Queries) => queries.withTables<{ acme_orders: OrderRow }>();
+const tables = (queries: Queries) =>
+  queries.withTables<{ acme_orders: OrderRow; acme_authorizations: { id: string; status: string; expires_at: number } }>();
 
 const insertRows = prepareInsert<Omit<OrderRow, 'error' | 'processing_at' | 'issuer_key_sha256' | 'serial'>>('acme_orders', [
   'id',
@@ -113,12 +113,26 @@ const selectOrder = prepareQuery((queries, value: Values<{ id: string }>) =>
   tables(queries).selectFrom('acme_orders').selectAll().where('id', '=', value('id')),
 );
 
-const updateProcessing = prepareQuery((queries, value: Values<{ id: string; now: Instant }>) =>
-  tables(queries)
-    .updateTable('acme_orders')
-    .set({ status: 'processing', processing_at: value('now') })
-    .where('id', '=', value('id'))
-    .where('status', '=', sql.lit('open')),
+const updateProcessing = prepareListQuery(
+  (queries, authorizations: readonly string[], value: Values<{ id: string; now: Instant; wanted: number }>) =>
+    tables(queries)
+      .updateTable('acme_orders')
+      .set({ status: 'processing', processing_at: value('now') })
+      .where('id', '=', value('id'))
+      .where('status', '=', sql.lit('open'))
+      .where('expires_at', '>', value('now'))
+      .where(
+        (of) =>
+          of
+            .selectFrom('acme_authorizations')
+            .select(of.fn.countAll<number>().as('many'))
+            .where('id', 'in', authorizations)
+            .where('status', '=', sql.lit('valid'))
+            .where('expires_at', '>', value('now')),
+        '=',
+        value('wanted'),
+      )
+      .returning('id'),
 );
 
 const updateValid = prepareQuery((queries, value: Values<{ id: string; issuerKeySha256: string; serial: Uint8Array }>) =>

@@ -63,8 +63,8 @@ export async function postChallenge(
     const dueAt = now + LEASE_MS;
     const chosen = await database.commit((unit) => chooseChallenge(unit.queries, authorization.id, { challenge: type, dueAt }, now));
     // A fast answer spares the client its polls, a slow one must not hold its request.
-    if (chosen) await patiently(validator.start({ ...authorization, challenge: type }));
-    current = await ownAuthorization(database.queries, account, id);
+    const decided = chosen ? await patiently(validator.start({ ...authorization, challenge: type })) : null;
+    current = decided ?? (await ownAuthorization(database.queries, account, id));
   }
   const waits = current.challenge === type && challengeStatus(current) === 'processing';
   return jsonAnswer(200, viewChallenge(current, type, settings, urls), {
@@ -77,8 +77,7 @@ export async function postChallenge(
 async function settled({ database, validator }: AuthorizationDeps, account: Account, read: Authorization): Promise<Authorization> {
   const decided = read.status === 'pending' && read.challenge !== null ? validator.decided(read.id) : null;
   if (decided === null) return read;
-  await patiently(decided);
-  return ownAuthorization(database.queries, account, read.id);
+  return (await patiently(decided)) ?? ownAuthorization(database.queries, account, read.id);
 }
 
 async function ownAuthorization(queries: Queries, account: Account, id: string): Promise<Authorization> {
@@ -92,11 +91,13 @@ function answer({ settings, urls }: AuthorizationDeps, authorization: Authorizat
   return jsonAnswer(200, viewAuthorization(now, authorization, settings, urls), waits ? { 'retry-after': '1' } : {});
 }
 
-async function patiently(work: Promise<void>): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, PATIENCE_MS).unref();
-  await Promise.race([work, promise]);
+/** Null if it takes too long. */
+async function patiently<T>(work: Promise<T>): Promise<T | null> {
+  const { promise, resolve } = Promise.withResolvers<null>();
+  const timer = setTimeout(resolve, PATIENCE_MS, null).unref();
+  const outcome = await Promise.race([work, promise]);
   clearTimeout(timer);
+  return outcome;
 }
 
 /** Long enough for a validation on a near network; a client that answers challenges in the same thread loses no more than this. */

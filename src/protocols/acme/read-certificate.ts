@@ -1,4 +1,5 @@
-import { findCertificate } from '../../control/ca/certificate-store.ts';
+import type { IssuingAuthority } from '../../control/ca/authorities.ts';
+import { findIssued } from '../../control/ca/certificate-store.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Account } from './account.ts';
 import type { AcmeAnswer } from './answer.ts';
@@ -15,9 +16,22 @@ export async function readCertificate(
   // Neither time nor its authorizations change a valid order any more.
   if (order?.accountId !== account.id || order.status !== 'valid' || order.certificate === null) throw notFound();
   const { issuerKeySha256, serial } = order.certificate;
-  const held = await findCertificate(database.queries, issuerKeySha256, serial);
-  const issuer = authorities.issuing.find(({ keySha256 }) => keySha256 === issuerKeySha256);
-  if (held?.der == null || issuer === undefined) throw notFound();
-  const body = [held.der, ...issuer.chain].map((der) => encodePem('CERTIFICATE', der)).join('');
-  return { status: 200, headers: { 'content-type': 'application/pem-certificate-chain' }, body };
+  for (const issuer of authorities.issuing) {
+    const der = issuer.keySha256 === issuerKeySha256 ? await findIssued(database.queries, issuer.id, serial) : null;
+    if (der === null) continue;
+    const body = encodePem('CERTIFICATE', der) + issuersOf(issuer);
+    return { status: 200, headers: { 'content-type': 'application/pem-certificate-chain' }, body };
+  }
+  throw notFound();
 }
+
+/** What follows the leaf, PEM: written once. */
+function issuersOf(issuer: IssuingAuthority): string {
+  const written = chains.get(issuer);
+  if (written !== undefined) return written;
+  const pem = issuer.chain.map((der) => encodePem('CERTIFICATE', der)).join('');
+  chains.set(issuer, pem);
+  return pem;
+}
+
+const chains = new WeakMap<IssuingAuthority, string>();

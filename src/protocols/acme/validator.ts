@@ -40,26 +40,29 @@ export type ValidatorDeps = {
 /** Works on chosen challenges until each is valid or invalid. What a process leaves undone, the next `resume` of any takes over. */
 export class Validator implements AsyncDisposable {
   readonly #deps: ValidatorDeps;
-  readonly #running = new Map<string, Promise<void>>();
+  readonly #running = new Map<string, Promise<Authorization | null>>();
   readonly #stopping = new AbortController();
 
   constructor(deps: ValidatorDeps) {
     this.#deps = deps;
   }
 
-  /** Resolves when it is decided. Never rejects. */
-  start(authorization: Authorization & { readonly challenge: ChallengeType }): Promise<void> {
+  /** Resolves when it is decided, with what was recorded; null if it is to be read. Never rejects. */
+  start(authorization: Authorization & { readonly challenge: ChallengeType }): Promise<Authorization | null> {
     const running =
       this.#running.get(authorization.id) ??
       this.#validate(authorization)
-        .catch((err: unknown) => this.#deps.log('error', 'acme validation failed inside', { authorizationId: authorization.id, err }))
+        .catch((err: unknown) => {
+          this.#deps.log('error', 'acme validation failed inside', { authorizationId: authorization.id, err });
+          return null;
+        })
         .finally(() => this.#running.delete(authorization.id));
     this.#running.set(authorization.id, running);
     return running;
   }
 
-  /** Resolves when what this process works on is decided; null if it does not work on it. */
-  decided(authorizationId: string): Promise<void> | null {
+  /** As `start`, of what this process works on; null if it does not work on it. */
+  decided(authorizationId: string): Promise<Authorization | null> | null {
     return this.#running.get(authorizationId) ?? null;
   }
 
@@ -75,18 +78,20 @@ export class Validator implements AsyncDisposable {
     await Promise.all(this.#running.values());
   }
 
-  async #validate(authorization: Authorization & { readonly challenge: ChallengeType }): Promise<void> {
+  async #validate(authorization: Authorization & { readonly challenge: ChallengeType }): Promise<Authorization | null> {
     const { chaos, pausesMs, database, clock } = this.#deps;
     await this.#pause(chaos.validationDelayMs());
     for (const [at, pauseMs] of pausesMs.entries()) {
       await this.#pause(pauseMs);
-      if (this.#stopping.signal.aborted) return;
+      if (this.#stopping.signal.aborted) return null;
       // It may have been deactivated, or decided by another process, since.
-      if (at > 0 && (await findAuthorization(database.queries, authorization.id))?.status !== 'pending') return;
+      if (at > 0 && (await findAuthorization(database.queries, authorization.id))?.status !== 'pending') return null;
       const proof = await this.#prove(authorization);
       const last = at === pausesMs.length - 1;
-      if (!(await this.#record(authorization, proof, last, clock.now())) || proof.kind === 'proven') return;
+      const recorded = await this.#record(authorization, proof, last, clock.now());
+      if (recorded?.status !== 'pending') return recorded;
     }
+    return null;
   }
 
   async #prove(authorization: Authorization & { readonly challenge: ChallengeType }): Promise<Proof> {
@@ -103,26 +108,25 @@ export class Validator implements AsyncDisposable {
     return forbidden === null ? proof : { kind: 'failed', type: 'caa', detail: forbidden };
   }
 
-  /** False if somebody else decided meanwhile. */
+  /** What became of it; null if somebody else decided meanwhile. */
   async #record(
     authorization: Authorization & { readonly challenge: ChallengeType },
     proof: Proof,
     last: boolean,
     now: Instant,
-  ): Promise<boolean> {
+  ): Promise<Authorization | null> {
     const { id, accountId, environment, region, challenge } = authorization;
     return this.#deps.database.commit(async (unit) => {
       if (proof.kind === 'failed' && !last) {
-        return recordTry(unit.queries, id, { status: 'pending', error: errorOf(proof), dueAt: now + LEASE_MS });
+        const error = errorOf(proof);
+        const isKept = await recordTry(unit.queries, id, { status: 'pending', error, dueAt: now + LEASE_MS });
+        return isKept ? { ...authorization, error } : null;
       }
-      const recorded = await recordTry(
-        unit.queries,
-        id,
+      const decision =
         proof.kind === 'proven'
-          ? { status: 'valid', validatedAt: now, expiresAt: Math.min(now + VALID_FOR_MS, proof.until ?? Infinity) }
-          : { status: 'invalid', error: errorOf(proof) },
-      );
-      if (!recorded) return false;
+          ? ({ status: 'valid', validatedAt: now, expiresAt: Math.min(now + VALID_FOR_MS, proof.until ?? Infinity) } as const)
+          : ({ status: 'invalid', error: errorOf(proof) } as const);
+      if (!(await recordTry(unit.queries, id, decision))) return null;
       const name = orderedName(authorization);
       const outcome =
         proof.kind === 'proven' ? { address: proof.address } : { error: proof.type, detail: proof.detail.slice(0, MAXIMUM_DETAIL) };
@@ -134,7 +138,7 @@ export class Validator implements AsyncDisposable {
         actor: actorOfAccount({ id: accountId }),
         data: { authorizationId: id, accountId, name, challenge, ...outcome },
       });
-      return true;
+      return { ...authorization, error: null, ...decision };
     });
   }
 
