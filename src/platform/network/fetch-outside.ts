@@ -1,11 +1,11 @@
-import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { connect as tlsConnect } from 'node:tls';
 import { isIP, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { dialOutside } from './dial-outside.ts';
+import { getOnce } from './get-once.ts';
 import type { NameResolver } from './name-resolver.ts';
 import type { OutsidePolicy } from './outside-policy.ts';
 import { hostOf, portOf } from './outside-url.ts';
-import { readBody } from './read-body.ts';
 
 /** The last answer, or why there is none; details are fit to be shown to whoever named the URL. */
 export type Fetched =
@@ -56,14 +56,12 @@ async function fetchWithin(
     if (dialled.kind === 'failed') return dialled;
     const { socket, address } = dialled;
     try {
-      const answer = await get(next, socket, { signal, verified });
-      const status = answer.statusCode ?? 0;
-      const location = answer.headers.location;
-      if (location === undefined || !REDIRECTS.has(status)) {
-        const body = await readBody(answer, maximumOctets);
-        if (body === null) return { kind: 'failed', stage: 'answer', detail: `the answer is larger than ${maximumOctets} octets` };
-        return { kind: 'answered', status, body, url: next.href, address };
+      const answer = await getOnce(next.protocol === 'https:' ? wrap(next, socket, verified) : socket, next, maximumOctets);
+      if (answer.kind === 'too-large') {
+        return { kind: 'failed', stage: 'answer', detail: `the answer is larger than ${maximumOctets} octets` };
       }
+      if (answer.kind === 'body') return { kind: 'answered', status: answer.status, body: answer.body, url: next.href, address };
+      const { location } = answer;
       const target = URL.canParse(location, next.href) ? new URL(location, next.href) : null;
       if (
         target === null ||
@@ -88,33 +86,12 @@ async function fetchWithin(
   return { kind: 'failed', stage: 'policy', detail: `more than ${MAXIMUM_REDIRECTS} redirects` };
 }
 
-async function get(
-  url: URL,
-  socket: Socket,
-  { signal, verified }: { readonly signal: AbortSignal; readonly verified: FetchRequest['verified'] },
-): Promise<IncomingMessage> {
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+function wrap(url: URL, socket: Socket, verified: FetchRequest['verified']): Duplex {
   const host = hostOf(url);
   const name = isIP(host) === 0 ? { servername: host } : {};
   const anchors = verified === undefined || verified.anchorsPem === null ? {} : { ca: verified.anchorsPem };
-  const judged = { rejectUnauthorized: verified !== undefined, minVersion: 'TLSv1.2', ...anchors } as const;
-  const stream = url.protocol === 'https:' ? tlsConnect({ socket, host, ...judged, ...name }) : socket;
-  const request = httpRequest(
-    {
-      createConnection: () => stream,
-      path: `${url.pathname}${url.search}`,
-      headers: { host: url.host, 'user-agent': 'countersign', accept: '*/*', connection: 'close' },
-      maxHeaderSize: MAXIMUM_HEADERS,
-      signal,
-    },
-    resolve,
-  );
-  request.on('error', reject);
-  request.end();
-  return promise;
+  return tlsConnect({ socket, host, rejectUnauthorized: verified !== undefined, minVersion: 'TLSv1.2', ...anchors, ...name });
 }
 
-const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const MAXIMUM_REDIRECTS = 10;
 const MAXIMUM_URL = 2_000;
-const MAXIMUM_HEADERS = 16_384;

@@ -130,6 +130,69 @@ test('fetchOutside() refuses what the policy, the port list, the size or the tim
   }
 });
 
+/** What a server of exactly these octets is taken for; in pieces, each sent by itself. */
+async function fetchFrom(pieces: readonly string[], hangs = false): Promise<string> {
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => undefined).resume();
+    const send = (at: number): void => {
+      if (at < pieces.length) socket.write(pieces[at]!, 'latin1', () => setImmediate(send, at + 1));
+      else if (!hangs) socket.end();
+    };
+    send(0);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const deps = { resolver: makeNameResolver([]), policy: parseOutsidePolicy([`127.0.0.0/8:${port}`], () => []) };
+  const fetched = await fetchOutside(deps, { url: `http://a.localhost:${port}/`, timeoutMs: 5_000, maximumOctets: 10, redirectPorts: [] });
+  server.close();
+  return fetched.kind === 'failed' ? fetched.stage : `${fetched.status} ${fetched.body.toString('latin1')}`;
+}
+
+test('fetchOutside() reads an answer however it is framed and cut, and waits for no more than it', async () => {
+  const ok = 'HTTP/1.1 200 OK\r\n';
+  const answers: readonly (readonly [string, string, boolean])[] = [
+    [`${ok}content-length: 5\r\n\r\nhello`, '200 hello', true],
+    [`${ok}content-length: 5\r\n\r\nhello and more`, '200 hello', true],
+    [`${ok}transfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3;a=b\r\nllo\r\n0\r\nx: y\r\n\r\n`, '200 hello', true],
+    [`${ok}\r\nhello`, '200 hello', false],
+    ['HTTP/1.0 200\r\n\r\nhello', '200 hello', false],
+    ['HTTP/1.1 204 No Content\r\n\r\n', '204 ', true],
+    [`${ok}content-length: 0\r\n\r\n`, '200 ', true],
+    [`HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n${ok}content-length: 1\r\n\r\nx`, '200 x', true],
+    ['HTTP/1.1 302 Found\r\ncontent-length: 1\r\n\r\nx', '302 x', true],
+    ['HTTP/1.1 302 Found\r\nLOCATION: \t file:///etc/passwd \r\ncontent-length: 99\r\n\r\n', 'policy', true],
+    ['HTTP/1.1 404 Not Found\r\nlocation: /x\r\ncontent-length: 2\r\n\r\nno', '404 no', true],
+    [`${ok}content-length: 11\r\n\r\nhello hello`, 'answer', true],
+    [`${ok}transfer-encoding: chunked\r\n\r\nb\r\nhello hello`, 'answer', true],
+  ];
+  for (const [text, expected, hangs] of answers) {
+    assert.equal(await fetchFrom([text], hangs), expected, text);
+    assert.equal(await fetchFrom(text.split(/(?<=[\r:])/), hangs), expected, `${text}, in pieces`);
+  }
+});
+
+test('fetchOutside() fails where an answer is cut off, or two readers could take it for different ones', async () => {
+  const ok = 'HTTP/1.1 200 OK\r\n';
+  for (const text of [
+    '',
+    'HTTP/1.1 200 OK\r\ncontent-le',
+    `${ok}content-length: 5\r\n\r\nhell`,
+    `${ok}transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n`,
+    `${ok}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
+    `${ok}content-length: 5\r\ncontent-length: 6\r\n\r\nhello!`,
+    `${ok}content-length: five\r\n\r\nhello`,
+    `${ok}transfer-encoding: gzip\r\n\r\nhello`,
+    `${ok}a b: c\r\n\r\n`,
+    `${ok} folded\r\n\r\n`,
+    'HTTP/2 200 OK\r\n\r\n',
+    'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n',
+    `${'HTTP/1.1 100 Continue\r\n\r\n'.repeat(9)}${ok}content-length: 1\r\n\r\nx`,
+    `${ok}x: ${'y'.repeat(20_000)}\r\n\r\n`,
+  ]) {
+    assert.equal(await fetchFrom([text]), 'connection', text.slice(0, 80));
+  }
+});
+
 test('what listens and says no HTTP is a failure, not an exception', async () => {
   const server = createTcpServer((socket) => socket.end('SSH-2.0-x\r\n')).listen(0, '127.0.0.1');
   await once(server, 'listening');
