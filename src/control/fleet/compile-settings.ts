@@ -119,6 +119,8 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, inbound: InboundRec
     ...compileProxyProtocol(inbound),
     routes: endpoint.routes.map(compileRoute),
     ...compileHttp(policy.http, view.publishedKeys),
+    maximumConnections: policy.limits.connections,
+    handshakesPerAddress: policy.limits.handshakesPerAddress,
     ...(termination.kind === 'reencrypt' ? compileReencrypt(view, proxy, termination.nextEndpoint) : {}),
   });
 }
@@ -145,6 +147,7 @@ function compileCarried(
     takesUnknown,
     idleMs,
     maximumConnections,
+    handshakesPerAddress: policy.limits.handshakesPerAddress,
     ...compileProxyProtocol(inbound),
   });
 }

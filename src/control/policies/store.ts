@@ -1,7 +1,7 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import { defaultHttpPolicy } from '../../core/policy/http-policy.ts';
-import type { Policy } from '../../core/policy/policy.ts';
+import { defaultPolicy, type Policy } from '../../core/policy/policy.ts';
 import type { PolicyDigest } from '../../core/policy/policy-digest.ts';
 import type { RolloutConfig } from '../../core/rollout/rollout-config.ts';
 import type { Instant } from '../../core/time/instant.ts';
@@ -136,7 +136,12 @@ type TargetRow = {
 function parseContent(content: string): Policy {
   const stored = JSON.parse(content) as Policy;
   const http = { ...defaultHttpPolicy, ...stored.http };
-  return { ...stored, http: { ...http, boundTokens: http.boundTokens === null ? null : { ...NOT_PUBLISHED, ...http.boundTokens } } };
+  const limits = { ...defaultPolicy.limits, ...stored.limits };
+  return {
+    ...stored,
+    limits,
+    http: { ...http, boundTokens: http.boundTokens === null ? null : { ...NOT_PUBLISHED, ...http.boundTokens } },
+  };
 }
 
 const NOT_PUBLISHED = { published: null } as const;

@@ -33,11 +33,12 @@ export function compileTlsPolicy(policy: Policy): TlsPolicy {
 export function compileHttp(
   http: HttpPolicy,
   publishedKeys: PublishedKeys,
-): Pick<Inbound, 'answerFields' | 'hostMatchesSni' | 'omittedIdentityFields'> &
+): Pick<Inbound, 'answerFields' | 'hostMatchesSni' | 'omittedIdentityFields' | 'maximumBodyOctets'> &
   Partial<Pick<Inbound, 'boundTokens' | 'callerRate' | 'endpointRate'>> {
   return {
     answerFields: answerFieldsOf(http).map(([name, value]) => create(AnswerFieldSchema, { name, value })),
     hostMatchesSni: http.hostMatchesSni,
+    maximumBodyOctets: BigInt(http.maximumBodyOctets ?? 0),
     omittedIdentityFields: identityFields.filter((name) => !http.identityFields.includes(name)),
     ...(http.rates.caller === null ? {} : { callerRate: create(CallRateSchema, http.rates.caller) }),
     ...(http.rates.endpoint === null ? {} : { endpointRate: create(CallRateSchema, http.rates.endpoint) }),

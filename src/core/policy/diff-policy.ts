@@ -57,8 +57,11 @@ function flatten(policy: Policy): Map<string, string | number> {
     ['http.hsts', JSON.stringify(policy.http.hsts)],
     ['http.answerFields', policy.http.answerFields.join(':')],
     ['http.identityFields', policy.http.identityFields.join(':')],
+    ['http.maximumBodyOctets', String(policy.http.maximumBodyOctets)],
     ['http.rates', JSON.stringify(policy.http.rates)],
     ['http.boundTokens', JSON.stringify(policy.http.boundTokens)],
+    ['limits.connections', policy.limits.connections],
+    ['limits.handshakesPerAddress', policy.limits.handshakesPerAddress],
     ['drainMs', policy.drainMs],
     ['telemetryIntervalMs', policy.telemetryIntervalMs],
   ]);

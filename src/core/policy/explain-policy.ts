@@ -22,6 +22,7 @@ export function explainPolicy(policy: Policy): readonly string[] {
       `${percent(certificates.renewAtPermille.standard)} on standard endpoints`,
     `Renewals that one order asks for are spread over ${certificates.renewalSmearMs} ms`,
     ...explainHttp(policy.http),
+    `An endpoint has up to ${policy.limits.connections} connections, one address up to ${policy.limits.handshakesPerAddress} that are not admitted yet`,
     `Connections of a weaker mode are closed within ${policy.drainMs} ms after a mode rose`,
     `Proxies report every ${policy.telemetryIntervalMs} ms`,
   ];
@@ -38,6 +39,7 @@ function explainHttp(http: HttpPolicy): readonly string[] {
         ]),
     ...explainRate('One caller', http.rates.caller),
     ...explainRate('All callers together', http.rates.endpoint),
+    ...(http.maximumBodyOctets === null ? [] : [`A call whose body is longer than ${http.maximumBodyOctets} octets is refused with 413`]),
     ...(http.hostMatchesSni ? ['A call for another host than the connection was opened for is refused with 421'] : []),
     ...(fields.length === 0 ? [] : [`Answers on TLS carry ${fields.join(', ')}, whatever the service sent of these`]),
     http.identityFields.length === 0

@@ -30,6 +30,8 @@ export type HttpPolicy = {
   readonly boundTokens: BoundTokens | null;
   /** How often one caller may call, and all of them together; null: as often as they like. */
   readonly rates: { readonly caller: CallRate | null; readonly endpoint: CallRate | null };
+  /** The longest body of a call; null: any length. */
+  readonly maximumBodyOctets: number | null;
 };
 
 /** `burst` calls at once, and from then on so many a second, in each process that serves. */
@@ -51,6 +53,7 @@ export const defaultHttpPolicy: HttpPolicy = {
   identityFields: ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert'],
   boundTokens: null,
   rates: { caller: null, endpoint: null },
+  maximumBodyOctets: null,
 };
 
 /** The fields of a policy for answers on TLS, as name and value, names in lower case. */

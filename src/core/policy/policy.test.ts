@@ -57,6 +57,14 @@ test('parsePolicy() refuses what is unknown, weak or out of bounds, and names th
     [{ http: { rates: { caller: { perSecond: 0 } } } }, /perSecond/],
     [{ http: { rates: { endpoint: { perSecond: 10, burst: 0 } } } }, /burst/],
     [{ http: { rates: { stranger: { perSecond: 10 } } } }, /"stranger"/],
+    [{ http: { maximumBodyOctets: 0 } }, /maximumBodyOctets/],
+    [{ http: { maximumBodyOctets: '10MB' } }, /maximumBodyOctets/],
+    [{ http: { maximumBodyOctets: null } }, /maximumBodyOctets/],
+    [{ limits: { connections: 0 } }, /limits\.connections/],
+    [{ limits: { connections: 20_001 } }, /1 to 20000/],
+    [{ limits: { handshakesPerAddress: 1.5 } }, /limits\.handshakesPerAddress/],
+    [{ limits: { perAddress: 1 } }, /"perAddress"/],
+    [{ limits: [] }, /limits holds/],
     [{ http: { cors: true } }, /"cors"/],
     [{ drainMs: 1.5 }, /drainMs/],
     [{ drainMs: '5' }, /drainMs/],
@@ -90,7 +98,12 @@ test('a policy says what HTTP looks like, and compiles to fields with their valu
     ['strict-transport-security: max-age=31536000; includeSubDomains; preload', 'x-content-type-options: nosniff', 'x-frame-options: DENY'],
   );
   assert.deepEqual([hostMatchesSni, omittedIdentityFields], [false, ['client-cert-chain', 'x-forwarded-client-cert']]);
-  assert.deepEqual(compileHttp(defaultPolicy.http, new Map()), { answerFields: [], hostMatchesSni: false, omittedIdentityFields: [] });
+  assert.deepEqual(compileHttp(defaultPolicy.http, new Map()), {
+    answerFields: [],
+    hostMatchesSni: false,
+    maximumBodyOctets: 0n,
+    omittedIdentityFields: [],
+  });
   assert.match(explainPolicy(policy).join('\n'), /strict-transport-security: max-age=31536000/);
 });
 

@@ -36,9 +36,18 @@ export type Policy = {
     readonly renewalSmearMs: number;
   };
   readonly http: HttpPolicy;
+  readonly limits: ConnectionLimits;
   /** Connections of a weaker mode are closed within this time after the mode rose. */
   readonly drainMs: number;
   readonly telemetryIntervalMs: number;
+};
+
+/** In each process that serves, in every mode: what keeps a data plane itself alive. */
+export type ConnectionLimits = {
+  /** Open at a time. */
+  readonly connections: number;
+  /** Of one address, begun and not admitted yet. */
+  readonly handshakesPerAddress: number;
 };
 
 export const defaultPolicy: Policy = {
@@ -57,13 +66,14 @@ export const defaultPolicy: Policy = {
   },
   certificates: { renewAtPermille: { critical: 500, standard: 667 }, renewalSmearMs: 2_000 },
   http: defaultHttpPolicy,
+  limits: { connections: 16_000, handshakesPerAddress: 1_000 },
   drainMs: 5_000,
   telemetryIntervalMs: 500,
 };
 
 /** Reads what a person wrote over the defaults. @throws input-invalid naming the field, what it holds and what was expected */
 export function parsePolicy(input: unknown): Policy {
-  const spec = readObject('spec', input ?? {}, ['tls', 'certificates', 'http', 'drainMs', 'telemetryIntervalMs']);
+  const spec = readObject('spec', input ?? {}, ['tls', 'certificates', 'http', 'limits', 'drainMs', 'telemetryIntervalMs']);
   const tls = readObject('tls', spec['tls'] ?? {}, Object.keys(defaultPolicy.tls));
   const certificates = readObject('certificates', spec['certificates'] ?? {}, Object.keys(defaultPolicy.certificates));
   const renewal = readObject('certificates.renewAtPermille', certificates['renewAtPermille'] ?? {}, tiers);
@@ -82,6 +92,7 @@ export function parsePolicy(input: unknown): Policy {
       renewalSmearMs: readNumber('certificates.renewalSmearMs', certificates['renewalSmearMs'], limits.renewalSmearMs, 2_000),
     },
     http: readHttp(readObject('http', spec['http'] ?? {}, Object.keys(defaultHttpPolicy))),
+    limits: readLimits(readObject('limits', spec['limits'] ?? {}, Object.keys(defaultPolicy.limits))),
     drainMs: readNumber('drainMs', spec['drainMs'], limits.drainMs, defaultPolicy.drainMs),
     telemetryIntervalMs: readNumber(
       'telemetryIntervalMs',
@@ -96,6 +107,19 @@ export function parsePolicy(input: unknown): Policy {
   return policy;
 }
 
+function readLimits({ connections, handshakesPerAddress }: { readonly [key: string]: unknown }): ConnectionLimits {
+  const otherwise = defaultPolicy.limits;
+  return {
+    connections: readNumber('limits.connections', connections, limits.connections, otherwise.connections),
+    handshakesPerAddress: readNumber(
+      'limits.handshakesPerAddress',
+      handshakesPerAddress,
+      limits.connections,
+      otherwise.handshakesPerAddress,
+    ),
+  };
+}
+
 function readHttp(http: { readonly [key: string]: unknown }): HttpPolicy {
   return {
     hostMatchesSni: readBoolean('http.hostMatchesSni', http['hostMatchesSni']),
@@ -105,6 +129,10 @@ function readHttp(http: { readonly [key: string]: unknown }): HttpPolicy {
         : readHsts(readObject('http.hsts', http['hsts'], ['maxAgeSeconds', 'includeSubDomains', 'preload'])),
     answerFields: readSet('http.answerFields', http['answerFields'] ?? [], Object.keys(answerFields) as AnswerField[]),
     identityFields: readSet('http.identityFields', http['identityFields'] ?? defaultHttpPolicy.identityFields, identityFields),
+    maximumBodyOctets:
+      http['maximumBodyOctets'] === undefined
+        ? null
+        : readNumber('http.maximumBodyOctets', http['maximumBodyOctets'], limits.bodyOctets, 0),
     rates: readRates(readObject('http.rates', http['rates'] ?? {}, ['caller', 'endpoint'])),
     boundTokens:
       http['boundTokens'] === undefined
@@ -167,6 +195,10 @@ const limits = {
   // Before a tenth the authority does nothing but renew; after nine tenths one lost hour is an outage.
   renewAtPermille: [100, 900],
   renewalSmearMs: [0, 60 * MINUTE_MS],
+  // What one listening socket takes.
+  connections: [1, 20_000],
+  // Up to a TiB; a body that is none is no call to refuse.
+  bodyOctets: [1, 1_099_511_627_776],
   // Above what one process can serve.
   callsPerSecond: [1, 1_000_000],
   // Two years are the longest in use; 0 tells browsers to forget the host.

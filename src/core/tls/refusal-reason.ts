@@ -27,6 +27,7 @@ export const refusalReasons = {
   'upstream-unreachable': 'the next hop did not accept a connection',
   'upstream-broken': 'the next hop broke the connection before it answered',
   timeout: 'a named time limit passed',
+  'body-too-large': 'the body of the call is longer than the policy allows',
   'limit-exceeded': 'a named size or count limit was passed',
 } as const;
 

@@ -27,6 +27,10 @@ export type CallHop = {
   readonly explainsFailures: boolean;
   /** How long a body may stand still where its sender, or the reader of the answer, has to act: it holds a connection to the next hop. */
   readonly stalledMs: number;
+  /** Octets that its body may have; infinite where any length is taken. */
+  readonly maximumBody: number;
+  /** It has more; asked at most once. True if the call is refused for that, which is recorded then. */
+  refusesBody(): boolean;
   /** How the call ended; told once. */
   onEnd(end: CallEnd): void;
   /** Nothing of the call is left to be written to whoever called; told once, after `onEnd`. */
@@ -36,7 +40,7 @@ export type CallHop = {
 /** A call that goes no further, which has been recorded. Its answer tells no reason. */
 export type CallDenial = {
   readonly kind: 'denied';
-  readonly status: 401 | 403 | 421 | 429;
+  readonly status: 401 | 403 | 413 | 421 | 429;
   /** Of WWW-Authenticate; null where no credential would help. */
   readonly challenge: string | null;
   /** The connection takes no further call. */

@@ -40,6 +40,9 @@ export class Http1Call implements LinkedCall {
   readonly #isHeld: boolean;
   #held: Buffer = NO_OCTETS;
   #heldLength = 0;
+  /** Octets that its body may still have. */
+  #bodyLeft: number;
+  #fault: 400 | 413 = 400;
   #state: 'ahead' | 'waiting' | 'linked' | 'over' = 'ahead';
   #isTold = false;
   #pool: GatedPool | null = null;
@@ -53,6 +56,7 @@ export class Http1Call implements LinkedCall {
   constructor(caller: Caller, hop: CallHop, { head, framing }: { readonly head: RequestHead; readonly framing: BodyFraming }) {
     this.#caller = caller;
     this.hop = hop;
+    this.#bodyLeft = hop.maximumBody;
     this.#head = head;
     this.#framing = framing;
     this.method = head.start.method;
@@ -96,8 +100,16 @@ export class Http1Call implements LinkedCall {
       if (body.isDone) this.#send();
       return next;
     }
+    this.#bodyLeft -= to - from;
+    if (this.#bodyLeft < 0 && this.#isRefused()) return -1;
     if (to > from || body.isDone) this.#hasRoom = this.#pass({ octets: content, from, to });
     return next;
+  }
+
+  #isRefused(): boolean {
+    if (this.hop.refusesBody()) this.#fault = 413;
+    else this.#bodyLeft = Number.POSITIVE_INFINITY;
+    return this.#fault === 413;
   }
 
   /** False while the next hop takes no more. */
@@ -189,10 +201,10 @@ export class Http1Call implements LinkedCall {
     this.#link?.resume();
   }
 
-  /** What came as the request's body is none. True if whoever called can still be told. */
-  breakOff(): boolean {
+  /** What came as the request's body is none, or too long. What whoever called is told; null if it is too late for that. */
+  breakOff(): 400 | 413 | null {
     this.#abandon({ kind: 'failed', reason: 'request-malformed' });
-    return !this.#hasWritten;
+    return this.#hasWritten ? null : this.#fault;
   }
 
   /** Whoever called is gone. */

@@ -165,10 +165,10 @@ class Http1Caller implements Caller, SocketOwner {
   #readBody(call: Http1Call, octets: Buffer, at: number): number {
     const next = call.receive(octets, at);
     if (next === -1) {
-      const canBeTold = call.breakOff();
+      const status = call.breakOff();
       this.#current = null;
-      if (canBeTold) this.#writeRefusal(400, null);
-      else this.#socket.destroy();
+      if (status === null) this.#socket.destroy();
+      else this.#writeRefusal(status, null);
       return -1;
     }
     if (call.isWhole && this.#receiving === call) {

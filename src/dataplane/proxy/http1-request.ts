@@ -23,6 +23,10 @@ export class Http1Request implements CallRequest {
     return latin1(octets, fields.hostFrom, fields.hostTo);
   }
 
+  bodyLength(): number {
+    return Math.max(0, this.#head.fields.length);
+  }
+
   fields(): readonly string[] {
     const { octets, fieldsAt, fieldsEnd } = this.#head;
     return latin1(octets, fieldsAt, fieldsEnd)

@@ -3,7 +3,7 @@ import type { AnswerRules } from '../tls/answer-rules.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 
 export type OwnAnswer = {
-  readonly status: 400 | 401 | 403 | 421 | 429 | 502 | 503 | 504;
+  readonly status: 400 | 401 | 403 | 413 | 421 | 429 | 502 | 503 | 504;
   /** A caller of gRPC reads its own status only (gRPC over HTTP/2, Responses). */
   readonly isGrpc: boolean;
   /** Said to our own service only, never to a peer. */
@@ -49,11 +49,12 @@ export function dropBody(stream: ServerHttp2Stream): void {
 }
 
 /** INTERNAL, PERMISSION_DENIED, UNAVAILABLE: what gRPC's own table makes of the status, but for a time limit of ours, which is no deadline. */
-const grpcStatuses = { 400: 13, 401: 16, 403: 7, 421: 7, 429: 8, 502: 14, 503: 14, 504: 14 } as const;
+const grpcStatuses = { 400: 13, 401: 16, 403: 7, 413: 8, 421: 7, 429: 8, 502: 14, 503: 14, 504: 14 } as const;
 const messages = {
   400: 'malformed request',
   401: 'no good token',
   403: 'not allowed',
+  413: 'too large',
   421: 'not allowed for this host',
   429: 'too many calls',
   502: 'the next hop broke',

@@ -54,12 +54,15 @@ class TranslatedCall implements LinkedCall {
   #isRequestOver: boolean;
   #hasAnswer = false;
   #isOver = false;
+  /** Octets that its body may still have. */
+  #bodyLeft: number;
 
   constructor(near: ServerHttp2Stream, hop: CallHop, facts: TranslatedFacts) {
     this.method = facts.head.start.method;
     this.wantsSwitch = facts.accept !== null;
     this.#near = near;
     this.#hop = hop;
+    this.#bodyLeft = hop.maximumBody;
     this.#facts = facts;
     this.#isRequestOver = facts.isWhole || this.wantsSwitch;
     near.once('close', () => this.#nearClosed());
@@ -186,8 +189,23 @@ class TranslatedCall implements LinkedCall {
 
   #sendBody(chunk: Buffer): void {
     if (this.#isOver || this.#link === null) return;
+    this.#bodyLeft -= chunk.length;
+    if (this.#bodyLeft < 0) {
+      if (this.#hop.refusesBody()) return this.#refuseBody(this.#link);
+      this.#bodyLeft = Number.POSITIVE_INFINITY;
+    }
     const octets = contentOctets(this.#facts.framing, { octets: chunk, from: 0, to: chunk.length }, false, null);
     if (!this.#link.write(octets, false)) this.#near.pause();
+  }
+
+  /** The service sees half a body, which is none. */
+  #refuseBody(link: Link): void {
+    const near = this.#near;
+    link.abort();
+    this.#over({ kind: 'failed', reason: 'body-too-large' });
+    if (near.headersSent) return resetStream(near, constants.NGHTTP2_INTERNAL_ERROR);
+    answerHttp2(near, { status: 413, isGrpc: false, reason: null, rules: this.#hop.answers });
+    dropBody(near);
   }
 
   #endBody(): void {

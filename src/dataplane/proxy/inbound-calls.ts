@@ -61,7 +61,11 @@ function denialOf(reason: RefusalReason, request: CallRequest, retires: boolean)
   return { kind: 'denied', status: statuses[reason] ?? 403, closes, challenge: null };
 }
 
-const statuses: { readonly [reason in RefusalReason]?: 421 | 429 } = { 'host-mismatch': 421, 'limit-exceeded': 429 };
+const statuses: { readonly [reason in RefusalReason]?: 413 | 421 | 429 } = {
+  'host-mismatch': 421,
+  'limit-exceeded': 429,
+  'body-too-large': 413,
+};
 
 /** The same array for the same fields, of which the framing keeps the lines. */
 function withoutOmitted(headers: readonly string[], omitted: ReadonlySet<string>): readonly string[] {
@@ -85,13 +89,16 @@ class InboundCall implements CallHop {
   readonly explainsFailures = false;
   readonly #options: InboundCallsOptions;
   readonly #connection: ReceiverConnection;
-  readonly #verdict: Verdict;
+  readonly maximumBody: number;
+  #verdict: Verdict;
+  #isRefused = false;
   readonly #begunAt = performance.now();
 
   constructor(options: InboundCallsOptions, connection: ReceiverConnection, verdict: Verdict) {
     this.#options = options;
     this.#connection = connection;
     this.#verdict = verdict;
+    this.maximumBody = options.settings().maximumBody;
   }
 
   upstream(): Upstream {
@@ -114,7 +121,16 @@ class InboundCall implements CallHop {
     return isRetiring(this.#options.deps, this.#connection);
   }
 
+  refusesBody(): boolean {
+    const { deps, settings } = this.#options;
+    this.#isRefused = modeFor(this.#connection.peer, settings()) === 'enforce';
+    if (this.#isRefused) refuseCallOf(deps, this.#connection, { settings: settings(), reason: 'body-too-large' });
+    else if (this.#verdict.kind === 'accept') this.#verdict = { kind: 'would-refuse', reason: 'body-too-large' };
+    return this.#isRefused;
+  }
+
   onEnd(end: CallEnd): void {
+    if (this.#isRefused) return;
     if (end.kind === 'left' && performance.now() - this.#begunAt <= PATIENT_MS) return;
     const failed = end.kind === 'answered' ? null : end.kind === 'left' ? 'timeout' : end.reason;
     countCall(this.#options.deps, this.#connection, { verdict: this.#verdict, failed });

@@ -109,6 +109,8 @@ export class OutboundPort implements ListeningPort {
       isRetiring: () => this.#isRetiring,
       explainsFailures: true,
       stalledMs: this.#deps.limits.stalledMs,
+      maximumBody: Number.POSITIVE_INFINITY,
+      refusesBody: () => false,
       onEnd: (end) => {
         if (end.kind === 'answered') this.#count('call', 'accepted', null);
         else if (end.kind === 'failed') this.#count('call', 'failed', end.reason);

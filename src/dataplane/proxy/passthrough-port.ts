@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { ProxiedEnds } from '../../core/proxy-protocol/proxy-header.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import { Beginnings } from '../tls/beginnings.ts';
 import { dialPlain } from '../tls/dial.ts';
 import type { Outcome } from '../tls/counters.ts';
 import type { PassthroughListener, PassthroughRoute } from '../tls/passthrough-settings.ts';
@@ -28,6 +29,7 @@ type Choice =
 export class PassthroughPort implements ListeningPort {
   readonly #deps: PortDeps;
   readonly #sockets = new Set<Socket>();
+  readonly #beginnings = new Beginnings();
   readonly #carried = new Set<Carried>();
   readonly #counts = new Map<string, number>();
   #settings: PassthroughListener;
@@ -56,7 +58,10 @@ export class PassthroughPort implements ListeningPort {
   accept(socket: Socket): void {
     socket.on('error', () => socket.destroy());
     this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#beginnings.leave(socket);
+    });
     const timeoutMs = this.#deps.limits.firstOctetsMs;
     acceptProxied(socket, this.#settings.proxyProtocol, {
       timeoutMs,
@@ -64,8 +69,7 @@ export class PassthroughPort implements ListeningPort {
         if (origin.kind === 'gone') socket.destroy();
         else if (origin.kind === 'refused')
           this.#refuse({ socket, ends: null }, origin.first, { reason: 'proxy-header', detail: origin.detail });
-        else
-          sniffConnection(socket, { silentAfterMs: null, timeoutMs }, (arrival) => this.#arrived({ socket, ends: origin.ends }, arrival));
+        else this.#sniff({ socket, ends: origin.ends }, timeoutMs);
       },
     });
   }
@@ -78,8 +82,17 @@ export class PassthroughPort implements ListeningPort {
     clearTimeout(timer);
   }
 
+  #sniff(newcomer: Newcomer, timeoutMs: number): void {
+    const { socket, ends } = newcomer;
+    const { handshakesPerAddress: most } = this.#settings;
+    if (this.#beginnings.take(socket, ends?.source.host ?? socket.remoteAddress ?? null, most)) {
+      sniffConnection(socket, { silentAfterMs: null, timeoutMs }, (arrival) => this.#arrived(newcomer, arrival));
+    } else this.#refuse(newcomer, NO_OCTETS, { reason: 'limit-exceeded', detail: `${most} of its address have not said where they go` });
+  }
+
   #arrived(newcomer: Newcomer, arrival: Arrival): void {
     const { socket } = newcomer;
+    this.#beginnings.leave(socket);
     if (arrival.kind === 'gone' || arrival.kind === 'silent') {
       socket.destroy();
       return;
@@ -160,5 +173,6 @@ function placeOf({ endpointId, upstream }: PassthroughRoute): string {
 
 function doNothing(): void {}
 
+const NO_OCTETS = Buffer.alloc(0);
 /** The other end may be a proxy that restarts. */
 const PATIENCE_MS = 3_000;

@@ -27,6 +27,7 @@ const phrases: { readonly [status: number]: string } = {
   401: 'Unauthorized',
   429: 'Too Many Requests',
   421: 'Misdirected Request',
+  413: 'Content Too Large',
   417: 'Expectation Failed',
   431: 'Request Header Fields Too Large',
   502: 'Bad Gateway',

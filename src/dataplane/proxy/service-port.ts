@@ -64,7 +64,7 @@ export class ServicePort implements ListeningPort {
   }
 
   accept(socket: Socket): void {
-    this.#gate.hold(socket);
+    if (!this.#gate.hold(socket)) return;
     acceptProxied(socket, this.#settings.proxyProtocol, {
       timeoutMs: this.#deps.limits.firstOctetsMs,
       onOrigin: (origin) => {

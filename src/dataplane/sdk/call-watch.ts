@@ -1,21 +1,28 @@
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { ACCEPTED, admitCall, countCall, isOfCallAlone, refuseCallOf } from '../tls/admit-call.ts';
 import type { CallRequest } from '../tls/call-request.ts';
-import { modeFor } from '../tls/judge-connection.ts';
+import { modeFor, type Verdict } from '../tls/judge-connection.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { InboundSettings } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import { type Admitted, rememberCall } from './identity-of.ts';
 
-const statuses: { readonly [reason in RefusalReason]?: 401 | 421 | 429 } = { token: 401, 'host-mismatch': 421, 'limit-exceeded': 429 };
+const statuses: { readonly [reason in RefusalReason]?: 401 | 413 | 421 | 429 } = {
+  token: 401,
+  'body-too-large': 413,
+  'host-mismatch': 421,
+  'limit-exceeded': 429,
+};
 
 /** A call that was refused, which is recorded. */
-export type Denied = { readonly kind: 'denied'; readonly closes: boolean; readonly status: 401 | 403 | 421 | 429 };
+export type Denied = { readonly kind: 'denied'; readonly closes: boolean; readonly status: 401 | 403 | 413 | 421 | 429 };
 
 /** Judges and counts the calls of one endpoint's admitted connections, whatever they are framed in. */
 export class CallWatch {
   readonly #deps: PortDeps;
   readonly #settings: () => InboundSettings | null;
+  /** Calls whose body was too long, and whether they were refused for it. */
+  readonly #tooLong = new WeakMap<Admitted, boolean>();
 
   constructor(deps: PortDeps, settings: () => InboundSettings | null) {
     this.#deps = deps;
@@ -44,9 +51,22 @@ export class CallWatch {
   }
 
   /** The answer is out, or will never be. */
-  end({ connection, verdict }: Admitted, failed: RefusalReason | null): void {
+  end(admitted: Admitted, failed: RefusalReason | null): void {
+    const { connection } = admitted;
     connection.endCall();
+    const isRefused = this.#tooLong.get(admitted);
+    if (isRefused === true) return;
+    const verdict = isRefused === false && admitted.verdict.kind === 'accept' ? TOO_LONG : admitted.verdict;
     countCall(this.#deps, connection, { verdict, failed });
+  }
+
+  /** The body has more octets than it may; asked once. True if the call is refused for that, which is recorded then. */
+  refusesBody(admitted: Admitted): boolean {
+    const { connection, settings } = admitted;
+    const isRefused = modeFor(connection.peer, settings) === 'enforce';
+    this.#tooLong.set(admitted, isRefused);
+    if (isRefused) refuseCallOf(this.#deps, connection, { settings, reason: 'body-too-large' });
+    return isRefused;
   }
 
   /** Whoever called left before the answer. */
@@ -69,5 +89,6 @@ export class CallWatch {
   }
 }
 
+const TOO_LONG: Verdict = { kind: 'would-refuse', reason: 'body-too-large' };
 /** A caller that leaves sooner changed its mind; one that leaves later gave up waiting. */
 export const PATIENT_MS = 2_000;

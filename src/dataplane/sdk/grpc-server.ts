@@ -68,7 +68,13 @@ function makeJudge({ watch }: Guard, connectionOf: (key: string) => ReceiverConn
     const responder = new ResponderBuilder().withStart((next) => {
       next({
         onReceiveMetadata(metadata, nextListener) {
-          const request = { method: 'POST', target: () => path, authority: () => call.getHost(), fields: () => fieldsOf(metadata) };
+          const request = {
+            method: 'POST',
+            target: () => path,
+            authority: () => call.getHost(),
+            bodyLength: () => 0,
+            fields: () => fieldsOf(metadata),
+          };
           // The handler's call carries this very metadata.
           const begun = connection === undefined ? null : watch.begin(connection, metadata, request);
           if (begun?.kind !== 'admitted') {

@@ -6,6 +6,7 @@ import { challengeFor } from '../tls/bound-tokens.ts';
 import type { CallRequest } from '../tls/call-request.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import type { CallWatch } from './call-watch.ts';
+import type { Admitted } from './identity-of.ts';
 import { type Guard, guardServer } from './guard-server.ts';
 import type { ServicePorts } from './service-ports.ts';
 
@@ -45,18 +46,40 @@ function admitRequest(watch: CallWatch, connection: ReceiverConnection, request:
   for (const [name, value] of watch.answerFields(connection)) response.setHeader(name, value);
   const admitted = watch.begin(connection, request, callRequestOf(request));
   if (admitted.kind === 'denied') {
-    if (admitted.closes) response.shouldKeepAlive = false;
+    // A body that was refused is not read to find what follows it.
+    if (admitted.closes || admitted.status === 413) response.shouldKeepAlive = false;
     if (admitted.status === 401) response.setHeader('WWW-Authenticate', challengeFor(callRequestOf(request)));
     if (admitted.status === 429) response.setHeader('Retry-After', '1');
     response.writeHead(admitted.status, { 'Content-Length': 0 }).end();
     return false;
   }
   if (watch.isRetiring(connection)) response.shouldKeepAlive = false;
+  if (Number.isFinite(admitted.settings.maximumBody)) limitBody(request, response, { watch, admitted });
   response.once('close', () => {
     if (response.writableFinished) watch.end(admitted, null);
     else watch.left(admitted);
   });
   return true;
+}
+
+type WatchedCall = { readonly watch: CallWatch; readonly admitted: Admitted };
+
+/** A body without a length is cut where it passes the limit: its handler sees that whoever called is gone, as it would be any time. */
+function limitBody(request: IncomingMessage, response: ServerResponse, { watch, admitted }: WatchedCall): void {
+  let left = admitted.settings.maximumBody;
+  const push = request.push.bind(request);
+  request.push = (chunk: Buffer | null, encoding?: BufferEncoding): boolean => {
+    left -= chunk?.length ?? 0;
+    if (left >= 0) return push(chunk, encoding);
+    left = Number.POSITIVE_INFINITY;
+    if (!watch.refusesBody(admitted)) return push(chunk, encoding);
+    const { socket } = request;
+    // Only the answer whose turn it is has the socket.
+    if (!response.headersSent && response.socket !== null) socket.write(TOO_LARGE);
+    socket.destroySoon();
+    request.destroy();
+    return false;
+  };
 }
 
 function admitUpgrade(watch: CallWatch, connection: ReceiverConnection, request: IncomingMessage, stream: Duplex): boolean {
@@ -74,6 +97,7 @@ function callRequestOf({ method = '', url = '', headers, rawHeaders }: IncomingM
     method,
     target: () => url,
     authority: () => headers.host ?? '',
+    bodyLength: () => Number(headers['content-length'] ?? 0),
     fields: () => rawHeaders.map((text, at) => (at % 2 === 0 ? text.toLowerCase() : text)),
   };
 }
@@ -91,6 +115,7 @@ function reasonOf(code: string): RefusalReason | null {
   return code.startsWith('HPE_') && code !== 'HPE_INVALID_EOF_STATE' ? 'request-malformed' : null;
 }
 
+const TOO_LARGE = 'HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n';
 const JUDGED: ReadonlySet<string> = new Set(['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect', 'clientError']);
 /** Hardly a client pipelines at all, and those that do send a few calls ahead. */
 const MAXIMUM_PIPELINED = 32;

@@ -31,16 +31,19 @@ export function admitCall(deps: PortDeps, settings: InboundSettings, connection:
 
 /** True if the refusal is of one call, and the connection is good for others. */
 export function isOfCallAlone(reason: RefusalReason): boolean {
-  return reason === 'route' || reason === 'host-mismatch' || reason === 'token' || reason === 'limit-exceeded';
+  return (
+    reason === 'route' || reason === 'host-mismatch' || reason === 'token' || reason === 'limit-exceeded' || reason === 'body-too-large'
+  );
 }
 
 type AskedCall = { readonly settings: InboundSettings; readonly connection: ReceiverConnection; readonly request: CallRequest };
 
 /** Why this caller may not make this call; null if it may. */
 function findCallFault(now: Instant, { settings, connection, request }: AskedCall): CallFault | null {
-  const { hostMatchesSni, routes, tokens, rates } = settings;
+  const { hostMatchesSni, routes, tokens, rates, maximumBody } = settings;
   const { sni, identity } = connection;
   if (hostMatchesSni && sni !== null && hostNameOf(request.authority()) !== hostNameOf(sni)) return { reason: 'host-mismatch' };
+  if (maximumBody !== Number.POSITIVE_INFINITY && request.bodyLength() > maximumBody) return { reason: 'body-too-large' };
   if (identity === null) return null;
   if (routes !== null && !routes.allows(identity, request)) return { reason: 'route' };
   const detail = tokens === null ? null : tokens.findFault(now, identity, request);
@@ -84,6 +87,8 @@ export function provesIdentity(verdict: Verdict): boolean {
 }
 
 /** `detail` is for the log alone. */
-type CallFault = { readonly reason: 'host-mismatch' | 'route' | 'limit-exceeded' } | { readonly reason: 'token'; readonly detail: string };
+type CallFault =
+  | { readonly reason: 'host-mismatch' | 'route' | 'limit-exceeded' | 'body-too-large' }
+  | { readonly reason: 'token'; readonly detail: string };
 
 export const ACCEPTED: Verdict = { kind: 'accept' };

@@ -5,6 +5,8 @@ export type CallRequest = {
   target(): string;
   /** What the Host field or :authority holds; empty where there is none. */
   authority(): string;
+  /** Octets of its body as far as its head says; 0 where it does not. */
+  bodyLength(): number;
   /** Name and value of each field, one after the other; names in lower case. */
   fields(): readonly string[];
 };

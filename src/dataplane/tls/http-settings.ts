@@ -1,4 +1,4 @@
-import type { Inbound } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { type Inbound, Protocol } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { type ChannelRules, parseAnswerRules } from './answer-rules.ts';
 import { BoundTokens } from './bound-tokens.ts';
 import { CallRates } from './call-rates.ts';
@@ -15,6 +15,8 @@ export type HttpSettings = {
   readonly tokens: BoundTokens | null;
   /** Null where callers call as often as they like. */
   readonly rates: CallRates | null;
+  /** Octets of a call's body; infinite where any length is taken. */
+  readonly maximumBody: number;
   /** Lower-case names of identity fields that the service does not get. */
   readonly omittedIdentity: ReadonlySet<string>;
 };
@@ -27,6 +29,8 @@ export function parseHttpSettings(inbound: Inbound): HttpSettings {
     hostMatchesSni: inbound.hostMatchesSni,
     rates: ratesOf(inbound),
     tokens: inbound.boundTokens === undefined ? null : new BoundTokens(inbound.boundTokens),
+    maximumBody:
+      inbound.protocol === Protocol.HTTP && inbound.maximumBodyOctets > 0n ? Number(inbound.maximumBodyOctets) : Number.POSITIVE_INFINITY,
     omittedIdentity: new Set(inbound.omittedIdentityFields),
   };
 }

@@ -22,6 +22,11 @@ export class Http2CallRequest implements CallRequest {
     return this.#valueOf(':authority') ?? this.#valueOf('host') ?? '';
   }
 
+  bodyLength(): number {
+    // What is no number is refused where it is read as a head.
+    return Number(this.#valueOf('content-length') ?? 0) || 0;
+  }
+
   fields(): readonly string[] {
     return this.#raw;
   }

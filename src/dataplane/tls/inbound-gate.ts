@@ -1,16 +1,16 @@
 import type { Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import type { ProxiedEnds } from '../../core/proxy-protocol/proxy-header.ts';
+import { CrowdControl } from './crowd-control.ts';
 import { type Newcomer, newcomerOf } from './newcomer.ts';
 import type { ClientHello } from '../../core/tls/client-hello.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import { readPeerChain } from '../../platform/network/peer-chain.ts';
 import type { Cause } from './connection-table.ts';
 import { type PortDeps, recordRefusal } from './port-deps.ts';
 import { isProbe, judgeConnection, modeFor } from './judge-connection.ts';
 import { callerOf, type Peer, plaintextPeer, type ProvedIdentity } from './peer.ts';
 import { answerProbe } from './probe-answer.ts';
 import type { InboundSettings } from './proxy-settings.ts';
+import { readPeer } from './read-peer.ts';
 import { ReceiverConnection } from './receiver-connection.ts';
 import { type Arrival, collectFirstOctets, fingerprintOf, sniffConnection } from './sniff-connection.ts';
 import { allowsVersion } from './tls-policy.ts';
@@ -28,12 +28,14 @@ export class InboundGate {
   readonly #sockets = new Set<Socket>();
   readonly #connections = new Set<ReceiverConnection>();
   readonly #habits = new ResumptionHabits();
+  readonly #crowd: CrowdControl;
   #settings: InboundSettings;
   #retiresAt: number | null = null;
 
   /** `onAdmitted` is told once of each connection that may be served. */
   constructor(deps: PortDeps, settings: InboundSettings, onAdmitted: (connection: ReceiverConnection) => void) {
     this.#deps = deps;
+    this.#crowd = new CrowdControl(deps);
     this.#settings = settings;
     this.#onAdmitted = onAdmitted;
   }
@@ -53,8 +55,9 @@ export class InboundGate {
 
   /** `ends` is where the connection began and went, as a balancer that is believed has said. */
   accept(socket: Socket, ends: ProxiedEnds | null = null): void {
+    if (!this.hold(socket)) return;
     const newcomer = newcomerOf(socket, ends);
-    this.hold(socket);
+    if (!this.#crowd.mayBegin(newcomer, this.#settings)) return;
     const { protocol, anonymousMode } = this.#settings;
     const mayBeServerFirst = protocol === 'tcp' && anonymousMode !== 'enforce';
     const { limits } = this.#deps;
@@ -62,12 +65,17 @@ export class InboundGate {
     sniffConnection(socket, sniffing, (arrival) => this.#arrived(newcomer, arrival));
   }
 
-  /** Takes a socket into those that end with the port, before anything of it is known. */
-  hold(socket: Socket): void {
-    if (this.#sockets.has(socket)) return;
+  /** Takes a socket into those that end with the port, before anything of it is known. False where there are too many: it was refused. */
+  hold(socket: Socket): boolean {
+    if (this.#sockets.has(socket)) return true;
     socket.on('error', () => socket.destroy());
+    if (!this.#crowd.hasRoom(socket, this.#sockets.size, this.#settings)) return false;
     this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#crowd.settle(socket);
+    });
+    return true;
   }
 
   /** A connection whose balancer said too little, or for which nobody may speak. */
@@ -96,7 +104,7 @@ export class InboundGate {
         this.#fail(newcomer, arrival.reason, arrival.first);
         return;
       case 'silent':
-        this.#admit(newcomer, plaintextPeer, Buffer.alloc(0));
+        this.#admit(newcomer, plaintextPeer, NO_OCTETS);
         return;
       case 'plaintext':
         this.#arrivedInClear(newcomer, arrival.first);
@@ -127,33 +135,19 @@ export class InboundGate {
       this.#refuse(newcomer, { ...plaintextPeer, channel: 'tls', offence: 'tls-version' }, 'tls-version', first);
       return;
     }
-    const resumption = this.#habits.wantsTickets(newcomer.host, hello.hasTicket) ? 'tickets' : 'none';
+    const resumption = this.#habits.wantsTickets(newcomer.host ?? 'unix', hello.hasTicket) ? 'tickets' : 'none';
     live.contexts
       .terminatorFor({ policy, protocol, legacy, resumption, status: hello.asksForStatus ? 'asked' : 'none' }, hello.ticketKeyName)
       .accept(newcomer.socket, (handshake: Handshake) => {
+        this.#crowd.settle(newcomer.socket);
         if (handshake.kind === 'failed') {
           this.#fail(newcomer, handshake.reason, first, handshake.detail);
           return;
         }
         const { socket } = handshake;
         socket.on('error', () => socket.destroy());
-        this.#admit({ ...newcomer, socket, sni: hello.sni }, this.#readPeer(socket, legacy), first);
+        this.#admit({ ...newcomer, socket, sni: hello.sni }, readPeer(this.#deps, socket, legacy), first);
       });
-  }
-
-  #readPeer(socket: TLSSocket, legacy: boolean): Peer {
-    const { live, kept, clock } = this.#deps;
-    const resumed = socket.isSessionReused();
-    const leaf = socket.getPeerX509Certificate()?.raw;
-    if (leaf === undefined) {
-      return { channel: 'tls', identity: null, offence: legacy ? 'tls-version' : 'no-certificate', certificate: null, resumed };
-    }
-    const judged = kept.judge(clock.now(), live.contexts.trust, { leaf, readChain: () => readPeerChain(socket), resumed, usage: 'client' });
-    if (judged.kind === 'unproved') {
-      return { channel: 'tls', identity: null, offence: legacy ? 'tls-version' : judged.reason, certificate: judged.certificate, resumed };
-    }
-    const { identity } = judged;
-    return { channel: 'mtls', identity, offence: legacy ? 'tls-version' : null, certificate: identity.certificate, resumed };
   }
 
   /** The one place where a connection gets through to the service behind. */
@@ -161,6 +155,7 @@ export class InboundGate {
     const { live, clock, table, counters } = this.#deps;
     const settings = this.#settings;
     const { socket, remote } = newcomer;
+    this.#crowd.settle(socket);
     const verdict = judgeConnection(clock.now(), peer, settings, live.revoked);
     if (verdict.kind === 'refuse') {
       this.#refuse(newcomer, peer, verdict.reason, first);
@@ -292,6 +287,7 @@ export class InboundGate {
   }
 }
 
+const NO_OCTETS = Buffer.alloc(0);
 const TLS_HANDSHAKE = 0x16;
 /** A call of a revoked identity that was under way may end within this time. */
 const REVOKED_CALL_MS = 500;

@@ -5,13 +5,14 @@ import type { ProxiedEnds } from '../../core/proxy-protocol/proxy-header.ts';
 export type Newcomer = {
   readonly sni: string | null;
   readonly socket: Socket;
-  readonly host: string;
+  /** Null over a Unix socket. */
+  readonly host: string | null;
   readonly remote: string;
   readonly ends: ProxiedEnds | null;
 };
 
 /** `ends` is where it began and went, as a balancer that is believed has said. */
 export function newcomerOf(socket: Socket, ends: ProxiedEnds | null): Newcomer {
-  const host = ends?.source.host ?? socket.remoteAddress ?? 'unix';
-  return { sni: null, socket, host, remote: `${host}:${ends?.source.port ?? socket.remotePort ?? 0}`, ends };
+  const host = ends?.source.host ?? socket.remoteAddress ?? null;
+  return { sni: null, socket, host, remote: `${host ?? 'unix'}:${ends?.source.port ?? socket.remotePort ?? 0}`, ends };
 }

@@ -1,6 +1,7 @@
 import { type Inbound, Termination } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { makeServerNameTable, type ServerNameTable } from '../../core/tls/server-name-table.ts';
+import { parseConnectionLimits } from './connection-limits.ts';
 import { parseProxyProtocol, type ProxyProtocolSettings } from './proxy-protocol-settings.ts';
 import { type Address, formatAddress, parseAddress } from './address.ts';
 
@@ -24,6 +25,7 @@ export type PassthroughListener = {
   readonly unknown: PassthroughRoute | null;
   readonly proxyProtocol: ProxyProtocolSettings;
   readonly drainMs: number;
+  readonly handshakesPerAddress: number;
 };
 
 /** True of a port whose TLS ends elsewhere. */
@@ -55,6 +57,7 @@ function parseListener(inbound: readonly Inbound[]): PassthroughListener {
     routes: parsed.map(({ route }) => route),
     find: makeServerNameTable(names),
     unknown: unknown[0]?.route ?? null,
+    handshakesPerAddress: Math.max(...inbound.map((one) => parseConnectionLimits(one).handshakesPerAddress)),
     drainMs: Math.max(...inbound.map(({ drainMs }) => drainMs || DEFAULT_DRAIN_MS)),
   };
 }

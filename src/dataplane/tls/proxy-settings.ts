@@ -13,6 +13,7 @@ import {
 import type { Mode } from '../../core/policy/mode.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { type Address, formatAddress, parseAddress } from './address.ts';
+import { type ConnectionLimits, parseConnectionLimits } from './connection-limits.ts';
 import { isCarried, parsePassthrough, type PassthroughListener } from './passthrough-settings.ts';
 import { type HttpSettings, parseHttpSettings } from './http-settings.ts';
 import { parseProxyProtocol, type ProxyProtocolSettings } from './proxy-protocol-settings.ts';
@@ -34,7 +35,8 @@ export type InboundSettings = {
   readonly tls: TlsPolicy;
   readonly drainMs: number;
   readonly probe: SpiffeId | null;
-} & HttpSettings;
+} & HttpSettings &
+  ConnectionLimits;
 
 /** The same for a proxy, which listens before the service. */
 export type InboundListener = InboundSettings & {
@@ -166,6 +168,7 @@ function parseInbound(inbound: Inbound): InboundSettings {
     drainMs: inbound.drainMs || DEFAULT_DRAIN_MS,
     probe: inbound.probeSpiffeId === '' ? null : parseSpiffeId(inbound.probeSpiffeId),
     ...parseHttpSettings(inbound),
+    ...parseConnectionLimits(inbound),
   };
 }
 

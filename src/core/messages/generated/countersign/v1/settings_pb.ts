@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/settings.proto.
  */
 export const file_countersign_v1_settings: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0i1QcKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0SGwoTcHJveHlfcHJvdG9jb2xfZnJvbRgaIAMoCRI4ChFwcm94eV9wcm90b2NvbF90bxgbIAEoDjIdLmNvdW50ZXJzaWduLnYxLlByb3h5UHJvdG9jb2wSJQoGcm91dGVzGB4gAygLMhUuY291bnRlcnNpZ24udjEuUm91dGUSMgoNYW5zd2VyX2ZpZWxkcxgfIAMoCzIbLmNvdW50ZXJzaWduLnYxLkFuc3dlckZpZWxkEhgKEGhvc3RfbWF0Y2hlc19zbmkYICABKAgSHwoXb21pdHRlZF9pZGVudGl0eV9maWVsZHMYISADKAkSMQoMYm91bmRfdG9rZW5zGCIgASgLMhsuY291bnRlcnNpZ24udjEuQm91bmRUb2tlbnMSLQoLY2FsbGVyX3JhdGUYIyABKAsyGC5jb3VudGVyc2lnbi52MS5DYWxsUmF0ZRIvCg1lbmRwb2ludF9yYXRlGCQgASgLMhguY291bnRlcnNpZ24udjEuQ2FsbFJhdGUiLQoIQ2FsbFJhdGUSEgoKcGVyX3NlY29uZBgBIAEoDRINCgVidXJzdBgCIAEoDSI+CgtCb3VuZFRva2VucxIOCgZpc3N1ZXIYASABKAkSEQoJYXVkaWVuY2VzGAIgAygJEgwKBGtleXMYAyADKAkiKgoLQW5zd2VyRmllbGQSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJkCgVSb3V0ZRIPCgdtZXRob2RzGAEgAygJEgwKBGhvc3QYAiABKAkSDAoEcGF0aBgDIAEoCRIZChFjYWxsZXJfc3BpZmZlX2lkcxgEIAMoCRITCgtjYWxsZXJfc2FucxgFIAMoCSJUCgpDYWxsZXJSdWxlEg8KB3BhdGhfaWQYASABKAkSEQoJc3BpZmZlX2lkGAIgASgJEiIKBG1vZGUYAyABKA4yFC5jb3VudGVyc2lnbi52MS5Nb2RlInQKCVRsc1BvbGljeRIXCg9taW5pbXVtX3ZlcnNpb24YASABKA0SFwoPbWF4aW11bV92ZXJzaW9uGAIgASgNEg4KBmdyb3VwcxgDIAMoCRIOCgZzdWl0ZXMYBCADKAkSFQoNcG9saWN5X2RpZ2VzdBgFIAEoCSKiBAoIT3V0Ym91bmQSDwoHcGF0aF9pZBgBIAEoCRITCgtlbmRwb2ludF9pZBgCIAEoCRIVCg1lbmRwb2ludF9uYW1lGAMgASgJEi0KBmxpc3RlbhgEIAEoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSMAoJdXBzdHJlYW1zGAUgAygLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgGIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEjAKC29yaWdpbmF0aW9uGAcgASgOMhsuY291bnRlcnNpZ24udjEuT3JpZ2luYXRpb24SGAoQc2VydmVyX3NwaWZmZV9pZBgIIAEoCRITCgtzZXJ2ZXJfbmFtZRgJIAEoCRIWCg5zZXJ2ZXJfYW5jaG9ycxgKIAMoDBImCgN0bHMYCyABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYDCABKA0SJwoHb2xkX3RscxgUIAEoCzIWLmNvdW50ZXJzaWduLnYxLk9sZFRscxIMCgRwaW5zGBUgAygMEikKCHBpbl9tb2RlGBYgASgOMhcuY291bnRlcnNpZ24udjEuUGluTW9kZRIcChRwaW5zX2ZvcmNlZF91bnRpbF9tcxgXIAEoBBIZChFzaG93c19jZXJ0aWZpY2F0ZRgYIAEoCCJGCgZPbGRUbHMSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhAKCHVudGlsX21zGAIgASgEEhEKCWV4Y2VwdGlvbhgDIAEoCSJrCgtUcnVzdEJ1bmRsZRIUCgx0cnVzdF9kb21haW4YASABKAkSEAoIc2VxdWVuY2UYAiABKAQSNAoLYXV0aG9yaXRpZXMYAyADKAsyHy5jb3VudGVyc2lnbi52MS5CdW5kbGVBdXRob3JpdHkimQEKD0J1bmRsZUF1dGhvcml0eRIyCgRyb2xlGAEgASgOMiQuY291bnRlcnNpZ24udjEuQnVuZGxlQXV0aG9yaXR5LlJvbGUSEwoLY2VydGlmaWNhdGUYAiABKAwiPQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDQoJUk9MRV9ST09UEAESEAoMUk9MRV9JU1NVSU5HEAIidgoKUmV2b2tlZFNldBIQCghzZXF1ZW5jZRgBIAEoBBI4CgxjZXJ0aWZpY2F0ZXMYAiADKAsyIi5jb3VudGVyc2lnbi52MS5SZXZva2VkQ2VydGlmaWNhdGUSHAoUc3VzcGVuZGVkX3NwaWZmZV9pZHMYAyADKAkiPwoSUmV2b2tlZENlcnRpZmljYXRlEhkKEWlzc3Vlcl9rZXlfc2hhMjU2GAEgASgMEg4KBnNlcmlhbBgCIAEoDCJCCgpUaWNrZXRLZXlzEhEKCXNwaWZmZV9pZBgBIAEoCRIPCgdzZWFsaW5nGAIgASgMEhAKCGFjY2VwdGVkGAMgAygMIh4KCk9jc3BTdGFwbGUSEAoIcmVzcG9uc2UYASABKAwi9QEKCERyaWxsSm9iEg4KBmpvYl9pZBgBIAEoCRITCgtlbmRwb2ludF9pZBgCIAEoCRIVCg1lbmRwb2ludF9uYW1lGAMgASgJEi4KB2FkZHJlc3MYBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEhgKEHNlcnZlcl9zcGlmZmVfaWQYBSABKAkSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBINCgVraW5kcxgHIAMoCRITCgtlbnZpcm9ubWVudBgIIAEoCRITCgtkZWFkbGluZV9tcxgJIAEoBCpcCghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhEKDVBST1RPQ09MX0hUVFAQARIQCgxQUk9UT0NPTF9UQ1AQAhIRCg1QUk9UT0NPTF9HUlBDEAMqVQoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASEAoMTU9ERV9PQlNFUlZFEAESEwoPTU9ERV9QRVJNSVNTSVZFEAISEAoMTU9ERV9FTkZPUkNFEAMqcAoLT3JpZ2luYXRpb24SGwoXT1JJR0lOQVRJT05fVU5TUEVDSUZJRUQQABIZChVPUklHSU5BVElPTl9QTEFJTlRFWFQQARIUChBPUklHSU5BVElPTl9NVExTEAISEwoPT1JJR0lOQVRJT05fVExTEAMqlQEKC1Rlcm1pbmF0aW9uEhsKF1RFUk1JTkFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVVEVSTUlOQVRJT05fVEVSTUlOQVRFEAESGQoVVEVSTUlOQVRJT05fUkVFTkNSWVBUEAISGwoXVEVSTUlOQVRJT05fUEFTU1RIUk9VR0gQAxIWChJURVJNSU5BVElPTl9NVVRVQUwQBCpdCg1Qcm94eVByb3RvY29sEh4KGlBST1hZX1BST1RPQ09MX1VOU1BFQ0lGSUVEEAASFQoRUFJPWFlfUFJPVE9DT0xfVjEQARIVChFQUk9YWV9QUk9UT0NPTF9WMhACKk8KB1Bpbk1vZGUSGAoUUElOX01PREVfVU5TUEVDSUZJRUQQABIUChBQSU5fTU9ERV9PQlNFUlZFEAESFAoQUElOX01PREVfRU5GT1JDRRACYgZwcm90bzM");
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0ikggKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0SGwoTcHJveHlfcHJvdG9jb2xfZnJvbRgaIAMoCRI4ChFwcm94eV9wcm90b2NvbF90bxgbIAEoDjIdLmNvdW50ZXJzaWduLnYxLlByb3h5UHJvdG9jb2wSJQoGcm91dGVzGB4gAygLMhUuY291bnRlcnNpZ24udjEuUm91dGUSMgoNYW5zd2VyX2ZpZWxkcxgfIAMoCzIbLmNvdW50ZXJzaWduLnYxLkFuc3dlckZpZWxkEhgKEGhvc3RfbWF0Y2hlc19zbmkYICABKAgSHwoXb21pdHRlZF9pZGVudGl0eV9maWVsZHMYISADKAkSMQoMYm91bmRfdG9rZW5zGCIgASgLMhsuY291bnRlcnNpZ24udjEuQm91bmRUb2tlbnMSLQoLY2FsbGVyX3JhdGUYIyABKAsyGC5jb3VudGVyc2lnbi52MS5DYWxsUmF0ZRIvCg1lbmRwb2ludF9yYXRlGCQgASgLMhguY291bnRlcnNpZ24udjEuQ2FsbFJhdGUSHgoWaGFuZHNoYWtlc19wZXJfYWRkcmVzcxgoIAEoDRIbChNtYXhpbXVtX2JvZHlfb2N0ZXRzGCkgASgEIi0KCENhbGxSYXRlEhIKCnBlcl9zZWNvbmQYASABKA0SDQoFYnVyc3QYAiABKA0iPgoLQm91bmRUb2tlbnMSDgoGaXNzdWVyGAEgASgJEhEKCWF1ZGllbmNlcxgCIAMoCRIMCgRrZXlzGAMgAygJIioKC0Fuc3dlckZpZWxkEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiZAoFUm91dGUSDwoHbWV0aG9kcxgBIAMoCRIMCgRob3N0GAIgASgJEgwKBHBhdGgYAyABKAkSGQoRY2FsbGVyX3NwaWZmZV9pZHMYBCADKAkSEwoLY2FsbGVyX3NhbnMYBSADKAkiVAoKQ2FsbGVyUnVsZRIPCgdwYXRoX2lkGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIiCgRtb2RlGAMgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZSJ0CglUbHNQb2xpY3kSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhcKD21heGltdW1fdmVyc2lvbhgCIAEoDRIOCgZncm91cHMYAyADKAkSDgoGc3VpdGVzGAQgAygJEhUKDXBvbGljeV9kaWdlc3QYBSABKAkirwUKCE91dGJvdW5kEg8KB3BhdGhfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRItCgZsaXN0ZW4YBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEjAKCXVwc3RyZWFtcxgFIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBIwCgtvcmlnaW5hdGlvbhgHIAEoDjIbLmNvdW50ZXJzaWduLnYxLk9yaWdpbmF0aW9uEhgKEHNlcnZlcl9zcGlmZmVfaWQYCCABKAkSEwoLc2VydmVyX25hbWUYCSABKAkSFgoOc2VydmVyX2FuY2hvcnMYCiADKAwSJgoDdGxzGAsgASgLMhkuY291bnRlcnNpZ24udjEuVGxzUG9saWN5EhAKCGRyYWluX21zGAwgASgNEicKB29sZF90bHMYFCABKAsyFi5jb3VudGVyc2lnbi52MS5PbGRUbHMSDAoEcGlucxgVIAMoDBIpCghwaW5fbW9kZRgWIAEoDjIXLmNvdW50ZXJzaWduLnYxLlBpbk1vZGUSHAoUcGluc19mb3JjZWRfdW50aWxfbXMYFyABKAQSGQoRc2hvd3NfY2VydGlmaWNhdGUYGCABKAgSLAoHcmV0cmllcxgZIAEoCzIbLmNvdW50ZXJzaWduLnYxLlJldHJ5QnVkZ2V0EioKCGVqZWN0aW9uGBogASgLMhguY291bnRlcnNpZ24udjEuRWplY3Rpb24SMQoMaGVhbHRoX2NoZWNrGBsgASgLMhsuY291bnRlcnNpZ24udjEuSGVhbHRoQ2hlY2siOgoLUmV0cnlCdWRnZXQSDwoHcGVyY2VudBgBIAEoDRIaChJtaW5pbXVtX3Blcl9zZWNvbmQYAiABKA0iRgoIRWplY3Rpb24SEAoIZmFpbHVyZXMYASABKA0SDwoHYmFzZV9tcxgCIAEoDRIXCg9tYXhpbXVtX3BlcmNlbnQYAyABKA0itwEKC0hlYWx0aENoZWNrEgwKBHBhdGgYASABKAkSGQoMZ3JwY19zZXJ2aWNlGAIgASgJSACIAQESEwoLaW50ZXJ2YWxfbXMYAyABKA0SEgoKdGltZW91dF9tcxgEIAEoDRIVCg1oZWFsdGh5X2FmdGVyGAUgASgNEhcKD3VuaGVhbHRoeV9hZnRlchgGIAEoDRIVCg1wYW5pY19wZXJjZW50GAcgASgNQg8KDV9ncnBjX3NlcnZpY2UiRgoGT2xkVGxzEhcKD21pbmltdW1fdmVyc2lvbhgBIAEoDRIQCgh1bnRpbF9tcxgCIAEoBBIRCglleGNlcHRpb24YAyABKAkiawoLVHJ1c3RCdW5kbGUSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEjQKC2F1dGhvcml0aWVzGAMgAygLMh8uY291bnRlcnNpZ24udjEuQnVuZGxlQXV0aG9yaXR5IpkBCg9CdW5kbGVBdXRob3JpdHkSMgoEcm9sZRgBIAEoDjIkLmNvdW50ZXJzaWduLnYxLkJ1bmRsZUF1dGhvcml0eS5Sb2xlEhMKC2NlcnRpZmljYXRlGAIgASgMIj0KBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg0KCVJPTEVfUk9PVBABEhAKDFJPTEVfSVNTVUlORxACInYKClJldm9rZWRTZXQSEAoIc2VxdWVuY2UYASABKAQSOAoMY2VydGlmaWNhdGVzGAIgAygLMiIuY291bnRlcnNpZ24udjEuUmV2b2tlZENlcnRpZmljYXRlEhwKFHN1c3BlbmRlZF9zcGlmZmVfaWRzGAMgAygJIj8KElJldm9rZWRDZXJ0aWZpY2F0ZRIZChFpc3N1ZXJfa2V5X3NoYTI1NhgBIAEoDBIOCgZzZXJpYWwYAiABKAwiQgoKVGlja2V0S2V5cxIRCglzcGlmZmVfaWQYASABKAkSDwoHc2VhbGluZxgCIAEoDBIQCghhY2NlcHRlZBgDIAMoDCIeCgpPY3NwU3RhcGxlEhAKCHJlc3BvbnNlGAEgASgMIvUBCghEcmlsbEpvYhIOCgZqb2JfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRIuCgdhZGRyZXNzGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIYChBzZXJ2ZXJfc3BpZmZlX2lkGAUgASgJEioKCHByb3RvY29sGAYgASgOMhguY291bnRlcnNpZ24udjEuUHJvdG9jb2wSDQoFa2luZHMYByADKAkSEwoLZW52aXJvbm1lbnQYCCABKAkSEwoLZGVhZGxpbmVfbXMYCSABKAQqXAoIUHJvdG9jb2wSGAoUUFJPVE9DT0xfVU5TUEVDSUZJRUQQABIRCg1QUk9UT0NPTF9IVFRQEAESEAoMUFJPVE9DT0xfVENQEAISEQoNUFJPVE9DT0xfR1JQQxADKlUKBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEhAKDE1PREVfT0JTRVJWRRABEhMKD01PREVfUEVSTUlTU0lWRRACEhAKDE1PREVfRU5GT1JDRRADKnAKC09yaWdpbmF0aW9uEhsKF09SSUdJTkFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVT1JJR0lOQVRJT05fUExBSU5URVhUEAESFAoQT1JJR0lOQVRJT05fTVRMUxACEhMKD09SSUdJTkFUSU9OX1RMUxADKpUBCgtUZXJtaW5hdGlvbhIbChdURVJNSU5BVElPTl9VTlNQRUNJRklFRBAAEhkKFVRFUk1JTkFUSU9OX1RFUk1JTkFURRABEhkKFVRFUk1JTkFUSU9OX1JFRU5DUllQVBACEhsKF1RFUk1JTkFUSU9OX1BBU1NUSFJPVUdIEAMSFgoSVEVSTUlOQVRJT05fTVVUVUFMEAQqXQoNUHJveHlQcm90b2NvbBIeChpQUk9YWV9QUk9UT0NPTF9VTlNQRUNJRklFRBAAEhUKEVBST1hZX1BST1RPQ09MX1YxEAESFQoRUFJPWFlfUFJPVE9DT0xfVjIQAipPCgdQaW5Nb2RlEhgKFFBJTl9NT0RFX1VOU1BFQ0lGSUVEEAASFAoQUElOX01PREVfT0JTRVJWRRABEhQKEFBJTl9NT0RFX0VORk9SQ0UQAmIGcHJvdG8z");
 
 /**
  * Where a socket is: an IP and port, or a Unix socket's path.
@@ -239,7 +239,7 @@ export type Inbound = Message<"countersign.v1.Inbound"> & {
   probeSpiffeId: string;
 
   /**
-   * The fields 21 to 25 are of PASSTHROUGH and MUTUAL but for 23, which is of REENCRYPT. Of those several may listen at one address.
+   * The fields 21 to 24 are of PASSTHROUGH and MUTUAL but for 23, which is of REENCRYPT. Of those several may listen at one address.
    *
    * @generated from field: countersign.v1.Termination termination = 20;
    */
@@ -274,6 +274,8 @@ export type Inbound = Message<"countersign.v1.Inbound"> & {
   idleMs: number;
 
   /**
+   * At a time, in each process that serves; 0: the data plane's own default.
+   *
    * @generated from field: uint32 maximum_connections = 25;
    */
   maximumConnections: number;
@@ -338,6 +340,20 @@ export type Inbound = Message<"countersign.v1.Inbound"> & {
    * @generated from field: countersign.v1.CallRate endpoint_rate = 36;
    */
   endpointRate?: CallRate | undefined;
+
+  /**
+   * Connections of one address that have begun and are not admitted yet; 0: the data plane's own default.
+   *
+   * @generated from field: uint32 handshakes_per_address = 40;
+   */
+  handshakesPerAddress: number;
+
+  /**
+   * Of one HTTP call; 0: any number. A stream of gRPC has no end that could be too far.
+   *
+   * @generated from field: uint64 maximum_body_octets = 41;
+   */
+  maximumBodyOctets: bigint;
 };
 
 /**
@@ -643,6 +659,23 @@ export type Outbound = Message<"countersign.v1.Outbound"> & {
    * @generated from field: bool shows_certificate = 24;
    */
   showsCertificate: boolean;
+
+  /**
+   * What becomes of calls that a replica let down, and which replicas are called. Unset: nothing of the kind.
+   *
+   * @generated from field: countersign.v1.RetryBudget retries = 25;
+   */
+  retries?: RetryBudget | undefined;
+
+  /**
+   * @generated from field: countersign.v1.Ejection ejection = 26;
+   */
+  ejection?: Ejection | undefined;
+
+  /**
+   * @generated from field: countersign.v1.HealthCheck health_check = 27;
+   */
+  healthCheck?: HealthCheck | undefined;
 };
 
 /**
@@ -651,6 +684,120 @@ export type Outbound = Message<"countersign.v1.Outbound"> & {
  */
 export const OutboundSchema: GenMessage<Outbound> = /*@__PURE__*/
   messageDesc(file_countersign_v1_settings, 11);
+
+/**
+ * Calls that may be sent again without harm are, while these are a small part of all.
+ *
+ * @generated from message countersign.v1.RetryBudget
+ */
+export type RetryBudget = Message<"countersign.v1.RetryBudget"> & {
+  /**
+   * Of the calls, in hundredths.
+   *
+   * @generated from field: uint32 percent = 1;
+   */
+  percent: number;
+
+  /**
+   * @generated from field: uint32 minimum_per_second = 2;
+   */
+  minimumPerSecond: number;
+};
+
+/**
+ * Describes the message countersign.v1.RetryBudget.
+ * Use `create(RetryBudgetSchema)` to create a new message.
+ */
+export const RetryBudgetSchema: GenMessage<RetryBudget> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_settings, 12);
+
+/**
+ * A replica that fails so often in a row is not called for a while.
+ *
+ * @generated from message countersign.v1.Ejection
+ */
+export type Ejection = Message<"countersign.v1.Ejection"> & {
+  /**
+   * @generated from field: uint32 failures = 1;
+   */
+  failures: number;
+
+  /**
+   * The first time; each time in a row it is longer.
+   *
+   * @generated from field: uint32 base_ms = 2;
+   */
+  baseMs: number;
+
+  /**
+   * Of the replicas, at a time, in hundredths.
+   *
+   * @generated from field: uint32 maximum_percent = 3;
+   */
+  maximumPercent: number;
+};
+
+/**
+ * Describes the message countersign.v1.Ejection.
+ * Use `create(EjectionSchema)` to create a new message.
+ */
+export const EjectionSchema: GenMessage<Ejection> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_settings, 13);
+
+/**
+ * Each replica is asked for itself, over the way that calls take.
+ *
+ * @generated from message countersign.v1.HealthCheck
+ */
+export type HealthCheck = Message<"countersign.v1.HealthCheck"> & {
+  /**
+   * Of protocol http: answers 200 to 299. Empty: a connection is enough.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Of protocol grpc: what grpc.health.v1 is asked about. Unset: a connection is enough.
+   *
+   * @generated from field: optional string grpc_service = 2;
+   */
+  grpcService?: string | undefined;
+
+  /**
+   * @generated from field: uint32 interval_ms = 3;
+   */
+  intervalMs: number;
+
+  /**
+   * @generated from field: uint32 timeout_ms = 4;
+   */
+  timeoutMs: number;
+
+  /**
+   * @generated from field: uint32 healthy_after = 5;
+   */
+  healthyAfter: number;
+
+  /**
+   * @generated from field: uint32 unhealthy_after = 6;
+   */
+  unhealthyAfter: number;
+
+  /**
+   * With fewer healthy replicas than this, in hundredths, all are called.
+   *
+   * @generated from field: uint32 panic_percent = 7;
+   */
+  panicPercent: number;
+};
+
+/**
+ * Describes the message countersign.v1.HealthCheck.
+ * Use `create(HealthCheckSchema)` to create a new message.
+ */
+export const HealthCheckSchema: GenMessage<HealthCheck> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_settings, 14);
 
 /**
  * TLS 1.0, 1.1, or suites of TLS 1.2 without forward secrecy or authenticated encryption. The proxy ends it at `until_ms` by itself.
@@ -683,7 +830,7 @@ export type OldTls = Message<"countersign.v1.OldTls"> & {
  * Use `create(OldTlsSchema)` to create a new message.
  */
 export const OldTlsSchema: GenMessage<OldTls> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 12);
+  messageDesc(file_countersign_v1_settings, 15);
 
 /**
  * The authorities of one trust domain, as a set. Resource name: the trust domain.
@@ -712,7 +859,7 @@ export type TrustBundle = Message<"countersign.v1.TrustBundle"> & {
  * Use `create(TrustBundleSchema)` to create a new message.
  */
 export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 13);
+  messageDesc(file_countersign_v1_settings, 16);
 
 /**
  * @generated from message countersign.v1.BundleAuthority
@@ -734,7 +881,7 @@ export type BundleAuthority = Message<"countersign.v1.BundleAuthority"> & {
  * Use `create(BundleAuthoritySchema)` to create a new message.
  */
 export const BundleAuthoritySchema: GenMessage<BundleAuthority> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 14);
+  messageDesc(file_countersign_v1_settings, 17);
 
 /**
  * @generated from enum countersign.v1.BundleAuthority.Role
@@ -765,7 +912,7 @@ export type BundleAuthority_Role = (typeof BundleAuthority_Role)[keyof typeof Bu
  * Describes the enum countersign.v1.BundleAuthority.Role.
  */
 export const BundleAuthority_RoleSchema: GenEnum<BundleAuthority_Role> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_settings, 14, 0);
+  enumDesc(file_countersign_v1_settings, 17, 0);
 
 /**
  * What no proxy may accept any more. Resource name: the trust domain.
@@ -794,7 +941,7 @@ export type RevokedSet = Message<"countersign.v1.RevokedSet"> & {
  * Use `create(RevokedSetSchema)` to create a new message.
  */
 export const RevokedSetSchema: GenMessage<RevokedSet> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 15);
+  messageDesc(file_countersign_v1_settings, 18);
 
 /**
  * @generated from message countersign.v1.RevokedCertificate
@@ -820,7 +967,7 @@ export type RevokedCertificate = Message<"countersign.v1.RevokedCertificate"> & 
  * Use `create(RevokedCertificateSchema)` to create a new message.
  */
 export const RevokedCertificateSchema: GenMessage<RevokedCertificate> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 16);
+  messageDesc(file_countersign_v1_settings, 19);
 
 /**
  * Keys of session tickets, for the data planes of one identity that serve. Resource name: the proxy's id. Each is 48 octets: what
@@ -854,7 +1001,7 @@ export type TicketKeys = Message<"countersign.v1.TicketKeys"> & {
  * Use `create(TicketKeysSchema)` to create a new message.
  */
 export const TicketKeysSchema: GenMessage<TicketKeys> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 17);
+  messageDesc(file_countersign_v1_settings, 20);
 
 /**
  * What is stapled to handshakes with the data plane's certificate: of that by which it is connected, where this names a responder.
@@ -876,7 +1023,7 @@ export type OcspStaple = Message<"countersign.v1.OcspStaple"> & {
  * Use `create(OcspStapleSchema)` to create a new message.
  */
 export const OcspStapleSchema: GenMessage<OcspStaple> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 18);
+  messageDesc(file_countersign_v1_settings, 21);
 
 /**
  * Handshakes that must fail, and one that must pass. Resource name: the job's id.
@@ -939,7 +1086,7 @@ export type DrillJob = Message<"countersign.v1.DrillJob"> & {
  * Use `create(DrillJobSchema)` to create a new message.
  */
 export const DrillJobSchema: GenMessage<DrillJob> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 19);
+  messageDesc(file_countersign_v1_settings, 22);
 
 /**
  * @generated from enum countersign.v1.Protocol
