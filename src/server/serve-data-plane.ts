@@ -3,6 +3,7 @@ import type { MachineTokens } from '../control/access/machine-tokens.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { findCertificate } from '../control/ca/certificate-store.ts';
 import { issueCertificate } from '../control/ca/issue-certificate.ts';
+import { findProfile } from '../control/ca/prepare-certificate.ts';
 import { revokeCertificate } from '../control/ca/revoke-certificate.ts';
 import { readRevokedSet, readRevokedSince } from '../control/ca/revoked-set.ts';
 import { readTrustBundle } from '../control/ca/trust-bundle.ts';
@@ -75,7 +76,13 @@ export async function serveDataPlane(deps: DataPlaneDeps): Promise<DataPlaneList
     log,
     authenticate: (chain) =>
       authenticateNode(
-        { trust: () => trust, findCertificate: (issuer, serial) => findCertificate(queries, issuer, serial), revoked, clock },
+        {
+          trust: () => trust,
+          findCertificate: (issuer, serial) => findCertificate(queries, issuer, serial),
+          graceMs: (environment, profile) => findProfile(authorities, environment, profile)?.renewalGraceMs ?? 0,
+          revoked,
+          clock,
+        },
         chain,
       ),
     dismissal: (node) => dismissalOf(clock.now(), revoked, node),

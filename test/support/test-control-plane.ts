@@ -45,6 +45,7 @@ export async function startTestControlPlane(
     readonly authority?: TestAuthority;
     readonly clock?: ManualClock;
     readonly port?: number;
+    readonly graceMs?: number;
     readonly limits?: { readonly maximumConnections?: number; readonly handshakeTimeoutMs?: number };
   } = {},
 ) {
@@ -92,6 +93,8 @@ export async function startTestControlPlane(
       region: 'eu',
       status: 'issued',
       door: 'join',
+      profile: 'workload',
+      revokedAt: null,
     };
     owners.set(credential.certificate.serialHex, owner);
     return credential;
@@ -175,6 +178,7 @@ export async function startTestControlPlane(
             trust: () => ({ anchors: [authority.root], intermediates: [authority.issuing] }),
             findCertificate: async (issuer, serial) =>
               issuer === authority.issuing.spkiSha256 ? (owners.get(Buffer.from(serial).toString('hex')) ?? null) : null,
+            graceMs: () => options.graceMs ?? 0,
             revoked: index,
             clock,
           },

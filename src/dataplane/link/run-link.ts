@@ -17,7 +17,8 @@ import { subscriptionsOf } from './link-subscriptions.ts';
 import type { LinkOptions } from './link-options.ts';
 import type { CurrentCertificate } from './renewal-schedule.ts';
 import { RenewalTimer } from './renewal-timer.ts';
-import type { RpcConnection } from './rpc-connection.ts';
+import type { ConnectionOptions } from './judged-credentials.ts';
+import { openRpcConnection, type RpcConnection } from './rpc-connection.ts';
 import { StateSaver } from './state-saver.ts';
 import type { AppliedVersions } from './subscription.ts';
 import type { TelemetryBuffer } from './telemetry-buffer.ts';
@@ -118,6 +119,7 @@ export class LinkRunner {
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       try {
+        if (this.#session === null && this.#isLapsed()) await this.#renewLapsed();
         this.#session ??= await this.#connect();
         failures = 0;
         this.#setStatus({ kind: 'connected', since: this.#options.clock.now() });
@@ -137,19 +139,11 @@ export class LinkRunner {
   }
 
   #connect(): Promise<LinkSession> {
-    const { control, clock, log, state, handlers, buffer } = this.#options;
+    const { log, state, handlers, buffer } = this.#options;
     const identity = this.#identity;
     let serverChain: readonly Uint8Array[] = [];
     return openSession({
-      connection: {
-        control,
-        certificate: { chain: identity.chain, key: identity.privateKey },
-        judge: (chain) => {
-          serverChain = chain;
-          judgeControlPlane(clock.now(), this.#trust.controlPlaneTrust(), chain);
-        },
-        signal: this.#stopped.signal,
-      },
+      connection: this.#connectionAs(identity, (chain) => (serverChain = chain)),
       subscriptions: {
         subscriptions: subscriptionsOf({
           identity,
@@ -175,6 +169,29 @@ export class LinkRunner {
       buffer,
       log,
     });
+  }
+
+  #connectionAs({ chain, privateKey: key }: StoredIdentity, judged: (serverChain: readonly Uint8Array[]) => void): ConnectionOptions {
+    const { control, clock } = this.#options;
+    const judge = (serverChain: readonly Uint8Array[]): void => {
+      judged(serverChain);
+      judgeControlPlane(clock.now(), this.#trust.controlPlaneTrust(), serverChain);
+    };
+    return { control, certificate: { chain, key }, judge, signal: this.#stopped.signal };
+  }
+
+  #isLapsed(): boolean {
+    return this.#options.clock.now() > this.#currentCertificate().notAfter;
+  }
+
+  /** Past the certificate's end a connection is good for its renewal alone, and for that within the grace of its profile. */
+  async #renewLapsed(): Promise<void> {
+    const connection = await openRpcConnection(this.#connectionAs(this.#identity, () => {}));
+    try {
+      await this.#takeSuccessor(connection);
+    } finally {
+      connection.destroy();
+    }
   }
 
   /** A bundle under which the control plane that sent it is a stranger would cut this data plane off for good. */
@@ -224,8 +241,12 @@ export class LinkRunner {
   }
 
   async #renew(): Promise<void> {
+    await this.#takeSuccessor(this.connection());
+    await this.#replaceSession();
+  }
+
+  async #takeSuccessor(connection: RpcConnection): Promise<void> {
     const { clock, state, handlers, log } = this.#options;
-    const connection = this.connection();
     const renewalEpoch = this.#timer.epoch ?? this.#identity.renewalEpoch;
     const privateKey = await makePrivateKey();
     const csr = buildCertificateRequest({ uris: [this.#identity.spiffeId], dnsNames: [], ipAddresses: [] }, privateKey);
@@ -242,7 +263,6 @@ export class LinkRunner {
     });
     this.#timer.succeeded();
     log('info', 'link.certificate-renewed', { serial: leaf.serialHex, notAfter: leaf.notAfter });
-    await this.#replaceSession();
   }
 
   /** Make before break: the new certificate's connection is admitted before the old one ends. */

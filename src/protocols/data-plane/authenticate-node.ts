@@ -1,5 +1,6 @@
 import type { CertificateRecord } from '../../control/ca/certificate-store.ts';
 import { parseSpiffeId, probeSpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
+import type { ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
 import { verifyPath } from '../../core/x509/verify-path.ts';
@@ -8,20 +9,25 @@ import type { Node, Peer, ViolationReason } from './peer.ts';
 import type { RevokedIndex } from './revoked-index.ts';
 
 /** What the store knows of a certificate that it issued. */
-export type CertificateOwner = Pick<CertificateRecord, 'proxyId' | 'spiffeId' | 'environment' | 'region' | 'status' | 'door'>;
+export type CertificateOwner = Pick<
+  CertificateRecord,
+  'proxyId' | 'spiffeId' | 'environment' | 'region' | 'status' | 'door' | 'profile' | 'revokedAt'
+>;
 
 export type AuthenticateDeps = {
   /** The authorities of now; read again on each connection. */
   readonly trust: () => { readonly anchors: readonly Certificate[]; readonly intermediates: readonly Certificate[] };
   /** `findCertificate` of control/ca. */
   readonly findCertificate: (issuerKeySha256: string, serial: Uint8Array) => Promise<CertificateOwner | null>;
+  /** How long after its end a certificate of this profile may be renewed. */
+  readonly graceMs: (environment: string, profile: ProfileName) => number;
   readonly revoked: RevokedIndex;
   readonly clock: Clock;
 };
 
 /**
  * Who stands at the other end, by the certificate of the connection alone: an RFC 5280 path to an authority of ours, not revoked,
- * not suspended, and on record as a data plane's. What the peer says about itself (xDS `Node`) is not looked at.
+ * not suspended, and on record as a data plane's. One that ended is looked at as of its end: within the grace of its profile it is good for its renewal. What the peer says about itself (xDS `Node`) is not looked at.
  */
 export async function authenticateNode(deps: AuthenticateDeps, chain: readonly Uint8Array[]): Promise<Peer> {
   if (chain.length === 0) return { kind: 'anonymous' };
@@ -42,15 +48,23 @@ export async function authenticateNode(deps: AuthenticateDeps, chain: readonly U
     isProbe: spiffeId === probeSpiffeId(trustDomainOf(spiffeId), owner.environment),
     issuerKeySha256,
     serialHex: leaf.serialHex,
-    notAfter: leaf.notAfter,
+    staysUntil: leaf.notAfter,
   };
   const reason = deps.revoked.judge(node);
-  return reason === null ? { kind: 'node', node } : refused(reason, '');
+  if (reason !== null) return refused(reason, '');
+  return now <= leaf.notAfter ? { kind: 'node', node } : judgeLapsed(now, deps, owner, node);
+}
+
+/** The revoked set forgets what has ended; the record does not. */
+function judgeLapsed(now: Instant, { graceMs }: AuthenticateDeps, { environment, profile, revokedAt }: CertificateOwner, node: Node): Peer {
+  if (revokedAt !== null) return refused('revoked', '');
+  const staysUntil = node.staysUntil + graceMs(environment, profile);
+  return now <= staysUntil ? { kind: 'lapsed', node: { ...node, staysUntil } } : refused('certificate-expired', '');
 }
 
 /** Why a node that was admitted may not stay, or null. */
 export function dismissalOf(now: Instant, revoked: RevokedIndex, node: Node): ViolationReason | null {
-  return now > node.notAfter ? 'certificate-expired' : revoked.judge(node);
+  return now > node.staysUntil ? 'certificate-expired' : revoked.judge(node);
 }
 
 /** Given out to a data plane to serve: not withheld, not a drill's, not one that REST issued for another use. */
@@ -64,7 +78,8 @@ function provePath(now: Instant, { trust }: AuthenticateDeps, chain: readonly Ui
   try {
     const [leaf, ...presented] = chain.map((der) => parseCertificate(der));
     const { anchors, intermediates } = trust();
-    const verdict = verifyPath({ leaf: leaf!, intermediates: [...presented, ...intermediates], anchors, usage: 'client', now });
+    const at = Math.min(now, leaf!.notAfter);
+    const verdict = verifyPath({ leaf: leaf!, intermediates: [...presented, ...intermediates], anchors, usage: 'client', now: at });
     if (verdict.kind === 'invalid') return refused('certificate-invalid', verdict.reason);
     return { kind: 'proved', leaf: leaf!, issuerKeySha256: verdict.path[1]!.spkiSha256 };
   } catch {

@@ -38,7 +38,9 @@ export class ConnectionTable implements CallGate {
   add(socket: TLSSocket, peer: Peer): boolean {
     const remote = `${socket.remoteAddress}:${socket.remotePort}`;
     if (socket.destroyed || socket.remotePort === undefined) return false;
-    if (peer.kind === 'node' ? !this.#addNode(socket, peer.node, remote) : !this.#addStranger(socket, peer.kind, remote)) return false;
+    const isOurs = peer.kind === 'node' || peer.kind === 'lapsed';
+    if (isOurs ? !this.#addNode(socket, peer.node, remote) : !this.#addStranger(socket, peer.kind, remote)) return false;
+    if (peer.kind === 'lapsed') endAfter(socket, LAPSED_LIFETIME_MS);
     const connection: Connection = { socket, remote, peer, streams: new Set() };
     this.#connections.set(remote, connection);
     socket.once('close', () => {
@@ -73,10 +75,9 @@ export class ConnectionTable implements CallGate {
       return false;
     }
     this.#strangers[kind] += 1;
-    const timer = setTimeout(() => socket.destroy(), limit.lifetimeMs).unref();
+    endAfter(socket, limit.lifetimeMs);
     socket.once('close', () => {
       this.#strangers[kind] -= 1;
-      clearTimeout(timer);
     });
     return true;
   }
@@ -90,13 +91,14 @@ export class ConnectionTable implements CallGate {
     if (peer.kind === 'anonymous') throw new Violation('certificate-required');
     const dismissed = this.#options.dismissal(peer.node);
     if (dismissed !== null) throw new Violation(dismissed);
+    if (peer.kind === 'lapsed' && access !== 'holder') throw new Violation('certificate-expired');
     if (access === 'probe' && !peer.node.isProbe) throw new Violation('probe-only');
     return { remote, node: peer.node };
   }
 
   refused(call: AnyCall, { method }: RpcMethod, error: unknown): void {
     const peer = this.#connections.get(call.getPeer())?.peer;
-    const node = peer?.kind === 'node' ? { proxyId: peer.node.proxyId, spiffeId: peer.node.spiffeId } : {};
+    const node = peer?.kind === 'node' || peer?.kind === 'lapsed' ? { proxyId: peer.node.proxyId, spiffeId: peer.node.spiffeId } : {};
     const reason = error instanceof Violation ? error.reason : error instanceof Problem ? error.code : 'internal';
     this.refusals.set(reason, (this.refusals.get(reason) ?? 0) + 1);
     const fields = { method: `${method.parent.typeName}/${method.name}`, reason, remote: call.getPeer(), ...node };
@@ -112,7 +114,7 @@ export class ConnectionTable implements CallGate {
 
   recheck(): void {
     for (const connection of this.#connections.values()) {
-      if (connection.peer.kind !== 'node') continue;
+      if (connection.peer.kind !== 'node' && connection.peer.kind !== 'lapsed') continue;
       const reason = this.#options.dismissal(connection.peer.node);
       if (reason !== null) this.#dismiss(connection, connection.peer.node, reason);
     }
@@ -127,11 +129,18 @@ export class ConnectionTable implements CallGate {
   }
 }
 
+function endAfter(socket: TLSSocket, lifetimeMs: number): void {
+  const timer = setTimeout(() => socket.destroy(), lifetimeMs).unref();
+  socket.once('close', () => clearTimeout(timer));
+}
+
 /** A join takes well under a second, but its issuance may wait for a slow disk; a refusal is told at once. */
 const STRANGERS = {
   anonymous: { connections: 256, lifetimeMs: 30_000 },
   refused: { connections: 256, lifetimeMs: 3_000 },
 } as const;
+/** A renewal is one call; what comes of it opens a connection of its own. */
+const LAPSED_LIFETIME_MS = 30_000;
 /** Two while a certificate is renewed, and what a bad line left half open until its keep-alive notices. */
 const MAXIMUM_OF_A_PROXY = 16;
 /** Long enough for the status of a closed stream to leave. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTcp } from 'node:net';
+import type { Readable } from 'node:stream';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
@@ -106,7 +107,7 @@ describe('who may call', () => {
     'a certificate of our CA that is on no record': () => [plane.authority.issue({ uris: [ORDERS] }), 'certificate-unknown'],
     'an expired certificate': () => [
       enrolled(ORDERS, { notBefore: START - DAY_MS, notAfter: START - HOUR_MS }).credential,
-      'certificate-invalid',
+      'certificate-expired',
     ],
     'a certificate that is not valid yet': () => [enrolled(ORDERS, { notBefore: START + HOUR_MS }).credential, 'certificate-invalid'],
     'a certificate for servers only': () => [enrolled(ORDERS, { usages: ['server'] }).credential, 'certificate-invalid'],
@@ -192,6 +193,20 @@ describe('what a node may do', () => {
     outcome: Outcome.ACCEPTED,
     count: 1n,
   };
+
+  test('whose certificate ended within its grace: renew it, send no telemetry, hear nothing', async () => {
+    await using lab = await startTestControlPlane({ graceMs: HOUR_MS });
+    const ended = { notBefore: START - DAY_MS, notAfter: START - HOUR_MS / 2 };
+    const { chain, key } = lab.enrol(ORDERS, newEntityId('proxy', START), ended);
+    const connection = await openRpcConnection({ control: lab.control, certificate: { chain, key }, judge: () => {} });
+    for (const stream of [connection.stream(telemetryMethod), connection.stream(deltaMethod)]) {
+      const [error] = await once(stream as Readable, 'error');
+      assert.match(String(error), /certificate-expired/);
+    }
+    assert.deepEqual(lab.reports, []);
+    assert.equal((await renewFor(connection, [ORDERS])).chain.length, 2);
+    connection.destroy();
+  });
 
   test('refuses telemetry for paths that it neither serves nor calls', async () => {
     await assert.rejects(reporting({ counts: [count] }), refused('foreign-path'));

@@ -14,20 +14,23 @@ export type Node = {
   readonly issuerKeySha256: string;
   /** Content octets of the serial number, lower case hex. */
   readonly serialHex: string;
-  readonly notAfter: Instant;
+  /** Its connections end then: the certificate's notAfter, or the end of the grace in which it may still be renewed. */
+  readonly staysUntil: Instant;
 };
 
 /** What stands at the other end of one TLS connection. */
 export type Peer =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'node'; readonly node: Node }
+  /** Its certificate has ended, by no more than the grace of its profile: it may renew that, and nothing else. */
+  | { readonly kind: 'lapsed'; readonly node: Node }
   | { readonly kind: 'refused'; readonly reason: ViolationReason; readonly detail: string };
 
 /** Why a call or a connection is refused. A closed set: it is the word in the log and the label of the counter. */
 export const violationReasons = {
   'certificate-required': 'a method that needs a node was called on a connection without a certificate',
   'certificate-invalid': 'the certificate does not verify against the current trust bundle',
-  'certificate-expired': 'the certificate of a live connection is past its notAfter',
+  'certificate-expired': 'the certificate of the connection is past its notAfter, or past the grace of its profile',
   'certificate-unknown': 'the certificate verifies, but it belongs to no data plane',
   'foreign-path': 'telemetry for an endpoint that this node neither serves nor calls',
   'foreign-report': 'telemetry that only another kind of node may send',

@@ -1,8 +1,8 @@
 import type { DescMessage, DescMethodBiDiStreaming, DescMethodUnary, MessageShape } from '@bufbuild/protobuf';
 import type { Node } from './peer.ts';
 
-/** Who may call a method. `anyone` is for Join alone. */
-export type Access = 'anyone' | 'node' | 'probe';
+/** Who may call a method. `anyone` is for Join alone; `holder`, for Renew alone, is a node or one whose certificate ended within its grace. */
+export type Access = 'anyone' | 'holder' | 'node' | 'probe';
 
 /** What a handler may know of the connection it serves. */
 export type CallContext<A extends Access = Access> = A extends 'anyone'

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,11 +14,12 @@ import { findCertificate } from '../../control/ca/certificate-store.ts';
 import { initializeAuthorities } from '../../control/ca/initialize-authorities.ts';
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
 import { openAuthorities } from '../../control/ca/open-authorities.ts';
+import { findProfile } from '../../control/ca/prepare-certificate.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { DeclaredProfiles } from '../../control/policies/declared-profiles.ts';
 import { deleteProfile, upsertProfile } from '../../control/policies/profile-store.ts';
 import { parseProfileSpec } from '../../core/issuance/parse-profile-spec.ts';
-import { profileDigest } from '../../core/issuance/profile-spec.ts';
+import { profileDigest, type ProfileSpec } from '../../core/issuance/profile-spec.ts';
 import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
 import { readRevokedSet } from '../../control/ca/revoked-set.ts';
 import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
@@ -29,6 +31,7 @@ import {
   EnrollmentService,
   IssueDrillCertificateRequestSchema,
   JoinRequestSchema,
+  RenewRequestSchema,
   RevokeDrillCertificateRequestSchema,
 } from '../../core/messages/generated/countersign/v1/enrollment_pb.ts';
 import { Secret } from '../../core/secrets/secret.ts';
@@ -36,7 +39,8 @@ import { HOUR_MS } from '../../core/time/instant.ts';
 import { buildCertificateRequest, parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { joinControlPlane } from '../../dataplane/link/join-control-plane.ts';
-import { ACCEPTED } from '../../dataplane/link/link-handlers.ts';
+import { ACCEPTED, type LinkStatus } from '../../dataplane/link/link-handlers.ts';
+import { deltaMethod as discovery } from '../../dataplane/link/subscription.ts';
 import { type Link, openLink } from '../../dataplane/link/open-link.ts';
 import { openRpcConnection } from '../../dataplane/link/rpc-connection.ts';
 import { ManualClock } from '../../platform/clock/clock.ts';
@@ -89,6 +93,7 @@ async function startControlPlane() {
         {
           trust: () => ({ anchors: authorities.roots, intermediates: authorities.issuing.map(({ certificate }) => certificate) }),
           findCertificate: (issuer, serial) => findCertificate(database.queries, issuer, serial),
+          graceMs: (environment, profile) => findProfile(authorities, environment, profile)?.renewalGraceMs ?? 0,
           revoked: index,
           clock,
         },
@@ -191,6 +196,20 @@ async function newToken(spiffeId: SpiffeId, role: JoinRole = 'sidecar', ttlMs = 
   return parseJoinToken((await createJoinToken({ database: plane.database }, request, admin, clock.now())).reveal());
 }
 
+/** A profile named workload in prod until the result is called. */
+async function declareWorkload(spec: ProfileSpec): Promise<() => Promise<void>> {
+  const { database, profiles } = plane;
+  const id = newEntityId('profile', clock.now());
+  const place = { environment: 'prod', region: 'eu' } as const;
+  const record = { ...spec, ...place, id, name: 'workload' as const, digest: profileDigest(spec), updatedAt: clock.now() };
+  await database.commit((unit) => upsertProfile(unit.queries, record));
+  await profiles.reload(database.queries);
+  return async () => {
+    await database.commit((unit) => deleteProfile(unit.queries, id));
+    await profiles.reload(database.queries);
+  };
+}
+
 const freshState = async () => openStateDirectory(await mkdtemp(join(tmpdir(), 'countersign-state-')));
 const joinWith = async (token: Awaited<ReturnType<typeof newToken>>, state = freshState()) =>
   joinControlPlane({ state: await state, control: plane.control, token, clock });
@@ -211,6 +230,8 @@ async function joined(spiffeId: SpiffeId, role: JoinRole = 'sidecar'): Promise<L
   await connected.promise;
   return link;
 }
+
+const lifeOf = ({ identity }: Link): number => parseCertificate(identity.chain[0]!).notAfter - clock.now();
 
 describe('join', () => {
   test('a token buys the first certificate, and with it a stream and a renewal', async () => {
@@ -234,27 +255,14 @@ describe('join', () => {
       names: { services: ['orders', 'payments'] },
       askers: { join: { identities: [name('orders'), name('stranger')] }, renewal: { identities: [name('orders')] } },
     });
-    const { database, profiles } = plane;
-    const record = {
-      ...spec,
-      environment: 'prod',
-      region: 'eu',
-      name: 'workload',
-      digest: profileDigest(spec),
-      updatedAt: clock.now(),
-    } as const;
-    const id = newEntityId('profile', clock.now());
-    await database.commit((unit) => upsertProfile(unit.queries, { ...record, id }));
-    await profiles.reload(database.queries);
-    const lifeOf = ({ identity }: Link): number => parseCertificate(identity.chain[0]!).notAfter - clock.now();
+    const undeclare = await declareWorkload(spec);
     const link = await joined(name('orders'));
     assert.ok(lifeOf(link) <= 2 * HOUR_MS && lifeOf(link) > HOUR_MS);
     await link.renew();
     assert.ok(lifeOf(link) <= 2 * HOUR_MS);
     await assert.rejects(joinWith(await newToken(name('payments'))), { code: 'issuance-refused' }, 'not named');
     await assert.rejects(joinWith(await newToken(name('stranger'))), { code: 'issuance-refused' }, 'named, but no service of the profile');
-    await database.commit((unit) => deleteProfile(unit.queries, id));
-    await profiles.reload(database.queries);
+    await undeclare();
     assert.ok(lifeOf(await joined(name('orders'))) > 20 * HOUR_MS, 'the profile of the product again');
   });
 
@@ -318,6 +326,119 @@ test('a suspended identity gets no join, no renewal and no stream, until it is r
   await assert.rejects(joinWith(tokenBefore), { code: 'issuance-refused' });
   await resumeIdentity(plane, change, admin, clock.now());
   await joinWith(tokenBefore);
+});
+
+const withGrace = (renewalGrace?: string) =>
+  parseProfileSpec({ base: 'workload', lifetime: { usual: '1h', max: '1h' }, ...(renewalGrace === undefined ? {} : { renewalGrace }) });
+
+/** Joined, away until `after` its certificate's end, and back. */
+async function returning(spiffeId: SpiffeId, after: number) {
+  const state = await freshState();
+  await joinControlPlane({ state, control: plane.control, token: await newToken(spiffeId), clock });
+  const identity = (await state.readIdentity())!;
+  const leaf = parseCertificate(identity.chain[0]!);
+  clock.advance(leaf.notAfter - clock.now() + after);
+  const [connected, offline] = [Promise.withResolvers<void>(), Promise.withResolvers<string>()];
+  const open = async (): Promise<Link> => {
+    const handlers = {
+      onTrustBundle: async () => ACCEPTED,
+      onRevokedSet: async () => ACCEPTED,
+      onSettings: async () => ACCEPTED,
+      onIdentity: async () => {},
+      onStatus: (status: LinkStatus) =>
+        status.kind === 'connected' ? connected.resolve() : status.kind === 'offline' && offline.resolve(status.detail),
+    };
+    const link = await openLink({ state, control: plane.control, handlers, clock, log: () => {} });
+    links.push(link);
+    return link;
+  };
+  const connect = () =>
+    openRpcConnection({ control: plane.control, certificate: { chain: identity.chain, key: identity.privateKey }, judge: () => {} });
+  return { leaf, state, identity, open, connect, connected: connected.promise, offline: offline.promise };
+}
+
+describe('a certificate that has ended', () => {
+  test('is renewed within the grace of its profile by the data plane that holds it, which then goes on as before', async () => {
+    const undeclare = await declareWorkload(withGrace('2h'));
+    const back = await returning(name('orders'), HOUR_MS);
+    const link = await back.open();
+    await back.connected;
+    const leaf = parseCertificate(link.identity.chain[0]!);
+    assert.notEqual(leaf.serialHex, back.leaf.serialHex);
+    assert.ok(leaf.notAfter > clock.now());
+    assert.notEqual(leaf.spkiSha256, back.leaf.spkiSha256, 'with a new key');
+    assert.equal(link.identity.proxyId, back.identity.proxyId);
+    const kept = (await back.state.readIdentity())!;
+    assert.equal(parseCertificate(kept.chain[0]!).serialHex, leaf.serialHex, 'and is on disk');
+    await undeclare();
+  });
+
+  test('is good for nothing else: no discovery, no drill, and no name but its own', async () => {
+    const undeclare = await declareWorkload(withGrace('2h'));
+    const back = await returning(name('orders'), HOUR_MS);
+    const connection = await back.connect();
+    const before = plane.listener.refusals().get('certificate-expired') ?? 0;
+    const [error] = await once(connection.stream(discovery), 'error');
+    assert.match(String(error), /certificate-expired/);
+    const drill = create(IssueDrillCertificateRequestSchema, { jobId: 'drill_1', kind: 'expired' });
+    await assert.rejects(connection.call(EnrollmentService.method.issueDrillCertificate, drill), { code: 'forbidden' });
+    assert.equal((plane.listener.refusals().get('certificate-expired') ?? 0) - before, 2);
+    const csr = buildCertificateRequest({ uris: [name('payments')] }, await makePrivateKey());
+    await assert.rejects(connection.call(EnrollmentService.method.renew, create(RenewRequestSchema, { csr })), { code: 'forbidden' });
+    connection.destroy();
+    await undeclare();
+  });
+
+  const refusals: { readonly [what: string]: readonly [grace: string | undefined, after: number, forbid: string | null, reason: RegExp] } =
+    {
+      'past the grace': ['2h', 2 * HOUR_MS + 1, null, /certificate-expired/],
+      'of a profile without grace': [undefined, 1, null, /certificate-expired/],
+      'that was revoked': ['2h', HOUR_MS, 'revoke', /revoked/],
+      'of a suspended identity': ['2h', HOUR_MS, 'suspend', /suspended/],
+    };
+  for (const [what, [grace, after, forbid, reason]] of Object.entries(refusals)) {
+    test(`is not renewed: one ${what}`, async () => {
+      const undeclare = await declareWorkload(withGrace(grace));
+      const spiffeId = name('ended');
+      const back = await returning(spiffeId, after);
+      const { serial } = back.leaf;
+      const issuerKeySha256 = plane.authorities.issuing[0]!.keySha256;
+      if (forbid === 'revoke') await revokeCertificate(plane, { issuerKeySha256, serial, reason: 'superseded' }, admin, clock.now());
+      const change = { spiffeId, region: 'eu', reason: 'test' };
+      if (forbid === 'suspend') await suspendIdentity(plane, change, admin, clock.now());
+      const before = plane.entries.length;
+      const link = await back.open();
+      assert.match(await back.offline, reason);
+      assert.equal(parseCertificate(link.identity.chain[0]!).serialHex, back.leaf.serialHex);
+      await link[Symbol.asyncDispose]();
+      assert.equal(plane.entries.length, before, 'who holds it for ever fills no log');
+      if (forbid === 'suspend') await resumeIdentity(plane, change, admin, clock.now());
+      await undeclare();
+    });
+  }
+
+  test('is worth nothing without its key', async () => {
+    const undeclare = await declareWorkload(withGrace('2h'));
+    const back = await returning(name('orders'), HOUR_MS);
+    const key = await makePrivateKey();
+    const certificate = { chain: back.identity.chain, key };
+    await assert.rejects(openRpcConnection({ control: plane.control, certificate, judge: () => {} }));
+    await undeclare();
+  });
+
+  test('on a connection that is open, ends with the grace', async () => {
+    const undeclare = await declareWorkload(withGrace('2h'));
+    const back = await returning(name('orders'), HOUR_MS);
+    const connection = await back.connect();
+    clock.advance(HOUR_MS + 1);
+    const csr = buildCertificateRequest({}, await makePrivateKey());
+    await assert.rejects(connection.call(EnrollmentService.method.renew, create(RenewRequestSchema, { csr })), {
+      message: /certificate-expired/,
+    });
+    plane.listener.recheck();
+    await connection.closed;
+    await undeclare();
+  });
 });
 
 const orderOf = async (link: Link, kind: string, jobId = 'drill_1') =>

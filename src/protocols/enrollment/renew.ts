@@ -6,9 +6,9 @@ import { dataPlaneAsker } from './data-plane-asker.ts';
 import type { EnrollmentDeps } from './enrollment-deps.ts';
 import { readRequestFor } from './read-request.ts';
 
-/** A new certificate for the identity of the connection, whoever the request says it is. Both commits check that the old one still stands. */
+/** A new certificate for the identity of the connection, past its end too where its profile gives a grace, whoever the request says it is. Both commits check that the old one still stands. */
 export function renewMethod({ issue, clock }: Pick<EnrollmentDeps, 'issue' | 'clock'>): UnaryMethod {
-  return unaryMethod(EnrollmentService.method.renew, 'node', async (request, { node }) => {
+  return unaryMethod(EnrollmentService.method.renew, 'holder', async (request, { node }) => {
     const { spiffeId, proxyId, environment, region, issuerKeySha256, serialHex } = node;
     const asker = node.isProbe ? 'scanner' : 'data-plane';
     const issued = await issue(
