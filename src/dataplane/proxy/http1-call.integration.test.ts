@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { callInClear, inboundTo, ProxyLab, requestText, tcpOrigin } from '../../../test/support/proxy-lab.ts';
@@ -15,6 +16,8 @@ const answering =
   (answer: string) =>
   (socket: Socket): void =>
     void socket.on('data', () => socket.write(answer));
+/** More than the kernel keeps for who does not read. */
+const LONG = 12_000_000;
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n';
 
 test('who speaks HTTP/1.0 gets no chunks, and the end of the connection ends the answer', async () => {
@@ -59,6 +62,24 @@ test('interim answers stay at the hop that asked for them', async () => {
   const answer = await callInClear(port);
   assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
   assert.doesNotMatch(answer, /Link/);
+});
+
+test('what a slow caller leaves lying stays as it came, whatever other calls read meanwhile', async () => {
+  const { lab, port } = await openLab((socket) =>
+    socket.on('data', (octets: Buffer) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${LONG}\r\n\r\n`);
+      socket.write(Buffer.alloc(LONG, octets.subarray(5, 6)));
+    }),
+  );
+  await using _ = lab;
+  const slow = connect(port, '127.0.0.1');
+  slow.write('GET /s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+  // Its beginning is here, and nothing more is read of it.
+  await once(slow, 'readable');
+  const fast = await callInClear(port, 'GET /f HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+  assert.equal(fast.slice(-LONG) === 'f'.repeat(LONG), true);
+  const answer = Buffer.concat(await slow.toArray());
+  assert.equal(answer.subarray(-LONG).equals(Buffer.alloc(LONG, 's')), true);
 });
 
 test('a connection to the service is used again, but not one that it closes or says it closes', async () => {

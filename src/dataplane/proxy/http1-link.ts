@@ -115,6 +115,11 @@ export class Link implements SocketOwner {
     this.#socket.destroy();
   }
 
+  /** A head is read at once and what comes with it is copied; what a slow caller may keep waiting is not left in a buffer of others. */
+  onSharedData(octets: Buffer): void {
+    this.onData(this.#body === null ? octets : Buffer.from(octets));
+  }
+
   onEnd(): void {
     const body = this.#body;
     if (this.#call !== null && body !== null && this.#endsWithConnection) {
@@ -143,7 +148,7 @@ export class Link implements SocketOwner {
     const { status } = head.start;
     const framing = framingOfAnswer(head, call.method);
     if (framing.kind === 'malformed') return this.#fail('upstream-broken');
-    if (status === 101) return this.#switch(call, head, octets.subarray(next));
+    if (status === 101) return this.#switch(call, head, Buffer.from(octets.subarray(next)));
     if (status < 200) {
       // Interim answers are of the hop that asked for them.
       this.#interim += 1;

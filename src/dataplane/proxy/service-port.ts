@@ -3,7 +3,7 @@ import { TLSSocket } from 'node:tls';
 import { type Address, formatAddress } from '../tls/address.ts';
 import { acceptProxied } from './accept-proxied.ts';
 import { preambleOf } from './proxy-preamble.ts';
-import { dialPlain } from '../tls/dial.ts';
+import { dialPlain, plainDialer } from '../tls/dial.ts';
 import { InboundGate } from '../tls/inbound-gate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { InboundListener } from '../tls/proxy-settings.ts';
@@ -12,6 +12,7 @@ import { serveHttp1 } from './http1-caller.ts';
 import type { CallGate } from './call-gate.ts';
 import { type Http2Next, serveHttp2Calls } from './http2-calls.ts';
 import { InboundCalls, type InboundCallsOptions } from './inbound-calls.ts';
+import { sharedReads } from './own-socket.ts';
 import type { ListeningPort } from './port.ts';
 import { forwardTcp } from './tcp-forward.ts';
 import { Upstream } from './upstream.ts';
@@ -115,7 +116,7 @@ function serveHttp2Connection(connection: ReceiverConnection, gate: CallGate, ne
 
 /** The service behind, in the clear on the same machine. */
 export function nextService(address: Address): Next {
-  const upstream = new Upstream({ addresses: [address], dial: dialPlain, patienceMs: SERVICE_PATIENCE_MS });
+  const upstream = new Upstream({ addresses: [address], dial: dialPlain, dialForCalls, patienceMs: SERVICE_PATIENCE_MS });
   return { upstream, key: serviceKey(address), retire: (withinMs) => upstream.retire(withinMs) };
 }
 
@@ -123,5 +124,6 @@ export function serviceKey(address: Address): string {
   return formatAddress(address);
 }
 
+const dialForCalls = plainDialer(sharedReads);
 /** A service that restarts has one address, and nobody else can stand in for it. */
 const SERVICE_PATIENCE_MS = 3_000;

@@ -8,6 +8,8 @@ import type { LinkedCall } from './http1-link.ts';
 export type UpstreamOptions = {
   readonly addresses: readonly Address[];
   readonly dial: Dialer;
+  /** For connections of HTTP/1.1, where they are made otherwise. */
+  readonly dialForCalls?: Dialer;
   /** For how long calls wait for addresses that refuse connections, as what restarts does. */
   readonly patienceMs: number;
   /** Told of each new connection, of each that could not be made, and why. */
@@ -51,7 +53,7 @@ export class Upstream {
 
   /** A connection of its own, for streams that are no calls. @throws UpstreamFailure */
   async connect(): Promise<Socket> {
-    const { socket } = await this.#dial(this.#turn());
+    const { socket } = await this.#dial(this.#turn(), this.#options.dial);
     this.#watchEnd(socket, (leftMs) => setTimeout(() => socket.destroy(), leftMs * (0.5 + Math.random() / 2)).unref());
     return socket;
   }
@@ -70,8 +72,8 @@ export class Upstream {
     return index;
   }
 
-  async #dial(first: number): Promise<{ readonly socket: Socket; readonly index: number }> {
-    const { addresses, dial, patienceMs, onConnection, onFailure } = this.#options;
+  async #dial(first: number, dial: Dialer): Promise<{ readonly socket: Socket; readonly index: number }> {
+    const { addresses, patienceMs, onConnection, onFailure } = this.#options;
     try {
       // A retired upstream still dials for the calls that it had taken before.
       const dialed = await dialWithFailover({ addresses, first, dial, patienceMs, signal: NEVER });
@@ -84,17 +86,19 @@ export class Upstream {
   }
 
   #makePool(index: number): GatedPool {
-    const pool: GatedPool = new GatedPool(() => this.#dialPooled(index, () => this.#pools[index] === pool));
+    const { dial, dialForCalls = dial } = this.#options;
+    const pool: GatedPool = new GatedPool(() => this.#dialPooled(index, dialForCalls, () => this.#pools[index] === pool));
     return pool;
   }
 
   #makeStreamPool(index: number): Http2Pool {
-    const pool: Http2Pool = new Http2Pool(() => this.#dialPooled(index, () => this.#streamPools[index] === pool));
+    const { dial } = this.#options;
+    const pool: Http2Pool = new Http2Pool(() => this.#dialPooled(index, dial, () => this.#streamPools[index] === pool));
     return pool;
   }
 
-  async #dialPooled(index: number, isInForce: () => boolean): Promise<Socket> {
-    const dialed = await this.#dial(index);
+  async #dialPooled(index: number, dial: Dialer, isInForce: () => boolean): Promise<Socket> {
+    const dialed = await this.#dial(index, dial);
     if (dialed.index !== index) this.#replaceLater(index, isInForce);
     // Calls move to new connections before the certificate that this one was proved by has ended.
     this.#watchEnd(dialed.socket, (leftMs) => void (isInForce() && this.#replace(index, leftMs)));

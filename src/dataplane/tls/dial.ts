@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { connect, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net';
 import { type Address, formatAddress } from './address.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
 
@@ -18,13 +18,24 @@ export type FailoverOptions = {
 export type Dialed = { readonly socket: Socket; readonly index: number };
 
 /** A bare connection over TCP or a Unix socket. @throws UpstreamFailure */
-export const dialPlain: Dialer = (address, signal) => {
+export const dialPlain: Dialer = plainDialer();
+
+/** Bare connections; with `onread`, of which what arrives is read into a buffer of ours instead of one of its own each time. */
+export function plainDialer(onread?: OnReadOpts): Dialer {
+  const options = { allowHalfOpen: true, ...(onread === undefined ? {} : { onread }) };
+  return (address, signal) =>
+    dialSocket(
+      address.kind === 'unix'
+        ? { path: address.path, ...options }
+        : { host: address.host, port: address.port, noDelay: true, keepAlive: true, ...options },
+      address,
+      signal,
+    );
+}
+
+function dialSocket(options: NetConnectOpts, address: Address, signal: AbortSignal): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const socket = connect(
-    address.kind === 'unix'
-      ? { path: address.path, allowHalfOpen: true }
-      : { host: address.host, port: address.port, noDelay: true, keepAlive: true, allowHalfOpen: true },
-  );
+  const socket = connect(options);
   const fail = (error: Error): void => {
     settle();
     socket.destroy();
@@ -47,7 +58,7 @@ export const dialPlain: Dialer = (address, signal) => {
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort);
   return promise;
-};
+}
 
 /**
  * Tries one address after the other, and again while what failed may only be restarting. Nothing of a call is sent here, so
