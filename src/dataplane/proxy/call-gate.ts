@@ -54,6 +54,8 @@ export type CallGate = {
   readonly limits: Pick<ProxyLimits, 'headMs'>;
   /** For answers that the framing makes itself. */
   readonly answers: AnswerRules | null;
+  /** Whoever calls proves nothing and was let in by name only: what is refused is cut, without an answer. */
+  readonly isSilent: boolean;
   /** What arrived is no acceptable request, too slow, or too much. */
   onBroken(reason: RefusalReason): void;
 };

@@ -212,7 +212,7 @@ class Http1Caller implements Caller, SocketOwner {
 
   /** Denies a call and goes on with the connection, if that can be: false where a body follows, or whoever calls reads no answers. */
   #deny({ status, challenge, closes }: CallDenial, isWhole: boolean): boolean {
-    if (closes || !isWhole || this.#socket.writableNeedDrain) return false;
+    if (closes || !isWhole || this.#gate.isSilent || this.#socket.writableNeedDrain) return false;
     if (this.#current !== null || this.#ahead.length > 0) this.#ahead.push({ status, challenge, keeps: true });
     else {
       this.#answerItself(status, challenge, false);
@@ -230,12 +230,11 @@ class Http1Caller implements Caller, SocketOwner {
   }
 
   #refuse(status: number, challenge: string | null): -1 {
-    if (this.#current === null && this.#ahead.length === 0) {
-      this.#writeRefusal(status, challenge);
-      return -1;
+    if (this.#current === null && this.#ahead.length === 0) this.#writeRefusal(status, challenge);
+    else {
+      this.#state = 'deaf';
+      this.#ahead.push({ status, challenge, keeps: false });
     }
-    this.#state = 'deaf';
-    this.#ahead.push({ status, challenge, keeps: false });
     return -1;
   }
 
@@ -244,6 +243,7 @@ class Http1Caller implements Caller, SocketOwner {
   }
 
   #writeRefusal(status: number, challenge: string | null): void {
+    if (this.#gate.isSilent) return void this.#socket.destroy();
     this.#answerItself(status, challenge, true);
     this.#close('linger');
   }

@@ -1,3 +1,4 @@
+import { constants } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { AnswerRules } from '../tls/answer-rules.ts';
 import { Http2CallRequest } from '../tls/http2-call-request.ts';
@@ -6,6 +7,7 @@ import type { CallDenial, CallGate } from './call-gate.ts';
 import { answerHttp2, dropBody } from './http2-answer.ts';
 import { forwardHttp2 } from './http2-forward.ts';
 import { isGrpcType } from './http2-headers.ts';
+import { resetStream } from './http2-reset.ts';
 import { type Http2Handlers, type Http2Request, serveHttp2 } from './http2-session.ts';
 import { forwardHttp2ToHttp1 } from './http2-to-http1.ts';
 
@@ -28,8 +30,9 @@ export function serveHttp2Calls(socket: Socket, gate: CallGate, next: Http2Next 
     onRequest(request) {
       const hop = gate.admit(new Http2CallRequest(request.raw));
       if (hop.kind === 'denied') {
-        refuse(request, hop, gate.answers);
-        if (hop.closes) session.close();
+        if (gate.isSilent) resetStream(request.stream, constants.NGHTTP2_CANCEL);
+        else refuse(request, hop, gate.answers);
+        if (hop.closes || gate.isSilent) session.close();
         return;
       }
       if (hop.isRetiring()) session.close();

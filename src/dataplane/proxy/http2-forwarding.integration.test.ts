@@ -334,6 +334,7 @@ test('a refused call is answered with 403, or PERMISSION_DENIED for gRPC, and th
     limits: defaultLimits,
     admit: () => ({ kind: 'denied', status: 403, closes: true, challenge: null }),
     answers: null,
+    isSilent: false,
     onBroken: () => {},
   };
   const server = createTcpServer((socket) => void serveHttp2Calls(socket, gate));
@@ -357,6 +358,7 @@ test('a connection that is gone before it is served harms nobody', () => {
     limits: defaultLimits,
     admit: () => ({ kind: 'denied', status: 403, closes: true, challenge: null }),
     answers: null,
+    isSilent: false,
     onBroken: () => {},
   };
   const socket = new Socket();

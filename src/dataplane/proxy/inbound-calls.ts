@@ -43,6 +43,11 @@ export class InboundCalls implements CallGate {
     return rulesFor(this.#options.settings(), this.#connection);
   }
 
+  get isSilent(): boolean {
+    const { exception, peer } = this.#connection;
+    return exception !== null && modeFor(peer, this.#options.settings()) === 'enforce';
+  }
+
   onBroken(reason: RefusalReason): void {
     const { deps, settings } = this.#options;
     if (modeFor(this.#connection.peer, settings()) === 'enforce') refuseCallOf(deps, this.#connection, { settings: settings(), reason });
@@ -125,7 +130,7 @@ class InboundCall implements CallHop {
     const { deps, settings } = this.#options;
     this.#isRefused = modeFor(this.#connection.peer, settings()) === 'enforce';
     if (this.#isRefused) refuseCallOf(deps, this.#connection, { settings: settings(), reason: 'body-too-large' });
-    else if (this.#verdict.kind === 'accept') this.#verdict = { kind: 'would-refuse', reason: 'body-too-large' };
+    else if (this.#verdict.kind !== 'would-refuse') this.#verdict = { kind: 'would-refuse', reason: 'body-too-large' };
     return this.#isRefused;
   }
 

@@ -35,7 +35,7 @@ export class OutboundPort implements ListeningPort {
     this.#deps = deps;
     this.#way = way;
     const onBroken = (reason: RefusalReason): void => this.#count('call', 'failed', reason);
-    this.#gate = { limits: deps.limits, admit: () => this.#hop(), answers: null, onBroken };
+    this.#gate = { limits: deps.limits, admit: () => this.#hop(), answers: null, isSilent: false, onBroken };
   }
 
   get settings(): OutboundListener {

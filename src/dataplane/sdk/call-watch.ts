@@ -15,7 +15,13 @@ const statuses: { readonly [reason in RefusalReason]?: 401 | 413 | 421 | 429 } =
 };
 
 /** A call that was refused, which is recorded. */
-export type Denied = { readonly kind: 'denied'; readonly closes: boolean; readonly status: 401 | 403 | 413 | 421 | 429 };
+export type Denied = {
+  readonly kind: 'denied';
+  readonly closes: boolean;
+  readonly status: 401 | 403 | 413 | 421 | 429;
+  /** The connection is cut without an answer. */
+  readonly isSilent: boolean;
+};
 
 /** Judges and counts the calls of one endpoint's admitted connections, whatever they are framed in. */
 export class CallWatch {
@@ -32,16 +38,27 @@ export class CallWatch {
   /** The call may go on to the handler, which can ask by `handle` who made it. */
   begin(connection: ReceiverConnection, handle: object, request: CallRequest): Admitted | Denied {
     const settings = this.#settings();
-    if (settings === null) return { kind: 'denied', closes: true, status: 403 };
+    if (settings === null) return { kind: 'denied', closes: true, status: 403, isSilent: false };
     const verdict = admitCall(this.#deps, settings, connection, request);
     if (verdict.kind === 'refuse') {
       const closes = !isOfCallAlone(verdict.reason) || this.isRetiring(connection);
-      return { kind: 'denied', status: statuses[verdict.reason] ?? 403, closes };
+      return { kind: 'denied', status: statuses[verdict.reason] ?? 403, closes, isSilent: this.isSilent(connection) };
     }
     const admitted = { kind: 'admitted', connection, verdict, settings, begunAt: performance.now() } as const;
     rememberCall(handle, admitted);
     connection.beginCall();
     return admitted;
+  }
+
+  /**
+   * For frameworks that answer some calls before they let anybody judge them: false, and recorded, where this one is of a connection that
+   * was let in by name only and is not covered.
+   */
+  covers(connection: ReceiverConnection, request: CallRequest): boolean {
+    const settings = this.#settings();
+    if (settings === null || !this.isSilent(connection)) return true;
+    if (settings.exceptions?.ofCall(this.#deps.clock.now(), connection, request).kind === 'excepted') return true;
+    return admitCall(this.#deps, settings, connection, request).kind !== 'refuse';
   }
 
   /** What the policy puts into answers on this connection; a handler can still say otherwise. */
@@ -73,6 +90,12 @@ export class CallWatch {
   left(admitted: Admitted): void {
     if (performance.now() - admitted.begunAt > PATIENT_MS) this.end(admitted, 'timeout');
     else admitted.connection.endCall();
+  }
+
+  /** Whoever calls proves nothing and was let in by name only: what is refused is cut, without an answer. */
+  isSilent({ exception, peer }: ReceiverConnection): boolean {
+    const settings = this.#settings();
+    return exception !== null && settings !== null && modeFor(peer, settings) === 'enforce';
   }
 
   /** What arrived is no acceptable request. */

@@ -1,3 +1,4 @@
+import type { Http2Server, ServerHttp2Stream } from 'node:http2';
 import { createServer, type Server as NetServer } from 'node:net';
 import {
   type ConnectionInjector,
@@ -10,9 +11,11 @@ import {
   type ServerOptions,
   status,
 } from '@grpc/grpc-js';
+import { Http2CallRequest } from '../tls/http2-call-request.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import type { Denied } from './call-watch.ts';
 import { type Guard, guardServer } from './guard-server.ts';
+import { cutStream } from './http2-server.ts';
 import type { Admitted } from './identity-of.ts';
 import type { ServicePorts } from './service-ports.ts';
 
@@ -42,6 +45,10 @@ export function createGrpcServer(ports: ServicePorts, { endpoint, interceptors =
         connection.socket.destroy();
         return;
       }
+      if (connection.isHeld && !isGuarded) {
+        connection.socket.destroy();
+        return;
+      }
       connections.set(key, connection);
       connection.socket.once('close', () => connections.delete(key));
       injector.injectConnection(connection.socket);
@@ -51,6 +58,7 @@ export function createGrpcServer(ports: ServicePorts, { endpoint, interceptors =
   const server = new Server({ ...options, interceptors: [judge, ...interceptors] });
   // The connections that it is given are decrypted and judged already.
   const injector: ConnectionInjector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const isGuarded = guardStreams(server, guard, (key) => connections.get(key));
   listener.once('close', () => injector.destroy());
   return { server, listener };
 }
@@ -95,6 +103,29 @@ function makeJudge({ watch }: Guard, connectionOf: (key: string) => ReceiverConn
     });
     return new ServerInterceptingCall(call, responder.build());
   };
+}
+
+/**
+ * Calls that are none of gRPC are answered by grpc-js itself, and whoever was let in by name only is answered nothing else. False where its
+ * server of HTTP/2, which it names to nobody, cannot be found: then nobody is let in by name.
+ */
+function guardStreams(server: Server, { watch }: Guard, connectionOf: (key: string) => ReceiverConnection | undefined): boolean {
+  const { http2Servers } = server as unknown as { readonly http2Servers?: ReadonlyMap<Http2Server, unknown> };
+  const [inner, ...others] = http2Servers instanceof Map ? http2Servers.keys() : [];
+  if (inner === undefined || others.length > 0) return false;
+  const emit = inner.emit.bind(inner) as (event: string | symbol, ...args: unknown[]) => boolean;
+  inner.emit = ((event: string | symbol, ...args: unknown[]): boolean => {
+    if (event !== 'stream') return emit(event, ...args);
+    const [stream, , , raw] = args as [ServerHttp2Stream, object, number, readonly string[]];
+    const key = stream.session === undefined ? null : keyOf(stream.session.socket);
+    const connection = key === null ? undefined : connectionOf(key);
+    if (connection !== undefined && !watch.covers(connection, new Http2CallRequest(raw))) {
+      cutStream(stream);
+      return true;
+    }
+    return emit(event, ...args);
+  }) as Http2Server['emit'];
+  return true;
 }
 
 function refusalFor(denied: Denied['status']): { readonly code: status; readonly details: string } {

@@ -56,11 +56,8 @@ export function guardServer(ports: ServicePorts, server: Server, options: GuardO
 /** How an admitted connection was judged, for protocols that know no calls. */
 export function verdictOn({ deps }: ServicePorts, { served }: Guard, connection: ReceiverConnection): Admitted {
   const settings = served.settings!;
-  return {
-    kind: 'admitted',
-    connection,
-    settings,
-    begunAt: performance.now(),
-    verdict: judgeConnection(deps.clock.now(), connection.peer, settings, deps.live.revoked),
-  };
+  const judged = judgeConnection(deps.clock.now(), connection.peer, settings, deps.live.revoked);
+  const { exception } = connection;
+  const verdict = judged.kind === 'accept' || exception === null ? judged : ({ ...judged, kind: 'except', exception } as const);
+  return { kind: 'admitted', connection, settings, begunAt: performance.now(), verdict };
 }

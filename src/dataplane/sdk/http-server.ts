@@ -46,6 +46,10 @@ function admitRequest(watch: CallWatch, connection: ReceiverConnection, request:
   for (const [name, value] of watch.answerFields(connection)) response.setHeader(name, value);
   const admitted = watch.begin(connection, request, callRequestOf(request));
   if (admitted.kind === 'denied') {
+    if (admitted.isSilent) {
+      connection.socket.destroy();
+      return false;
+    }
     // A body that was refused is not read to find what follows it.
     if (admitted.closes || admitted.status === 413) response.shouldKeepAlive = false;
     if (admitted.status === 401) response.setHeader('WWW-Authenticate', challengeFor(callRequestOf(request)));
@@ -106,7 +110,9 @@ function callRequestOf({ method = '', url = '', headers, rawHeaders }: IncomingM
 function noteBroken(watch: CallWatch, connection: ReceiverConnection, { code = '' }: NodeJS.ErrnoException): boolean {
   const reason = reasonOf(code);
   if (reason !== null) watch.broken(connection, reason);
-  return true;
+  if (!watch.isSilent(connection)) return true;
+  connection.socket.destroy();
+  return false;
 }
 
 function reasonOf(code: string): RefusalReason | null {

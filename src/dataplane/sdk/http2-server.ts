@@ -1,4 +1,4 @@
-import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream, type ServerOptions } from 'node:http2';
+import { constants, createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream, type ServerOptions } from 'node:http2';
 import { Http2CallRequest } from '../tls/http2-call-request.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';
 import type { CallWatch } from './call-watch.ts';
@@ -49,6 +49,10 @@ function admitStream(watch: CallWatch, connection: ReceiverConnection, [stream, 
     const isGrpc = headers['content-type']?.startsWith('application/grpc') === true;
     const refusal = isGrpc ? { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '7' } : { ':status': call.status };
     stream.on('error', ignore);
+    if (call.isSilent) {
+      cutStream(stream);
+      return false;
+    }
     stream.respond(refusal, { endStream: true });
     stream.resume();
     if (call.closes) stream.session?.close();
@@ -60,6 +64,14 @@ function admitStream(watch: CallWatch, connection: ReceiverConnection, [stream, 
     else watch.left(call);
   });
   return true;
+}
+
+/** Without an answer; the connection ends with the calls under way on it. */
+export function cutStream(stream: ServerHttp2Stream): void {
+  const { session } = stream;
+  stream.on('error', ignore);
+  stream.close(constants.NGHTTP2_CANCEL);
+  session?.close();
 }
 
 function ignore(): void {}

@@ -15,9 +15,14 @@ export type Caller = {
   readonly endpoint: string;
   /** The mode of the caller's path. */
   readonly mode: Mode;
-  /** `would-refuse`: enforcement would have refused the call, for `reason`. What is refused never reaches a handler. */
-  readonly verdict: 'accept' | 'would-refuse';
+  /**
+   * `would-refuse`: enforcement would have refused the call, for `reason`; `except`: but for the exception named. What is refused never
+   * reaches a handler.
+   */
+  readonly verdict: 'accept' | 'would-refuse' | 'except';
   readonly reason: RefusalReason | null;
+  /** Name of the exception under which the call was let in. */
+  readonly exception: string | null;
   /** Lower case hex of the certificate's serial number; null without one. */
   readonly serial: string | null;
   readonly resumed: boolean;
@@ -54,8 +59,9 @@ export function identityOf(request: object): Caller {
     channel: peer.channel,
     endpoint: settings.endpointName,
     mode: modeFor(peer, settings),
-    verdict: verdict.kind === 'accept' ? 'accept' : 'would-refuse',
+    verdict: verdict.kind === 'refuse' ? 'would-refuse' : verdict.kind,
     reason: verdict.kind === 'accept' ? null : verdict.reason,
+    exception: verdict.kind === 'except' ? verdict.exception : null,
     serial: peer.certificate === null ? null : Buffer.from(peer.certificate.serial).toString('hex'),
     resumed: peer.resumed,
   };

@@ -1,6 +1,7 @@
 import { hostNameOf } from '../../core/routes/call-pattern.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import { judgeUnproved, outcomeOf } from './admit-excepted.ts';
 import type { CallRequest } from './call-request.ts';
 import { judgeConnection, modeFor, type Verdict } from './judge-connection.ts';
 import { type PortDeps, recordRefusal } from './port-deps.ts';
@@ -21,12 +22,14 @@ export function admitCall(deps: PortDeps, settings: InboundSettings, connection:
     refuseCallOf(deps, connection, { settings, ...fault });
     return { kind: 'refuse', reason };
   }
-  if (verdict.kind === 'would-refuse') return verdict;
+  const unproved = settings.exceptions === null ? verdict : judgeUnproved(deps, { settings, connection, request, verdict });
+  if (unproved.kind !== 'refuse') return unproved;
   // The mode rose: calls go on while the connection drains, and count as what they are. Revocation knows no grace.
-  const isRevocation = verdict.reason === 'revoked' || verdict.reason === 'suspended';
-  if (!isRevocation && connection.isInGrace()) return { kind: 'would-refuse', reason: verdict.reason };
-  refuseCallOf(deps, connection, { settings, reason: verdict.reason });
-  return verdict;
+  const { reason } = unproved;
+  const isRevocation = reason === 'revoked' || reason === 'suspended';
+  if (!isRevocation && connection.isInGrace()) return { kind: 'would-refuse', reason };
+  refuseCallOf(deps, connection, { settings, reason });
+  return unproved;
 }
 
 /** True if the refusal is of one call, and the connection is good for others. */
@@ -60,7 +63,9 @@ export function refuseCallOf(
 ): void {
   const { endpointName } = settings;
   const { endpointId, peer, firstOctetsSha256, remote, octetsForwarded } = connection;
-  recordRefusal(deps, { endpointId, endpointName, peer, firstOctetsSha256, remote, octetsForwarded, unit: 'call', reason, detail });
+  // Of a held connection nothing was let in yet.
+  const unit = connection.isHeld ? 'connection' : 'call';
+  recordRefusal(deps, { endpointId, endpointName, peer, firstOctetsSha256, remote, octetsForwarded, unit, reason, detail });
 }
 
 /** Counts a call that was served under this verdict; `failed` says why it could not be. */
@@ -76,8 +81,7 @@ export function countCall(
     generation: live.generation,
     channel,
     unit: 'call',
-    outcome: failed !== null ? 'failed' : verdict.kind === 'accept' ? 'accepted' : 'would-refuse',
-    reason: failed ?? (verdict.kind === 'accept' ? null : verdict.reason),
+    ...(failed === null ? outcomeOf(verdict) : { outcome: 'failed', reason: failed }),
   });
 }
 

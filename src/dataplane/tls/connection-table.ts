@@ -4,8 +4,8 @@ import { type CountedChannel, type Side, sides, wireChannels } from './counters.
 import type { ProvedIdentity } from './peer.ts';
 import type { RevokedIndex } from './revoked-index.ts';
 
-/** Why an open connection is looked at again. */
-export type Cause = 'settings' | 'trust' | 'revocation';
+/** Why an open connection is looked at again. `end`: of the exception under which it is open. */
+export type Cause = 'settings' | 'trust' | 'revocation' | 'end';
 
 /** An open connection to or from a peer, as the table sees it. */
 export type OpenConnection = {
@@ -16,6 +16,8 @@ export type OpenConnection = {
   readonly channel: CountedChannel;
   /** The identity that the other end proved. */
   readonly identity: ProvedIdentity | null;
+  /** Name of the exception under which it is open; such a one is in no count, for nobody waits for its end. */
+  readonly exception?: string | null;
   /** Looks at what is in force now and closes the connection, at once or gracefully, where it is not allowed any more. */
   rejudge(cause: Cause): void;
 };
@@ -46,6 +48,14 @@ export class ConnectionTable {
     }
   }
 
+  /** Changes what the connection is counted as. */
+  reclassify(connection: OpenConnection, change: () => void): void {
+    if (!this.#all.has(connection)) return change();
+    this.#count(connection, -1);
+    change();
+    this.#count(connection, 1);
+  }
+
   /** Looks again at the connections of what is revoked or suspended now. */
   rejudgeRevoked(index: RevokedIndex): void {
     for (const [key, connections] of this.#byRevocationKey) {
@@ -67,7 +77,8 @@ export class ConnectionTable {
     return open;
   }
 
-  #count({ side, endpointId, caller, channel }: OpenConnection, change: 1 | -1): void {
+  #count({ side, endpointId, caller, channel, exception = null }: OpenConnection, change: 1 | -1): void {
+    if (exception !== null) return;
     const key = `${side} ${endpointId} ${caller} ${channel}`;
     const known =
       this.#counts.get(key) ?? create(OpenConnectionsSchema, { side: sides[side], endpointId, caller, channel: wireChannels[channel] });

@@ -15,7 +15,7 @@ import type { CertificateName, Channel } from './peer.ts';
 
 export type Side = 'caller' | 'receiver';
 export type Unit = 'connection' | 'call';
-export type Outcome = 'accepted' | 'would-refuse' | 'refused' | 'failed';
+export type Outcome = 'accepted' | 'would-refuse' | 'excepted' | 'refused' | 'failed';
 
 /** `passthrough`: carried on without a look inside. */
 export type CountedChannel = Channel | 'passthrough';
@@ -31,6 +31,8 @@ export type Happening = {
   readonly unit: Unit;
   readonly outcome: Outcome;
   readonly reason: RefusalReason | null;
+  /** Name of what excepted it. */
+  readonly exception?: string;
 };
 
 export type RefusalRecord = {
@@ -55,10 +57,10 @@ export class Counters {
   #refusalsDropped = 0n;
 
   count(happening: Happening): void {
-    const { side, endpointId, generation, channel, unit, outcome, reason } = happening;
+    const { side, endpointId, generation, channel, unit, outcome, reason, exception = '' } = happening;
     // Past the bound a caller is counted without its name, so that the sums stay true.
     const caller = this.#counts.size < MAXIMUM_COUNTS ? happening.caller : '';
-    const key = `${side} ${endpointId} ${caller} ${generation} ${channel} ${unit} ${outcome} ${reason ?? ''}`;
+    const key = `${side} ${endpointId} ${caller} ${generation} ${channel} ${unit} ${outcome} ${reason ?? exception}`;
     const known = this.#counts.get(key);
     if (known !== undefined) {
       known.count += 1n;
@@ -75,6 +77,7 @@ export class Counters {
         unit: units[unit],
         outcome: outcomes[outcome],
         reason: reason ?? '',
+        exception,
         count: 1n,
       }),
     );
@@ -126,6 +129,7 @@ const units: { readonly [unit in Unit]: WireUnit } = { connection: WireUnit.CONN
 const outcomes: { readonly [outcome in Outcome]: WireOutcome } = {
   accepted: WireOutcome.ACCEPTED,
   'would-refuse': WireOutcome.WOULD_REFUSE,
+  excepted: WireOutcome.EXCEPTED,
   refused: WireOutcome.REFUSED,
   failed: WireOutcome.FAILED,
 };

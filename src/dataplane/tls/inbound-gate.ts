@@ -4,11 +4,14 @@ import { CrowdControl } from './crowd-control.ts';
 import { type Newcomer, newcomerOf } from './newcomer.ts';
 import type { ClientHello } from '../../core/tls/client-hello.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import type { Cause } from './connection-table.ts';
+import { refuseCallOf } from './admit-call.ts';
+import { countConnection } from './admit-excepted.ts';
+import type { AnonymousException } from './anonymous-exceptions.ts';
 import { type PortDeps, recordRefusal } from './port-deps.ts';
 import { isProbe, judgeConnection, modeFor } from './judge-connection.ts';
-import { callerOf, type Peer, plaintextPeer, type ProvedIdentity } from './peer.ts';
+import { callerOf, type Peer, plaintextPeer } from './peer.ts';
 import { answerProbe } from './probe-answer.ts';
+import { rejudgeConnection } from './rejudge-connection.ts';
 import type { InboundSettings } from './proxy-settings.ts';
 import { readPeer } from './read-peer.ts';
 import { ReceiverConnection } from './receiver-connection.ts';
@@ -59,7 +62,7 @@ export class InboundGate {
     const newcomer = newcomerOf(socket, ends);
     if (!this.#crowd.mayBegin(newcomer, this.#settings)) return;
     const { protocol, anonymousMode } = this.#settings;
-    const mayBeServerFirst = protocol === 'tcp' && anonymousMode !== 'enforce';
+    const mayBeServerFirst = protocol === 'tcp' && (anonymousMode !== 'enforce' || this.#exceptionOf(newcomer, plaintextPeer) !== null);
     const { limits } = this.#deps;
     const sniffing = { silentAfterMs: mayBeServerFirst ? limits.serverFirstMs : null, timeoutMs: limits.firstOctetsMs };
     sniffConnection(socket, sniffing, (arrival) => this.#arrived(newcomer, arrival));
@@ -123,8 +126,15 @@ export class InboundGate {
       this.#admit(newcomer, plaintextPeer, first);
       return;
     }
-    // The prober knows a plaintext connection by its first octets, so they are awaited although the verdict stands.
-    collectFirstOctets(newcomer.socket, limits.firstOctetsMs, (all) => this.#admit(newcomer, plaintextPeer, all));
+    const excepted = this.#exceptionOf(newcomer, plaintextPeer) !== null;
+    if (excepted && this.#settings.protocol === 'tcp') {
+      this.#admit(newcomer, plaintextPeer, first);
+      return;
+    }
+    // The prober knows a plaintext connection by its first octets, so they are awaited although the verdict stands. Who may be let in
+    // is not: a client of gRPC says nothing more before the server has spoken.
+    const waiting = { silentAfterMs: excepted ? limits.serverFirstMs : null, timeoutMs: limits.firstOctetsMs };
+    collectFirstOctets(newcomer.socket, waiting, (all) => this.#admit(newcomer, plaintextPeer, all));
   }
 
   #shakeHands(newcomer: Newcomer, hello: ClientHello, first: Buffer): void {
@@ -152,12 +162,13 @@ export class InboundGate {
 
   /** The one place where a connection gets through to the service behind. */
   #admit(newcomer: Newcomer, peer: Peer, first: Buffer): void {
-    const { live, clock, table, counters } = this.#deps;
+    const { live, clock, table, limits } = this.#deps;
     const settings = this.#settings;
     const { socket, remote } = newcomer;
     this.#crowd.settle(socket);
     const verdict = judgeConnection(clock.now(), peer, settings, live.revoked);
-    if (verdict.kind === 'refuse') {
+    const exception = verdict.kind === 'accept' ? null : this.#exceptionOf(newcomer, peer);
+    if (verdict.kind === 'refuse' && exception === null) {
       this.#refuse(newcomer, peer, verdict.reason, first);
       return;
     }
@@ -174,23 +185,22 @@ export class InboundGate {
         firstOctetsSha256: fingerprintOf(first),
         receiver: live.spiffeId,
         sni: newcomer.sni,
+        host: newcomer.host,
         remote,
+        exception: exception?.name ?? null,
         ends: newcomer.ends,
-        onRejudge: (open, cause) => this.#rejudge(open, cause),
+        onRejudge: (open, cause) => rejudgeConnection(this.#deps, this.#settings, open, cause),
         onEnding: (open, leftMs) => this.#end(open, leftMs),
       },
       clock,
     );
-    counters.count({
-      side: 'receiver',
-      endpointId: settings.endpointId,
-      caller: callerOf(peer),
-      generation: live.generation,
-      channel: peer.channel,
-      unit: 'connection',
-      outcome: verdict.kind === 'accept' ? 'accepted' : 'would-refuse',
-      reason: verdict.kind === 'accept' ? null : verdict.reason,
-    });
+    if (verdict.kind === 'refuse' && settings.protocol !== 'tcp') {
+      connection.hold(limits.firstOctetsMs, () => this.#endHold(connection));
+    } else {
+      if (exception !== null && settings.protocol === 'tcp') connection.endBy(exception.until);
+      const counted = exception === null ? verdict : ({ kind: 'except', reason: 'no-certificate', exception: exception.name } as const);
+      countConnection(this.#deps, connection, counted);
+    }
     if (this.#retiresAt !== null) connection.retire(Math.max(0, this.#retiresAt - performance.now()));
     this.#connections.add(connection);
     table.add(connection);
@@ -206,39 +216,19 @@ export class InboundGate {
     this.#countFailure(peer, reason);
   }
 
-  /** Judges an open connection by what is in force now. */
-  #rejudge(connection: ReceiverConnection, cause: Cause): void {
-    const { live, clock } = this.#deps;
-    const { peer, identity } = connection;
-    const now = clock.now();
-    const settings = this.#settings;
-    if (cause === 'trust' && identity !== null && !this.#isProvedStill(identity)) {
-      connection.retire(settings.drainMs);
-      return;
-    }
-    const verdict = judgeConnection(now, peer, settings, live.revoked);
-    if (verdict.kind !== 'refuse') {
-      connection.spare();
-      return;
-    }
-    if (verdict.reason === 'revoked' || verdict.reason === 'suspended') {
-      if (settings.protocol !== 'tcp') connection.cut(REVOKED_CALL_MS);
-      else connection.socket.destroy();
-      return;
-    }
-    connection.drain(settings.drainMs);
+  /** The exception that may cover what this connection asks; null for whoever shows a certificate. */
+  #exceptionOf({ host, sni }: Newcomer, peer: Peer): AnonymousException | null {
+    return this.#settings.exceptions?.ofConnection(this.#deps.clock.now(), { peer, host, sni }) ?? null;
+  }
+
+  #endHold(connection: ReceiverConnection): void {
+    refuseCallOf(this.#deps, connection, { settings: this.#settings, reason: 'timeout' });
+    connection.socket.destroy();
   }
 
   /** No connection outlives the certificate that it showed, streams included; only enforcement cuts one for that. */
   #end(connection: ReceiverConnection, leftMs: number): void {
     if (modeFor(connection.peer, this.#settings) === 'enforce') connection.retire(leftMs * (0.5 + Math.random() / 2));
-  }
-
-  /** Under the trust bundle of now; judged once for all connections of one certificate. */
-  #isProvedStill({ path }: ProvedIdentity): boolean {
-    const { live, kept, clock } = this.#deps;
-    const presented = { leaf: path[0]!, readChain: () => path, resumed: false, usage: 'client' } as const;
-    return kept.judge(clock.now(), live.contexts.trust, presented).kind === 'proved';
   }
 
   /** A connection whose beginning broke: refused where nobody unproved is let in, else a failure. The peer sees a close. */
@@ -289,5 +279,3 @@ export class InboundGate {
 
 const NO_OCTETS = Buffer.alloc(0);
 const TLS_HANDSHAKE = 0x16;
-/** A call of a revoked identity that was under way may end within this time. */
-const REVOKED_CALL_MS = 500;

@@ -5,10 +5,12 @@ import type { Peer } from './peer.ts';
 import type { InboundSettings } from './proxy-settings.ts';
 import { findRevocation, type RevokedIndex } from './revoked-index.ts';
 
-/** What a connection or call meets. `would-refuse` passes; only enforcement refuses. */
+/** What a connection or call meets. `would-refuse` and `except` pass; only enforcement refuses. */
 export type Verdict =
   | { readonly kind: 'accept' }
   | { readonly kind: 'would-refuse'; readonly reason: RefusalReason }
+  /** Nothing is proved, and an exception lets it be; `reason` is what would be refused without it. */
+  | { readonly kind: 'except'; readonly reason: RefusalReason; readonly exception: string }
   | { readonly kind: 'refuse'; readonly reason: RefusalReason };
 
 export type InboundRules = Pick<InboundSettings, 'anonymousMode' | 'strangerMode' | 'callers' | 'probe'>;
@@ -17,7 +19,12 @@ export type InboundRules = Pick<InboundSettings, 'anonymousMode' | 'strangerMode
  * Judges what a peer showed by the rules and the revoked set of this moment. The reason is the same in every mode, so what
  * `would-refuse` counts is exactly what enforcement would do.
  */
-export function judgeConnection(now: Instant, peer: Peer, rules: InboundRules, revoked: RevokedIndex): Verdict {
+export function judgeConnection(
+  now: Instant,
+  peer: Peer,
+  rules: InboundRules,
+  revoked: RevokedIndex,
+): Exclude<Verdict, { readonly kind: 'except' }> {
   const reason = findFault(now, peer, rules, revoked);
   if (reason === null) return ACCEPT;
   return modeFor(peer, rules) === 'enforce' ? { kind: 'refuse', reason } : { kind: 'would-refuse', reason };
@@ -44,4 +51,4 @@ function findFault(now: Instant, peer: Peer, rules: InboundRules, revoked: Revok
   return rules.callers.has(identity.spiffeId) || isProbe(peer, rules) ? null : 'wrong-identity';
 }
 
-const ACCEPT: Verdict = { kind: 'accept' };
+const ACCEPT = { kind: 'accept' } as const;

@@ -1,4 +1,3 @@
-import { BlockList, isIP } from 'node:net';
 import {
   type Inbound,
   Protocol,
@@ -6,11 +5,12 @@ import {
   Termination,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
+import { type AddressRanges, addressRanges, findBadRange } from './address-ranges.ts';
 
 /** What a port knows of the balancers before it. */
 export type ProxyProtocolSettings = {
   /** Whether whoever connects from this address speaks for somebody else; null: nobody does, and nobody is asked. */
-  readonly speaksFor: ((host: string) => boolean) | null;
+  readonly speaksFor: AddressRanges | null;
   /** What the upstream is told first on each connection. */
   readonly send: 'v1' | 'v2' | null;
   /** Equal for equal settings. */
@@ -34,22 +34,12 @@ export function parseProxyProtocol({
   return { speaksFor: parseRanges(endpointName, proxyProtocolFrom), send, key: JSON.stringify([proxyProtocolFrom, send]) };
 }
 
-function parseRanges(endpointName: string, ranges: readonly string[]): ((host: string) => boolean) | null {
+function parseRanges(endpointName: string, ranges: readonly string[]): AddressRanges | null {
   if (ranges.length === 0) return null;
   if (ranges.length > MAXIMUM_RANGES) throw invalid(endpointName, `${ranges.length} ranges`, `at most ${MAXIMUM_RANGES}`);
-  const list = new BlockList();
-  for (const range of ranges) {
-    const [network = '', bits = ''] = range.split('/');
-    const family = isIP(network);
-    if (family === 0 || !/^(0|[1-9][0-9]{0,2})$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128)) {
-      throw invalid(endpointName, `range ${JSON.stringify(range.slice(0, 60))}`, 'an address, / and its bits');
-    }
-    list.addSubnet(network, Number(bits), family === 4 ? 'ipv4' : 'ipv6');
-  }
-  return (host) => {
-    const family = isIP(host);
-    return family !== 0 && list.check(host, family === 4 ? 'ipv4' : 'ipv6');
-  };
+  const bad = findBadRange(ranges);
+  if (bad !== null) throw invalid(endpointName, `range ${JSON.stringify(bad.slice(0, 60))}`, 'an address, / and its bits');
+  return addressRanges(ranges);
 }
 
 function invalid(endpointName: string, found: string, expected: string): Problem {

@@ -12,6 +12,7 @@ import {
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import { Problem } from '../../core/problems/problem.ts';
+import { AnonymousExceptions } from './anonymous-exceptions.ts';
 import { type Address, formatAddress, parseAddress } from './address.ts';
 import { type ConnectionLimits, parseConnectionLimits } from './connection-limits.ts';
 import { isCarried, parsePassthrough, type PassthroughListener } from './passthrough-settings.ts';
@@ -35,6 +36,8 @@ export type InboundSettings = {
   readonly tls: TlsPolicy;
   readonly drainMs: number;
   readonly probe: SpiffeId | null;
+  /** Who may come without a certificate all the same; null: nobody. */
+  readonly exceptions: AnonymousExceptions | null;
 } & HttpSettings &
   ConnectionLimits;
 
@@ -167,6 +170,7 @@ function parseInbound(inbound: Inbound): InboundSettings {
     tls: parseTlsPolicy(inbound.tls),
     drainMs: inbound.drainMs || DEFAULT_DRAIN_MS,
     probe: inbound.probeSpiffeId === '' ? null : parseSpiffeId(inbound.probeSpiffeId),
+    exceptions: inbound.anonymousExceptions.length === 0 ? null : new AnonymousExceptions(inbound.anonymousExceptions, protocol),
     ...parseHttpSettings(inbound),
     ...parseConnectionLimits(inbound),
   };

@@ -16,7 +16,11 @@ export type ReceiverConnectionOptions = {
   readonly receiver: SpiffeId;
   /** The server name of the ClientHello; null where there is none. */
   readonly sni: string | null;
+  /** Null over a Unix socket. */
+  readonly host: string | null;
   readonly remote: string;
+  /** The exception that may cover its calls; of raw TCP, that does. Null: none. */
+  readonly exception?: string | null;
   /** Where it began and went, as a balancer said; null: its own addresses are these. */
   readonly ends?: ProxiedEnds | null;
   /** Decides anew; called when what is in force has changed. */
@@ -34,7 +38,11 @@ export class ReceiverConnection implements OpenConnection {
   readonly identity: ProvedIdentity | null;
   readonly socket: Socket;
   readonly firstOctetsSha256: Buffer;
+  /** Null over a Unix socket. */
+  readonly host: string | null;
   readonly remote: string;
+  /** Changed by whoever judges its calls. */
+  exception: string | null;
   /** After this the connection takes no further call, so that none outlives the certificate it showed. */
   readonly retireAt: Instant;
   readonly #options: ReceiverConnectionOptions;
@@ -45,6 +53,10 @@ export class ReceiverConnection implements OpenConnection {
   #graceUntil = 0;
   #timer: NodeJS.Timeout | null = null;
   #announce: (() => void) | null = null;
+  #hold: NodeJS.Timeout | null = null;
+  readonly #clock: Clock;
+  #endsAt: Instant = Number.POSITIVE_INFINITY;
+  #cancelEnd: () => void = doNothing;
   /** Octets of calls handed on so far. */
   octetsForwarded = 0;
 
@@ -58,11 +70,16 @@ export class ReceiverConnection implements OpenConnection {
     this.identity = peer.identity;
     this.firstOctetsSha256 = options.firstOctetsSha256;
     this.remote = options.remote;
+    this.host = options.host;
+    this.exception = options.exception ?? null;
+    this.#clock = clock;
     const validUntil = peer.identity?.validUntil ?? Number.POSITIVE_INFINITY;
     this.retireAt = peer.identity === null ? validUntil : retirementOf(clock.now(), validUntil);
     const cancel = callAtRetirement(clock, this.retireAt, validUntil, (leftMs) => options.onEnding(this, leftMs));
     socket.once('close', () => {
       cancel();
+      this.#cancelEnd();
+      this.release();
       if (this.#timer !== null) clearTimeout(this.#timer);
     });
   }
@@ -108,6 +125,29 @@ export class ReceiverConnection implements OpenConnection {
   /** True while calls of a connection that was opened under a weaker mode are still served. */
   isInGrace(): boolean {
     return performance.now() < this.#graceUntil;
+  }
+
+  /** Enforced, and let in for nothing but to say what it asks, for so long. */
+  hold(withinMs: number, onOver: () => void): void {
+    this.#hold = setTimeout(onOver, withinMs).unref();
+  }
+
+  /** True until a first call was let in. */
+  get isHeld(): boolean {
+    return this.#hold !== null;
+  }
+
+  release(): void {
+    if (this.#hold !== null) clearTimeout(this.#hold);
+    this.#hold = null;
+  }
+
+  /** Is cut at this instant where it is enforced, whatever is under way, by the data plane's own clock. */
+  endBy(until: Instant): void {
+    if (until >= this.#endsAt) return;
+    this.#endsAt = until;
+    this.#cancelEnd();
+    this.#cancelEnd = callAtRetirement(this.#clock, until, until, () => this.rejudge('end'));
   }
 
   beginCall(): void {
@@ -168,3 +208,5 @@ export class ReceiverConnection implements OpenConnection {
     this.#timer = setTimeout(() => this.socket.destroy(), withinMs).unref();
   }
 }
+
+function doNothing(): void {}

@@ -4,6 +4,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import { type CallPattern, hostNameOf, parseMethod, parsePathPattern, parsePatternHost } from '../../core/routes/call-pattern.ts';
 import { PatternIndex } from '../../core/routes/pattern-index.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
+import { hasOverride } from './call-override.ts';
 import type { CallRequest } from './call-request.ts';
 import type { ProvedIdentity } from './peer.ts';
 
@@ -42,11 +43,6 @@ function readRoute({ methods, host, path, callerSpiffeIds, callerSans }: Route):
   };
 }
 
-/** Fields by which some frameworks serve another method or path than the one that the request line names. */
-function hasOverride(request: CallRequest): boolean {
-  return request.fields().some((name, at) => at % 2 === 0 && overrides.has(name.replaceAll('_', '-')));
-}
-
 /** The names in the leaf, read once per identity. */
 function sansOf(identity: ProvedIdentity): readonly string[] {
   const known = sansByIdentity.get(identity);
@@ -58,12 +54,5 @@ function sansOf(identity: ProvedIdentity): readonly string[] {
 }
 
 const sansByIdentity = new WeakMap<ProvedIdentity, readonly string[]>();
-const overrides: ReadonlySet<string> = new Set([
-  'x-http-method-override',
-  'x-http-method',
-  'x-method-override',
-  'x-original-url',
-  'x-rewrite-url',
-]);
 /** As many as a declaration can have. */
 const MAXIMUM_ROUTES = 1_000;

@@ -26,11 +26,13 @@ export function sniffConnection(socket: Socket, limits: SniffLimits, onArrival: 
   readUntil(socket, limits, readArrival, onArrival);
 }
 
-/** Waits until as much of a plaintext connection is there as its fingerprint covers, or its header ends, or nothing more comes. */
-export function collectFirstOctets(socket: Socket, timeoutMs: number, onCollected: (first: Buffer) => void): void {
+/**
+ * Waits until as much of a plaintext connection is there as its fingerprint covers, or its header ends, or nothing more comes for so long.
+ */
+export function collectFirstOctets(socket: Socket, limits: SniffLimits, onCollected: (first: Buffer) => void): void {
   readUntil(
     socket,
-    { silentAfterMs: null, timeoutMs },
+    limits,
     (first, cause) => (cause !== 'more' || first.length >= FINGERPRINT_OCTETS || endsItsHeader(first) ? first : null),
     onCollected,
   );

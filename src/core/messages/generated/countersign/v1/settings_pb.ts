@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/settings.proto.
  */
 export const file_countersign_v1_settings: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0ikggKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0SGwoTcHJveHlfcHJvdG9jb2xfZnJvbRgaIAMoCRI4ChFwcm94eV9wcm90b2NvbF90bxgbIAEoDjIdLmNvdW50ZXJzaWduLnYxLlByb3h5UHJvdG9jb2wSJQoGcm91dGVzGB4gAygLMhUuY291bnRlcnNpZ24udjEuUm91dGUSMgoNYW5zd2VyX2ZpZWxkcxgfIAMoCzIbLmNvdW50ZXJzaWduLnYxLkFuc3dlckZpZWxkEhgKEGhvc3RfbWF0Y2hlc19zbmkYICABKAgSHwoXb21pdHRlZF9pZGVudGl0eV9maWVsZHMYISADKAkSMQoMYm91bmRfdG9rZW5zGCIgASgLMhsuY291bnRlcnNpZ24udjEuQm91bmRUb2tlbnMSLQoLY2FsbGVyX3JhdGUYIyABKAsyGC5jb3VudGVyc2lnbi52MS5DYWxsUmF0ZRIvCg1lbmRwb2ludF9yYXRlGCQgASgLMhguY291bnRlcnNpZ24udjEuQ2FsbFJhdGUSHgoWaGFuZHNoYWtlc19wZXJfYWRkcmVzcxgoIAEoDRIbChNtYXhpbXVtX2JvZHlfb2N0ZXRzGCkgASgEIi0KCENhbGxSYXRlEhIKCnBlcl9zZWNvbmQYASABKA0SDQoFYnVyc3QYAiABKA0iPgoLQm91bmRUb2tlbnMSDgoGaXNzdWVyGAEgASgJEhEKCWF1ZGllbmNlcxgCIAMoCRIMCgRrZXlzGAMgAygJIioKC0Fuc3dlckZpZWxkEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiZAoFUm91dGUSDwoHbWV0aG9kcxgBIAMoCRIMCgRob3N0GAIgASgJEgwKBHBhdGgYAyABKAkSGQoRY2FsbGVyX3NwaWZmZV9pZHMYBCADKAkSEwoLY2FsbGVyX3NhbnMYBSADKAkiVAoKQ2FsbGVyUnVsZRIPCgdwYXRoX2lkGAEgASgJEhEKCXNwaWZmZV9pZBgCIAEoCRIiCgRtb2RlGAMgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZSJ0CglUbHNQb2xpY3kSFwoPbWluaW11bV92ZXJzaW9uGAEgASgNEhcKD21heGltdW1fdmVyc2lvbhgCIAEoDRIOCgZncm91cHMYAyADKAkSDgoGc3VpdGVzGAQgAygJEhUKDXBvbGljeV9kaWdlc3QYBSABKAkirwUKCE91dGJvdW5kEg8KB3BhdGhfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRItCgZsaXN0ZW4YBCABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEjAKCXVwc3RyZWFtcxgFIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSKgoIcHJvdG9jb2wYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qcm90b2NvbBIwCgtvcmlnaW5hdGlvbhgHIAEoDjIbLmNvdW50ZXJzaWduLnYxLk9yaWdpbmF0aW9uEhgKEHNlcnZlcl9zcGlmZmVfaWQYCCABKAkSEwoLc2VydmVyX25hbWUYCSABKAkSFgoOc2VydmVyX2FuY2hvcnMYCiADKAwSJgoDdGxzGAsgASgLMhkuY291bnRlcnNpZ24udjEuVGxzUG9saWN5EhAKCGRyYWluX21zGAwgASgNEicKB29sZF90bHMYFCABKAsyFi5jb3VudGVyc2lnbi52MS5PbGRUbHMSDAoEcGlucxgVIAMoDBIpCghwaW5fbW9kZRgWIAEoDjIXLmNvdW50ZXJzaWduLnYxLlBpbk1vZGUSHAoUcGluc19mb3JjZWRfdW50aWxfbXMYFyABKAQSGQoRc2hvd3NfY2VydGlmaWNhdGUYGCABKAgSLAoHcmV0cmllcxgZIAEoCzIbLmNvdW50ZXJzaWduLnYxLlJldHJ5QnVkZ2V0EioKCGVqZWN0aW9uGBogASgLMhguY291bnRlcnNpZ24udjEuRWplY3Rpb24SMQoMaGVhbHRoX2NoZWNrGBsgASgLMhsuY291bnRlcnNpZ24udjEuSGVhbHRoQ2hlY2siOgoLUmV0cnlCdWRnZXQSDwoHcGVyY2VudBgBIAEoDRIaChJtaW5pbXVtX3Blcl9zZWNvbmQYAiABKA0iRgoIRWplY3Rpb24SEAoIZmFpbHVyZXMYASABKA0SDwoHYmFzZV9tcxgCIAEoDRIXCg9tYXhpbXVtX3BlcmNlbnQYAyABKA0itwEKC0hlYWx0aENoZWNrEgwKBHBhdGgYASABKAkSGQoMZ3JwY19zZXJ2aWNlGAIgASgJSACIAQESEwoLaW50ZXJ2YWxfbXMYAyABKA0SEgoKdGltZW91dF9tcxgEIAEoDRIVCg1oZWFsdGh5X2FmdGVyGAUgASgNEhcKD3VuaGVhbHRoeV9hZnRlchgGIAEoDRIVCg1wYW5pY19wZXJjZW50GAcgASgNQg8KDV9ncnBjX3NlcnZpY2UiRgoGT2xkVGxzEhcKD21pbmltdW1fdmVyc2lvbhgBIAEoDRIQCgh1bnRpbF9tcxgCIAEoBBIRCglleGNlcHRpb24YAyABKAkiawoLVHJ1c3RCdW5kbGUSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEjQKC2F1dGhvcml0aWVzGAMgAygLMh8uY291bnRlcnNpZ24udjEuQnVuZGxlQXV0aG9yaXR5IpkBCg9CdW5kbGVBdXRob3JpdHkSMgoEcm9sZRgBIAEoDjIkLmNvdW50ZXJzaWduLnYxLkJ1bmRsZUF1dGhvcml0eS5Sb2xlEhMKC2NlcnRpZmljYXRlGAIgASgMIj0KBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg0KCVJPTEVfUk9PVBABEhAKDFJPTEVfSVNTVUlORxACInYKClJldm9rZWRTZXQSEAoIc2VxdWVuY2UYASABKAQSOAoMY2VydGlmaWNhdGVzGAIgAygLMiIuY291bnRlcnNpZ24udjEuUmV2b2tlZENlcnRpZmljYXRlEhwKFHN1c3BlbmRlZF9zcGlmZmVfaWRzGAMgAygJIj8KElJldm9rZWRDZXJ0aWZpY2F0ZRIZChFpc3N1ZXJfa2V5X3NoYTI1NhgBIAEoDBIOCgZzZXJpYWwYAiABKAwiQgoKVGlja2V0S2V5cxIRCglzcGlmZmVfaWQYASABKAkSDwoHc2VhbGluZxgCIAEoDBIQCghhY2NlcHRlZBgDIAMoDCIeCgpPY3NwU3RhcGxlEhAKCHJlc3BvbnNlGAEgASgMIvUBCghEcmlsbEpvYhIOCgZqb2JfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSFQoNZW5kcG9pbnRfbmFtZRgDIAEoCRIuCgdhZGRyZXNzGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIYChBzZXJ2ZXJfc3BpZmZlX2lkGAUgASgJEioKCHByb3RvY29sGAYgASgOMhguY291bnRlcnNpZ24udjEuUHJvdG9jb2wSDQoFa2luZHMYByADKAkSEwoLZW52aXJvbm1lbnQYCCABKAkSEwoLZGVhZGxpbmVfbXMYCSABKAQqXAoIUHJvdG9jb2wSGAoUUFJPVE9DT0xfVU5TUEVDSUZJRUQQABIRCg1QUk9UT0NPTF9IVFRQEAESEAoMUFJPVE9DT0xfVENQEAISEQoNUFJPVE9DT0xfR1JQQxADKlUKBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEhAKDE1PREVfT0JTRVJWRRABEhMKD01PREVfUEVSTUlTU0lWRRACEhAKDE1PREVfRU5GT1JDRRADKnAKC09yaWdpbmF0aW9uEhsKF09SSUdJTkFUSU9OX1VOU1BFQ0lGSUVEEAASGQoVT1JJR0lOQVRJT05fUExBSU5URVhUEAESFAoQT1JJR0lOQVRJT05fTVRMUxACEhMKD09SSUdJTkFUSU9OX1RMUxADKpUBCgtUZXJtaW5hdGlvbhIbChdURVJNSU5BVElPTl9VTlNQRUNJRklFRBAAEhkKFVRFUk1JTkFUSU9OX1RFUk1JTkFURRABEhkKFVRFUk1JTkFUSU9OX1JFRU5DUllQVBACEhsKF1RFUk1JTkFUSU9OX1BBU1NUSFJPVUdIEAMSFgoSVEVSTUlOQVRJT05fTVVUVUFMEAQqXQoNUHJveHlQcm90b2NvbBIeChpQUk9YWV9QUk9UT0NPTF9VTlNQRUNJRklFRBAAEhUKEVBST1hZX1BST1RPQ09MX1YxEAESFQoRUFJPWFlfUFJPVE9DT0xfVjIQAipPCgdQaW5Nb2RlEhgKFFBJTl9NT0RFX1VOU1BFQ0lGSUVEEAASFAoQUElOX01PREVfT0JTRVJWRRABEhQKEFBJTl9NT0RFX0VORk9SQ0UQAmIGcHJvdG8z");
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9zZXR0aW5ncy5wcm90bxIOY291bnRlcnNpZ24udjEiZAoNU29ja2V0QWRkcmVzcxIzCghpbnRlcm5ldBgBIAEoCzIfLmNvdW50ZXJzaWduLnYxLkludGVybmV0QWRkcmVzc0gAEhMKCXVuaXhfcGF0aBgCIAEoCUgAQgkKB2FkZHJlc3MiKwoPSW50ZXJuZXRBZGRyZXNzEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0ixQIKDVByb3h5U2V0dGluZ3MSEgoKZ2VuZXJhdGlvbhgBIAEoBBIQCghwcm94eV9pZBgCIAEoCRISCgpwcm94eV9uYW1lGAMgASgJEhMKC2Vudmlyb25tZW50GAQgASgJEg4KBnJlZ2lvbhgFIAEoCRIRCglzcGlmZmVfaWQYBiABKAkSFAoMdHJ1c3RfZG9tYWluGAcgASgJEigKB2luYm91bmQYCCADKAsyFy5jb3VudGVyc2lnbi52MS5JbmJvdW5kEioKCG91dGJvdW5kGAkgAygLMhguY291bnRlcnNpZ24udjEuT3V0Ym91bmQSNwoLY2VydGlmaWNhdGUYCiABKAsyIi5jb3VudGVyc2lnbi52MS5DZXJ0aWZpY2F0ZUNhZGVuY2USHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAsgASgNImAKEkNlcnRpZmljYXRlQ2FkZW5jZRIZChFyZW5ld19hdF9wZXJtaWxsZRgBIAEoDRIVCg1yZW5ld2FsX2Vwb2NoGAIgASgEEhgKEHJlbmV3YWxfc21lYXJfbXMYAyABKA0i1AgKB0luYm91bmQSEwoLZW5kcG9pbnRfaWQYASABKAkSFQoNZW5kcG9pbnRfbmFtZRgCIAEoCRItCgZsaXN0ZW4YAyABKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEi8KCHVwc3RyZWFtGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIqCghwcm90b2NvbBgFIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEiwKDmFub255bW91c19tb2RlGAYgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCg1zdHJhbmdlcl9tb2RlGAcgASgOMhQuY291bnRlcnNpZ24udjEuTW9kZRIrCgdjYWxsZXJzGAggAygLMhouY291bnRlcnNpZ24udjEuQ2FsbGVyUnVsZRImCgN0bHMYCSABKAsyGS5jb3VudGVyc2lnbi52MS5UbHNQb2xpY3kSEAoIZHJhaW5fbXMYCiABKA0SFwoPcHJvYmVfc3BpZmZlX2lkGAsgASgJEjAKC3Rlcm1pbmF0aW9uGBQgASgOMhsuY291bnRlcnNpZ24udjEuVGVybWluYXRpb24SFAoMc2VydmVyX25hbWVzGBUgAygJEhUKDXRha2VzX3Vua25vd24YFiABKAgSKgoIbmV4dF9ob3AYFyABKAsyGC5jb3VudGVyc2lnbi52MS5PdXRib3VuZBIPCgdpZGxlX21zGBggASgNEhsKE21heGltdW1fY29ubmVjdGlvbnMYGSABKA0SGwoTcHJveHlfcHJvdG9jb2xfZnJvbRgaIAMoCRI4ChFwcm94eV9wcm90b2NvbF90bxgbIAEoDjIdLmNvdW50ZXJzaWduLnYxLlByb3h5UHJvdG9jb2wSJQoGcm91dGVzGB4gAygLMhUuY291bnRlcnNpZ24udjEuUm91dGUSMgoNYW5zd2VyX2ZpZWxkcxgfIAMoCzIbLmNvdW50ZXJzaWduLnYxLkFuc3dlckZpZWxkEhgKEGhvc3RfbWF0Y2hlc19zbmkYICABKAgSHwoXb21pdHRlZF9pZGVudGl0eV9maWVsZHMYISADKAkSMQoMYm91bmRfdG9rZW5zGCIgASgLMhsuY291bnRlcnNpZ24udjEuQm91bmRUb2tlbnMSLQoLY2FsbGVyX3JhdGUYIyABKAsyGC5jb3VudGVyc2lnbi52MS5DYWxsUmF0ZRIvCg1lbmRwb2ludF9yYXRlGCQgASgLMhguY291bnRlcnNpZ24udjEuQ2FsbFJhdGUSQAoUYW5vbnltb3VzX2V4Y2VwdGlvbnMYJSADKAsyIi5jb3VudGVyc2lnbi52MS5Bbm9ueW1vdXNFeGNlcHRpb24SHgoWaGFuZHNoYWtlc19wZXJfYWRkcmVzcxgoIAEoDRIbChNtYXhpbXVtX2JvZHlfb2N0ZXRzGCkgASgEIocBChJBbm9ueW1vdXNFeGNlcHRpb24SDAoEbmFtZRgBIAEoCRIPCgdzb3VyY2VzGAIgAygJEisKBWNhbGxzGAMgAygLMhwuY291bnRlcnNpZ24udjEuRXhjZXB0ZWRDYWxsEhMKC3NlcnZlcl9uYW1lGAQgASgJEhAKCHVudGlsX21zGAUgASgEIjsKDEV4Y2VwdGVkQ2FsbBIPCgdtZXRob2RzGAEgAygJEgwKBGhvc3QYAiABKAkSDAoEcGF0aBgDIAEoCSItCghDYWxsUmF0ZRISCgpwZXJfc2Vjb25kGAEgASgNEg0KBWJ1cnN0GAIgASgNIj4KC0JvdW5kVG9rZW5zEg4KBmlzc3VlchgBIAEoCRIRCglhdWRpZW5jZXMYAiADKAkSDAoEa2V5cxgDIAMoCSIqCgtBbnN3ZXJGaWVsZBIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJImQKBVJvdXRlEg8KB21ldGhvZHMYASADKAkSDAoEaG9zdBgCIAEoCRIMCgRwYXRoGAMgASgJEhkKEWNhbGxlcl9zcGlmZmVfaWRzGAQgAygJEhMKC2NhbGxlcl9zYW5zGAUgAygJIlQKCkNhbGxlclJ1bGUSDwoHcGF0aF9pZBgBIAEoCRIRCglzcGlmZmVfaWQYAiABKAkSIgoEbW9kZRgDIAEoDjIULmNvdW50ZXJzaWduLnYxLk1vZGUidAoJVGxzUG9saWN5EhcKD21pbmltdW1fdmVyc2lvbhgBIAEoDRIXCg9tYXhpbXVtX3ZlcnNpb24YAiABKA0SDgoGZ3JvdXBzGAMgAygJEg4KBnN1aXRlcxgEIAMoCRIVCg1wb2xpY3lfZGlnZXN0GAUgASgJIq8FCghPdXRib3VuZBIPCgdwYXRoX2lkGAEgASgJEhMKC2VuZHBvaW50X2lkGAIgASgJEhUKDWVuZHBvaW50X25hbWUYAyABKAkSLQoGbGlzdGVuGAQgASgLMh0uY291bnRlcnNpZ24udjEuU29ja2V0QWRkcmVzcxIwCgl1cHN0cmVhbXMYBSADKAsyHS5jb3VudGVyc2lnbi52MS5Tb2NrZXRBZGRyZXNzEioKCHByb3RvY29sGAYgASgOMhguY291bnRlcnNpZ24udjEuUHJvdG9jb2wSMAoLb3JpZ2luYXRpb24YByABKA4yGy5jb3VudGVyc2lnbi52MS5PcmlnaW5hdGlvbhIYChBzZXJ2ZXJfc3BpZmZlX2lkGAggASgJEhMKC3NlcnZlcl9uYW1lGAkgASgJEhYKDnNlcnZlcl9hbmNob3JzGAogAygMEiYKA3RscxgLIAEoCzIZLmNvdW50ZXJzaWduLnYxLlRsc1BvbGljeRIQCghkcmFpbl9tcxgMIAEoDRInCgdvbGRfdGxzGBQgASgLMhYuY291bnRlcnNpZ24udjEuT2xkVGxzEgwKBHBpbnMYFSADKAwSKQoIcGluX21vZGUYFiABKA4yFy5jb3VudGVyc2lnbi52MS5QaW5Nb2RlEhwKFHBpbnNfZm9yY2VkX3VudGlsX21zGBcgASgEEhkKEXNob3dzX2NlcnRpZmljYXRlGBggASgIEiwKB3JldHJpZXMYGSABKAsyGy5jb3VudGVyc2lnbi52MS5SZXRyeUJ1ZGdldBIqCghlamVjdGlvbhgaIAEoCzIYLmNvdW50ZXJzaWduLnYxLkVqZWN0aW9uEjEKDGhlYWx0aF9jaGVjaxgbIAEoCzIbLmNvdW50ZXJzaWduLnYxLkhlYWx0aENoZWNrIjoKC1JldHJ5QnVkZ2V0Eg8KB3BlcmNlbnQYASABKA0SGgoSbWluaW11bV9wZXJfc2Vjb25kGAIgASgNIkYKCEVqZWN0aW9uEhAKCGZhaWx1cmVzGAEgASgNEg8KB2Jhc2VfbXMYAiABKA0SFwoPbWF4aW11bV9wZXJjZW50GAMgASgNIrcBCgtIZWFsdGhDaGVjaxIMCgRwYXRoGAEgASgJEhkKDGdycGNfc2VydmljZRgCIAEoCUgAiAEBEhMKC2ludGVydmFsX21zGAMgASgNEhIKCnRpbWVvdXRfbXMYBCABKA0SFQoNaGVhbHRoeV9hZnRlchgFIAEoDRIXCg91bmhlYWx0aHlfYWZ0ZXIYBiABKA0SFQoNcGFuaWNfcGVyY2VudBgHIAEoDUIPCg1fZ3JwY19zZXJ2aWNlIkYKBk9sZFRscxIXCg9taW5pbXVtX3ZlcnNpb24YASABKA0SEAoIdW50aWxfbXMYAiABKAQSEQoJZXhjZXB0aW9uGAMgASgJImsKC1RydXN0QnVuZGxlEhQKDHRydXN0X2RvbWFpbhgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBI0CgthdXRob3JpdGllcxgDIAMoCzIfLmNvdW50ZXJzaWduLnYxLkJ1bmRsZUF1dGhvcml0eSKZAQoPQnVuZGxlQXV0aG9yaXR5EjIKBHJvbGUYASABKA4yJC5jb3VudGVyc2lnbi52MS5CdW5kbGVBdXRob3JpdHkuUm9sZRITCgtjZXJ0aWZpY2F0ZRgCIAEoDCI9CgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABINCglST0xFX1JPT1QQARIQCgxST0xFX0lTU1VJTkcQAiJ2CgpSZXZva2VkU2V0EhAKCHNlcXVlbmNlGAEgASgEEjgKDGNlcnRpZmljYXRlcxgCIAMoCzIiLmNvdW50ZXJzaWduLnYxLlJldm9rZWRDZXJ0aWZpY2F0ZRIcChRzdXNwZW5kZWRfc3BpZmZlX2lkcxgDIAMoCSI/ChJSZXZva2VkQ2VydGlmaWNhdGUSGQoRaXNzdWVyX2tleV9zaGEyNTYYASABKAwSDgoGc2VyaWFsGAIgASgMIkIKClRpY2tldEtleXMSEQoJc3BpZmZlX2lkGAEgASgJEg8KB3NlYWxpbmcYAiABKAwSEAoIYWNjZXB0ZWQYAyADKAwiHgoKT2NzcFN0YXBsZRIQCghyZXNwb25zZRgBIAEoDCL1AQoIRHJpbGxKb2ISDgoGam9iX2lkGAEgASgJEhMKC2VuZHBvaW50X2lkGAIgASgJEhUKDWVuZHBvaW50X25hbWUYAyABKAkSLgoHYWRkcmVzcxgEIAEoCzIdLmNvdW50ZXJzaWduLnYxLlNvY2tldEFkZHJlc3MSGAoQc2VydmVyX3NwaWZmZV9pZBgFIAEoCRIqCghwcm90b2NvbBgGIAEoDjIYLmNvdW50ZXJzaWduLnYxLlByb3RvY29sEg0KBWtpbmRzGAcgAygJEhMKC2Vudmlyb25tZW50GAggASgJEhMKC2RlYWRsaW5lX21zGAkgASgEKlwKCFByb3RvY29sEhgKFFBST1RPQ09MX1VOU1BFQ0lGSUVEEAASEQoNUFJPVE9DT0xfSFRUUBABEhAKDFBST1RPQ09MX1RDUBACEhEKDVBST1RPQ09MX0dSUEMQAypVCgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIQCgxNT0RFX09CU0VSVkUQARITCg9NT0RFX1BFUk1JU1NJVkUQAhIQCgxNT0RFX0VORk9SQ0UQAypwCgtPcmlnaW5hdGlvbhIbChdPUklHSU5BVElPTl9VTlNQRUNJRklFRBAAEhkKFU9SSUdJTkFUSU9OX1BMQUlOVEVYVBABEhQKEE9SSUdJTkFUSU9OX01UTFMQAhITCg9PUklHSU5BVElPTl9UTFMQAyqVAQoLVGVybWluYXRpb24SGwoXVEVSTUlOQVRJT05fVU5TUEVDSUZJRUQQABIZChVURVJNSU5BVElPTl9URVJNSU5BVEUQARIZChVURVJNSU5BVElPTl9SRUVOQ1JZUFQQAhIbChdURVJNSU5BVElPTl9QQVNTVEhST1VHSBADEhYKElRFUk1JTkFUSU9OX01VVFVBTBAEKl0KDVByb3h5UHJvdG9jb2wSHgoaUFJPWFlfUFJPVE9DT0xfVU5TUEVDSUZJRUQQABIVChFQUk9YWV9QUk9UT0NPTF9WMRABEhUKEVBST1hZX1BST1RPQ09MX1YyEAIqTwoHUGluTW9kZRIYChRQSU5fTU9ERV9VTlNQRUNJRklFRBAAEhQKEFBJTl9NT0RFX09CU0VSVkUQARIUChBQSU5fTU9ERV9FTkZPUkNFEAJiBnByb3RvMw");
 
 /**
  * Where a socket is: an IP and port, or a Unix socket's path.
@@ -342,6 +342,13 @@ export type Inbound = Message<"countersign.v1.Inbound"> & {
   endpointRate?: CallRate | undefined;
 
   /**
+   * Who may come without a certificate all the same, and for what.
+   *
+   * @generated from field: repeated countersign.v1.AnonymousException anonymous_exceptions = 37;
+   */
+  anonymousExceptions: AnonymousException[];
+
+  /**
    * Connections of one address that have begun and are not admitted yet; 0: the data plane's own default.
    *
    * @generated from field: uint32 handshakes_per_address = 40;
@@ -364,6 +371,84 @@ export const InboundSchema: GenMessage<Inbound> = /*@__PURE__*/
   messageDesc(file_countersign_v1_settings, 4);
 
 /**
+ * A probe, a scraper or a caller of before, agreed by name. The proxy ends it at `until_ms` by itself.
+ *
+ * @generated from message countersign.v1.AnonymousException
+ */
+export type AnonymousException = Message<"countersign.v1.AnonymousException"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Ranges such as "10.0.0.0/16", at least one.
+   *
+   * @generated from field: repeated string sources = 2;
+   */
+  sources: string[];
+
+  /**
+   * Of HTTP and gRPC at least one; of TCP none, where no call can be told from another.
+   *
+   * @generated from field: repeated countersign.v1.ExceptedCall calls = 3;
+   */
+  calls: ExceptedCall[];
+
+  /**
+   * The connection has to be TLS that asks for this server. Empty: plaintext, or TLS.
+   *
+   * @generated from field: string server_name = 4;
+   */
+  serverName: string;
+
+  /**
+   * @generated from field: uint64 until_ms = 5;
+   */
+  untilMs: bigint;
+};
+
+/**
+ * Describes the message countersign.v1.AnonymousException.
+ * Use `create(AnonymousExceptionSchema)` to create a new message.
+ */
+export const AnonymousExceptionSchema: GenMessage<AnonymousException> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_settings, 5);
+
+/**
+ * @generated from message countersign.v1.ExceptedCall
+ */
+export type ExceptedCall = Message<"countersign.v1.ExceptedCall"> & {
+  /**
+   * At least one.
+   *
+   * @generated from field: repeated string methods = 1;
+   */
+  methods: string[];
+
+  /**
+   * A DNS name; empty: any.
+   *
+   * @generated from field: string host = 2;
+   */
+  host: string;
+
+  /**
+   * "/a/b", "/a/*\/b" or "/a/**".
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message countersign.v1.ExceptedCall.
+ * Use `create(ExceptedCallSchema)` to create a new message.
+ */
+export const ExceptedCallSchema: GenMessage<ExceptedCall> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_settings, 6);
+
+/**
  * @generated from message countersign.v1.CallRate
  */
 export type CallRate = Message<"countersign.v1.CallRate"> & {
@@ -383,7 +468,7 @@ export type CallRate = Message<"countersign.v1.CallRate"> & {
  * Use `create(CallRateSchema)` to create a new message.
  */
 export const CallRateSchema: GenMessage<CallRate> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 5);
+  messageDesc(file_countersign_v1_settings, 7);
 
 /**
  * @generated from message countersign.v1.BoundTokens
@@ -412,7 +497,7 @@ export type BoundTokens = Message<"countersign.v1.BoundTokens"> & {
  * Use `create(BoundTokensSchema)` to create a new message.
  */
 export const BoundTokensSchema: GenMessage<BoundTokens> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 6);
+  messageDesc(file_countersign_v1_settings, 8);
 
 /**
  * @generated from message countersign.v1.AnswerField
@@ -436,7 +521,7 @@ export type AnswerField = Message<"countersign.v1.AnswerField"> & {
  * Use `create(AnswerFieldSchema)` to create a new message.
  */
 export const AnswerFieldSchema: GenMessage<AnswerField> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 7);
+  messageDesc(file_countersign_v1_settings, 9);
 
 /**
  * @generated from message countersign.v1.Route
@@ -481,7 +566,7 @@ export type Route = Message<"countersign.v1.Route"> & {
  * Use `create(RouteSchema)` to create a new message.
  */
 export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 8);
+  messageDesc(file_countersign_v1_settings, 10);
 
 /**
  * @generated from message countersign.v1.CallerRule
@@ -508,7 +593,7 @@ export type CallerRule = Message<"countersign.v1.CallerRule"> & {
  * Use `create(CallerRuleSchema)` to create a new message.
  */
 export const CallerRuleSchema: GenMessage<CallerRule> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 9);
+  messageDesc(file_countersign_v1_settings, 11);
 
 /**
  * @generated from message countersign.v1.TlsPolicy
@@ -553,7 +638,7 @@ export type TlsPolicy = Message<"countersign.v1.TlsPolicy"> & {
  * Use `create(TlsPolicySchema)` to create a new message.
  */
 export const TlsPolicySchema: GenMessage<TlsPolicy> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 10);
+  messageDesc(file_countersign_v1_settings, 12);
 
 /**
  * A local port on which the service's own calls to one endpoint arrive.
@@ -683,7 +768,7 @@ export type Outbound = Message<"countersign.v1.Outbound"> & {
  * Use `create(OutboundSchema)` to create a new message.
  */
 export const OutboundSchema: GenMessage<Outbound> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 11);
+  messageDesc(file_countersign_v1_settings, 13);
 
 /**
  * Calls that may be sent again without harm are, while these are a small part of all.
@@ -709,7 +794,7 @@ export type RetryBudget = Message<"countersign.v1.RetryBudget"> & {
  * Use `create(RetryBudgetSchema)` to create a new message.
  */
 export const RetryBudgetSchema: GenMessage<RetryBudget> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 12);
+  messageDesc(file_countersign_v1_settings, 14);
 
 /**
  * A replica that fails so often in a row is not called for a while.
@@ -742,7 +827,7 @@ export type Ejection = Message<"countersign.v1.Ejection"> & {
  * Use `create(EjectionSchema)` to create a new message.
  */
 export const EjectionSchema: GenMessage<Ejection> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 13);
+  messageDesc(file_countersign_v1_settings, 15);
 
 /**
  * Each replica is asked for itself, over the way that calls take.
@@ -797,7 +882,7 @@ export type HealthCheck = Message<"countersign.v1.HealthCheck"> & {
  * Use `create(HealthCheckSchema)` to create a new message.
  */
 export const HealthCheckSchema: GenMessage<HealthCheck> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 14);
+  messageDesc(file_countersign_v1_settings, 16);
 
 /**
  * TLS 1.0, 1.1, or suites of TLS 1.2 without forward secrecy or authenticated encryption. The proxy ends it at `until_ms` by itself.
@@ -830,7 +915,7 @@ export type OldTls = Message<"countersign.v1.OldTls"> & {
  * Use `create(OldTlsSchema)` to create a new message.
  */
 export const OldTlsSchema: GenMessage<OldTls> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 15);
+  messageDesc(file_countersign_v1_settings, 17);
 
 /**
  * The authorities of one trust domain, as a set. Resource name: the trust domain.
@@ -859,7 +944,7 @@ export type TrustBundle = Message<"countersign.v1.TrustBundle"> & {
  * Use `create(TrustBundleSchema)` to create a new message.
  */
 export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 16);
+  messageDesc(file_countersign_v1_settings, 18);
 
 /**
  * @generated from message countersign.v1.BundleAuthority
@@ -881,7 +966,7 @@ export type BundleAuthority = Message<"countersign.v1.BundleAuthority"> & {
  * Use `create(BundleAuthoritySchema)` to create a new message.
  */
 export const BundleAuthoritySchema: GenMessage<BundleAuthority> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 17);
+  messageDesc(file_countersign_v1_settings, 19);
 
 /**
  * @generated from enum countersign.v1.BundleAuthority.Role
@@ -912,7 +997,7 @@ export type BundleAuthority_Role = (typeof BundleAuthority_Role)[keyof typeof Bu
  * Describes the enum countersign.v1.BundleAuthority.Role.
  */
 export const BundleAuthority_RoleSchema: GenEnum<BundleAuthority_Role> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_settings, 17, 0);
+  enumDesc(file_countersign_v1_settings, 19, 0);
 
 /**
  * What no proxy may accept any more. Resource name: the trust domain.
@@ -941,7 +1026,7 @@ export type RevokedSet = Message<"countersign.v1.RevokedSet"> & {
  * Use `create(RevokedSetSchema)` to create a new message.
  */
 export const RevokedSetSchema: GenMessage<RevokedSet> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 18);
+  messageDesc(file_countersign_v1_settings, 20);
 
 /**
  * @generated from message countersign.v1.RevokedCertificate
@@ -967,7 +1052,7 @@ export type RevokedCertificate = Message<"countersign.v1.RevokedCertificate"> & 
  * Use `create(RevokedCertificateSchema)` to create a new message.
  */
 export const RevokedCertificateSchema: GenMessage<RevokedCertificate> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 19);
+  messageDesc(file_countersign_v1_settings, 21);
 
 /**
  * Keys of session tickets, for the data planes of one identity that serve. Resource name: the proxy's id. Each is 48 octets: what
@@ -1001,7 +1086,7 @@ export type TicketKeys = Message<"countersign.v1.TicketKeys"> & {
  * Use `create(TicketKeysSchema)` to create a new message.
  */
 export const TicketKeysSchema: GenMessage<TicketKeys> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 20);
+  messageDesc(file_countersign_v1_settings, 22);
 
 /**
  * What is stapled to handshakes with the data plane's certificate: of that by which it is connected, where this names a responder.
@@ -1023,7 +1108,7 @@ export type OcspStaple = Message<"countersign.v1.OcspStaple"> & {
  * Use `create(OcspStapleSchema)` to create a new message.
  */
 export const OcspStapleSchema: GenMessage<OcspStaple> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 21);
+  messageDesc(file_countersign_v1_settings, 23);
 
 /**
  * Handshakes that must fail, and one that must pass. Resource name: the job's id.
@@ -1086,7 +1171,7 @@ export type DrillJob = Message<"countersign.v1.DrillJob"> & {
  * Use `create(DrillJobSchema)` to create a new message.
  */
 export const DrillJobSchema: GenMessage<DrillJob> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_settings, 22);
+  messageDesc(file_countersign_v1_settings, 24);
 
 /**
  * @generated from enum countersign.v1.Protocol
