@@ -195,7 +195,8 @@ export class InboundGate {
       clock,
     );
     if (verdict.kind === 'refuse' && settings.protocol !== 'tcp') {
-      connection.hold(limits.firstOctetsMs, () => this.#endHold(connection));
+      // Who serves HTTP/1.1 waits for a head only so long itself; what speaks HTTP/2 may be silent.
+      connection.hold(limits.firstOctetsMs + limits.headMs, () => this.#endHold(connection));
     } else {
       if (exception !== null && settings.protocol === 'tcp') connection.endBy(exception.until);
       const counted = exception === null ? verdict : ({ kind: 'except', reason: 'no-certificate', exception: exception.name } as const);
