@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { declareExternalAuthority } from '../../src/control/external/declare-authority.ts';
 import { LEASE_MS } from '../../src/control/external/held-order.ts';
 import { requestExternalCertificate } from '../../src/control/external/request-certificate.ts';
-import { listExternalOrders } from '../../src/control/external/store.ts';
+import { listExternalOrders } from '../../src/control/external/order-store.ts';
 import { buildCertificateRequest, parseCertificateRequest } from '../../src/core/x509/certificate-request.ts';
 import { systemClock } from '../../src/platform/clock/clock.ts';
 import { makeSignal } from '../../src/platform/clock/signal.ts';

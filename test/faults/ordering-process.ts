@@ -6,7 +6,7 @@ import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { OrderDriver } from '../../src/control/external/order-driver.ts';
-import { listExternalOrders } from '../../src/control/external/store.ts';
+import { listExternalOrders } from '../../src/control/external/order-store.ts';
 import { systemClock } from '../../src/platform/clock/clock.ts';
 import { parseServerConfig } from '../../src/platform/config/server-config.ts';
 import { makeNameResolver } from '../../src/platform/network/name-resolver.ts';

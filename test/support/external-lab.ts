@@ -8,7 +8,7 @@ import type { ExternalAuthorityRecord, ExternalAuthoritySettings } from '../../s
 import type { ExternalOrder } from '../../src/control/external/external-order.ts';
 import { OrderDriver } from '../../src/control/external/order-driver.ts';
 import { type ExternalRequest, requestExternalCertificate } from '../../src/control/external/request-certificate.ts';
-import { findExternalOrder } from '../../src/control/external/store.ts';
+import { findExternalOrder } from '../../src/control/external/order-store.ts';
 import { Secret } from '../../src/core/secrets/secret.ts';
 import { buildCertificateRequest, parseCertificateRequest } from '../../src/core/x509/certificate-request.ts';
 import { encodePem } from '../../src/core/x509/pem.ts';

@@ -5,7 +5,7 @@ import type { Actor, AuditedDatabase, AuditedUnit, JsonValue } from '../audit/en
 import { recordEntry } from '../audit/record-entry.ts';
 import type { ExternalOrder } from './external-order.ts';
 import { SYSTEM } from './open-session.ts';
-import { updateExternalOrder } from './store.ts';
+import { updateExternalOrder } from './order-store.ts';
 
 /** How a change of an order stands in the log. */
 export type OrderEntry = {

@@ -1,6 +1,6 @@
 import type { PersonHolder } from '../audit/person-holder.ts';
 import { renameRevoker } from './foreign-revocation-store.ts';
-import { renameAsker } from './store.ts';
+import { renameAsker } from './order-store.ts';
 
 /** Who asked another CA for a certificate or its revocation stands with the order, for the log's sake; nothing else needs the name. */
 export const holdAskers: PersonHolder = async (queries, { name, instead }) => ({

@@ -2,7 +2,7 @@ import type { Log } from '../../platform/log/logger.ts';
 import { driveOrder } from './drive-order.ts';
 import { LEASE_MS } from './held-order.ts';
 import type { ExternalDeps } from './open-session.ts';
-import { takeDueOrders } from './store.ts';
+import { takeDueOrders } from './order-store.ts';
 
 /** Drives orders at other CAs, some at a time. What a process leaves undone, the next `run` of any takes over. */
 export class OrderDriver implements AsyncDisposable {

@@ -10,7 +10,8 @@ import { renewalIdOf } from './foreign-certificate.ts';
 import { findForeignCertificate } from './foreign-certificate-store.ts';
 import { leafOf } from './leaf-of.ts';
 import { openExternalSession } from './open-session.ts';
-import { findChallengeAnswer, findExternalAuthority } from './store.ts';
+import { findChallengeAnswer } from './order-store.ts';
+import { findExternalAuthority } from './store.ts';
 
 const skip = pebbleProgram === null && process.env['CI'] !== 'true' ? 'no Pebble here' : false;
 const KEY = 'zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W';

@@ -5,7 +5,8 @@ import { listDueRenewals, postponeRenewal } from './foreign-certificate-store.ts
 import { SYSTEM } from './open-session.ts';
 import { requestExternalCertificate } from './request-certificate.ts';
 import { nextRenewalAt } from './settle-order.ts';
-import { findExternalAuthorityById, findOrderOf } from './store.ts';
+import { findOrderOf } from './order-store.ts';
+import { findExternalAuthorityById } from './store.ts';
 
 /**
  * Asks for a successor of each certificate whose time has come, by the request that it came of: the same key, whose holder alone has it.

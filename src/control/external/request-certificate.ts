@@ -14,7 +14,7 @@ import { type ForeignCertificate, renewalIdOf } from './foreign-certificate.ts';
 import { claimRenewal } from './foreign-certificate-store.ts';
 import { judgeRequest, MAXIMUM_NAMES, type RequestFacts } from './judge-request.ts';
 import { leafOf } from './leaf-of.ts';
-import { insertExternalOrder } from './store.ts';
+import { insertExternalOrder } from './order-store.ts';
 
 export type ExternalRequest = {
   readonly authority: ExternalAuthorityRecord;

@@ -8,7 +8,8 @@ import { MAXIMUM_ATTEMPTS, nextAttemptAt } from './external-order.ts';
 import { findForeignCertificate, markSuperseded, releaseRenewal } from './foreign-certificate-store.ts';
 import type { HeldOrder } from './held-order.ts';
 import { isOurAuthority, recordForeignCertificate } from './record-certificate.ts';
-import { deleteChallengeAnswers, forgetAccount } from './store.ts';
+import { deleteChallengeAnswers } from './order-store.ts';
+import { forgetAccount } from './store.ts';
 
 type SettleDeps = { readonly database: AuditedDatabase; readonly clock: Clock };
 

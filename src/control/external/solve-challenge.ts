@@ -7,7 +7,7 @@ import type { DnsWebhook, ExternalAuthorityRecord } from './external-authority.t
 import type { ExternalOrder } from './external-order.ts';
 import type { ExternalDeps } from './open-session.ts';
 import { openWebhookToken } from './webhook-token.ts';
-import { insertChallengeAnswer } from './store.ts';
+import { insertChallengeAnswer } from './order-store.ts';
 
 /** A record that was presented, to be removed. */
 export type PresentedRecord = { readonly name: string; readonly value: string };

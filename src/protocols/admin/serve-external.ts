@@ -7,7 +7,8 @@ import { findForeignCertificate } from '../../control/external/foreign-certifica
 import type { ForeignCertificate } from '../../control/external/foreign-certificate.ts';
 import { importCertificate } from '../../control/external/import-certificate.ts';
 import { requestExternalCertificate } from '../../control/external/request-certificate.ts';
-import { findExternalAuthority, findExternalOrder, listExternalAuthorities, listExternalOrders } from '../../control/external/store.ts';
+import { findExternalOrder, listExternalOrders } from '../../control/external/order-store.ts';
+import { findExternalAuthority, listExternalAuthorities } from '../../control/external/store.ts';
 import { listEndpoints } from '../../control/inventory/store.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { Problem } from '../../core/problems/problem.ts';

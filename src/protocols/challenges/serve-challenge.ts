@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { findChallengeAnswer } from '../../control/external/store.ts';
+import { findChallengeAnswer } from '../../control/external/order-store.ts';
 import type { Queries } from '../../platform/db/database.ts';
 
 /** Answers the http-01 of another CA that is asked for a certificate (RFC 8555 section 8.3). False: the request is for somebody else. */
