@@ -29,11 +29,13 @@ export const externalCommands: readonly Command[] = [
   },
   {
     words: 'external order',
-    summary: 'Have another CA asked for the names of a CSR, and wait for the certificate. Its key stays where it is.',
+    summary:
+      'Have another CA asked for the names of a CSR, and wait for the certificate or, where the profile wants it, for an approval. Its key stays where it is.',
     options: [
       inEnvironment,
       ['--authority <name>', 'the CA, by its name here'],
       ['--csr <file>', 'PKCS#10, PEM or DER'],
+      ['--profile <name>', "profile that it is judged by (default: the first of the CA's `judgedBy`)"],
       endpoint,
       ['--renews <serial>', 'certificate that it takes the place of, hex; for a new key'],
       ['--wait <minutes>', 'how long to wait (default: 5; 0: not at all)'],

@@ -3,6 +3,7 @@ import { encodePem } from '../core/x509/pem.ts';
 import { type Client, openClient, ServerRefusal } from './client.ts';
 import { neededOption, type Run, textOption, UsageError } from './command.ts';
 import { readCsrFile } from './read-csr-file.ts';
+import { type ShownRequest, standingOf } from './shown-request.ts';
 import { reserveOut } from './write-secret.ts';
 
 type Order = {
@@ -13,7 +14,7 @@ type Order = {
   readonly serial: string | null;
 };
 
-/** `countersign external order`. */
+/** `countersign external order`; exit code 1 if somebody has to approve first. */
 export const run: Run = async (invocation) => {
   const csr = await readCsrFile(neededOption(invocation, 'csr'));
   const minutes = Number(textOption(invocation, 'wait') ?? 5);
@@ -22,13 +23,18 @@ export const run: Run = async (invocation) => {
   const authority = neededOption(invocation, 'authority');
   const given = Object.entries({
     environment: textOption(invocation, 'environment'),
+    profile: textOption(invocation, 'profile'),
     endpoint: textOption(invocation, 'endpoint'),
     renews: textOption(invocation, 'renews')?.toLowerCase(),
   }).filter(([, value]) => value !== undefined);
   const client = openClient(invocation);
   await using out = await reserveOut(invocation);
   const order = { authority, csr: encodePem('CERTIFICATE REQUEST', csr), ...Object.fromEntries(given) };
-  const asked = await client.post<Order>('/v1/external-orders', order);
+  const asked = await client.post<Order | { readonly request: ShownRequest }>('/v1/external-orders', order);
+  if ('request' in asked) {
+    invocation.output.answer(asked, () => [standingOf(asked.request)]);
+    return 'no';
+  }
   invocation.output.remark(`order ${asked.id}`);
   const end = await waitFor(client, asked, performance.now() + minutes * 60_000);
   if (end.status === 'failed')

@@ -13,5 +13,5 @@ export const run: Run = async (invocation) => {
     standingOf(request),
     ...(out === null && request.pem !== null ? request.pem.trimEnd().split('\n') : []),
   ]);
-  return request.status === 'issued' ? 'ok' : 'no';
+  return request.status === 'issued' || request.status === 'ordered' ? 'ok' : 'no';
 };

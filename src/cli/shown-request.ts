@@ -10,6 +10,8 @@ export type ShownRequest = {
   readonly approvals: { readonly needed: number; readonly role: string };
   readonly expiresAt: number;
   readonly serial: string | null;
+  /** The order at another CA that came of it. */
+  readonly orderId: string | null;
   readonly reason: string | null;
 };
 
@@ -19,8 +21,9 @@ export function subjectOf({ spiffeId, names }: Pick<ShownRequest, 'spiffeId' | '
 }
 
 /** One line on where it stands. */
-export function standingOf({ id, status, approvers, approvals, serial, reason }: ShownRequest): string {
+export function standingOf({ id, status, approvers, approvals, serial, orderId, reason }: ShownRequest): string {
   if (status === 'issued') return `${id} is issued: certificate ${serial}`;
+  if (status === 'ordered') return `${id} is ordered: external fetch ${orderId}`;
   const why = reason === null || reason === '' ? '' : `: ${reason}`;
   if (status !== 'waiting') return `${id} is ${status}${why}`;
   return `${id} waits for approval: ${approvers.length} of ${approvals.needed} by the role ${approvals.role}`;

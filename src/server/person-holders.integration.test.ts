@@ -13,7 +13,7 @@ import { searchEntries } from '../control/audit/search-entries.ts';
 import { insertReservation, type Reservation } from '../control/ca/certificate-store.ts';
 import { listCertificates } from '../control/ca/search-certificates.ts';
 import type { WaitingRequest } from '../control/ca/waiting-request.ts';
-import { findWaiting, insertApproval, insertWaiting, settleWaiting } from '../control/ca/waiting-store.ts';
+import { findWaiting, putApproval, insertWaiting, settleWaiting } from '../control/ca/waiting-store.ts';
 import type { ExternalAuthorityRecord } from '../control/external/external-authority.ts';
 import type { ExternalOrder } from '../control/external/external-order.ts';
 import { findExternalOrder, insertExternalOrder } from '../control/external/order-store.ts';
@@ -124,7 +124,7 @@ const authority = (contacts: readonly string[]): ExternalAuthorityRecord => ({
     bindingKeyId: null,
     challenge: { kind: 'http-01' },
     allowedNames: ['acme.example'],
-    askers: ['ci'],
+    judgedBy: ['server'],
     profile: null,
     preferredChain: null,
   },
@@ -138,6 +138,13 @@ const orderBy = (askedBy: Actor, authorityId: EntityId<'authority'>): ExternalOr
   csr: Uint8Array.of(1),
   names: ['acme.example'],
   askedBy,
+  askerRole: 'ci',
+  firstAskedBy: askedBy,
+  profile: 'server',
+  approvals: null,
+  grantedMs: null,
+  longestMs: null,
+  purposes: [],
   status: 'issued',
   url: null,
   renews: null,
@@ -195,6 +202,7 @@ forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
       signingAt: null,
       settledAt: null,
       certificate: null,
+      orderId: null,
       reason: null,
       approvers: [],
     });
@@ -223,7 +231,8 @@ forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
       await insertReservation(queries, reservation(1, NAME, 'operator'));
       await insertReservation(queries, reservation(2, NAME, 'ci'));
       for (const request of [asked, approved, pipelines]) await insertWaiting(queries, request);
-      for (const { id } of [approved]) for (const approver of [judge, 'bo', 'erased']) await insertApproval(queries, { id, approver }, now);
+      for (const { id } of [approved])
+        for (const approver of [judge, 'bo', 'erased']) await putApproval(queries, { id, approver, tokenId: null }, now);
     });
     for (const { id } of [asked, approved]) {
       await assert.rejects(forget(database), { code: 'state-conflict', message: new RegExp(`request ${id}, which waits`) });
@@ -248,7 +257,7 @@ forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
         [NAME, NAME, NAME],
       ],
     );
-    assert.deepEqual(found[1]!.approvers.toSorted(), ['bo', 'erased']);
+    assert.deepEqual(found[1]!.approvers.map(({ name }) => name).toSorted(), ['bo', 'erased']);
   });
 
   test('is forgotten as a contact that another CA was told, and account and other contacts stay', async () => {

@@ -4,6 +4,7 @@ import { reconcileRequests } from '../control/ca/finish-request.ts';
 import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
 import { reconcileAuthorities } from '../control/ca/reconcile.ts';
 import { relintCertificates } from '../control/ca/relint-certificates.ts';
+import { makeStartOrder } from '../control/external/start-order.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
 import type { PublishedKeySets } from '../control/fleet/published-key-sets.ts';
@@ -45,6 +46,7 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
   const { config, state, authorities, signals, clock } = deps;
   const { database } = state;
   const retirement = new ProxyRetirement({ database, changed: signals.authorities });
+  const startOrder = makeStartOrder({ database, authorities, changed: signals.external });
   const work: Reconciler[] = [
     {
       name: 'authorities',
@@ -55,8 +57,13 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
     },
     // A bounded page each: an old store of a million is through within the hour, beside all other work.
     { name: 'lint', run: () => relintCertificates({ database }, clock.now()), wakes: [], intervalMs: SECOND_MS / 2 },
-    { name: 'requests', run: () => reconcileRequests({ database, authorities }, clock.now()), wakes: [], intervalMs: 5 * SECOND_MS },
     { name: 'staples', run: async () => deps.staples.reconcile(clock.now()), wakes: [], intervalMs: MINUTE_MS },
+    {
+      name: 'requests',
+      run: () => reconcileRequests({ database, authorities, startOrder }, clock.now()),
+      wakes: [],
+      intervalMs: 5 * SECOND_MS,
+    },
     { name: 'ocsp', run: () => deps.ocsp.reconcile(clock.now()), wakes: [], intervalMs: MINUTE_MS },
     {
       name: 'fleet',

@@ -34,7 +34,7 @@ export function runExternal({ config, state, authorities, ownListeners, signals,
   const policy = parseOutsidePolicy(config.external.allow, ownListeners);
   const outside = { database, kek, clock, resolver, policy, log };
   const driver = new OrderDriver(outside);
-  const requests = { database, changed: signals.external, ...requestFacts(authorities) };
+  const requests = { database, changed: signals.external, authorities };
   const wakes = [signals.external];
   const running = [
     { name: 'external-orders', run: () => driver.run(), wakes, intervalMs: SECOND_MS },
@@ -47,12 +47,4 @@ export function runExternal({ config, state, authorities, ownListeners, signals,
       await Promise.all([driver[Symbol.asyncDispose](), ...running.map((one) => one[Symbol.asyncDispose]())]);
     },
   };
-}
-
-/** What every request to another CA is held against, beside the declaration of that CA. */
-export function requestFacts({ reservedNames = [], blockedKeys = new Set<string>() }: Authorities): {
-  readonly reservedNames: readonly string[];
-  readonly blockedKeys: ReadonlySet<string>;
-} {
-  return { reservedNames, blockedKeys };
 }

@@ -3,6 +3,7 @@ import type { MachineTokens } from '../control/access/machine-tokens.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { pinnedRoot } from '../control/ca/authorities.ts';
 import type { PublishedKeySets } from '../control/fleet/published-key-sets.ts';
+import { makeStartOrder } from '../control/external/start-order.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
@@ -25,7 +26,6 @@ import type { AcmeSecrets } from '../protocols/acme/acme-secrets.ts';
 import { fleetPort } from './fleet-link.ts';
 import { personHolders } from './person-holders.ts';
 import type { State } from './open-state.ts';
-import { requestFacts } from './run-external.ts';
 import type { Signals } from './signals.ts';
 
 export type AdminDeps = {
@@ -74,7 +74,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
       }),
       ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: signals.external }),
       ...issuanceHandlers({ database, authorities, environment }),
-      ...requestHandlers({ database, authorities }),
+      ...requestHandlers({ database, authorities, startOrder: makeStartOrder({ database, authorities, changed: signals.external }) }),
       ...renewalHandlers({ database, authorities, log }),
       ...rolloutHandlers({
         rollouts: { database, fleet: fleetPort, modesChanged: signals.modes },
@@ -82,7 +82,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         drillsChanged: signals.drills,
       }),
       ...acmeHandlers({ bindings: deps.acmeSecrets === null ? null : acmeBindings(database, deps.acmeSecrets), place }),
-      ...externalHandlers({ database, kek: state.kek, region, changed: signals.external, ...requestFacts(authorities) }),
+      ...externalHandlers({ database, kek: state.kek, region, changed: signals.external, authorities }),
       ...logHandlers({
         queries,
         metrics,

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { declareExternalAuthority } from '../../src/control/external/declare-authority.ts';
 import { LEASE_MS } from '../../src/control/external/held-order.ts';
-import { requestExternalCertificate } from '../../src/control/external/request-certificate.ts';
+import { orderCertificate } from '../../src/control/external/order-certificate.ts';
 import { listExternalOrders } from '../../src/control/external/order-store.ts';
+import { parseTrustDomain } from '../../src/core/identity/trust-domain.ts';
 import { buildCertificateRequest, parseCertificateRequest } from '../../src/core/x509/certificate-request.ts';
 import { systemClock } from '../../src/platform/clock/clock.ts';
 import { makeSignal } from '../../src/platform/clock/signal.ts';
@@ -84,16 +85,18 @@ async function placeOrders(
     bindingKeyId: null,
     challenge: { kind: 'http-01' },
     allowedNames: Array.from({ length: orders }, (_, at) => `o${at}.localhost`),
-    askers: ['ci'],
+    judgedBy: ['server'],
     profile: null,
     preferredChain: null,
   } as const;
   const declaration = { ...place, name: 'other', settings, bindingKey: null, webhookToken: null };
   const authority = await declareExternalAuthority({ database, kek }, declaration, ada, systemClock.now());
-  const deps = { database, changed: makeSignal(), reservedNames: [], blockedKeys: new Set<string>() };
+  const deps = { database, changed: makeSignal(), authorities: { trustDomain: parseTrustDomain('faults.example') } };
+  const asker = { role: 'ci', scope: '*', spiffeId: null } as const;
   for (let at = 0; at < orders; at++) {
     const csr = parseCertificateRequest(buildCertificateRequest({ dnsNames: [`o${at}.localhost`] }, newKey()));
-    await requestExternalCertificate(deps, { authority, csr, role: 'ci', renews: null, endpointId: null }, ada, systemClock.now());
+    const request = { authority, csr, profile: 'server', asker, askedBy: ada, renews: null, endpointId: null, approvals: null } as const;
+    await orderCertificate(deps, request, systemClock.now());
   }
 }
 

@@ -31,6 +31,7 @@ import { ensureAcmeSecrets } from '../../src/protocols/acme/acme-secrets.ts';
 import { acmeHandlers } from '../../src/protocols/admin/serve-acme-bindings.ts';
 import { acmeBindings } from '../../src/server/serve-acme.ts';
 import { certificateHandlers } from '../../src/protocols/admin/serve-certificates.ts';
+import { makeStartOrder } from '../../src/control/external/start-order.ts';
 import { externalHandlers } from '../../src/protocols/admin/serve-external.ts';
 import { inventoryHandlers } from '../../src/protocols/admin/serve-inventory.ts';
 import { issuanceHandlers } from '../../src/protocols/admin/serve-issuance.ts';
@@ -93,6 +94,7 @@ export async function openAdminApi(url: string) {
     fetch: (request: FetchRequest) => fetchOutside({ resolver, policy }, request),
   };
   const publishedKeys = new PublishedKeySets({ ...issuers, changed: desiredChanged });
+  const startOrder = makeStartOrder({ database, authorities, changed: desiredChanged });
   const handlers: Handlers = {
     ...accessHandlers({ database, place, rootSpkiSha256: () => pinnedRoot(authorities).spkiSha256, authorityChanged }),
     ...inventoryHandlers({
@@ -106,7 +108,7 @@ export async function openAdminApi(url: string) {
     }),
     ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: makeSignal() }),
     ...issuanceHandlers({ database, authorities, environment }),
-    ...requestHandlers({ database, authorities }),
+    ...requestHandlers({ database, authorities, startOrder }),
     ...renewalHandlers({ database, authorities, log }),
     ...rolloutHandlers({
       rollouts: { database, fleet: makeFleetPort(readDrillFacts), modesChanged: desiredChanged },
@@ -114,7 +116,7 @@ export async function openAdminApi(url: string) {
       drillsChanged,
     }),
     ...acmeHandlers({ bindings: acmeBindings(database, await ensureAcmeSecrets({ database, kek }, place, clock.now())), place }),
-    ...externalHandlers({ database, kek, region, changed: desiredChanged, reservedNames: [], blockedKeys: new Set() }),
+    ...externalHandlers({ database, kek, region, changed: desiredChanged, authorities }),
     ...logHandlers({
       queries,
       metrics,
@@ -142,6 +144,8 @@ export async function openAdminApi(url: string) {
   return {
     database,
     authorities,
+    startOrder,
+    kek,
     publishedKeys,
     clock,
     metrics,

@@ -5,9 +5,17 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { declareExternalAuthority } from '../../src/control/external/declare-authority.ts';
 import type { ExternalAuthorityRecord, ExternalAuthoritySettings } from '../../src/control/external/external-authority.ts';
+import { usualProfileOf } from '../../src/control/external/judge-request.ts';
+import { DeclaredProfiles } from '../../src/control/policies/declared-profiles.ts';
+import { listProfiles, upsertProfile } from '../../src/control/policies/profile-store.ts';
+import { parseProfileSpec } from '../../src/core/issuance/parse-profile-spec.ts';
+import type { AskerRole, ProfileName } from '../../src/core/issuance/profile.ts';
+import { profileDigest } from '../../src/core/issuance/profile-spec.ts';
+import { newEntityId } from '../../src/platform/ids/new-entity-id.ts';
 import type { ExternalOrder } from '../../src/control/external/external-order.ts';
 import { OrderDriver } from '../../src/control/external/order-driver.ts';
-import { type ExternalRequest, requestExternalCertificate } from '../../src/control/external/request-certificate.ts';
+import type { OrderRequest } from '../../src/control/external/order-certificate.ts';
+import { type Ordered, requestExternalCertificate } from '../../src/control/external/request-certificate.ts';
 import { findExternalOrder } from '../../src/control/external/order-store.ts';
 import { Secret } from '../../src/core/secrets/secret.ts';
 import { buildCertificateRequest, parseCertificateRequest } from '../../src/core/x509/certificate-request.ts';
@@ -38,6 +46,8 @@ export async function openExternalLab(url: string, options: { readonly reopen?: 
   stack.defer(() => webhook.stop());
   const logged: { readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
   const changed = makeSignal();
+  const profiles = new DeclaredProfiles();
+  const authorities = { ...ca.authorities, profiles, reservedNames: ['cs.own.test'], blockedKeys: new Set<string>() };
   const deps = {
     database: ca.database,
     kek: ca.kek,
@@ -46,8 +56,27 @@ export async function openExternalLab(url: string, options: { readonly reopen?: 
     policy: parseOutsidePolicy(['127.0.0.0/8'], () => []),
     log: (_level: string, event: string, fields: object = {}) => void logged.push({ event, fields: { ...fields } }),
     changed,
-    reservedNames: ['cs.own.test'],
-    blockedKeys: new Set<string>(),
+    authorities,
+  };
+  const ask = (
+    authority: ExternalAuthorityRecord,
+    dnsNames: readonly string[],
+    change: Partial<OrderRequest> & { readonly role?: AskerRole; readonly key?: KeyObject; readonly ipAddresses?: readonly string[] } = {},
+  ): Promise<Ordered> => {
+    const { key = newKey(), ipAddresses = [], role = 'ci', ...rest } = change;
+    const csr = parseCertificateRequest(buildCertificateRequest({ dnsNames, ipAddresses }, key));
+    const asker = { role, scope: '*', spiffeId: null, name: ada.name } as const;
+    const request = {
+      authority,
+      csr,
+      profile: usualProfileOf(authority),
+      asker,
+      askedBy: ada,
+      renews: null,
+      endpointId: null,
+      approvals: null,
+    };
+    return requestExternalCertificate(deps, { ...request, ...rest }, null, clock.now());
   };
   const find = async (id: ExternalOrder['id']) => (await findExternalOrder(ca.database.queries, id))!;
   return {
@@ -74,7 +103,7 @@ export async function openExternalLab(url: string, options: { readonly reopen?: 
             bindingKeyId: null,
             challenge: { kind: 'http-01' },
             allowedNames: ['*.acme.test', 'acme.test'],
-            askers: ['admin', 'ci'],
+            judgedBy: ['server'],
             profile: null,
             preferredChain: null,
             ...settings,
@@ -85,14 +114,22 @@ export async function openExternalLab(url: string, options: { readonly reopen?: 
         ada,
         clock.now(),
       ),
-    request: (
-      authority: ExternalAuthorityRecord,
-      dnsNames: readonly string[],
-      change: Partial<ExternalRequest> & { readonly key?: KeyObject; readonly ipAddresses?: readonly string[] } = {},
-    ) => {
-      const { key = newKey(), ipAddresses = [], ...rest } = change;
-      const csr = parseCertificateRequest(buildCertificateRequest({ dnsNames, ipAddresses }, key));
-      return requestExternalCertificate(deps, { authority, csr, role: 'ci', renews: null, endpointId: null, ...rest }, ada, clock.now());
+    /** Declares a profile, as `apply` does. */
+    async declareProfile(name: string, spec: object): Promise<void> {
+      const parsed = parseProfileSpec(spec);
+      const { queries } = ca.database;
+      const held = (await listProfiles(queries, '*')).find((one) => one.name === name);
+      const id = held?.id ?? newEntityId('profile', clock.now());
+      const record = { ...parsed, ...place, id, name: name as ProfileName, digest: profileDigest(parsed), updatedAt: clock.now() };
+      await ca.database.commit((unit) => upsertProfile(unit.queries, record));
+      await profiles.reload(queries);
+    },
+    ask,
+    /** Asks for what needs no approval. */
+    async request(...asked: Parameters<typeof ask>): Promise<ExternalOrder> {
+      const answer = await ask(...asked);
+      if (answer.kind !== 'ordered') throw new Error(`request ${answer.request.id} waits for approval`);
+      return answer.order;
     },
     /** Drives what is due as far as it goes, by a process of its own; the order as it stands then. */
     async drive(order: ExternalOrder): Promise<ExternalOrder> {

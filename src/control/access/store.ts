@@ -65,6 +65,13 @@ export async function findAccessToken(queries: Queries, id: EntityId<'token'>): 
   return row === undefined ? null : toAccessToken(row);
 }
 
+/** Those of these ids that there are. */
+export async function findAccessTokens(queries: Queries, ids: readonly string[]): Promise<AccessTokenRecord[]> {
+  if (ids.length === 0) return [];
+  const rows = await tables(queries).selectFrom('access_tokens').selectAll().where('id', 'in', ids).execute();
+  return rows.map(toAccessToken);
+}
+
 /** Every token ever made, newest first, without what was ended before `endedAfter`. */
 export async function listAccessTokens(queries: Queries, options: { readonly endedAfter: Instant }): Promise<AccessTokenRecord[]> {
   const rows = await tables(queries)

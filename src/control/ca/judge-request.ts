@@ -1,43 +1,47 @@
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Principal } from '../access/principal.ts';
+import { findAccessToken } from '../access/store.ts';
 import { roleCovers } from '../access/role.ts';
-import type { Actor, AuditedDatabase, AuditedUnit, JsonValue } from '../audit/entry.ts';
+import type { Actor, AuditedUnit, JsonValue } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import type { Authorities } from './authorities.ts';
-import { finishRequest } from './finish-request.ts';
-import { demandOf, type WaitingRequest } from './waiting-request.ts';
-import { findWaiting, insertApproval, settleWaiting } from './waiting-store.ts';
+import { type FinishDeps, finishRequest } from './finish-request.ts';
+import { demandOf, standingApprovers, type WaitingRequest } from './waiting-request.ts';
+import { findWaiting, putApproval, settleWaiting } from './waiting-store.ts';
 
-type Deps = { readonly database: AuditedDatabase; readonly authorities: Authorities };
 /** Who says yes or no, and to what. */
 export type Judgement = { readonly id: string; readonly principal: Principal; readonly actor: Actor };
 
 /**
- * One person's yes; with the last one that the profile wants, the certificate is issued. Said twice it counts once.
+ * One person's yes; with the last one that the profile wants, the certificate is issued, or another CA asked. Said twice it counts once.
  * @throws not-found; forbidden for whoever asked, or has not the role; state-conflict once it has ended
  */
-export async function approveRequest(deps: Deps, { id, principal, actor }: Judgement, now: Instant): Promise<WaitingRequest> {
+export async function approveRequest(deps: FinishDeps, { id, principal, actor }: Judgement, now: Instant): Promise<WaitingRequest> {
   const { database, authorities } = deps;
   const request = await database.commit(async (unit) => {
     const held = await openRequest(unit, { id, authorities, principal }, now);
     if (isAsker(held, principal)) throw new Problem('forbidden', 'Cannot approve request: who asked for it, expected another person');
-    if (!(await insertApproval(unit.queries, { id, approver: personOf(principal.name) }, now))) return held;
-    const approvers = [...held.approvers, personOf(principal.name)];
-    const { count } = demandOf(authorities, held);
-    record(unit, 'issuance-request.approved', { request: held, actor, more: { approvals: approvers.length, needed: count } }, now);
-    return { ...held, approvers };
+    const demand = demandOf(authorities, held);
+    const approver = personOf(principal.name);
+    const standing = standingApprovers(held, demand);
+    if (standing.includes(approver)) return held;
+    await putApproval(unit.queries, { id, approver, tokenId: principal.tokenId }, now);
+    const more = { approvals: standing.length + 1, needed: demand.count };
+    record(unit, 'issuance-request.approved', { request: held, actor, more }, now);
+    return held;
   });
   // Two who approve at the same moment do not see each other inside their commits: whoever comes out last sees both.
   const known = (await findWaiting(database.queries, id)) ?? request;
-  if (known.settledAt !== null || known.approvers.length < demandOf(authorities, known).count) return known;
+  const demand = demandOf(authorities, known);
+  if (known.settledAt !== null || standingApprovers(known, demand).length < demand.count) return known;
   await finishRequest(deps, known, now);
   return (await findWaiting(database.queries, id)) ?? known;
 }
 
 /** One person's no ends it; who asked may say it too. @throws as `approveRequest` */
 export async function denyRequest(
-  { database, authorities }: Deps,
+  { database, authorities }: Pick<FinishDeps, 'database' | 'authorities'>,
   { id, principal, actor, reason }: Judgement & { readonly reason: string },
   now: Instant,
 ): Promise<WaitingRequest> {
@@ -61,9 +65,17 @@ async function openRequest(
   // A machine is nobody who could answer for it, whatever its role covers.
   if (principal.machine !== undefined || !roleCovers(principal.role, role))
     throw new Problem('forbidden', `Cannot judge request: the token's role is ${principal.role}, expected one that covers ${role}`);
+  await demandToken(unit, principal, now);
   if (held.status !== 'waiting') throw new Problem('state-conflict', `Cannot judge request: it is ${held.status}, expected waiting`);
   if (held.expiresAt <= now) throw new Problem('state-conflict', 'Cannot judge request: it is expired, expected waiting');
   return held;
+}
+
+/** The token was good when the call came; what counts is that it is in the commit. */
+async function demandToken({ queries }: AuditedUnit, { tokenId }: Principal, now: Instant): Promise<void> {
+  const token = tokenId === null ? null : await findAccessToken(queries, tokenId);
+  if (token === null || token.endedAt !== null || (token.expiresAt !== null && token.expiresAt <= now))
+    throw new Problem('forbidden', 'Cannot judge request: the token has ended, expected a live one');
 }
 
 function isAsker(request: WaitingRequest, { name, tokenId }: Principal): boolean {

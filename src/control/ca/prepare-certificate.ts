@@ -59,7 +59,11 @@ export function prepareCertificate(authorities: Authorities, issuer: IssuingAuth
 }
 
 /** The profile that this name means in this environment; null: none. */
-export function findProfile({ profiles = builtInProfiles }: Authorities, environment: string, name: ProfileName): Profile | null {
+export function findProfile(
+  { profiles = builtInProfiles }: Pick<Authorities, 'profiles'>,
+  environment: string,
+  name: ProfileName,
+): Profile | null {
   return profiles.find(environment, name);
 }
 

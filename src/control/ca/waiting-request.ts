@@ -4,12 +4,19 @@ import type { Approvals } from '../../core/issuance/profile-spec.ts';
 import type { ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
+import { type Role, roleCovers } from '../access/role.ts';
 import type { Authorities } from './authorities.ts';
 import type { IssuanceRequest } from './issuance-request.ts';
 import { findProfile } from './prepare-certificate.ts';
 
-/** Who acts next: `waiting`, the approvers; `signing`, we; the others are ends. `refused`: approved, but policy or circumstances had changed. */
-export type WaitingStatus = 'waiting' | 'signing' | 'issued' | 'denied' | 'expired' | 'refused';
+/**
+ * Who acts next: `waiting`, the approvers; `signing`, we; the others are ends. `ordered`: approved, and another CA is asked. `refused`: approved, but policy or
+ * circumstances had changed.
+ */
+export type WaitingStatus = 'waiting' | 'signing' | 'issued' | 'ordered' | 'denied' | 'expired' | 'refused';
+
+/** A person who approved; `role` null: their token was revoked since, so that it counts no more. */
+export type Approver = { readonly name: string; readonly role: Role | null };
 
 /** A request that is issued once enough persons approved of it. */
 export type WaitingRequest = {
@@ -28,9 +35,19 @@ export type WaitingRequest = {
   readonly signingAt: Instant | null;
   readonly settledAt: Instant | null;
   readonly certificate: { readonly issuerKeySha256: string; readonly serial: Uint8Array } | null;
+  /** The order at another CA that came of it. */
+  readonly orderId: EntityId<'order'> | null;
   readonly reason: string | null;
-  /** Names of those who approved. */
-  readonly approvers: readonly string[];
+  readonly approvers: readonly Approver[];
+};
+
+/** What else of a request goes to another CA; `control/external` reads it. */
+export type ExternalContent = {
+  readonly authorityId: EntityId<'authority'>;
+  readonly authority: string;
+  readonly endpointId: EntityId<'endpoint'> | null;
+  readonly renews: { readonly issuerId: EntityId<'authority'>; readonly serial: string } | null;
+  readonly grantedMs: number | null;
 };
 
 /** What was asked for, as JSON; octets are hex. */
@@ -42,6 +59,9 @@ export type WaitingContent = Pick<
   readonly lifetimeMs?: number;
   readonly predecessor?: { readonly issuerKeySha256: string; readonly serial: string };
   readonly note?: IssuanceRequest['note'];
+  /** Of a request by a token of another issuer: SHA-256 of what that grant rested on. */
+  readonly grantBasis?: string;
+  readonly external?: ExternalContent;
 };
 
 /** All of a request that is to be kept; what is used up by it was used up when it was filed. */
@@ -64,14 +84,14 @@ export function contentOf(request: IssuanceRequest): WaitingContent {
 }
 
 /** The request as the one door takes it, with who approved. */
-export function requestOf({ id, content, approvers }: WaitingRequest): IssuanceRequest {
-  const { csr, predecessor, note, ...asked } = content;
+export function requestOf({ id, content }: WaitingRequest, approvals: number): IssuanceRequest {
+  const { csr, predecessor, note, grantBasis: _basis, external: _external, ...asked } = content;
   return {
     ...asked,
     csr: parseCertificateRequest(octets(csr)),
     proxyId: null,
     ...(predecessor === undefined ? {} : { predecessor: { ...predecessor, serial: octets(predecessor.serial) } }),
-    approvals: approvers.length,
+    approvals,
     note: { ...note, requestId: id },
   };
 }
@@ -87,6 +107,11 @@ export function demandOf(
 ): Pick<Approvals, 'count' | 'role'> {
   const { count, role } = findProfile(authorities, environment, profile)?.approvals ?? { count: 1, role: 'operator' };
   return { count, role: role as Approvals['role'] };
+}
+
+/** Those whose yes counts now: their token stands, and its role covers what the profile demands now. */
+export function standingApprovers({ approvers }: Pick<WaitingRequest, 'approvers'>, { role }: Pick<Approvals, 'role'>): readonly string[] {
+  return approvers.flatMap((approver) => (approver.role !== null && roleCovers(approver.role, role) ? [approver.name] : []));
 }
 
 function hex(bytes: Uint8Array): string {

@@ -3,8 +3,9 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { findAccessTokens } from '../access/store.ts';
 import type { CertificateKey } from './certificate-store.ts';
-import type { WaitingContent, WaitingRequest, WaitingStatus } from './waiting-request.ts';
+import type { Approver, WaitingContent, WaitingRequest, WaitingStatus } from './waiting-request.ts';
 
 export async function insertWaiting(queries: Queries, request: WaitingRequest): Promise<void> {
   await tables(queries)
@@ -25,6 +26,7 @@ export async function insertWaiting(queries: Queries, request: WaitingRequest): 
       settled_at: null,
       issuer_key_sha256: null,
       serial: null,
+      order_id: null,
       reason: null,
     })
     .execute();
@@ -65,18 +67,17 @@ export async function listWaiting(
   return withApprovers(queries, rows);
 }
 
-/** False if this person approved before. */
-export async function insertApproval(
+/** In the place of what the same person said by a token that is not `tokenId`. */
+export async function putApproval(
   queries: Queries,
-  { id, approver }: { readonly id: string; readonly approver: string },
+  { id, approver, tokenId }: { readonly id: string; readonly approver: string; readonly tokenId: EntityId<'token'> | null },
   at: Instant,
-): Promise<boolean> {
-  const result = await tables(queries)
+): Promise<void> {
+  await tables(queries)
     .insertInto('issuance_approvals')
-    .values({ request_id: id, approver, at })
-    .onConflict((conflict) => conflict.columns(['request_id', 'approver']).doNothing())
-    .executeTakeFirst();
-  return (result.numInsertedOrUpdatedRows ?? 0n) > 0n;
+    .values({ request_id: id, approver, at, token_id: tokenId })
+    .onConflict((conflict) => conflict.columns(['request_id', 'approver']).doUpdateSet({ at, token_id: tokenId }))
+    .execute();
 }
 
 /** From waiting, or from a signing that a process left before `abandoned`, to signing. False if another has it or it ended. */
@@ -100,7 +101,12 @@ export async function beginSigning(
 export async function settleWaiting(
   queries: Queries,
   { id, from }: { readonly id: string; readonly from?: 'waiting' },
-  end: { readonly status: Exclude<WaitingStatus, 'waiting' | 'signing'>; readonly certificate?: CertificateKey; readonly reason?: string },
+  end: {
+    readonly status: Exclude<WaitingStatus, 'waiting' | 'signing'>;
+    readonly certificate?: CertificateKey;
+    readonly orderId?: EntityId<'order'>;
+    readonly reason?: string;
+  },
   now: Instant,
 ): Promise<boolean> {
   const result = await tables(queries)
@@ -110,6 +116,7 @@ export async function settleWaiting(
       settled_at: now,
       issuer_key_sha256: end.certificate?.issuerKeySha256 ?? null,
       serial: end.certificate?.serial ?? null,
+      order_id: end.orderId ?? null,
       reason: end.reason ?? null,
     })
     .where('id', '=', id)
@@ -198,7 +205,7 @@ async function withApprovers(queries: Queries, rows: readonly RequestRow[]): Pro
   if (rows.length === 0) return [];
   const approvals = await tables(queries)
     .selectFrom('issuance_approvals')
-    .select(['request_id', 'approver'])
+    .select(['request_id', 'approver', 'token_id'])
     .where(
       'request_id',
       'in',
@@ -206,8 +213,14 @@ async function withApprovers(queries: Queries, rows: readonly RequestRow[]): Pro
     )
     .orderBy('at')
     .execute();
+  const tokens = await findAccessTokens(queries, [...new Set(approvals.flatMap(({ token_id }) => (token_id === null ? [] : [token_id])))]);
+  const standing = new Map(tokens.filter(({ endedAt }) => endedAt === null).map(({ id, role }) => [id as string, role]));
   const byRequest = Map.groupBy(approvals, ({ request_id }) => request_id);
-  return rows.map((row) => ({ ...toWaiting(row), approvers: (byRequest.get(row.id) ?? []).map(({ approver }) => approver) }));
+  const approverOf = ({ approver: name, token_id }: Pick<ApprovalRow, 'approver' | 'token_id'>): Approver => ({
+    name,
+    role: standing.get(token_id ?? '') ?? null,
+  });
+  return rows.map((row) => ({ ...toWaiting(row), approvers: (byRequest.get(row.id) ?? []).map(approverOf) }));
 }
 
 function toWaiting(row: RequestRow): Omit<WaitingRequest, 'approvers'> {
@@ -227,6 +240,7 @@ function toWaiting(row: RequestRow): Omit<WaitingRequest, 'approvers'> {
     signingAt: row.signing_at,
     settledAt: row.settled_at,
     certificate: serial === null || issuerKeySha256 === null ? null : { issuerKeySha256, serial },
+    orderId: row.order_id as EntityId<'order'> | null,
     reason: row.reason,
   };
 }
@@ -247,8 +261,9 @@ type RequestRow = {
   settled_at: number | null;
   issuer_key_sha256: string | null;
   serial: Uint8Array | null;
+  order_id: string | null;
   reason: string | null;
 };
-type ApprovalRow = { request_id: string; approver: string; at: number };
+type ApprovalRow = { request_id: string; approver: string; at: number; token_id: string | null };
 
 const tables = (queries: Queries) => queries.withTables<{ issuance_requests: RequestRow; issuance_approvals: ApprovalRow }>();

@@ -5,6 +5,7 @@ import { newKey } from '../../../test/support/external-lab.ts';
 import { makeTestAuthority, type TestLeaf } from '../../../test/support/test-authority.ts';
 import { DAY_MS } from '../../core/time/instant.ts';
 import { buildCertificateRequest } from '../../core/x509/certificate-request.ts';
+import { oids } from '../../core/x509/oid.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import { acceptChain } from './accept-chain.ts';
 
@@ -13,7 +14,8 @@ const authority = makeTestAuthority(NOW);
 const stranger = makeTestAuthority(NOW, 'Stranger');
 const rootsPem = encodePem('CERTIFICATE', authority.root.der);
 const key = newKey();
-const order = { csr: buildCertificateRequest({ dnsNames: ['www.acme.test'] }, key), names: ['www.acme.test'] };
+const csr = buildCertificateRequest({ dnsNames: ['www.acme.test'] }, key);
+const order = { csr, names: ['www.acme.test'], purposes: [oids.serverAuth] as string[], longestMs: 90 * DAY_MS };
 
 function chainOf(change: TestLeaf = {}, by = authority): readonly Uint8Array[] {
   return by.issue({ dnsNames: ['www.acme.test'], usages: ['server'], publicKey: createPublicKey(key), ...change }).chain;
@@ -46,10 +48,35 @@ test('acceptChain() refuses what was not asked for, and what nobody could verify
     ['an altered signature', [altered(chainOf()[0]!), authority.issuing.der], /not valid/],
     ['what is no certificate', [Buffer.from('3003020101', 'hex')], /cannot be read/],
     ['a client only', chainOf({ usages: ['client'] }), /not valid/],
+    [
+      'one that lasts too long',
+      chainOf({ notBefore: NOW - DAY_MS, notAfter: NOW + 90 * DAY_MS }),
+      /lasts 91 days, expected at most 90 days/,
+    ],
     ['one that has ended', chainOf({ notBefore: NOW - 2 * DAY_MS, notAfter: NOW - DAY_MS }), /not valid/],
   ];
   for (const [name, chain, expected] of cases) assert.match(verdictOf(chain), expected, name);
   assert.match(verdictOf(chainOf(), { rootsPem: null }), /not valid/, 'no public root signed it');
+});
+
+test('acceptChain() holds what comes to what was decided: every purpose, and no longer life', () => {
+  const judge = (change: Partial<typeof order> | { longestMs: null }, leaf: TestLeaf = {}) => {
+    const verdict = acceptChain([chainOf(leaf)], { ...order, ...change }, { rootsPem, preferredChain: null }, NOW);
+    return verdict.kind === 'accepted' ? 'accepted' : verdict.detail;
+  };
+  const whole = { notBefore: NOW, notAfter: NOW + 90 * DAY_MS - 1_000 };
+  assert.equal(judge({}, whole), 'accepted', 'both ends included');
+  assert.match(judge({}, { ...whole, notAfter: whole.notAfter + 1_000 }), /lasts 90 days, expected at most 90 days/);
+  assert.match(judge({ longestMs: 47 * DAY_MS }, whole), /expected at most 47 days/);
+  assert.equal(
+    judge({ longestMs: null }, { ...whole, notAfter: NOW + 300 * DAY_MS }),
+    'accepted',
+    'what was ordered before this was decided',
+  );
+  const both = [oids.serverAuth, oids.clientAuth];
+  assert.match(judge({ purposes: both }), /lacks the purposes 1\.3\.6\.1\.5\.5\.7\.3\.2/);
+  assert.equal(judge({ purposes: both }, { usages: ['server', 'client'] }), 'accepted');
+  assert.equal(judge({}, { usages: ['server', 'client'] }), 'accepted', 'a purpose more is the affair of the CA');
 });
 
 test('acceptChain() takes the chain that is preferred, by the common name of a certificate or of its issuer', () => {

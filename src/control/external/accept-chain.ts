@@ -1,21 +1,23 @@
 import { X509Certificate } from 'node:crypto';
-import type { Instant } from '../../core/time/instant.ts';
+import { DAY_MS, type Instant } from '../../core/time/instant.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
 import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
+import { oids } from '../../core/x509/oid.ts';
 import { decodePem } from '../../core/x509/pem.ts';
 import { verifyPath } from '../../core/x509/verify-path.ts';
 import { publicAnchorsFor } from '../../platform/network/public-anchors.ts';
 import type { ExternalAuthoritySettings } from './external-authority.ts';
 import type { ExternalOrder } from './external-order.ts';
+import { lifeOf } from './judge-request.ts';
 
 export type AcceptedChain = { readonly leaf: Certificate; readonly issuer: Certificate; readonly chain: readonly Uint8Array[] };
 
 export type ChainVerdict = ({ readonly kind: 'accepted' } & AcceptedChain) | { readonly kind: 'refused'; readonly detail: string };
 
-/** Whether what the CA gave is what was asked for: the key, exactly the names, and a valid path for a TLS server. */
+/** Whether what the CA gave is what was decided: the key, exactly the names, the purposes, a life within the bound, and a valid path for a TLS server. */
 export function acceptChain(
   chains: readonly (readonly Uint8Array[])[],
-  order: Pick<ExternalOrder, 'csr' | 'names'>,
+  order: Pick<ExternalOrder, 'csr' | 'names' | 'purposes' | 'longestMs'>,
   settings: Pick<ExternalAuthoritySettings, 'rootsPem' | 'preferredChain'>,
   now: Instant,
 ): ChainVerdict {
@@ -33,7 +35,20 @@ export function acceptChain(
     return { kind: 'refused', detail: 'the certificate is for another key' };
   const [asked, got] = [order.names, namesOf(leaf)].map((names) => [...new Set(names)].toSorted().join(' '));
   if (asked !== got) return { kind: 'refused', detail: `the certificate has other names: ${got!.slice(0, 200)}` };
-  return verifyChain(certificates, settings.rootsPem, now);
+  const verdict = verifyChain(certificates, settings.rootsPem, now);
+  const excess = verdict.kind === 'accepted' ? findExcess(leaf, order) : null;
+  return excess === null ? verdict : { kind: 'refused', detail: excess };
+}
+
+/** What the profile does not let it be. More purposes than it has are the CA's affair, as its life is within the bound. */
+function findExcess(leaf: Certificate, { purposes, longestMs }: Pick<ExternalOrder, 'purposes' | 'longestMs'>): string | null {
+  const held = leaf.extendedKeyUsage;
+  const lacking = held === null || held.includes(oids.anyExtendedKeyUsage) ? [] : purposes.filter((purpose) => !held.includes(purpose));
+  if (lacking.length > 0) return `the certificate lacks the purposes ${lacking.join(', ')}, which its profile wants`;
+  const life = lifeOf(leaf);
+  if (longestMs === null || life <= longestMs) return null;
+  const [has, bound] = [life, longestMs].map((ms) => `${Math.round((ms / DAY_MS) * 10) / 10} days`);
+  return `the certificate lasts ${has}, expected at most ${bound} by its profile or the credential that asked`;
 }
 
 /** Whether a chain, leaf first, leads to one of the roots (PEM; null: those that Node carries) as a TLS server's. @throws der-malformed if a root is none */

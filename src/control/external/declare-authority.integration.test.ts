@@ -24,7 +24,16 @@ async function holdCertificate(lab: ExternalLab, authority: ExternalAuthorityRec
   const issuerId = await lab.deps.database.commit(({ queries }) =>
     recordForeignCertificate(
       queries,
-      { ...accepted, ...place, door: 'external', asker: 'release', authorityId: authority.id, endpointId: null },
+      {
+        ...accepted,
+        ...place,
+        door: 'external',
+        asker: 'release',
+        askerRole: 'ci',
+        profile: 'server',
+        authorityId: authority.id,
+        endpointId: null,
+      },
       now,
     ),
   );

@@ -75,12 +75,12 @@ async function checkTokenStays(
 
 /** What the log holds of a declaration: whom, how and for which names. Contacts are persons', and what the log has it keeps. */
 function describe(settings: ExternalAuthoritySettings): { readonly [name: string]: JsonValue } {
-  const { directoryUrl, bindingKeyId, allowedNames, askers, profile, preferredChain, challenge } = settings;
+  const { directoryUrl, bindingKeyId, allowedNames, judgedBy, profile, preferredChain, challenge } = settings;
   return {
     directoryUrl,
     bindingKeyId,
     allowedNames,
-    askers,
+    judgedBy,
     profile,
     preferredChain,
     challenge: challenge.kind,

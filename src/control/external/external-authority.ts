@@ -2,9 +2,9 @@ import { isIP } from 'node:net';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import { type DnsName, matchesDnsName, parseDnsName, parseDnsPattern } from '../../core/identity/dns-name.ts';
+import { parseDnsPattern } from '../../core/identity/dns-name.ts';
 import { parseIpAddress } from '../../core/identity/ip-address.ts';
-import type { Role } from '../access/role.ts';
+import type { ProfileName } from '../../core/issuance/profile.ts';
 import { decodePem } from '../../core/x509/pem.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 
@@ -27,8 +27,8 @@ export type ExternalAuthoritySettings = {
   readonly challenge: ExternalChallenge;
   /** Patterns as `api.acme.example`, `*.acme.example` (one label, or that wildcard itself), and addresses. Nothing else may be asked for. */
   readonly allowedNames: readonly string[];
-  /** Who may ask, by the role of the token. */
-  readonly askers: readonly Role[];
+  /** Profiles under which it may be asked: who may, for what and with whose approval, they say. */
+  readonly judgedBy: readonly ProfileName[];
   /** RFC draft-ietf-acme-profiles; null: the CA's choice. */
   readonly profile: string | null;
   /** Common name of a root or intermediate of the chain that is taken where the CA offers several. */
@@ -63,22 +63,6 @@ export function parseExternalSettings(settings: ExternalAuthoritySettings): Exte
     ...settings,
     allowedNames: settings.allowedNames.map((name) => (isIP(name) === 0 ? parseDnsPattern(name) : parseIpAddress(name))),
   };
-}
-
-/** True if one of the patterns covers the name: the same, or one label under a wildcard. An address is covered by itself alone. */
-export function allowsName({ allowedNames }: Pick<ExternalAuthoritySettings, 'allowedNames'>, name: string): boolean {
-  if (name.startsWith('*.') || isIP(name) !== 0) return allowedNames.includes(name);
-  const parsed = tryParseName(name);
-  return parsed !== null && allowedNames.some((pattern) => pattern === parsed || matchesDnsName(pattern, parsed));
-}
-
-function tryParseName(name: string): DnsName | null {
-  try {
-    return parseDnsName(name);
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    return null;
-  }
 }
 
 function requireHttps(field: string, text: string): void {

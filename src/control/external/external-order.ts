@@ -1,5 +1,7 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { AskerRole, ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
+import type { Role } from '../access/role.ts';
 import type { Actor } from '../audit/entry.ts';
 
 /**
@@ -11,6 +13,8 @@ export type ExternalOrderStatus = 'requested' | 'placing' | 'placed' | 'issued' 
 /** A certificate of another CA, by its issuer's id here. */
 export type ForeignKey = { readonly issuerId: EntityId<'authority'>; readonly serial: Uint8Array };
 
+export type OrderApprovals = { readonly count: number; readonly role: Role };
+
 /** One certificate that another CA is asked for. The key never comes here: the CSR does. */
 export type ExternalOrder = {
   readonly id: EntityId<'order'>;
@@ -21,6 +25,20 @@ export type ExternalOrder = {
   readonly csr: Uint8Array;
   readonly names: readonly string[];
   readonly askedBy: Actor;
+  /** What the door proved the asker to be; null: asked before this was kept. */
+  readonly askerRole: AskerRole | null;
+  /** Who asked for the first of a line of renewals; the engine asks for the others. */
+  readonly firstAskedBy: Actor;
+  /** Under which it was asked for, and is renewed. */
+  readonly profile: ProfileName;
+  /** How many persons approved of this CSR under this profile, of which role; null: none did. Renewals of both inherit them. */
+  readonly approvals: OrderApprovals | null;
+  /** How long what comes may last by the credential that asked for the first, in milliseconds; null: as long as the profile lets it. */
+  readonly grantedMs: number | null;
+  /** How long what comes may last, in milliseconds, as was decided; null: decided before this was kept. */
+  readonly longestMs: number | null;
+  /** What it must be for, as dotted identifiers. */
+  readonly purposes: readonly string[];
   readonly status: ExternalOrderStatus;
   readonly url: string | null;
   /** The certificate that it renews; null: it is the first. */

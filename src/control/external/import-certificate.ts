@@ -38,7 +38,17 @@ export async function importCertificate(
     if (await isOurAuthority(unit.queries, issuer.spkiSha256))
       throw conflict('it was issued by an authority of ours, expected one of another CA');
     if ((await findCertificate(unit.queries, issuer.spkiSha256, leaf.serial)) !== null) throw conflict('it is in the inventory already');
-    const found = { ...accepted, door: 'import', asker: actor.name, environment, region, authorityId: null, endpointId } as const;
+    const found = {
+      ...accepted,
+      door: 'import',
+      asker: actor.name,
+      askerRole: null,
+      profile: 'server',
+      environment,
+      region,
+      authorityId: null,
+      endpointId,
+    } as const;
     const id = await recordForeignCertificate(unit.queries, found, now);
     const { serialHex: serial, spkiSha256, subjectAltNames, notAfter } = leaf;
     const names = [...subjectAltNames.dns, ...subjectAltNames.ip].slice(0, MAXIMUM_LOGGED).map((name) => name.slice(0, 300));

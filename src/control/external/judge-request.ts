@@ -1,67 +1,80 @@
-import { matchesDnsName, type DnsName } from '../../core/identity/dns-name.ts';
-import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
-import { findRsaWeakness } from '../../core/x509/weak-rsa-key.ts';
-import { parseSubjectPublicKey } from '../../core/x509/public-key.ts';
-import type { Role } from '../access/role.ts';
-import { allowsName, type ExternalAuthorityRecord } from './external-authority.ts';
+import { type Decision, decideIssuance } from '../../core/issuance/decide-issuance.ts';
+import type { Asker, IssuanceFacts, IssuanceOrder, OtherAuthority, RequestedKey } from '../../core/issuance/issuance-order.ts';
+import type { Profile, ProfileName } from '../../core/issuance/profile.ts';
+import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
+import type { Certificate } from '../../core/x509/certificate.ts';
+import type { Authorities } from '../ca/authorities.ts';
+import type { CertificateNames } from '../ca/certificate-store.ts';
+import type { ExternalAuthorityRecord } from './external-authority.ts';
+import type { ForeignCertificate } from './foreign-certificate.ts';
+import { leafOf } from './leaf-of.ts';
 
-/** What is so, beside the request and the authority. */
-export type RequestFacts = {
-  /** Known to others, by a revocation of ours. */
-  readonly keyBlocked: boolean;
-  /** Digests of keys that the operator blocked. */
-  readonly blockedKeys: ReadonlySet<string>;
-  /** The control plane's own hosts. */
-  readonly reservedNames: readonly string[];
+/** What a request to another CA is judged by, beside the declaration of that CA: the same as at every other door. */
+export type OrderPolicy = Pick<Authorities, 'trustDomain' | 'profiles' | 'reservedNames' | 'blockedKeys'>;
+
+export type JudgedRequest = {
+  readonly authority: Pick<ExternalAuthorityRecord, 'name' | 'environment' | 'settings'>;
+  readonly asker: Asker;
+  readonly key: RequestedKey;
+  readonly names: CertificateNames;
+  /** What it takes the place of, of the same authority; null: nothing. */
+  readonly renews: Pick<ForeignCertificate, 'chain'> | null;
+  readonly lifetimeMs?: number;
 };
 
-/** Why this CA is not asked for it, all reasons; empty if it may be. */
+/** What the one evaluator makes of it under a profile. */
 export function judgeRequest(
-  { settings }: Pick<ExternalAuthorityRecord, 'settings'>,
-  { csr, role }: { readonly csr: CertificateRequest; readonly role: Role | null },
-  facts: RequestFacts,
-): readonly string[] {
-  const { dns, ip, uri, email, directory, other } = csr.subjectAltNames;
-  const reasons: string[] = [];
-  if (role !== null && !settings.askers.includes(role)) reasons.push(`${role} may not ask this authority`);
-  const count = dns.length + ip.length;
-  if (count === 0) reasons.push('the CSR asks for no DNS name and no address');
-  if (count > MAXIMUM_NAMES) reasons.push(`${count} names, expected at most ${MAXIMUM_NAMES}`);
-  if (uri.length + email.length + directory.length + other.length > 0)
-    reasons.push('the CSR asks for other names than DNS names and addresses, which public authorities do not certify');
-  // RFC 8738 section 7.
-  if (ip.length > 0 && settings.challenge.kind === 'dns-01') reasons.push('an address cannot be shown by dns-01');
-  for (const name of [...dns, ...ip].slice(0, MAXIMUM_NAMES).map((text) => text.toLowerCase())) {
-    if (!allowsName(settings, name)) reasons.push(`name ${name} is not among the allowed names of the authority`);
-    if (
-      facts.reservedNames.some(
-        (own) => own.toLowerCase() === name || (name.startsWith('*.') && matchesDnsName(name, own.toLowerCase() as DnsName)),
-      )
-    )
-      reasons.push(`name ${name} is the control plane's own`);
-  }
-  if (settings.challenge.kind === 'http-01' && dns.some((name) => name.startsWith('*.')))
-    reasons.push('a wildcard can be shown by dns-01 only (RFC 8555 section 7.1.3)');
-  reasons.push(...judgeKey(csr, facts));
-  return reasons;
+  policy: OrderPolicy,
+  { profile, request }: { readonly profile: Profile; readonly request: JudgedRequest },
+  { keyBlocked, approvals }: { readonly keyBlocked: boolean; readonly approvals: number },
+  now: Instant,
+): Decision {
+  const { authority, asker, key, names, renews, lifetimeMs } = request;
+  const { environment } = authority;
+  const order: IssuanceOrder = {
+    door: 'external',
+    asker,
+    environment,
+    key,
+    spiffeId: null,
+    dnsNames: names.dns,
+    ipAddresses: names.ip,
+    authorityName: null,
+    ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
+  };
+  const isBlocked = keyBlocked || policy.blockedKeys?.has(key.spkiSha256) === true;
+  const other = otherAuthorityOf(authority, renews === null ? null : lifeOf(leafOf(renews)));
+  return decideIssuance(now, profile, order, { ...factsOf(policy, environment, other), keyBlocked: isBlocked, approvals });
 }
 
-function judgeKey(
-  { publicKeyKind: key, spki, spkiSha256 }: CertificateRequest,
-  { keyBlocked, blockedKeys }: RequestFacts,
-): readonly string[] {
-  const fits =
-    key.kind === 'ec'
-      ? key.curve === 'P-256' || key.curve === 'P-384'
-      : key.kind === 'rsa' && !key.pss && key.bits >= 2_048 && key.bits <= 4_096 && key.exponent % 2 === 1 && key.exponent >= 65_537;
-  if (!fits) return ['the key is none that public authorities take: P-256, P-384, or RSA of 2048 to 4096 bits'];
-  const weakness = key.kind === 'rsa' ? findRsaWeakness(parseSubjectPublicKey(spki).keyOctets) : null;
-  return [
-    ...(weakness === null ? [] : [`the key is weak: ${weakness}`]),
-    ...(keyBlocked ? ['the key is known to be compromised'] : []),
-    ...(blockedKeys.has(spkiSha256) ? ['the key is blocked'] : []),
-  ];
+/** What is so when this CA is asked, but for what only a commit can know. */
+export function factsOf(policy: OrderPolicy, environment: string, other: OtherAuthority): IssuanceFacts {
+  return {
+    trustDomain: policy.trustDomain,
+    issuer: null,
+    other,
+    issuerEnvironment: environment,
+    crlUri: null,
+    reservedNames: policy.reservedNames ?? [],
+    identitySuspended: false,
+    keyBlocked: false,
+  };
 }
 
-/** As Let's Encrypt has it. */
-export const MAXIMUM_NAMES = 100;
+export function otherAuthorityOf(
+  { name, settings }: Pick<ExternalAuthorityRecord, 'name' | 'settings'>,
+  lifetimeMs: number | null,
+): OtherAuthority {
+  const { judgedBy, allowedNames, challenge } = settings;
+  return { name, profiles: judgedBy, allowedNames, challenge: challenge.kind, lifetimeMs };
+}
+
+/** Both ends included (RFC 5280 section 4.1.2.5). */
+export function lifeOf({ notBefore, notAfter }: Pick<Certificate, 'notBefore' | 'notAfter'>): number {
+  return notAfter + SECOND_MS - notBefore;
+}
+
+/** What a request that names no profile is judged by. */
+export function usualProfileOf({ settings: { judgedBy } }: Pick<ExternalAuthorityRecord, 'settings'>): ProfileName {
+  return judgedBy[0] ?? 'server';
+}

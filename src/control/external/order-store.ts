@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { AskerRole, ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
+import type { Role } from '../access/role.ts';
 import type { Actor } from '../audit/entry.ts';
 import type { ExternalOrder, ExternalOrderStatus, ForeignKey } from './external-order.ts';
 
@@ -77,12 +79,19 @@ async function listDueOrders(queries: Queries, now: Instant, limit: number): Pro
 
 /** Puts another name in the place of a person's in every order; those under way write it into the log no more. */
 export async function renameAsker(queries: Queries, name: string, instead: string): Promise<number> {
-  const result = await tables(queries)
+  const [held, next] = [askedBy(name), askedBy(instead)];
+  const renewed = await tables(queries)
     .updateTable('external_orders')
-    .set({ asked_by: askedBy(instead) })
-    .where('asked_by', '=', askedBy(name))
+    .set({ first_asked_by: next })
+    .where('first_asked_by', '=', held)
+    .where('asked_by', '!=', held)
     .executeTakeFirst();
-  return Number(result.numUpdatedRows);
+  const asked = await tables(queries)
+    .updateTable('external_orders')
+    .set({ asked_by: next, first_asked_by: next })
+    .where('asked_by', '=', held)
+    .executeTakeFirst();
+  return Number(renewed.numUpdatedRows) + Number(asked.numUpdatedRows);
 }
 
 function askedBy(name: string): string {
@@ -115,6 +124,14 @@ type OrderRow = {
   csr: Uint8Array;
   names: string;
   asked_by: string;
+  asker_role: string | null;
+  first_asked_by: string | null;
+  profile: string;
+  approvals: number;
+  approval_role: string | null;
+  granted_ms: number | null;
+  longest_ms: number | null;
+  purposes: string;
   status: string;
   url: string | null;
   renews_issuer: string | null;
@@ -133,7 +150,7 @@ const tables = (queries: Queries) =>
   queries.withTables<{ external_orders: OrderRow; external_answers: { token: string; order_id: string; answer: string } }>();
 
 function fromOrder(order: ExternalOrder): OrderRow {
-  const { id, environment, region, csr, status, url, replaces, attempts, detail } = order;
+  const { id, environment, region, csr, status, url, replaces, attempts, detail, profile, approvals } = order;
   return {
     id,
     environment,
@@ -144,9 +161,17 @@ function fromOrder(order: ExternalOrder): OrderRow {
     replaces,
     attempts,
     detail,
+    profile,
+    approvals: approvals?.count ?? 0,
+    approval_role: approvals?.role ?? null,
     authority_id: order.authorityId,
     names: JSON.stringify(order.names),
     asked_by: JSON.stringify(order.askedBy),
+    asker_role: order.askerRole,
+    first_asked_by: JSON.stringify(order.firstAskedBy),
+    granted_ms: order.grantedMs,
+    longest_ms: order.longestMs,
+    purposes: JSON.stringify(order.purposes),
     renews_issuer: order.renews?.issuerId ?? null,
     renews_serial: order.renews?.serial ?? null,
     endpoint_id: order.endpointId,
@@ -158,7 +183,8 @@ function fromOrder(order: ExternalOrder): OrderRow {
 }
 
 function toOrder(row: OrderRow): ExternalOrder {
-  const { environment, region, csr, url, replaces, attempts, detail } = row;
+  const { environment, region, csr, url, replaces, attempts, detail, approvals: count, approval_role: role } = row;
+  const askedBy = JSON.parse(row.asked_by) as Actor;
   return {
     environment,
     region,
@@ -167,10 +193,17 @@ function toOrder(row: OrderRow): ExternalOrder {
     replaces,
     attempts,
     detail,
+    approvals: role === null ? null : { count, role: role as Role },
     id: row.id as EntityId<'order'>,
     authorityId: row.authority_id as EntityId<'authority'>,
     names: JSON.parse(row.names) as string[],
-    askedBy: JSON.parse(row.asked_by) as Actor,
+    askedBy,
+    askerRole: row.asker_role as AskerRole | null,
+    firstAskedBy: row.first_asked_by === null ? askedBy : (JSON.parse(row.first_asked_by) as Actor),
+    profile: row.profile as ProfileName,
+    grantedMs: row.granted_ms,
+    longestMs: row.longest_ms,
+    purposes: JSON.parse(row.purposes) as string[],
     renews: toKey(row.renews_issuer, row.renews_serial),
     endpointId: row.endpoint_id as EntityId<'endpoint'> | null,
     status: row.status as ExternalOrderStatus,

@@ -2,6 +2,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Certificate } from '../../core/x509/certificate.ts';
+import type { AskerRole, ProfileName } from '../../core/issuance/profile.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 import type { Queries } from '../../platform/db/database.ts';
@@ -15,22 +16,24 @@ export type FoundCertificate = AcceptedChain & {
   readonly door: 'external' | 'import';
   /** Who asked for it, or brought it. */
   readonly asker: string;
+  /** What the door proved them to be; null: it is not known, or was imported. */
+  readonly askerRole: AskerRole | null;
+  readonly profile: ProfileName;
 } & Pick<ForeignCertificate, 'environment' | 'region' | 'authorityId' | 'endpointId'>;
 
 /** Puts a certificate of another CA into the one inventory, and into what is watched. Returns its issuer's id here. */
 export async function recordForeignCertificate(queries: Queries, found: FoundCertificate, now: Instant): Promise<EntityId<'authority'>> {
-  const { leaf, issuer, chain, door, asker, environment, region, authorityId, endpointId } = found;
+  const { leaf, issuer, chain, door, asker, askerRole, profile, environment, region, authorityId, endpointId } = found;
   const issuerId = await ensureIssuer(queries, issuer, region, now);
   const { serial, spkiSha256, notBefore, notAfter, subjectAltNames } = leaf;
   const reservation = {
     issuerId,
     issuerKeySha256: issuer.spkiSha256,
     serial,
-    profile: 'server' as const,
+    profile,
     door,
     asker,
-    // Judged by the declaration of the authority, not by a profile.
-    askerRole: null,
+    askerRole,
     spiffeId: null,
     proxyId: null,
     environment,

@@ -1,92 +1,92 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
-import type { Signal } from '../../platform/clock/signal.ts';
-import { newEntityId } from '../../platform/ids/new-entity-id.ts';
-import type { Role } from '../access/role.ts';
-import type { Actor, AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
-import { recordEntry } from '../audit/record-entry.ts';
 import { isKeyCompromised } from '../ca/certificate-store.ts';
-import { IssuanceRefused } from '../ca/issuance-refused.ts';
-import type { ExternalAuthorityRecord } from './external-authority.ts';
+import { fileRequest } from '../ca/file-request.ts';
+import { withBasis } from '../ca/grant-basis.ts';
+import { findProfile } from '../ca/prepare-certificate.ts';
+import type { WaitingContent, WaitingRequest } from '../ca/waiting-request.ts';
 import type { ExternalOrder } from './external-order.ts';
-import { type ForeignCertificate, renewalIdOf } from './foreign-certificate.ts';
-import { claimRenewal } from './foreign-certificate-store.ts';
-import { judgeRequest, MAXIMUM_NAMES, type RequestFacts } from './judge-request.ts';
-import { leafOf } from './leaf-of.ts';
-import { insertExternalOrder } from './order-store.ts';
+import { judgeRequest } from './judge-request.ts';
+import { approvalsFor, findObstacles, judgedOf, orderCertificate, type OrderDeps, type OrderRequest } from './order-certificate.ts';
 
-export type ExternalRequest = {
-  readonly authority: ExternalAuthorityRecord;
-  readonly csr: CertificateRequest;
-  /** Null: the engine, for whoever asked first. */
-  readonly role: Role | null;
-  /** What it takes the place of, of the same authority. */
-  readonly renews: ForeignCertificate | null;
-  readonly endpointId: EntityId<'endpoint'> | null;
-};
+export type Ordered =
+  | { readonly kind: 'ordered'; readonly order: ExternalOrder }
+  | { readonly kind: 'waiting'; readonly request: WaitingRequest };
 
 /**
- * Records that another CA is to be asked for this CSR; the driver does the rest. Whatever is refused is logged with its reasons.
- * @throws issuance-refused
+ * Orders at another CA, or files the request where its profile wants persons to approve first, as many as did not, and nothing else stands against it. Asked for
+ * the same again, the same request waits on. @throws what `orderCertificate` throws; rate-limited if too many wait
  */
 export async function requestExternalCertificate(
-  deps: { readonly database: AuditedDatabase; readonly changed: Signal } & Omit<RequestFacts, 'keyBlocked'>,
-  request: ExternalRequest,
-  actor: Actor,
+  deps: OrderDeps,
+  request: OrderRequest,
+  tokenId: EntityId<'token'> | null,
   now: Instant,
-): Promise<ExternalOrder> {
-  const order = orderOf(request, actor, now);
-  const refused = await deps.database.commit((unit) => stageRequest(unit, deps, { ...request, order }, now));
-  if (refused.length > 0) throw new IssuanceRefused(refused);
-  deps.changed.notify();
-  return order;
+): Promise<Ordered> {
+  const { database, authorities } = deps;
+  const profile = findProfile(authorities, request.authority.environment, request.profile);
+  const approvals = profile?.approvals;
+  const lacks = profile !== null && approvals !== undefined && approvalsFor(profile, request) < approvals.count;
+  if (lacks && (await isWanted(deps, request, now))) {
+    const { askedBy, firstAskedBy = askedBy, csr, claim } = request;
+    const filed = await database.commit(async (unit) => {
+      const content = await withBasis(unit.queries, contentOf(request));
+      const filing = {
+        content,
+        asker: firstAskedBy.name,
+        actor: askedBy,
+        tokenId,
+        spkiSha256: csr.spkiSha256,
+        withinMs: approvals.withinMs,
+      };
+      return fileRequest(unit, { ...filing, ...(claim === undefined ? {} : { claim }) }, now);
+    });
+    return { kind: 'waiting', request: filed };
+  }
+  return { kind: 'ordered', order: await orderCertificate(deps, request, now) };
 }
 
-async function stageRequest(
-  unit: AuditedUnit,
-  { reservedNames, blockedKeys }: Omit<RequestFacts, 'keyBlocked'>,
-  { order, authority, csr, role, renews }: ExternalRequest & { readonly order: ExternalOrder },
-  now: Instant,
-): Promise<readonly string[]> {
-  const { environment, region, names, askedBy: actor, replaces } = order;
-  const keyBlocked = await isKeyCompromised(unit.queries, csr.spkiSha256);
-  const reasons = [...judgeRequest(authority, { csr, role }, { keyBlocked, reservedNames, blockedKeys })];
-  if (renews !== null && renews.authorityId !== authority.id) reasons.push('what it renews is not of this authority');
-  // Whoever takes the renewal takes it from the engine: a pipeline may do that for all of its names, not to let some of them end.
-  if (role === 'ci' && renews !== null && !leafOf(renews).subjectAltNames.dns.every((name) => names.includes(name.toLowerCase())))
-    reasons.push('it leaves out names of what it renews, which an admin or operator may decide');
-  // One renewal at a time, whoever asks: the engine of this server, that of another, or a person.
-  if (reasons.length === 0 && renews !== null && !(await claimRenewal(unit.queries, renews, order.id)))
-    reasons.push('it is being renewed already');
-  const shown = names.slice(0, MAXIMUM_NAMES).map((text) => text.slice(0, 300));
-  const data = { order: order.id, authority: authority.name, names: shown, spkiSha256: csr.spkiSha256, replaces };
-  if (reasons.length === 0) await insertExternalOrder(unit.queries, order);
-  const [type, more] =
-    reasons.length === 0 ? (['external-order.requested', {}] as const) : (['external-order.refused', { reasons }] as const);
-  recordEntry(unit, { type, at: now, environment, region, actor, data: { ...data, ...more } });
-  return reasons;
+/** Whether nothing but approvals is lacking. */
+async function isWanted({ database: { queries }, authorities }: OrderDeps, request: OrderRequest, now: Instant): Promise<boolean> {
+  const profile = findProfile(authorities, request.authority.environment, request.profile);
+  if (profile?.approvals === undefined || findObstacles(request).length > 0 || (request.renews?.renewal ?? null) !== null) return false;
+  const facts = { keyBlocked: await isKeyCompromised(queries, request.csr.spkiSha256), approvals: profile.approvals.count };
+  return judgeRequest(authorities, { profile, request: judgedOf(request) }, facts, now).kind === 'order';
 }
 
-function orderOf({ authority, csr, renews, endpointId }: ExternalRequest, actor: Actor, now: Instant): ExternalOrder {
-  const { environment, region, id: authorityId } = authority;
+/** All of a request that is to be kept. */
+function contentOf({
+  authority,
+  csr,
+  profile,
+  asker,
+  askedBy,
+  firstAskedBy,
+  renews,
+  endpointId,
+  grantedMs,
+  note,
+}: OrderRequest): WaitingContent {
+  const { dns, ip } = csr.subjectAltNames;
+  const { environment, region, id: authorityId, name } = authority;
   return {
-    id: newEntityId('order', now),
-    authorityId,
+    door: 'external',
+    profile,
+    asker,
+    // Persons are forgotten by this name, whoever files for them.
+    actor: firstAskedBy ?? askedBy,
+    csr: Buffer.from(csr.der).toString('hex'),
+    spiffeId: null,
+    names: { dns, ip },
     environment,
     region,
-    csr: csr.der,
-    names: [...new Set<string>([...csr.subjectAltNames.dns.map((name) => name.toLowerCase()), ...csr.subjectAltNames.ip])],
-    askedBy: actor,
-    renews: renews === null ? null : { issuerId: renews.issuerId, serial: renews.serial },
-    replaces: renews === null ? null : renewalIdOf(leafOf(renews)),
-    endpointId: endpointId ?? renews?.endpointId ?? null,
-    status: 'requested',
-    url: null,
-    attempts: 0,
-    dueAt: now,
-    detail: null,
-    certificate: null,
-    createdAt: now,
+    ...(note === undefined ? {} : { note }),
+    external: {
+      authorityId,
+      authority: name,
+      endpointId,
+      renews: renews && { issuerId: renews.issuerId, serial: Buffer.from(renews.serial).toString('hex') },
+      grantedMs: grantedMs ?? null,
+    },
   };
 }

@@ -20,10 +20,11 @@ export async function finishOrder(
   { authority, accepted }: { readonly authority: ExternalAuthorityRecord; readonly accepted: AcceptedChain },
 ): Promise<void> {
   const now = clock.now();
-  const { id, environment, region, renews, endpointId, names, askedBy } = held.order;
+  const { id, environment, region, renews, endpointId, names, askedBy, askerRole, profile } = held.order;
   const { serial, serialHex, spkiSha256, notBefore, notAfter } = accepted.leaf;
   const facts = {
     authority: authority.name,
+    profile,
     issuerKeySha256: accepted.issuer.spkiSha256,
     serial: serialHex,
     names,
@@ -38,6 +39,8 @@ export async function finishOrder(
       ...accepted,
       door: 'external',
       asker: askedBy.name,
+      askerRole,
+      profile,
       environment,
       region,
       authorityId: authority.id,

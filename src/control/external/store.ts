@@ -72,7 +72,7 @@ const tables = (queries: Queries) => queries.withTables<{ external_authorities: 
 
 function toAuthority(row: AuthorityRow): ExternalAuthorityRecord {
   const { environment, region, name } = row;
-  const settings = JSON.parse(row.settings) as ExternalAuthoritySettings;
+  const settings = readSettings(row.settings);
   return {
     id: row.id as EntityId<'authority'>,
     environment,
@@ -82,4 +82,12 @@ function toAuthority(row: AuthorityRow): ExternalAuthorityRecord {
     accountUrl: row.account_url,
     updatedAt: row.updated_at,
   };
+}
+
+/** Before profiles judged it, a declaration said who may ask: one that did not let all is asked for nothing until it is declared anew. */
+function readSettings(text: string): ExternalAuthoritySettings {
+  const { askers = [], ...settings } = JSON.parse(text) as ExternalAuthoritySettings & { readonly askers?: readonly string[] };
+  return 'judgedBy' in settings
+    ? settings
+    : { ...(settings as ExternalAuthoritySettings), judgedBy: askers.length === 3 ? ['server'] : [] };
 }

@@ -37,6 +37,17 @@ export async function listProfiles(queries: Queries, scope: Scope): Promise<read
   }));
 }
 
+/** Of the spec that is declared now; null: none is. */
+export async function findProfileDigest(queries: Queries, environment: string, name: ProfileName): Promise<string | null> {
+  const row = await tables(queries)
+    .selectFrom('profiles')
+    .select('digest')
+    .where('environment', '=', environment)
+    .where('name', '=', name)
+    .executeTakeFirst();
+  return row?.digest ?? null;
+}
+
 export async function upsertProfile(queries: Queries, record: ProfileRecord): Promise<void> {
   const { id, environment, region, name, digest, updatedAt, ...spec } = record;
   const values = { region, digest, content: JSON.stringify(spec), updated_at: updatedAt };

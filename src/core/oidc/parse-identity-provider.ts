@@ -30,6 +30,13 @@ function readRule(field: string, input: unknown, environment: string): TrustRule
   const doors = readWords(`${field}.doors`, rule['doors'] ?? ['rest'], tokenDoors);
   const spiffeId = rule['spiffeId'] === undefined ? null : readTemplate(`${field}.spiffeId`, rule['spiffeId']);
   if (doors.includes('join') && spiffeId === null) throw invalid(`${field}.spiffeId`, null, 'a SPIFFE ID to join as');
+  const maxLifetimeMs = readNumber(`${field}.maxLifetimeMs`, rule['maxLifetimeMs'], [MINUTE_MS, 400 * DAY_MS], HOUR_MS);
+  if (doors.includes('external') && maxLifetimeMs < SHORTEST_OF_OTHERS_MS)
+    throw invalid(
+      `${field}.maxLifetimeMs`,
+      maxLifetimeMs,
+      `at least ${SHORTEST_OF_OTHERS_MS} with the door external: the other CA chooses the life`,
+    );
   return {
     name: readMatching(`${field}.name`, rule['name'], /^[a-z0-9][a-z0-9._-]{0,62}$/, 'a name of [a-z0-9._-], at most 63'),
     match,
@@ -46,7 +53,7 @@ function readRule(field: string, input: unknown, environment: string): TrustRule
       parseIpAddress(readText(`${field}.ipAddresses`, address)),
     ),
     proxy: rule['proxy'] === undefined ? null : readTemplate(`${field}.proxy`, rule['proxy']),
-    maxLifetimeMs: readNumber(`${field}.maxLifetimeMs`, rule['maxLifetimeMs'], [MINUTE_MS, 400 * DAY_MS], HOUR_MS),
+    maxLifetimeMs,
     singleUse: readFlag(`${field}.singleUse`, rule['singleUse'] ?? true),
   };
 }
@@ -144,5 +151,7 @@ function invalid(field: string, value: unknown, expected: string): Problem {
 const RULE_FIELDS = [
   'name', 'match', 'environment', 'doors', 'profiles', 'spiffeId', 'dnsNames', 'ipAddresses', 'proxy', 'maxLifetimeMs', 'singleUse',
 ]; // prettier-ignore
+/** No public CA gives less, and what is too long is found out only when it is there. */
+const SHORTEST_OF_OTHERS_MS = DAY_MS;
 const MAXIMUM_RULES = 200;
 const MAXIMUM_NAMES = 50;

@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import type { RouteTable } from './route.ts';
-import { idOf, inEnvironment, label, line, name, serial, strict, words } from './schemas.ts';
+import { idOf, inEnvironment, label, line, name, profileName, serial, strict, words } from './schemas.ts';
 
 const pem = Type.String({ minLength: 1, maxLength: 262_144 });
 const url = Type.String({ minLength: 1, maxLength: 2_000 });
@@ -24,7 +24,7 @@ export const externalRoutes = {
         rootsPem: Type.Optional(pem),
         contacts: Type.Optional(Type.Array(Type.String({ maxLength: 254, pattern: '^[^@\\s]+@[^@\\s]+$' }), { maxItems: 5 })),
         allowedNames: Type.Array(Type.String({ minLength: 1, maxLength: 253 }), { minItems: 1, maxItems: 1_000 }),
-        askers: Type.Optional(Type.Array(words(['admin', 'operator', 'ci']), { minItems: 1, maxItems: 3 })),
+        judgedBy: Type.Optional(Type.Array(profileName, { minItems: 1, maxItems: 50, uniqueItems: true })),
         challenge: words(['http-01', 'dns-01']),
         webhook: Type.Optional(Type.Object({ url, anchorsPem: Type.Optional(pem) }, strict)),
         webhookToken: Type.Optional(line),
@@ -47,13 +47,16 @@ export const externalRoutes = {
   'create-external-order': {
     method: 'POST',
     path: '/v1/external-orders',
-    summary: 'Have another CA asked for the names of a CSR; the order says when it is there. `renews` names what it takes the place of.',
+    summary:
+      'Have another CA asked for the names of a CSR, under a profile; the order says when it is there, or a request who has to approve first. `renews` names what it takes the place of.',
     role: 'ci',
+    machines: true,
     scope: 'one',
     body: Type.Object(
       {
         environment: Type.Optional(label),
         authority: name,
+        profile: Type.Optional(profileName),
         csr: Type.String({ minLength: 1, maxLength: 32_768 }),
         endpoint,
         renews: Type.Optional(serial),
@@ -74,6 +77,7 @@ export const externalRoutes = {
     path: '/v1/external-orders/:orderId',
     summary: 'Show one order: how far it is, and the chain of the newest certificate that came of it.',
     role: 'ci',
+    machines: true,
     scope: 'record',
     params: Type.Object({ orderId: idOf('order') }),
   },

@@ -6,7 +6,7 @@ import { openAdminApi } from '../../../test/support/admin-api.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { startTokenIssuer } from '../../../test/support/token-issuer.ts';
 import { buildCertificateRequest } from '../../core/x509/certificate-request.ts';
-import { HOUR_MS, MINUTE_MS } from '../../core/time/instant.ts';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../core/time/instant.ts';
 
 const AUDIENCE = 'https://countersign.example';
 
@@ -87,6 +87,98 @@ forEachDatabase('tokens of other issuers buy what their rules grant', (newUrl) =
     ];
     for (const [name, change] of beyond) assert.equal((await ask(await issuer.sign(claims()), change)).status, 403, name);
     assert.equal((await api.call({ method: 'GET', path: '/v1/tokens', token })).status, 401, 'another route');
+  });
+
+  test('of another CA a token buys what its rule grants by the door external, once, and sees its own order alone', async () => {
+    await using lab = await open();
+    const { issuer, claims, api, admin, spec } = lab;
+    const deploy = spec.rules[0]!;
+    const external = { ...deploy, name: 'public', doors: ['external'], maxLifetimeMs: 90 * DAY_MS };
+    const set = (rules: readonly object[]) =>
+      api.call({ method: 'POST', path: '/v1/identity-providers', token: admin, body: { name: 'ci', spec: { ...spec, rules } } });
+    assert.match((await set([{ ...external, maxLifetimeMs: HOUR_MS }])).text, /with the door external/);
+    assert.equal((await set([deploy, external])).status, 201);
+    const declared = {
+      name: 'public',
+      directoryUrl: 'https://ca.example/directory',
+      challenge: 'http-01',
+      allowedNames: ['*.acme.example'],
+    };
+    await api.call({ method: 'POST', path: '/v1/external-authorities', token: admin, body: declared });
+    const order = (token: string, dnsNames = ['orders.acme.example'], change: object = {}) => {
+      const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+      const csr = Buffer.from(buildCertificateRequest({ dnsNames }, key)).toString('base64');
+      return api.call({ method: 'POST', path: '/v1/external-orders', token, body: { authority: 'public', csr, ...change } });
+    };
+    const token = await issuer.sign(claims());
+    const ordered = await order(token);
+    assert.equal(ordered.status, 201, ordered.text);
+    assert.equal((await order(token)).status, 401, 'a second time');
+    const show = async (by: string) =>
+      (await api.call({ method: 'GET', path: `/v1/external-orders/${ordered.json.id}`, token: by })).status;
+    assert.deepEqual([await show(token), await show(await issuer.sign(claims({ sub: 'repo:acme/other' })))], [200, 404]);
+    const fresh = async (change: object = {}) => issuer.sign(claims(change));
+    const refused = async (answer: ReturnType<typeof order>, reason: RegExp) => assert.match((await answer).json.detail, reason);
+    await refused(order(await fresh(), ['pay.acme.example']), /grant: the credential is not for "pay\.acme\.example"/);
+    await refused(order(await fresh(), ['*.acme.example']), /grant: /);
+    await refused(order(await fresh(), undefined, { profile: 'server-shortlived' }), /grant: the credential is not for profile/);
+    assert.equal((await order(await fresh(), undefined, { environment: 'staging' })).status, 403);
+    assert.equal((await order(await fresh({ ref: 'refs/pull/1/merge' }))).status, 401);
+    assert.equal((await set([deploy])).status, 201);
+    await refused(order(await fresh()), /grant: the credential is not for the door external/);
+    assert.equal(api.entries.filter(({ type }) => type === 'external-order.requested').length, 1);
+    assert.equal(api.entries.find(({ type }) => type === 'external-order.requested')?.data['grant'], 'ci/public');
+  });
+
+  test('what waits for approval is not issued once the rule or the issuer that trusted who asked is changed or gone', async () => {
+    await using lab = await open();
+    const { issuer, claims, api, admin, spec } = lab;
+    const text = `apiVersion: countersign/v1\nkind: Profile\nname: payment\nbase: server\naskers: { rest: {}, external: {} }\napprovals: {}`;
+    assert.equal((await api.call({ method: 'POST', path: '/v1/declarations', token: admin, body: { text } })).status, 200);
+    const rule = { ...spec.rules[0]!, profiles: ['payment'], doors: ['rest', 'external'], maxLifetimeMs: 90 * DAY_MS };
+    const set = async (rules: readonly object[]): Promise<string> => {
+      const body = { name: 'ci', spec: { ...spec, rules } };
+      return (await api.call({ method: 'POST', path: '/v1/identity-providers', token: admin, body })).json.id as string;
+    };
+    const declared = {
+      name: 'public',
+      directoryUrl: 'https://ca.example/directory',
+      challenge: 'http-01',
+      allowedNames: ['*.acme.example'],
+      judgedBy: ['payment'],
+    };
+    await api.call({ method: 'POST', path: '/v1/external-authorities', token: admin, body: declared });
+    const file = async (isExternal: boolean): Promise<string> => {
+      const token = await issuer.sign(claims());
+      const [path, body] = isExternal
+        ? ['/v1/external-orders', { authority: 'public', csr: newCsr() }]
+        : ['/v1/certificates', { profile: 'payment', dnsNames: ['orders.acme.example'], csr: newCsr() }];
+      const answer = await api.call({ method: 'POST', path, token, body });
+      assert.equal(answer.status, 202, answer.text);
+      return answer.json.request.id as string;
+    };
+    const approve = async (id: string) =>
+      (await api.call({ method: 'POST', path: `/v1/issuance-requests/${id}/approval`, token: admin, body: {} })).json;
+    for (const isExternal of [false, true]) {
+      await set([rule]);
+      const gone = await file(isExternal);
+      await set([{ ...rule, name: 'other' }]);
+      const first = await approve(gone);
+      assert.equal(first.status, 'refused');
+      assert.match(first.reason, /rule by which who asked was trusted was changed or withdrawn/);
+      await set([rule]);
+      const narrowed = await file(isExternal);
+      await set([{ ...rule, match: { ...rule.match, environment: 'production' } }]);
+      assert.equal((await approve(narrowed)).status, 'refused', 'a claim more is demanded');
+      const id = await set([rule]);
+      const issuerGone = await file(isExternal);
+      await api.call({ method: 'DELETE', path: `/v1/identity-providers/${id}`, token: admin });
+      assert.equal((await approve(issuerGone)).status, 'refused', 'the issuer is trusted no more');
+      await set([rule]);
+      const kept = await file(isExternal);
+      await set([{ ...rule }, { ...rule, name: 'beside' }]);
+      assert.equal((await approve(kept)).status, isExternal ? 'ordered' : 'issued', 'other rules are other rules');
+    }
   });
 
   test('every other token is refused in the same words, and the log has the reason', async () => {
@@ -184,4 +276,9 @@ function tampered(token: string): string {
   const [header, payload, signature] = token.split('.');
   const changed = { ...(JSON.parse(Buffer.from(payload!, 'base64url').toString()) as object), sub: 'repo:acme/other' };
   return [header, Buffer.from(JSON.stringify(changed)).toString('base64url'), signature].join('.');
+}
+
+function newCsr(): string {
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  return Buffer.from(buildCertificateRequest({ dnsNames: ['orders.acme.example'] }, key)).toString('base64');
 }

@@ -6,9 +6,12 @@ import { forEachDatabase } from '../../../test/support/databases.ts';
 import { reconcileRequests } from '../../control/ca/finish-request.ts';
 import { approveRequest } from '../../control/ca/judge-request.ts';
 import type { WaitingRequest } from '../../control/ca/waiting-request.ts';
-import { beginSigning, insertApproval, insertWaiting, listOpen } from '../../control/ca/waiting-store.ts';
+import { beginSigning, insertWaiting, listOpen, putApproval } from '../../control/ca/waiting-store.ts';
 import type { Scope } from '../../control/access/principal.ts';
 import type { Role } from '../../control/access/role.ts';
+import { endAccessToken } from '../../control/access/store.ts';
+import { builtInProfiles } from '../../control/policies/declared-profiles.ts';
+import type { ProfileName } from '../../core/issuance/profile.ts';
 import { createToken } from '../../control/access/create-token.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../core/time/instant.ts';
 import { buildCertificateRequest } from '../../core/x509/certificate-request.ts';
@@ -36,12 +39,17 @@ async function open(url: string, approvals = '{ count: 2, role: operator, within
     assert.equal(answer.status, 200, answer.text);
   };
   await declare(declared(approvals));
+  const tokens = { grace: await named('Grace', 'operator'), linus: await named('linus', 'operator') };
   const [pipeline, grace, linus, barbara] = [
     await named('release', 'ci'),
-    (await named('Grace', 'operator')).token,
-    (await named('linus', 'operator')).token,
+    tokens.grace.token,
+    tokens.linus.token,
     (await named('barbara', 'auditor')).token,
   ];
+  const revoke = async (tokenId: string) => {
+    const ended = await api.call({ method: 'DELETE', path: `/v1/tokens/${tokenId}`, token: await api.tokenOf('admin') });
+    assert.equal(ended.status, 204, ended.text);
+  };
   const ask = (token: string, change: object = {}) =>
     api.call({
       method: 'POST',
@@ -62,6 +70,8 @@ async function open(url: string, approvals = '{ count: 2, role: operator, within
     api,
     named,
     declare,
+    tokens,
+    revoke,
     pipeline,
     grace,
     linus,
@@ -182,13 +192,9 @@ forEachDatabase('requests that persons have to approve of', (newUrl) => {
     // As if a process had ended between its two commits.
     await api.database.commit((unit) => beginSigning(unit.queries, left, { now, abandoned: now }));
     assert.equal((await judge(grace, left)).status, 409);
-    await api.database.commit(async ({ queries }) => {
-      await queries
-        .withTables<{ issuance_approvals: { request_id: string; approver: string; at: number } }>()
-        .insertInto('issuance_approvals')
-        .values({ request_id: left, approver: 'grace', at: now })
-        .execute();
-    });
+    await api.database.commit(({ queries }) =>
+      putApproval(queries, { id: left, approver: 'grace', tokenId: lab.tokens.grace.tokenId }, now),
+    );
     await reconcileRequests(api, now);
     assert.equal((await show(pipeline.token, left)).json.status, 'signing', 'it may be on its way');
     api.clock.advance(3 * MINUTE_MS);
@@ -207,16 +213,90 @@ forEachDatabase('requests that persons have to approve of', (newUrl) => {
       queries: api.database.queries,
       commit: async (unit) => {
         const made = await api.database.commit(unit);
-        await api.database.commit(({ queries }) => insertApproval(queries, { id, approver: 'linus' }, now));
+        await api.database.commit(({ queries }) => putApproval(queries, { id, approver: 'linus', tokenId: lab.tokens.linus.tokenId }, now));
         return made;
       },
     };
-    const principal = { tokenId: null, name: 'Grace', role: 'operator', scope: '*' } as const;
+    const principal = { tokenId: lab.tokens.grace.tokenId, name: 'Grace', role: 'operator', scope: '*' } as const;
     const actor = { kind: 'person', name: 'Grace' } as const;
-    const judged = await approveRequest({ database, authorities: api.authorities }, { id, principal, actor }, now);
-    assert.deepEqual([judged.status, judged.approvers], ['issued', ['grace', 'linus']]);
+    const { authorities, startOrder } = api;
+    const judged = await approveRequest({ database, authorities, startOrder }, { id, principal, actor }, now);
+    assert.deepEqual([judged.status, judged.approvers.map(({ name }) => name)], ['issued', ['grace', 'linus']]);
     assert.equal((await show(pipeline.token, id)).json.status, 'issued');
     assert.equal((await lab.judge(grace, id)).status, 409);
+  });
+
+  test('a yes counts while its token is not revoked and its role covers what the profile demands, up to the commit that signs', async () => {
+    await using lab = await open(await newUrl());
+    const { api, file, judge, grace, linus, named, revoke, declare, show, pipeline } = lab;
+    const id = await file();
+    const gone = await named('mallory', 'operator');
+    await judge(gone.token, id);
+    await revoke(gone.tokenId);
+    const one = await judge(grace, id);
+    assert.deepEqual([one.json.status, one.json.approvers], ['waiting', ['grace']], 'whose token was revoked approved of nothing');
+    await declare(declared('{ count: 2, role: admin, within: 2h }'));
+    assert.equal((await judge(linus, id)).status, 403, 'an operator is not enough any more');
+    assert.deepEqual((await show(pipeline.token, id)).json.approvers, [], 'nor is what one said before');
+    const [ann, bob] = [await named('ann', 'admin'), await named('bob', 'admin')];
+    await judge(ann.token, id);
+    // Revoked between the approval and the signature, by another server: what is read outside of the commit is old.
+    const { authorities, startOrder } = api;
+    const database: typeof api.database = {
+      ...api.database,
+      queries: api.database.queries,
+      commit: async (unit) => {
+        const made = await api.database.commit(unit);
+        if (api.entries.filter(({ type }) => type === 'issuance-request.approved').length === 4) await endAccessTokenOf(ann.tokenId);
+        return made;
+      },
+    };
+    const endAccessTokenOf = async (tokenId: typeof ann.tokenId) =>
+      void (await api.database.commit((unit) => endAccessToken(unit.queries, tokenId, api.clock.now())));
+    const principal = { tokenId: bob.tokenId, name: 'bob', role: 'admin', scope: '*' } as const;
+    const judged = await approveRequest(
+      { database, authorities, startOrder },
+      { id, principal, actor: { kind: 'person', name: 'bob' } },
+      api.clock.now(),
+    );
+    assert.deepEqual([judged.status, await countOf(api)], ['waiting', 0]);
+    assert.equal((await judge((await named('ann', 'admin')).token, id)).json.status, 'issued', 'she says it again by her new token');
+  });
+
+  test('an approver whose token ended on the way approves of nothing', async () => {
+    await using lab = await open(await newUrl(), '{ count: 1 }');
+    const { api, file, tokens, revoke } = lab;
+    const id = await file();
+    const { tokenId } = tokens.grace;
+    await revoke(tokenId);
+    const judgement = {
+      id,
+      principal: { tokenId, name: 'Grace', role: 'operator', scope: '*' },
+      actor: { kind: 'person', name: 'Grace' },
+    } as const;
+    await assert.rejects(approveRequest(api, judgement, api.clock.now()), { code: 'forbidden', message: /token has ended/ });
+    assert.equal(await countOf(api), 0);
+  });
+
+  test('a profile that another server changed a moment ago signs nothing by what it was', async () => {
+    await using lab = await open(await newUrl(), '{ count: 1 }');
+    const { api, file, judge, grace, show, pipeline, declare } = lab;
+    const id = await file();
+    const { profiles } = api.authorities;
+    const held = profiles.find('test', 'payment' as ProfileName)!;
+    // This server has not read it yet.
+    const stale = { ...api.authorities, profiles: { ...builtInProfiles, find: () => held } };
+    await declare(declared('{ count: 2, role: operator, within: 2h }'));
+    const judgement = {
+      id,
+      principal: { tokenId: lab.tokens.grace.tokenId, name: 'Grace', role: 'operator', scope: '*' },
+      actor: { kind: 'person', name: 'Grace' },
+    } as const;
+    const judged = await approveRequest({ ...api, authorities: stale }, judgement, api.clock.now());
+    assert.deepEqual([judged.status, await countOf(api)], ['waiting', 0]);
+    assert.deepEqual((await show(pipeline.token, id)).json.approvals, { needed: 2, role: 'operator' });
+    assert.equal((await judge(grace, id)).json.status, 'waiting');
+    assert.equal((await judge(lab.linus, id)).json.status, 'issued');
   });
 
   test('one who asks without end is stopped, and the others are not', async () => {
@@ -243,7 +323,7 @@ forEachDatabase('requests that persons have to approve of', (newUrl) => {
     await api.database.commit(async ({ queries }) => {
       const content = { ...filed.content, csr: '' };
       await insertWaiting(queries, { ...filed, id: broken, content, expiresAt: filed.expiresAt - MINUTE_MS });
-      await insertApproval(queries, { id: broken, approver: 'grace' }, api.clock.now());
+      await putApproval(queries, { id: broken, approver: 'grace', tokenId: lab.tokens.grace.tokenId }, api.clock.now());
     });
     api.clock.advance(2 * HOUR_MS);
     await assert.rejects(reconcileRequests(api, api.clock.now()), { name: 'AggregateError' });

@@ -1,11 +1,8 @@
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
-import { claimMachineToken, type Machine } from '../../control/access/machine-tokens.ts';
-import type { Principal } from '../../control/access/principal.ts';
 import type { Authorities } from '../../control/ca/authorities.ts';
 import { listAuthorities } from '../../control/ca/authority-store.ts';
 import { type CertificateRecord, findCertificatesBySerial, foreignDoors } from '../../control/ca/certificate-store.ts';
 import { listLintFindings } from '../../control/ca/lint-store.ts';
-import type { IssuanceRequest } from '../../control/ca/issuance-request.ts';
 import { requestCertificate, type Requested } from '../../control/ca/request-certificate.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { planRevocations, revokeCertificates } from '../../control/ca/revoke-certificates.ts';
@@ -14,11 +11,10 @@ import type { CertificateSelection } from '../../control/ca/search-certificates.
 import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
 import { requestForeignRevocation } from '../../control/external/request-revocation.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
-import { judgeGrant } from '../../core/issuance/judge-grant.ts';
-import type { RuleGrant } from '../../core/oidc/identity-provider.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
+import { askerOf, grantedAsker } from './asker-of.ts';
 import type { certificateRoutes } from './certificate-routes.ts';
 import { accepted, type Answer, created, type Handlers, items, json } from './handler.ts';
 import { criteriaOf, identityOfService } from './certificate-criteria.ts';
@@ -61,14 +57,12 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
       const names = { dns: dnsNames, ip: ipAddresses };
       const identity = spiffeId === undefined ? null : parseSpiffeId(spiffeId);
       const csr = readCsr(body.csr);
-      const { machine } = principal;
-      const grant = machine === undefined ? null : chooseGrant(machine, { profile, environment, identity, names });
+      const wanted = { door: 'rest', profile, environment, spiffeId: identity, dnsNames, ipAddresses } as const;
       const requested = await requestCertificate(
         deps,
         {
           door: 'rest',
-          asker: { ...askerOf(principal), ...(grant === null ? {} : { grant }) },
-          ...(machine === undefined || grant === null ? {} : claimOf(machine, grant, csr.spkiSha256, now)),
+          ...grantedAsker(principal, wanted, csr.spkiSha256, now),
           proxyId: null,
           environment,
           region: deps.region,
@@ -148,25 +142,5 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
       const pem = roots.map(({ certificate }) => encodePem('CERTIFICATE', certificate)).join('');
       return { kind: 'octets', contentType: 'application/x-pem-file', octets: pem };
     },
-  };
-}
-
-/** A role that issuance does not know may ask for nothing more than a pipeline may; the route's own role let it no further. */
-function askerOf({ name, role, scope }: Principal): IssuanceRequest['asker'] {
-  return { role: role === 'admin' || role === 'operator' ? role : 'ci', scope, spiffeId: null, name };
-}
-
-type Wanted = Pick<IssuanceRequest, 'profile' | 'environment' | 'names'> & { readonly identity: IssuanceRequest['spiffeId'] };
-
-/** The first grant that covers all that is asked; without one the first, whose bounds then are the reasons of the refusal. */
-function chooseGrant({ grants }: Machine, { profile, environment, identity, names }: Wanted): RuleGrant {
-  const order = { door: 'rest', environment, spiffeId: identity, dnsNames: names.dns, ipAddresses: names.ip, authorityName: null } as const;
-  return grants.find((grant) => judgeGrant(grant, profile, order).length === 0) ?? grants[0]!;
-}
-
-function claimOf(machine: Machine, grant: RuleGrant, csrSpkiSha256: string, now: number): Pick<IssuanceRequest, 'claim' | 'note'> {
-  return {
-    claim: (unit) => claimMachineToken(unit, { machine, grant, csrSpkiSha256, maximumUses: 1 }, now),
-    note: { grant: grant.source, tokenDigest: machine.digest },
   };
 }

@@ -1,10 +1,12 @@
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
+import type { Authorities } from '../../control/ca/authorities.ts';
 import { findCertificatesBySerial } from '../../control/ca/certificate-store.ts';
 import { declareExternalAuthority } from '../../control/external/declare-authority.ts';
 import type { ExternalAuthorityRecord, ExternalChallenge } from '../../control/external/external-authority.ts';
 import type { ExternalOrder } from '../../control/external/external-order.ts';
 import { findForeignCertificate } from '../../control/external/foreign-certificate-store.ts';
 import type { ForeignCertificate } from '../../control/external/foreign-certificate.ts';
+import { usualProfileOf } from '../../control/external/judge-request.ts';
 import { importCertificate } from '../../control/external/import-certificate.ts';
 import { requestExternalCertificate } from '../../control/external/request-certificate.ts';
 import { findExternalOrder, listExternalOrders } from '../../control/external/order-store.ts';
@@ -15,25 +17,26 @@ import { Problem } from '../../core/problems/problem.ts';
 import { Secret } from '../../core/secrets/secret.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { KeyEncryptionKey } from '../../platform/signer/key-encryption-key.ts';
+import { grantedAsker } from './asker-of.ts';
 import type { externalRoutes } from './external-routes.ts';
-import { created, type Handlers, items, json } from './handler.ts';
+import { accepted, created, type Handlers, items, json } from './handler.ts';
 import { readCsr } from './read-csr.ts';
+import { showRequest } from './serve-requests.ts';
 
 export type ExternalDeps = {
   readonly database: AuditedDatabase;
   readonly kek: KeyEncryptionKey;
   readonly region: string;
   readonly changed: Signal;
-  readonly reservedNames: readonly string[];
-  readonly blockedKeys: ReadonlySet<string>;
+  readonly authorities: Authorities;
 };
 
 export function externalHandlers(deps: ExternalDeps): Pick<Handlers, keyof typeof externalRoutes> {
-  const { database, region } = deps;
+  const { database, region, authorities } = deps;
   const { queries } = database;
   return {
     'declare-external-authority': async ({ body, environment, actor, now }) => {
-      const { name, directoryUrl, allowedNames, contacts = [], askers = ['admin', 'operator', 'ci'] } = body;
+      const { name, directoryUrl, allowedNames, contacts = [], judgedBy = ['server'] } = body;
       const { anchorsPem = null, rootsPem = null, profile = null, preferredChain = null, bindingKeyId = null } = body;
       const settings = {
         directoryUrl,
@@ -42,7 +45,7 @@ export function externalHandlers(deps: ExternalDeps): Pick<Handlers, keyof typeo
         contacts,
         bindingKeyId,
         allowedNames,
-        askers,
+        judgedBy,
         profile,
         preferredChain,
         challenge: challengeOf(body),
@@ -58,13 +61,22 @@ export function externalHandlers(deps: ExternalDeps): Pick<Handlers, keyof typeo
       const csr = readCsr(body.csr);
       const renews = body.renews === undefined ? null : await findRenewed(database, body.renews, environment);
       const endpointId = await findEndpoint(database, environment, body.endpoint);
-      const request = { authority, csr, role: principal.role, renews, endpointId };
-      return created(showOrder(await requestExternalCertificate(deps, request, actor, now)));
+      const profile = body.profile ?? usualProfileOf(authority);
+      const { dns, ip } = csr.subjectAltNames;
+      const wanted = { door: 'external', profile, environment, spiffeId: null, dnsNames: dns, ipAddresses: ip } as const;
+      const asked = grantedAsker(principal, wanted, csr.spkiSha256, now);
+      const request = { authority, csr, profile, ...asked, askedBy: actor, renews, endpointId, approvals: null };
+      const ordered = await requestExternalCertificate(deps, request, principal.tokenId, now);
+      return ordered.kind === 'ordered'
+        ? created(showOrder(ordered.order))
+        : accepted({ request: showRequest(authorities, ordered.request, now) });
     },
     'list-external-orders': async ({ scope }) => items((await listExternalOrders(queries, scope, MAXIMUM_LISTED)).map(showOrder)),
-    'show-external-order': async ({ params, demand }) => {
+    'show-external-order': async ({ params, demand, principal }) => {
       const order = await findExternalOrder(queries, params.orderId as EntityId<'order'>);
-      if (order === null) throw new Problem('not-found', 'Cannot find order: there is none of this id');
+      // A token of another issuer is good for what it bought.
+      const isHidden = principal.machine !== undefined && principal.name !== order?.askedBy.name;
+      if (order === null || isHidden) throw new Problem('not-found', 'Cannot find order: there is none of this id');
       demand(order.environment);
       const newest = await findNewest(database, order);
       const pem =
@@ -124,14 +136,14 @@ async function findNewest({ queries }: AuditedDatabase, order: ExternalOrder): P
 }
 
 function showAuthority({ id, environment, name, settings, accountUrl, updatedAt }: ExternalAuthorityRecord): unknown {
-  const { directoryUrl, contacts, bindingKeyId, allowedNames, askers, profile, preferredChain, challenge } = settings;
+  const { directoryUrl, contacts, bindingKeyId, allowedNames, judgedBy, profile, preferredChain, challenge } = settings;
   const webhook = challenge.kind === 'dns-01' ? { webhook: { url: challenge.webhook.url } } : {};
   const how = {
     directoryUrl,
     contacts,
     bindingKeyId,
     allowedNames,
-    askers,
+    judgedBy,
     profile,
     preferredChain,
     challenge: challenge.kind,
@@ -140,9 +152,21 @@ function showAuthority({ id, environment, name, settings, accountUrl, updatedAt 
   return { id, environment, name, ...how, accountUrl, updatedAt };
 }
 
-function showOrder({ id, authorityId, environment, names, status, attempts, dueAt, detail, createdAt, certificate }: ExternalOrder) {
+function showOrder({
+  id,
+  authorityId,
+  environment,
+  profile,
+  names,
+  status,
+  attempts,
+  dueAt,
+  detail,
+  createdAt,
+  certificate,
+}: ExternalOrder) {
   const serial = certificate === null ? null : Buffer.from(certificate.serial).toString('hex');
-  return { id, authorityId, environment, names, status, attempts, dueAt, detail, createdAt, serial };
+  return { id, authorityId, environment, profile, names, status, attempts, dueAt, detail, createdAt, serial };
 }
 
 const MAXIMUM_LISTED = 200;

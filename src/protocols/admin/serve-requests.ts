@@ -1,15 +1,15 @@
-import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import type { Authorities } from '../../control/ca/authorities.ts';
 import { findCertificate } from '../../control/ca/certificate-store.ts';
+import type { FinishDeps } from '../../control/ca/finish-request.ts';
 import { approveRequest, denyRequest } from '../../control/ca/judge-request.ts';
-import { demandOf, type WaitingRequest } from '../../control/ca/waiting-request.ts';
+import { demandOf, standingApprovers, type WaitingRequest } from '../../control/ca/waiting-request.ts';
 import { findWaiting, listWaiting } from '../../control/ca/waiting-store.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import { type Asked, type Handlers, json } from './handler.ts';
 import type { requestRoutes } from './request-routes.ts';
 
-export type RequestDeps = { readonly database: AuditedDatabase; readonly authorities: Authorities };
+export type RequestDeps = FinishDeps;
 
 export function requestHandlers(deps: RequestDeps): Pick<Handlers, keyof typeof requestRoutes> {
   const { database, authorities } = deps;
@@ -57,12 +57,28 @@ export function requestHandlers(deps: RequestDeps): Pick<Handlers, keyof typeof 
 
 /** A request as it is told, without its octets. */
 export function showRequest(authorities: Authorities, request: WaitingRequest, now: number): { readonly [name: string]: unknown } {
-  const { id, environment, region, profile, content, digest, asker, requestedAt, expiresAt, settledAt, certificate, reason, approvers } =
+  const { id, environment, region, profile, content, digest, asker, requestedAt, expiresAt, settledAt, certificate, orderId, reason } =
     request;
-  const { spiffeId, names, lifetimeMs = null } = content;
+  const { door, spiffeId, names, lifetimeMs = null, external } = content;
   const status = request.status === 'waiting' && expiresAt <= now ? 'expired' : request.status;
-  const { count, role } = demandOf(authorities, request);
+  const demand = demandOf(authorities, request);
+  // While it waits: those whose yes counts.
+  const approvers = settledAt === null ? standingApprovers(request, demand) : request.approvers.map(({ name }) => name);
   const serial = certificate === null ? null : Buffer.from(certificate.serial).toString('hex');
-  const asked = { id, environment, region, profile, spiffeId, names, lifetimeMs, digest, asker, requestedAt, expiresAt };
-  return { ...asked, status, approvers, approvals: { needed: count, role }, settledAt, serial, reason };
+  const asked = {
+    id,
+    environment,
+    region,
+    door,
+    authority: external?.authority ?? null,
+    profile,
+    spiffeId,
+    names,
+    lifetimeMs,
+    digest,
+    asker,
+    requestedAt,
+    expiresAt,
+  };
+  return { ...asked, status, approvers, approvals: { needed: demand.count, role: demand.role }, settledAt, serial, orderId, reason };
 }

@@ -20,6 +20,7 @@ import * as thirdParties from './0020-third-parties.ts';
 import * as externalRevocations from './0021-external-revocations.ts';
 import * as publishedKeys from './0022-published-keys.ts';
 import * as acmeReads from './0023-acme-reads.ts';
+import * as oneEvaluator from './0024-one-evaluator.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -47,4 +48,5 @@ export const migrations: Record<string, Migration> = {
   '0021-external-revocations': externalRevocations,
   '0022-published-keys': publishedKeys,
   '0023-acme-reads': acmeReads,
+  '0024-one-evaluator': oneEvaluator,
 };
