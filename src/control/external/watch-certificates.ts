@@ -4,7 +4,7 @@ import { recordEntry } from '../audit/record-entry.ts';
 import { listEndpoints } from '../inventory/store.ts';
 import { askRenewalTime } from './ask-renewal-time.ts';
 import { askServed } from './ask-served.ts';
-import { askStatus } from './ask-status.ts';
+import { askStatus } from '../../platform/network/ask-status.ts';
 import type { ForeignCertificate } from './foreign-certificate.ts';
 import { NEVER, takeDueChecks, updateWatch } from './foreign-certificate-store.ts';
 import { judgeFinding } from './judge-finding.ts';

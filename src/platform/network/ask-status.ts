@@ -6,16 +6,18 @@ import { parseCertificateList } from '../../core/x509/certificate-list.ts';
 import { type CertificateStanding, judgeByList, judgeByResponse } from '../../core/x509/judge-status.ts';
 import { issuerHashesOf } from '../../core/x509/ocsp-cert-id.ts';
 import { buildOcspRequest } from '../../core/x509/ocsp-request.ts';
-import { type OutsideMessage, sendOutside } from '../../platform/network/send-outside.ts';
-import type { ExternalDeps } from './open-session.ts';
+import type { NameResolver } from './name-resolver.ts';
+import type { OutsidePolicy } from './outside-policy.ts';
+import { type OutsideMessage, sendOutside } from './send-outside.ts';
 
+type StatusDeps = { readonly resolver: NameResolver; readonly policy: OutsidePolicy };
 type Subject = { readonly leaf: Certificate; readonly issuer: Certificate };
 
 /**
  * Whether its CA says that the certificate is revoked: by OCSP, else by its list, of the first addresses that the certificate names; null where it
  * names none. Both prove themselves by their signature, so they are asked by plain HTTP.
  */
-export async function askStatus(deps: ExternalDeps, subject: Subject, now: Instant): Promise<CertificateStanding | null> {
+export async function askStatus(deps: StatusDeps, subject: Subject, now: Instant): Promise<CertificateStanding | null> {
   const { leaf } = subject;
   const [responder] = ocspUrisOf(leaf).filter(isHttp);
   const lists = leaf.crlDistributionPoints.filter(isHttp).slice(0, MAXIMUM_LISTS);
@@ -31,19 +33,19 @@ export async function askStatus(deps: ExternalDeps, subject: Subject, now: Insta
   return last;
 }
 
-async function askResponder(deps: ExternalDeps, subject: Subject, url: string, now: Instant): Promise<CertificateStanding> {
+async function askResponder(deps: StatusDeps, subject: Subject, url: string, now: Instant): Promise<CertificateStanding> {
   const { leaf, issuer } = subject;
   // SHA-1 names the issuer here, and is what every responder knows (RFC 9654 changes nothing of it).
   const body = buildOcspRequest([{ hash: 'sha1', issuer: issuerHashesOf(issuer, 'sha1'), serial: leaf.serial }]);
   return ask(deps, { method: 'POST', url, contentType: 'application/ocsp-request', body }, (der) => judgeByResponse(now, der, subject));
 }
 
-function askList(deps: ExternalDeps, subject: Subject, url: string, now: Instant): Promise<CertificateStanding> {
+function askList(deps: StatusDeps, subject: Subject, url: string, now: Instant): Promise<CertificateStanding> {
   return ask(deps, { method: 'GET', url }, (der) => judgeByList(now, parseCertificateList(der), subject));
 }
 
 async function ask(
-  deps: ExternalDeps,
+  deps: StatusDeps,
   message: Pick<OutsideMessage, 'method' | 'url' | 'contentType' | 'body'>,
   judge: (der: Uint8Array) => CertificateStanding,
 ): Promise<CertificateStanding> {
