@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { Origination, type OutboundSchema, PinMode } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { Origination, type OutboundSchema, PinMode, StatusCheck } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { decodePem } from '../../core/x509/pem.ts';
 import type { ExceptionRecord, ExternalServer, ExternalTerms } from '../inventory/record.ts';
 
@@ -8,12 +8,15 @@ export function compileExternal(
   { serverName, anchorsPem, terms }: ExternalServer,
   exception: ExceptionRecord | null,
 ): MessageInitShape<typeof OutboundSchema> {
-  const { oldTls, pins, pinning, pinsForcedUntil, showsCertificate } = terms;
+  const { oldTls, pins, pinning, pinsForcedUntil, showsCertificate, revocation, revocationUnknown, revocationFrom } = terms;
   return {
     origination: Origination.TLS,
     serverName,
     serverAnchors: decodePem(anchorsPem, 'CERTIFICATE'),
     showsCertificate,
+    statusCheck: statusChecks[revocation],
+    refusesUnknownStatus: revocationUnknown === 'refuse',
+    statusFrom: [...revocationFrom],
     ...(oldTls === null || exception === null
       ? {}
       : { oldTls: { minimumVersion: oldVersions[oldTls], untilMs: BigInt(exception.until), exception: exception.name } }),
@@ -27,4 +30,5 @@ export function compileExternal(
   };
 }
 
+const statusChecks = { off: StatusCheck.UNSPECIFIED, observe: StatusCheck.OBSERVE, enforce: StatusCheck.ENFORCE } as const;
 const oldVersions: { readonly [version in NonNullable<ExternalTerms['oldTls']>]: number } = { '1.0': 0x0301, '1.1': 0x0302, '1.2': 0x0303 };

@@ -8,6 +8,7 @@ import {
   Mode,
   Origination,
   PinMode,
+  StatusCheck,
   Protocol,
   ProxyProtocol,
   type ProxySettings,
@@ -449,7 +450,7 @@ forEachDatabase('proxies', (newUrl) => {
     await using fleet = await openFleet(await newUrl());
     const until = '2026-11-25T00:00:00Z';
     await fleet.apply(
-      `kind: Endpoint\nname: processor\nservice: processor\nprotocol: tcp\naddresses: ["127.0.0.1:9443"]\nowner: finance\nexternal:\n  serverName: pay.example.com\n  pins: [${pin('a')}, ${pin('b')}]\n  showsCertificate: true\n  oldTls: "1.1"\n  anchorsPem: |\n${fleet.anchorsPem.trim().replaceAll(/^/gm, '    ')}\n---\nkind: Exception\nname: mainframe\nexception: legacy-tls-hop\npath: { caller: orders, endpoint: processor }\nowner: ada\nreason: vendor\nuntil: ${until}\n`,
+      `kind: Endpoint\nname: processor\nservice: processor\nprotocol: tcp\naddresses: ["127.0.0.1:9443"]\nowner: finance\nexternal:\n  serverName: pay.example.com\n  pins: [${pin('a')}, ${pin('b')}]\n  showsCertificate: true\n  revocation: enforce\n  revocationUnknown: refuse\n  revocationFrom: [203.0.113.0/24]\n  oldTls: "1.1"\n  anchorsPem: |\n${fleet.anchorsPem.trim().replaceAll(/^/gm, '    ')}\n---\nkind: Exception\nname: mainframe\nexception: legacy-tls-hop\npath: { caller: orders, endpoint: processor }\nowner: ada\nreason: vendor\nuntil: ${until}\n`,
     );
     await fleet.reconcile();
     const [outbound] = (await fleet.settingsOf('orders-1')).outbound;
@@ -458,6 +459,10 @@ forEachDatabase('proxies', (newUrl) => {
     assert.deepEqual(
       [outbound!.pins.map(({ length }) => length), outbound!.pinMode, outbound!.showsCertificate],
       [[32, 32], PinMode.OBSERVE, true],
+    );
+    assert.deepEqual(
+      [outbound!.statusCheck, outbound!.refusesUnknownStatus, outbound!.statusFrom],
+      [StatusCheck.ENFORCE, true, ['203.0.113.0/24']],
     );
     fleet.clock.advance(2 * 86_400_000);
     await fleet.apply('kind: Service\nname: later\nowner: x\n');

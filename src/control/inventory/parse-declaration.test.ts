@@ -207,7 +207,21 @@ test('what is demanded of a third party is said whole, or not at all', () => {
     pinning: 'enforce',
     pinsForcedUntil: Date.UTC(2027, 0, 31, 23, 59, 59, 999),
     showsCertificate: false,
+    revocation: 'off',
+    revocationUnknown: 'accept',
+    revocationFrom: [],
   });
+  const [checked] = parseDeclaration(external(', revocation: enforce, revocationUnknown: refuse, revocationFrom: [203.0.113.0/24]'));
+  assert.ok(checked?.kind === 'Endpoint');
+  const { revocation, revocationUnknown, revocationFrom } = checked.external!.terms;
+  assert.deepEqual([revocation, revocationUnknown, revocationFrom], ['enforce', 'refuse', ['203.0.113.0/24']]);
+  // Whoever has it checked says what becomes of the unknown.
+  refuses(external(', revocation: observe'), /revocationUnknown/);
+  refuses(external(', revocation: strict, revocationUnknown: refuse'), /off, observe, enforce/);
+  refuses(external(', revocation: observe, revocationUnknown: maybe'), /accept, refuse/);
+  refuses(external(', revocation: observe, revocationUnknown: accept, revocationFrom: [everywhere]'), /revocationFrom/);
+  for (const more of ['revocationUnknown: refuse', 'revocation: off, revocationUnknown: accept', 'revocationFrom: [10.0.0.0/8]'])
+    refuses(external(`, ${more}`), /revocation observe or enforce too/);
   refuses(external(`, pins: [${pin('a')}]`), /pins holds 1 pins, expected 2 to 20/);
   refuses(external(`, pins: [${pin('a')}, ${pin('a')}]`), /each item once/);
   for (const bad of ['"sha1/x"', `"${'a'.repeat(43)}="`, '"sha256/"', `"sha256/${'a'.repeat(43)}="`, `"sha256/${'a'.repeat(42)}B="`, '7']) {

@@ -1,6 +1,6 @@
 import type { Fields } from './declaration-fields.ts';
-import { type ExternalServer, oldTlsVersions, pinnings } from './record.ts';
-import { anchorsForm, dateForm, dnsNameForm, pinForm } from './text-forms.ts';
+import { type ExternalServer, oldTlsVersions, pinnings, revocationChecks, unknownStatuses } from './record.ts';
+import { anchorsForm, dateForm, dnsNameForm, pinForm, rangeForm } from './text-forms.ts';
 
 /** A server outside of the trust domain, with what is demanded of it. */
 export function readExternal(fields: Fields): ExternalServer {
@@ -20,9 +20,25 @@ export function readExternal(fields: Fields): ExternalServer {
     pinning: fields.has('pinning') ? fields.word('pinning', pinnings) : 'observe',
     pinsForcedUntil: fields.has('pinsForcedUntil') ? Number(fields.text('pinsForcedUntil', dateForm)) : null,
     showsCertificate: fields.flag('showsCertificate'),
+    ...readRevocation(fields),
   } as const;
   fields.end();
   return { serverName, anchorsPem, terms };
 }
 
+/** What becomes of a server of whom nobody knows is said, never assumed: either answer is an outage or a hole to somebody. */
+function readRevocation(fields: Fields): Pick<ExternalServer['terms'], 'revocation' | 'revocationUnknown' | 'revocationFrom'> {
+  const revocation = fields.has('revocation') ? fields.word('revocation', revocationChecks) : 'off';
+  const keys = ['revocationUnknown', 'revocationFrom'] as const;
+  if (revocation === 'off') {
+    for (const key of keys) if (fields.has(key)) throw fields.fail(key, 'a word about a check', 'revocation observe or enforce too');
+    return { revocation, revocationUnknown: 'accept', revocationFrom: [] };
+  }
+  const revocationFrom = fields.texts('revocationFrom', rangeForm);
+  if (revocationFrom.length > MAXIMUM_RANGES)
+    throw fields.fail('revocationFrom', `${revocationFrom.length} ranges`, `at most ${MAXIMUM_RANGES}`);
+  return { revocation, revocationUnknown: fields.word('revocationUnknown', unknownStatuses), revocationFrom };
+}
+
+const MAXIMUM_RANGES = 100;
 const MAXIMUM_PINS = 20;

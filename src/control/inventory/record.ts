@@ -49,6 +49,8 @@ export type EndpointRecord = {
 export type ExternalServer = { readonly serverName: string; readonly anchorsPem: string; readonly terms: ExternalTerms };
 
 export const oldTlsVersions = ['1.0', '1.1', '1.2'] as const;
+export const revocationChecks = ['off', 'observe', 'enforce'] as const;
+export const unknownStatuses = ['accept', 'refuse'] as const;
 export const pinnings = ['observe', 'enforce'] as const;
 
 /** What is demanded of the server beside its name and anchors, and what is let pass. */
@@ -62,6 +64,12 @@ export type ExternalTerms = {
   readonly pinsForcedUntil: Instant | null;
   /** Our own certificate is shown if the server asks for one. */
   readonly showsCertificate: boolean;
+  /** Whether its CA is asked if it revoked the server's certificate, and what that does. */
+  readonly revocation: (typeof revocationChecks)[number];
+  /** What a server meets of whose certificate nobody can say. */
+  readonly revocationUnknown: (typeof unknownStatuses)[number];
+  /** Ranges in which CAs are asked; none: any public address. */
+  readonly revocationFrom: readonly string[];
 };
 
 export const noExternalTerms: ExternalTerms = {
@@ -70,6 +78,9 @@ export const noExternalTerms: ExternalTerms = {
   pinning: 'observe',
   pinsForcedUntil: null,
   showsCertificate: false,
+  revocation: 'off',
+  revocationUnknown: 'accept',
+  revocationFrom: [],
 };
 
 /** Callers by SPIFFE ID, or by `dns:NAME` and `uri:URI` of their certificates. */

@@ -17,6 +17,7 @@ export const refusalReasons = {
   'wrong-usage': 'the certificate may not be used for this side of TLS',
   'wrong-identity': 'the proved identity is not an allowed caller, or not the expected server',
   route: 'the proved identity may call the endpoint, but not by this method, host and path',
+  'status-unknown': 'nobody could say that the certificate of a server outside of the trust domain is not revoked, and that is demanded',
   'unpinned-key': 'no key of the server is among the pins',
   'exception-ended': 'the agreed exception that allowed it has ended',
   token: 'the call has no good access token that is bound to the certificate of its caller',

@@ -47,6 +47,7 @@ export function callerConnected(deps: PortDeps, settings: OutboundSettings, sock
 /** What is learnt of a server outside of the trust domain while its connections are made. */
 export function watchNamedServer(deps: PortDeps, settings: OutboundSettings): NamedServerWatch {
   return {
+    statuses: deps.statuses,
     onSeen: (keys) => deps.seenKeys.saw(settings.endpointId, keys),
     onWouldRefuse: (reason) => {
       countCaller(deps, settings, { unit: 'connection', outcome: 'would-refuse', reason });

@@ -1,8 +1,14 @@
 import { type DnsName, parseDnsName } from '../../core/identity/dns-name.ts';
-import { type OldTls as WireOldTls, type Outbound, PinMode } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import {
+  type OldTls as WireOldTls,
+  type Outbound,
+  PinMode,
+  StatusCheck,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+import { parseStatusDemand, type StatusDemand } from './status-demand.ts';
 
 /** To a server outside of the trust domain: its own anchors and its DNS name. */
 export type NamedServer = {
@@ -13,6 +19,8 @@ export type NamedServer = {
   readonly pins: Pins | null;
   /** Our own certificate is shown if the server asks for one. */
   readonly showsCertificate: boolean;
+  /** Null: nobody is asked whether its certificate was revoked. */
+  readonly status: StatusDemand | null;
 };
 
 /** An agreed exception for a server that speaks no better. After `until` there is none. */
@@ -36,6 +44,7 @@ export function parseNamedServer(outbound: Outbound): NamedServer {
     oldTls: parseOldTls(outbound.oldTls),
     pins: parsePins(outbound),
     showsCertificate: outbound.showsCertificate,
+    status: parseStatusDemand(outbound),
   };
 }
 
@@ -65,9 +74,18 @@ function parsePins({ pins, pinMode, pinsForcedUntilMs }: Outbound): Pins | null 
 }
 
 /** What of it decides how a connection is made. */
-export function namedServerDigests({ oldTls, pins, pinMode, showsCertificate }: Outbound): readonly unknown[] {
+export function namedServerDigests({ oldTls, pins, pinMode, showsCertificate, ...status }: Outbound): readonly unknown[] {
   const old = oldTls === undefined ? null : [oldTls.minimumVersion, String(oldTls.untilMs), oldTls.exception];
-  return [old, pins.map((pin) => Buffer.from(pin).toString('hex')), pinMode, showsCertificate];
+  return [old, pins.map((pin) => Buffer.from(pin).toString('hex')), pinMode, showsCertificate, ...statusDigests(status)];
+}
+
+/** Nothing where nothing is checked, so that a way to speak stays the same one. */
+function statusDigests({
+  statusCheck,
+  refusesUnknownStatus,
+  statusFrom,
+}: Pick<Outbound, 'statusCheck' | 'refusesUnknownStatus' | 'statusFrom'>) {
+  return statusCheck === StatusCheck.UNSPECIFIED ? [] : [statusCheck, refusesUnknownStatus, statusFrom];
 }
 
 function invalid(found: string, expected: string): Problem {

@@ -10,8 +10,10 @@ import { type Dialer, dialPlain } from './dial.ts';
 import type { KeptVerdicts } from './kept-verdicts.ts';
 import type { ProvedIdentity } from './peer.ts';
 import { originatedAlpn } from './alpn.ts';
+import type { NamedServer } from './named-server-settings.ts';
 import { type NamedServerWatch, proveNamedServer } from './prove-named-server.ts';
 import type { Origination, Protocol } from './proxy-settings.ts';
+import { proveStatus } from './prove-status.ts';
 import { findRevocation, type RevokedIndex } from './revoked-index.ts';
 import { contextOptionsOf, oldContextOptionsOf, type TlsPolicy } from './tls-policy.ts';
 import type { Trust } from './trust.ts';
@@ -78,13 +80,15 @@ export function makeSecurer(options: OriginationOptions): Securer {
       // The verdict is our own, below, before the socket is handed out.
       rejectUnauthorized: false,
       ALPNProtocols: [...originatedAlpn[options.protocol]],
-      ...(origination.kind === 'tls' ? { servername: origination.serverName } : {}),
+      ...(origination.kind === 'tls' ? { servername: origination.serverName, requestOCSP: origination.status !== null } : {}),
       ...(held === undefined ? {} : { session: held.session }),
     });
     socket.on('session', (session: Buffer) => {
       const identity = serverIdentities.get(socket);
       if (identity !== undefined) sessions.set(key, { session, identity });
     });
+    let staple: Buffer | null = null;
+    socket.once('OCSPResponse', (response: Buffer | null) => (staple = response));
     const begunAt = performance.now();
     let wasResumed = false;
     socket.once('secureConnect', () => (wasResumed = socket.isSessionReused()));
@@ -96,7 +100,7 @@ export function makeSecurer(options: OriginationOptions): Securer {
     try {
       requireAlpn(socket, options.protocol);
       if (origination.kind === 'mtls') serverIdentities.set(socket, proveServer(socket, options, held?.identity ?? null));
-      else proveNamedServer(socket, origination, { now: options.clock.now(), watch: options.watch ?? null });
+      else await proveThirdParty(socket, origination, options, staple);
     } catch (error) {
       socket.destroy();
       sessions.delete(key);
@@ -146,6 +150,21 @@ function finishHandshake(socket: TLSSocket, address: Address, signal: AbortSigna
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort);
   return promise;
+}
+
+/** A server outside of it: its path, name and pins, and what its CA says of its certificate, as far as that is demanded. @throws UpstreamFailure */
+async function proveThirdParty(
+  socket: TLSSocket,
+  server: NamedServer,
+  { clock, watch }: OriginationOptions,
+  staple: Buffer | null,
+): Promise<void> {
+  const now = clock.now();
+  const path = proveNamedServer(socket, server, { now, watch: watch ?? null });
+  const { status: demand } = server;
+  if (demand === null) return;
+  if (watch === undefined) throw untrusted('status-unknown', 'nobody here can be asked for its status');
+  await proveStatus(socket, path, { demand, statuses: watch.statuses, staple, now, onWouldRefuse: watch.onWouldRefuse });
 }
 
 /** A server of the trust domain: a verified path, exactly the expected SPIFFE ID, and not revoked. @throws UpstreamFailure */

@@ -14,6 +14,7 @@ import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts'
 import type { Log } from '../../platform/log/logger.ts';
 import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
+import { CertificateStatuses } from './certificate-statuses.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { Counters } from './counters.ts';
 import { type ServedAlpn, servedAlpn } from './alpn.ts';
@@ -96,6 +97,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
       table: this.#table,
       counters: this.#counters,
       seenKeys: new SeenKeys(),
+      statuses: new CertificateStatuses(clock),
       clock,
       log,
       limits,

@@ -1,6 +1,7 @@
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
+import type { CertificateStatuses } from './certificate-statuses.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import type { Counters, Unit } from './counters.ts';
 import type { KeptVerdicts } from './kept-verdicts.ts';
@@ -15,6 +16,8 @@ export type PortDeps = {
   readonly table: ConnectionTable;
   readonly counters: Counters;
   readonly seenKeys: SeenKeys;
+  /** Of certificates outside of the trust domain. */
+  readonly statuses: CertificateStatuses;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ProxyLimits;

@@ -5,6 +5,7 @@ import { type Certificate, parseCertificate } from '../../core/x509/certificate.
 import { presentsIdentity } from '../../core/x509/service-identity.ts';
 import { verifyPath } from '../../core/x509/verify-path.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
+import type { CertificateStatuses } from './certificate-statuses.ts';
 import type { NamedServer } from './named-server-settings.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
 
@@ -14,21 +15,23 @@ export type NamedServerWatch = {
   readonly onSeen: (spkiSha256: readonly string[]) => void;
   /** Pins that are only observed yet would have refused it. */
   readonly onWouldRefuse: (reason: RefusalReason) => void;
+  readonly statuses: CertificateStatuses;
 };
 
-/** A server outside of the trust domain: a path to the anchors given for it, its DNS name (RFC 9525), and a pinned key. @throws UpstreamFailure */
+/** A server outside of the trust domain: a path to the anchors given for it, its DNS name (RFC 9525), and a pinned key. @returns the verified path. @throws UpstreamFailure */
 export function proveNamedServer(
   socket: TLSSocket,
   origination: NamedServer,
   { now, watch }: { readonly now: Instant; readonly watch: NamedServerWatch | null },
-): void {
+): readonly Certificate[] {
   const path = proveName(socket, origination, now);
   const keys = path.map(({ spkiSha256 }) => spkiSha256);
   watch?.onSeen(keys);
   const { pins } = origination;
-  if (pins === null || keys.some((key) => pins.spkiSha256.has(key))) return;
+  if (pins === null || keys.some((key) => pins.spkiSha256.has(key))) return path;
   if (pins.mode === 'enforce') throw untrusted('unpinned-key', `no key of ${origination.serverName} is pinned`);
   watch?.onWouldRefuse('unpinned-key');
+  return path;
 }
 
 /** @returns the verified path. @throws UpstreamFailure */
