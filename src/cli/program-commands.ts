@@ -39,6 +39,7 @@ export const programCommands: readonly Command[] = [
     options: [
       ...joining,
       ['--upstream-trust-file <file>', 'PEM of the anchors that servers must chain to, instead of the delivered bundle'],
+      ['--workers <number>', 'processes that share its ports, or auto for one a core (default: 1, the proxy itself)'],
     ],
     client: false,
     example: 'countersign proxy --control 127.0.0.1:8444 --state ./orders-1 --join-token-file orders-1.token',

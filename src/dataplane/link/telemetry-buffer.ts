@@ -91,7 +91,7 @@ function mergeReport(report: TelemetryReport, content: TelemetryContent): void {
 }
 
 /** Adds up in place. Past the limit a new combination loses its caller, so that the totals of the endpoint stay true. */
-function mergeCounts(into: PathCount[], from: readonly PathCount[]): void {
+export function mergeCounts(into: PathCount[], from: readonly PathCount[]): void {
   const known = new Map(into.map((count) => [keyOf(count), count]));
   for (const count of from) {
     const added = known.size < MAXIMUM_ITEMS || known.has(keyOf(count)) ? count : { ...count, caller: '' };

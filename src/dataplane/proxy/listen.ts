@@ -14,11 +14,13 @@ export type ListenOptions = {
   readonly address: Address;
   /** A socket that this process was given for the address, bound and perhaps listening. */
   readonly fd: number | undefined;
+  /** The kernel spreads connections over all processes that listen at the address so. */
+  readonly isShared?: boolean;
   readonly onConnection: (socket: Socket) => void;
 };
 
 /** Resolves when connections are accepted. @throws state-conflict when the address is taken or may not be bound */
-export async function listen({ address, fd, onConnection }: ListenOptions): Promise<Listener> {
+export async function listen({ address, fd, isShared = false, onConnection }: ListenOptions): Promise<Listener> {
   // Half-open, because in a raw stream either side may end first.
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, onConnection);
   server.maxConnections = MAXIMUM_CONNECTIONS;
@@ -27,7 +29,7 @@ export async function listen({ address, fd, onConnection }: ListenOptions): Prom
   server.once('error', reject);
   if (fd !== undefined) server.listen({ fd }, resolve);
   else if (address.kind === 'unix') server.listen({ path: address.path }, resolve);
-  else server.listen({ host: address.host, port: address.port }, resolve);
+  else server.listen({ host: address.host, port: address.port, reusePort: isShared }, resolve);
   try {
     await promise;
     if (address.kind === 'unix' && fd === undefined) await chmod(address.path, 0o600);

@@ -1,7 +1,8 @@
+import type { ProxySettings } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Address } from '../tls/address.ts';
 import { type ServedAlpn, servedAlpn } from '../tls/alpn.ts';
 import { Plane, type PlaneOptions } from '../tls/plane.ts';
-import { defaultLimits, type ProxyLimits } from '../tls/port-deps.ts';
+import { defaultLimits, type PortDeps, type ProxyLimits } from '../tls/port-deps.ts';
 import { parseProxySettings, type ProxyPorts } from '../tls/proxy-settings.ts';
 import { Ports } from './ports.ts';
 
@@ -9,6 +10,8 @@ export type ProxyOptions = Omit<PlaneOptions<ProxyPorts>, 'limits' | 'parse' | '
   /** Sockets that this process was given, by the address that they are bound to. */
   readonly inherited?: ReadonlyMap<string, number>;
   readonly limits?: ProxyLimits;
+  /** One of several processes that share their ports; the one that takes Unix sockets has all of them. */
+  readonly shared?: { readonly takesUnixPorts: boolean } | null;
 };
 
 /** Callers may speak HTTP/2 to a service of HTTP/1.1: the proxy translates. */
@@ -19,9 +22,11 @@ export class NativeProxy extends Plane<ProxyPorts> {
   readonly #ports: Ports;
 
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
-  constructor({ inherited = new Map(), limits = defaultLimits, ...options }: ProxyOptions) {
+  constructor({ inherited = new Map(), limits = defaultLimits, shared = null, ...options }: ProxyOptions) {
     let ports!: Ports;
-    super({ ...options, limits, alpn: PROXY_ALPN, parse: parseProxySettings, makePorts: (deps) => (ports = new Ports(deps, inherited)) });
+    const parse = shared === null || shared.takesUnixPorts ? parseProxySettings : parseWithoutUnixPorts;
+    const makePorts = (deps: PortDeps): Ports => (ports = new Ports(deps, { inherited, isShared: shared !== null }));
+    super({ ...options, limits, alpn: PROXY_ALPN, parse, makePorts });
     this.#ports = ports;
   }
 
@@ -29,4 +34,18 @@ export class NativeProxy extends Plane<ProxyPorts> {
   addressOf(address: Address): Address | null {
     return this.#ports.addressOf(address);
   }
+}
+
+function parseWithoutUnixPorts(wire: ProxySettings): ProxyPorts {
+  const { inbound, outbound, passthrough, ...rest } = parseProxySettings(wire);
+  return {
+    ...rest,
+    inbound: inbound.filter(isOnInternet),
+    outbound: outbound.filter(isOnInternet),
+    passthrough: passthrough.filter(isOnInternet),
+  };
+}
+
+function isOnInternet({ listen }: { readonly listen: Address }): boolean {
+  return listen.kind === 'internet';
 }

@@ -8,18 +8,26 @@ import { makeWay, OutboundPort, wayKey } from './outbound-port.ts';
 import { nextOf, type PortHandler, type PortPlan, planPorts } from './plan-ports.ts';
 import { ServicePort } from './service-port.ts';
 
+export type PortSharing = {
+  /** Sockets that this process was given, by address. Each is used once: closing a listener closes its descriptor. */
+  readonly inherited: ReadonlyMap<string, number>;
+  /** Other processes of the same proxy listen at the same addresses. */
+  readonly isShared: boolean;
+};
+
 type OpenPort = { readonly listener: Listener; handler: PortHandler };
 
 /** The listening sockets of the proxy and what stands behind each. A change closes nothing that stays. */
 export class Ports {
   readonly #deps: PortDeps;
-  /** Each is used once: closing a listener closes its descriptor. */
   readonly #inherited: Map<string, number>;
+  readonly #isShared: boolean;
   readonly #open = new Map<string, OpenPort>();
 
-  constructor(deps: PortDeps, inherited: ReadonlyMap<string, number>) {
+  constructor(deps: PortDeps, { inherited, isShared }: PortSharing) {
     this.#deps = deps;
     this.#inherited = new Map(inherited);
+    this.#isShared = isShared;
   }
 
   /**
@@ -68,7 +76,7 @@ export class Ports {
   async #bind(bound: Map<string, OpenPort>, { key, address, make }: PortPlan): Promise<void> {
     const open = { handler: make() } as { listener: Listener; handler: PortHandler };
     const fd = this.#inherited.get(key);
-    open.listener = await listen({ address, fd, onConnection: (socket) => open.handler.accept(socket) });
+    open.listener = await listen({ address, fd, isShared: this.#isShared, onConnection: (socket) => open.handler.accept(socket) });
     this.#inherited.delete(key);
     bound.set(key, open);
     this.#deps.log('info', 'port opened', { address: key, inherited: fd !== undefined });

@@ -9,6 +9,7 @@ import type { StateDirectory } from '../../platform/keystore/state-directory.ts'
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import type { Log } from '../../platform/log/logger.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
+import { openWorkerPool } from '../workers/worker-pool.ts';
 import { joinControlPlane } from '../link/join-control-plane.ts';
 import { type Link, openLink } from '../link/open-link.ts';
 import { NativeProxy } from './native-proxy.ts';
@@ -25,6 +26,8 @@ export type RunProxyOptions = {
   readonly upstreamTrustFile: string | null;
   readonly clock: Clock;
   readonly log: Log;
+  /** Processes that carry the traffic; 1 if not given: this one does it itself. */
+  readonly workers?: number;
   /** The environment, for LISTEN_FDS. */
   readonly env?: { readonly [name: string]: string | undefined };
 };
@@ -41,9 +44,10 @@ export type RunningProxy = {
  * @throws state-conflict without an identity and a token; what joining throws; state-corrupt
  */
 export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> {
-  const { control, state, clock, log, upstreamTrustFile, env = process.env } = options;
+  const { control, state, clock, log, upstreamTrustFile, workers = 1, env = process.env } = options;
   const identity = await identityOf(options);
-  const traffic: TrafficPlane = new NativeProxy({ identity, clock, log, inherited: inheritedSockets(env, process.pid, process.ppid) });
+  const carrying = { identity, clock, log, inherited: inheritedSockets(env, process.pid, process.ppid) };
+  const traffic: TrafficPlane = workers === 1 ? new NativeProxy(carrying) : await openWorkerPool({ ...carrying, workers });
   const watch = upstreamTrustFile === null ? null : await watchServerAnchors(upstreamTrustFile, traffic, log);
   await restore(traffic, state, log);
   const link = await openLink({

@@ -34,5 +34,10 @@ function boundAddressOf(fd: number): string | null {
   }
 }
 
+/** Closes a socket that was inherited and never used. An open copy would take connections that nobody accepts. */
+export function closeInherited(fd: number): void {
+  new Socket({ fd, readable: false, writable: false }).destroy();
+}
+
 const FIRST_DESCRIPTOR = 3;
 const MAXIMUM_SOCKETS = 1_000;

@@ -10,8 +10,6 @@ import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts'
 import type { Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 
-export type TrafficIdentity = Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey'>;
-
 /**
  * What carries a proxy's traffic, in this process or in several: it is told what to run, and says when it does. What it accepted is in
  * force everywhere, what it refused nowhere; a revocation waits for no other change.
@@ -25,7 +23,7 @@ export type TrafficPlane = {
   applyStaple(staple: OcspStaple): Promise<Acknowledgement>;
   applyRevokedSet(set: RevokedSet): Acknowledgement | Promise<Acknowledgement>;
   /** @throws state-conflict if it cannot be served; the old one stays */
-  applyIdentity(identity: TrafficIdentity): Promise<void>;
+  applyIdentity(identity: StoredIdentity): Promise<void>;
   /** The operator's own anchors for servers on mutual TLS, or null for the delivered bundle. */
   applyServerAnchors(anchors: readonly Certificate[] | null): Promise<void>;
   /** What was measured since the last report. */

@@ -11,6 +11,7 @@ import {
 } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import { KeptRefusals } from './kept-refusals.ts';
 import type { CertificateName, Channel } from './peer.ts';
 
 export type Side = 'caller' | 'receiver';
@@ -52,9 +53,7 @@ export type Counted = { readonly counts: PathCount[]; readonly refusals: Refusal
 /** Counts what happens until the next report takes it away. Bounded whatever peers do. */
 export class Counters {
   #counts = new Map<string, PathCount>();
-  #refusals: Refusal[] = [];
-  #refusalsByKind = new Map<string, number>();
-  #refusalsDropped = 0n;
+  #refusals = new KeptRefusals();
 
   count(happening: Happening): void {
     const { side, endpointId, generation, channel, unit, outcome, reason, exception = '' } = happening;
@@ -83,16 +82,14 @@ export class Counters {
     );
   }
 
-  /** Keeps the refusal for the report if there is room for its kind: a flood of one kind hides no other. */
+  /** Keeps the refusal for the report if there is room for its kind. */
   refuse(refusal: RefusalRecord): void {
-    const kind = `${refusal.endpointId} ${refusal.reason}`;
-    const ofKind = this.#refusalsByKind.get(kind) ?? 0;
-    if (this.#refusals.length >= MAXIMUM_REFUSALS || ofKind >= MAXIMUM_REFUSALS_OF_A_KIND) {
-      this.#refusalsDropped += 1n;
+    // Nothing is made of what a flood repeats.
+    if (!this.#refusals.hasRoomFor(refusal)) {
+      this.#refusals.dropped += 1n;
       return;
     }
-    this.#refusalsByKind.set(kind, ofKind + 1);
-    this.#refusals.push(
+    this.#refusals.add(
       create(RefusalSchema, {
         endpointId: refusal.endpointId,
         atMs: BigInt(refusal.at),
@@ -109,11 +106,10 @@ export class Counters {
 
   /** What was counted since the last call. */
   take(): Counted {
-    const taken = { counts: [...this.#counts.values()], refusals: this.#refusals, refusalsDropped: this.#refusalsDropped };
+    const { list, dropped } = this.#refusals;
+    const taken = { counts: [...this.#counts.values()], refusals: list, refusalsDropped: dropped };
     this.#counts = new Map();
-    this.#refusals = [];
-    this.#refusalsByKind = new Map();
-    this.#refusalsDropped = 0n;
+    this.#refusals = new KeptRefusals();
     return taken;
   }
 }
@@ -136,5 +132,3 @@ const outcomes: { readonly [outcome in Outcome]: WireOutcome } = {
 
 /** Below what the control plane takes of one report. */
 const MAXIMUM_COUNTS = 4_000;
-const MAXIMUM_REFUSALS = 400;
-const MAXIMUM_REFUSALS_OF_A_KIND = 100;

@@ -1,0 +1,353 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
+import { OcspStapleSchema, Origination } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import {
+  callInClear,
+  callOverTls,
+  clientOptions,
+  loopback,
+  ORDERS,
+  outboundTo,
+  STOREFRONT,
+  STRANGER,
+} from '../../../test/support/proxy-lab.ts';
+import { encodePrivateKey } from '../../platform/keystore/stored-identity.ts';
+import type { TelemetryContent } from '../link/telemetry-buffer.ts';
+import { callOn, unusedPort, WorkerLab } from '../../../test/support/worker-lab.ts';
+
+const OK = /^HTTP\/1\.1 200 /;
+
+/** One pool for all: what a test changes of who may call it puts back. */
+const lab = await WorkerLab.open(2);
+after(() => lab[Symbol.asyncDispose]());
+
+test('settings reach every worker, and their counts make one report', async () => {
+  const port = unusedPort();
+  assert.deepEqual(await lab.apply({ inbound: [lab.inbound(port)] }), { kind: 'accepted' });
+  const { pids } = lab.pool;
+  assert.equal(new Set(pids).size, 2);
+  assert.equal(pids.includes(process.pid), false);
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  const open = await lab.connectToAll(port, caller);
+  assert.deepEqual([...open.keys()].toSorted(), [...pids].toSorted());
+  assert.equal(await callInClear(port), '');
+  const refusals: string[] = [];
+  let counted = 0n;
+  const report = await reportUntil(lab, (part) => {
+    counted += callsOf(part);
+    refusals.push(...part.refusals!.map(({ reason }) => reason));
+    return counted >= lab.requests && openOf(part) === 2;
+  });
+  assert.equal(counted, BigInt(lab.requests));
+  assert.deepEqual(refusals, ['plaintext']);
+  assert.equal(report.generation, lab.generation);
+  assert.equal(report.served!.length, 1);
+  for (const socket of open.values()) socket.destroy();
+});
+
+test('what one worker refuses is in force at none: all go back to the last good settings', async () => {
+  const [port, other] = [unusedPort(), unusedPort()];
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const { generation } = lab;
+  const second = lab.pool.pids[1]!;
+  const open = await lab.connectToAll(port, clientOptions(lab.authority.issue({ uris: [STOREFRONT] })));
+  await reportUntil(lab, (report) => openOf(report) === 2);
+  // It may open nothing more, so it cannot listen at another port.
+  setDescriptorLimit(second, await freeDescriptor(second));
+  const answer = await lab.apply({ inbound: [lab.inbound(port), lab.inbound(other, { endpointId: 'endpoint_2' })] });
+  setDescriptorLimit(second, 4_096);
+  assert.match(answer.kind === 'refused' ? answer.reason : 'accepted', /EMFILE/);
+  await assert.rejects(connected(other), { code: 'ECONNREFUSED' });
+  assert.equal((await lab.pool.takeReport()).generation, generation);
+  for (const socket of open.values()) assert.match(await callOn(socket), OK);
+  // Nothing is left behind: the same settings are taken once it can.
+  assert.deepEqual(await lab.apply({ inbound: [lab.inbound(port), lab.inbound(other, { endpointId: 'endpoint_2' })] }), {
+    kind: 'accepted',
+  });
+  for (const socket of open.values()) socket.destroy();
+});
+
+test('settings that cannot be used are refused before any port changes, and a port of somebody else is not shared with them', async () => {
+  const port = unusedPort();
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const { generation } = lab;
+  const stranger = createServer((socket) => socket.end('stranger'));
+  const taken = unusedPort();
+  stranger.listen({ host: '127.0.0.1', port: taken, reusePort: true });
+  await once(stranger, 'listening');
+  for (const [inbound, reason] of [
+    [lab.inbound(taken), /Cannot listen at .*EADDRINUSE/],
+    [lab.inbound(0), /expected its number/],
+    [lab.inbound(port, { protocol: 99 as never }), /protocol 99/],
+    [lab.inbound(unusedPort(), { tls: { groups: ['no-such-group'] } }), /TLS policy/],
+  ] as const) {
+    const answer = await lab.apply({ inbound: [inbound] });
+    assert.match(answer.kind === 'refused' ? answer.reason : 'accepted', reason);
+  }
+  const elsewhere = lab.settings({ inbound: [lab.inbound(port)] });
+  assert.equal((await lab.pool.applySettings({ ...elsewhere, spiffeId: STRANGER })).kind, 'refused');
+  assert.equal((await lab.pool.applyTrustBundle({ ...lab.bundle(), trustDomain: 'elsewhere.example' })).kind, 'refused');
+  assert.equal((await lab.pool.applyTicketKeys(lab.ticketKeys({ sealing: Buffer.alloc(16) }))).kind, 'refused');
+  assert.equal((await lab.pool.applyStaple(create(OcspStapleSchema, { response: Buffer.from('no OCSP') }))).kind, 'refused');
+  const foreign = lab.identity(lab.authority.issue({ uris: [STRANGER] }));
+  await assert.rejects(lab.pool.applyIdentity(foreign), { code: 'state-conflict' });
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  assert.match((await callOverTls(port, caller)).text, OK);
+  assert.equal((await lab.pool.takeReport()).generation, generation);
+  stranger.close();
+});
+
+test('a revocation is in force at every worker when it is acknowledged: open, resumed and new connections', async () => {
+  const port = unusedPort();
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const thief = lab.authority.issue({ uris: [STOREFRONT] });
+  const { session } = await callOverTls(port, clientOptions(thief));
+  const open = await lab.connectToAll(port, clientOptions(thief));
+  const honest = await lab.connectToAll(port, clientOptions(lab.authority.issue({ uris: [STOREFRONT] })));
+  const closed = [...open.values()].map((socket) => once(socket, 'close'));
+  assert.deepEqual(await lab.pool.applyRevokedSet(lab.revocation({ credentials: [thief] })), { kind: 'accepted' });
+  await Promise.all(closed);
+  // As often as it takes to have been at both.
+  for (let turn = 0; turn < 12; turn++) {
+    const seen = await callOverTls(port, { ...clientOptions(thief), session: session! });
+    assert.equal(seen.resumed, true);
+    assert.equal(seen.text, '');
+    assert.equal((await callOverTls(port, clientOptions(thief))).text, '');
+  }
+  for (const socket of honest.values()) assert.match(await callOn(socket), OK);
+  await lab.pool.applyRevokedSet(lab.revocation({ suspended: [STOREFRONT] }));
+  for (const socket of honest.values()) assert.equal(await callOn(socket), '');
+  assert.equal((await lab.pool.takeReport()).revokedSequence, lab.revokedSequence);
+  await lab.pool.applyRevokedSet(lab.revocation({}));
+});
+
+test('a worker that cannot be told of a revocation serves no more', async () => {
+  const port = unusedPort();
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const thief = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  const open = await lab.connectToAll(port, thief);
+  const [deaf] = lab.pool.pids;
+  process.kill(deaf!, 'SIGSTOP');
+  const closed = [...open.values()].map((socket) => once(socket, 'close'));
+  await lab.pool.applyRevokedSet(lab.revocation({ suspended: [STOREFRONT] }));
+  assert.equal(lab.pool.pids.includes(deaf!), false);
+  await Promise.all(closed);
+  await lab.replaced(deaf!);
+  for (let turn = 0; turn < 8; turn++) assert.equal((await callOverTls(port, thief)).text, '');
+  await lab.pool.applyRevokedSet(lab.revocation({}));
+});
+
+test('sessions of one worker resume at the others, with keys of its own and with those delivered', async () => {
+  const port = unusedPort();
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  const resumeEverywhere = async (): Promise<void> => {
+    const { session } = await callOverTls(port, caller);
+    const open = await lab.connectToAll(port, { ...caller, session: session! });
+    for (const socket of open.values()) {
+      assert.equal(socket.isSessionReused(), true);
+      socket.destroy();
+    }
+  };
+  await resumeEverywhere();
+  assert.deepEqual(await lab.pool.applyTicketKeys(lab.ticketKeys()), { kind: 'accepted' });
+  await resumeEverywhere();
+});
+
+test('a killed worker takes its own connections along and nothing else, and its successor knows what is in force', async (t) => {
+  const port = unusedPort();
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  await lab.pool.applyRevokedSet(lab.revocation({ suspended: [STRANGER] }));
+  const renewed = lab.authority.issue({ uris: [ORDERS] });
+  await lab.pool.applyIdentity(lab.identity(renewed));
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  const open = await lab.connectToAll(port, caller);
+  await reportUntil(lab, (report) => openOf(report) === 2);
+  const [victim, survivor] = lab.pool.pids;
+  const gone = once(open.get(victim!)!, 'close');
+  const over = new AbortController();
+  t.after(() => over.abort());
+  const load = answersUntil(over.signal, () => callOn(open.get(survivor!)!));
+  process.kill(victim!, 'SIGKILL');
+  await gone;
+  // Until the system has closed all of it, a connection may still be laid at its door.
+  await lab.ended(victim!);
+  for (let turn = 0; turn < 8; turn++) assert.match((await callOverTls(port, caller)).text, OK);
+  await lab.replaced(victim!);
+  over.abort();
+  for (const text of await load) assert.match(text, OK);
+  const report = await lab.pool.takeReport();
+  assert.equal(openOf(report), 1);
+  assert.equal(report.generation, lab.generation);
+  assert.equal(report.revokedSequence, lab.revokedSequence);
+  for (const socket of (await lab.connectToAll(port, caller)).values()) {
+    assert.deepEqual(socket.getPeerX509Certificate()!.raw, Buffer.from(renewed.certificate.der));
+    socket.destroy();
+  }
+  assert.match(await callOn(open.get(survivor!)!), OK);
+  assert.deepEqual(await lab.apply({ inbound: [lab.inbound(port)] }), { kind: 'accepted' });
+});
+
+test('certificates are renewed and settings pushed under load without a failed call', async (t) => {
+  const port = unusedPort();
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  const open = await lab.connectToAll(port, caller);
+  const over = new AbortController();
+  t.after(() => over.abort());
+  const load = [
+    ...[...open.values()].map((socket) => answersUntil(over.signal, () => callOn(socket))),
+    answersUntil(over.signal, async () => (await callOverTls(port, caller)).text),
+  ];
+  for (let push = 0; push < 10; push++) {
+    await lab.pool.applyIdentity(lab.identity());
+    assert.deepEqual(await lab.apply({ inbound: [lab.inbound(port)] }), { kind: 'accepted' });
+    assert.deepEqual(await lab.pool.applyTicketKeys(lab.ticketKeys()), { kind: 'accepted' });
+  }
+  over.abort();
+  const answers = (await Promise.all(load)).flat();
+  assert.deepEqual(
+    answers.filter((text) => !OK.test(text)),
+    [],
+  );
+  assert.ok(answers.length > 20, String(answers.length));
+  for (const socket of open.values()) socket.destroy();
+});
+
+test('a stop lets calls under way end at every worker, takes nothing new, and leaves no process', async () => {
+  await using lab = await WorkerLab.open(2);
+  const port = unusedPort();
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const { pids } = lab.pool;
+  const open = await lab.connectToAll(port, clientOptions(lab.authority.issue({ uris: [STOREFRONT] })));
+  let counted = 0n;
+  await reportUntil(lab, (report) => (counted += callsOf(report)) >= lab.requests);
+  const release = lab.holdAnswers();
+  const answers = [...open.values()].map((socket) => callOn(socket));
+  await lab.held(2);
+  const stopped = lab.pool.stop(5_000);
+  await assert.doesNotReject(untilRefused(port));
+  release();
+  for (const text of await Promise.all(answers)) assert.match(text, OK);
+  await stopped;
+  for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+  // What was counted while it ended is not lost.
+  assert.equal(counted + callsOf(await lab.pool.takeReport()), BigInt(lab.requests));
+  assert.equal((await lab.apply({ inbound: [lab.inbound(port)] })).kind, 'refused');
+});
+
+test('Unix sockets are served by one worker and the calls of the service by all', async () => {
+  const [port, way] = [unusedPort(), unusedPort()];
+  const path = join(await mkdtemp(join(tmpdir(), 'countersign-workers-')), 'orders.sock');
+  const inUnix = lab.inbound(0, { listen: { address: { case: 'unixPath', value: path } }, endpointId: 'endpoint_unix', anonymousMode: 1 });
+  const out = outboundTo([port], Origination.MTLS, { listen: loopback(way), serverSpiffeId: ORDERS, endpointId: 'endpoint_out' });
+  const inbound = lab.inbound(port, { callers: [{ pathId: 'path_1', spiffeId: ORDERS, mode: 3 }] as never });
+  assert.deepEqual(await lab.apply({ inbound: [inbound, inUnix], outbound: [out] }), { kind: 'accepted' });
+  for (let turn = 0; turn < 8; turn++) assert.match(await callInClear(way), OK);
+  assert.match(await callUnix(path), OK);
+  const [owner] = lab.pool.pids;
+  process.kill(owner!, 'SIGKILL');
+  await lab.replaced(owner!);
+  assert.match(await callUnix(path), OK);
+});
+
+test('a private key reaches a worker neither by argument nor by environment', async () => {
+  const key = encodePrivateKey(lab.identity().privateKey);
+  await lab.pool.applyIdentity(lab.identity());
+  for (const pid of lab.pool.pids) {
+    const shown = `${await readFile(`/proc/${pid}/cmdline`, 'latin1')} ${await readFile(`/proc/${pid}/environ`, 'latin1')}`;
+    assert.match(shown, /run-worker/);
+    for (const form of ['latin1', 'hex', 'base64'] as const) {
+      assert.equal(shown.includes(Buffer.from(key).subarray(0, 20).toString(form)), false);
+    }
+  }
+});
+
+test('a worker that does not stay up is said to, and the other serves on', async () => {
+  const port = unusedPort();
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const [survivor] = lab.pool.pids;
+  lab.log.length = 0;
+  while (!lab.log.some(({ event }) => event === 'worker does not stay up')) {
+    const victim = lab.pool.pids.find((pid) => pid !== survivor)!;
+    process.kill(victim, 'SIGKILL');
+    await lab.replaced(victim);
+  }
+  const { fields } = await lab.event('worker does not stay up');
+  assert.equal(fields['serving'], 1);
+  assert.equal(fields['how'], 'signal SIGKILL');
+  assert.equal(lab.pool.pids.includes(survivor!), true);
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  for (const socket of (await lab.connectToAll(port, caller)).values()) socket.destroy();
+});
+
+function callsOf({ counts = [] }: TelemetryContent): bigint {
+  return counts
+    .filter(({ unit, outcome }) => unit === Unit.CALL && outcome === Outcome.ACCEPTED)
+    .reduce((sum, { count }) => sum + count, 0n);
+}
+
+function openOf({ open = [] }: TelemetryContent): number {
+  return open.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** What a peer sees is counted a moment later. */
+async function reportUntil(lab: WorkerLab, fits: (report: TelemetryContent) => boolean): Promise<TelemetryContent> {
+  for (;;) {
+    const report = await lab.pool.takeReport();
+    if (fits(report)) return report;
+  }
+}
+
+/** Calls again and again, at least once. */
+async function answersUntil(signal: AbortSignal, call: () => Promise<string>): Promise<readonly string[]> {
+  const answers: string[] = [];
+  do {
+    answers.push(await call());
+    await new Promise((resolve) => setImmediate(resolve));
+  } while (!signal.aborted);
+  return answers;
+}
+
+async function connected(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  return socket;
+}
+
+async function untilRefused(port: number): Promise<void> {
+  for (;;) {
+    try {
+      (await connected(port)).destroy();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') return;
+    }
+  }
+}
+
+async function callUnix(path: string): Promise<string> {
+  const socket = connect({ path });
+  await once(socket, 'connect');
+  const text = await callOn(socket);
+  socket.destroy();
+  return text;
+}
+
+/** prlimit(1): a limit is one more than the highest descriptor. */
+function setDescriptorLimit(pid: number, limit: number): void {
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${limit}:4096`]);
+}
+
+/** The lowest number that the next descriptor of this process would get. */
+async function freeDescriptor(pid: number): Promise<number> {
+  const used = new Set((await readdir(`/proc/${pid}/fd`)).map(Number));
+  for (let number = 0; ; number++) if (!used.has(number)) return number;
+}
