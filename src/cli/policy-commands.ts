@@ -10,8 +10,12 @@ export const policyCommands: readonly Command[] = [
     options: [
       ['--environment <name>', "environment of the request (default: the control plane's own)"],
       ['--profile <name>', 'profile of the certificate'],
-      ['--door <door>', 'rest, join, renewal or acme (default: rest)'],
-      ['--role <role>', 'who asks: admin, operator, partner-manager, ci, data-plane, holder or acme-account (default: who usually does)'],
+      ['--door <door>', 'rest, join, renewal, acme or external (default: rest)'],
+      ['--authority <name>', 'the other CA that would be asked, with --door external'],
+      [
+        '--role <role>',
+        'who asks: admin, operator, partner-manager, ci, data-plane, holder, acme-account, or control-plane for what renews by itself at another CA (default: who usually does)',
+      ],
       ['--asker <name>', 'what the asker is called, for profiles that name their askers'],
       ['--csr <file>', 'PKCS#10, PEM or DER; without it no rule of keys is judged'],
       ['--identity <spiffe id>', "SPIFFE ID (default: the CSR's)"],

@@ -8,7 +8,7 @@ import { readTextFile } from './read-text-file.ts';
 
 type Explanation = {
   readonly profile: { readonly name: string } | null;
-  readonly verdict: 'issue' | 'wait' | 'refuse';
+  readonly verdict: 'issue' | 'order' | 'wait' | 'refuse';
   readonly rules: readonly {
     readonly rule: string;
     readonly demands: string;
@@ -18,11 +18,11 @@ type Explanation = {
   readonly lint: readonly { readonly rule: string; readonly clause: string; readonly message: string }[];
 };
 
-/** `countersign policy explain`: what each rule says; exit code 1 unless the request would be issued. */
+/** `countersign policy explain`: what each rule says; exit code 1 unless the request would be issued or ordered. */
 export const run: Run = async (invocation) => {
   const answer = await openClient(invocation).post<Explanation>('/v1/issuance/explanations', await bodyOf(invocation));
   invocation.output.answer(answer, () => describe(answer, neededOption(invocation, 'profile')));
-  return answer.verdict === 'issue' ? 'ok' : 'no';
+  return answer.verdict === 'issue' || answer.verdict === 'order' ? 'ok' : 'no';
 };
 
 async function bodyOf(invocation: Invocation): Promise<object> {
@@ -41,6 +41,7 @@ async function bodyOf(invocation: Invocation): Promise<object> {
     environment: text('environment'),
     profile: neededOption(invocation, 'profile'),
     door: text('door') ?? 'rest',
+    authority: text('authority'),
     asker: role === undefined ? undefined : { role, name },
     csr: csr === null ? undefined : encodePem('CERTIFICATE REQUEST', csr),
     spiffeId: text('identity') ?? asked?.uri[0],
@@ -63,6 +64,7 @@ function describe({ profile, verdict, rules, lint }: Explanation, asked: string)
 
 const words = {
   issue: 'it would be issued',
+  order: 'the other CA would be asked',
   wait: 'it would wait until it is approved',
   refuse: 'it would be refused',
 };

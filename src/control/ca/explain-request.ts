@@ -1,4 +1,4 @@
-import { decideIssuance } from '../../core/issuance/decide-issuance.ts';
+import { type Decision, decideIssuance } from '../../core/issuance/decide-issuance.ts';
 import { explainDecision, type RuleVerdict } from '../../core/issuance/explain-issuance.ts';
 import type { CertificateTemplate, IssuanceRule, RequestedKey } from '../../core/issuance/issuance-order.ts';
 import type { Profile } from '../../core/issuance/profile.ts';
@@ -23,11 +23,14 @@ export type AskedRequest = Omit<IssuanceRequest, 'csr' | 'actor' | 'proxyId' | '
 export type Explanation = {
   /** Null: there is no profile of this name, which is all that is to be said. */
   readonly profile: Profile | null;
-  readonly verdict: 'issue' | 'wait' | 'refuse';
+  /** `order`: another CA would be asked. */
+  readonly verdict: 'issue' | 'order' | 'wait' | 'refuse';
   readonly rules: readonly RuleVerdict[];
   /** What the lint would say of the certificate; nothing where none could be made. */
   readonly lint: readonly { readonly rule: string; readonly clause: string; readonly message: string }[];
   readonly template: CertificateTemplate | null;
+  /** What another CA may give: nothing of ours is signed. */
+  readonly bounds: { readonly longestMs: number; readonly purposes: readonly string[] } | null;
 };
 
 /** Tells every rule's verdict by the evaluator that decides issuances, and the lint's; nothing is reserved, signed or logged. @throws state-conflict */
@@ -40,7 +43,7 @@ export async function explainRequest(
   const { csr, spiffeId } = request;
   const issuer = currentIssuer(authorities, now, request.issuerId);
   const profile = findProfile(authorities, request.environment, request.profile);
-  if (profile === null) return { profile, verdict: 'refuse', rules: [], lint: [], template: null };
+  if (profile === null) return noProfile;
   const serial = newSerialNumber();
   const facts = {
     ...factsOf(authorities, issuer, { serial, approvals: 0 }),
@@ -49,15 +52,32 @@ export async function explainRequest(
   };
   const order = { ...orderOf(request as IssuanceRequest), key: csr ?? someKey(profile) };
   const decision = decideIssuance(now, profile, order, facts);
-  const rules = explainDecision(decision, csr === null ? OF_THE_KEY : []);
-  const broken = rules.filter(({ verdict }) => verdict === 'broken').map(({ rule }) => rule);
-  if (decision.kind === 'refuse') {
-    return { profile, verdict: broken.every((rule) => rule === 'approval') ? 'wait' : 'refuse', rules, lint: [], template: null };
-  }
-  if (decision.kind === 'order') throw new Error('an authority of ours signs, it orders nothing');
-  const lint = csr === null ? [] : lintOf(decision.template, { authorities, issuer, serial }, now);
-  return { profile, verdict: lint.length > 0 ? 'refuse' : 'issue', rules, lint, template: decision.template };
+  const told = explain(profile, decision, csr === null ? OF_THE_KEY : []);
+  if (csr === null || told.template === null) return told;
+  const lint = lintOf(told.template, { authorities, issuer, serial }, now);
+  return { ...told, lint, verdict: lint.length > 0 ? 'refuse' : told.verdict };
 }
+
+/** What was decided, told in full but for the lint; `unknown`: rules whose matter is not known. */
+export function explain(profile: Profile, decision: Decision, unknown: readonly IssuanceRule[]): Explanation {
+  const rules = explainDecision(decision, unknown);
+  const told = { profile, rules, lint: [], template: null, bounds: null };
+  switch (decision.kind) {
+    case 'refuse': {
+      const isWaiting = rules.every(({ rule, verdict }) => verdict !== 'broken' || rule === 'approval');
+      return { ...told, verdict: isWaiting ? 'wait' : 'refuse' };
+    }
+    case 'order':
+      return { ...told, verdict: 'order', bounds: decision };
+    case 'issue':
+      return { ...told, verdict: 'issue', template: decision.template };
+    default:
+      return decision satisfies never;
+  }
+}
+
+/** Of a name that no profile has. */
+export const noProfile: Explanation = { profile: null, verdict: 'refuse', rules: [], lint: [], template: null, bounds: null };
 
 function lintOf(
   template: CertificateTemplate,
@@ -72,7 +92,7 @@ function lintOf(
 }
 
 /** A key of a kind that the profile allows: without a CSR no rule of keys is told. */
-function someKey({ keys }: Profile): RequestedKey {
+export function someKey({ keys }: Profile): RequestedKey {
   const curve = keys.curves[0];
   const publicKeyKind: RequestedKey['publicKeyKind'] =
     curve !== undefined
@@ -83,4 +103,5 @@ function someKey({ keys }: Profile): RequestedKey {
   return { spki: new Uint8Array(), spkiSha256: '', publicKeyKind, subject: buildName([]), subjectAltNames: noNames };
 }
 
-const OF_THE_KEY: readonly IssuanceRule[] = ['key', 'csr-names'];
+/** What is judged of a CSR alone. */
+export const OF_THE_KEY: readonly IssuanceRule[] = ['key', 'csr-names'];

@@ -1,5 +1,11 @@
 import { decideIssuance } from '../../core/issuance/decide-issuance.ts';
-import type { CertificateTemplate, IssuanceFacts, IssuanceOrder, IssuanceReason } from '../../core/issuance/issuance-order.ts';
+import type {
+  CertificateTemplate,
+  IssuanceFacts,
+  IssuanceOrder,
+  IssuanceReason,
+  OtherAuthority,
+} from '../../core/issuance/issuance-order.ts';
 import type { Profile, ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { buildTbsCertificate } from '../../core/x509/build-certificate.ts';
@@ -101,6 +107,16 @@ export function factsOf(
     keyBlocked: false,
     approvals,
   };
+}
+
+/** What is so when another CA is asked, but for what only a commit can know. */
+export function factsOfOther(
+  { trustDomain, reservedNames = [] }: Pick<Authorities, 'trustDomain' | 'reservedNames'>,
+  issuerEnvironment: string,
+  other: OtherAuthority,
+): IssuanceFacts {
+  const nothing = { issuer: null, crlUri: null, identitySuspended: false, keyBlocked: false } as const;
+  return { ...nothing, trustDomain, issuerEnvironment, reservedNames, other };
 }
 
 /** As a refusal is told and logged: the rule leads. */

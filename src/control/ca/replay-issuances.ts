@@ -1,6 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
 import { decideIssuance } from '../../core/issuance/decide-issuance.ts';
-import type { Asker, CertificateTemplate, IssuanceOrder, IssuanceReason } from '../../core/issuance/issuance-order.ts';
+import type {
+  Asker,
+  CertificateTemplate,
+  IssuanceFacts,
+  IssuanceOrder,
+  IssuanceReason,
+  OtherAuthority,
+} from '../../core/issuance/issuance-order.ts';
 import { declaredDoors } from '../../core/issuance/profile-spec.ts';
 import type { AskerRole, Profile } from '../../core/issuance/profile.ts';
 import { SECOND_MS } from '../../core/time/instant.ts';
@@ -12,7 +19,7 @@ import type { Queries } from '../../platform/db/database.ts';
 import type { ProfileBook } from '../policies/declared-profiles.ts';
 import type { Authorities, IssuingAuthority } from './authorities.ts';
 import type { CertificateRecord } from './certificate-store.ts';
-import { factsOf } from './prepare-certificate.ts';
+import { factsOf, factsOfOther } from './prepare-certificate.ts';
 import { type CertificateFilter, listCertificates } from './search-certificates.ts';
 
 /** What would be different about one certificate. */
@@ -25,7 +32,7 @@ export type ReplayDifference = {
 };
 
 export type ReplayPage = {
-  /** How many were judged; those of other doors and of authorities that sign no more are not. */
+  /** How many were judged; those of other doors, of authorities that sign no more, and of other CAs that are declared no more are not. */
   readonly judged: number;
   readonly differences: readonly ReplayDifference[];
   /** The last that was looked at; null: there are no more. */
@@ -34,38 +41,55 @@ export type ReplayPage = {
 
 /**
  * What the certificates of a page, newest first, would have got under other profiles, by the evaluator that issued them. The asker's role, names and key are as
- * they were; a CSR's own wishes and a token's grant were not kept, so they count as kept. A certificate of the usual life is given the usual life anew.
+ * they were, those of another CA as it is declared now; a CSR's own wishes and a token's grant were not kept, so they count as kept. A certificate of the usual life is given the usual life anew.
  */
 export async function replayIssuances(
-  deps: { readonly queries: Queries; readonly authorities: Authorities; readonly now: ProfileBook; readonly trial: ProfileBook },
+  deps: {
+    readonly queries: Queries;
+    readonly authorities: Authorities;
+    readonly now: ProfileBook;
+    readonly trial: ProfileBook;
+    /** The other CAs of those that were ordered there. */
+    readonly findOthers: (
+      queries: Queries,
+      records: readonly CertificateRecord[],
+    ) => Promise<ReadonlyMap<CertificateRecord, OtherAuthority>>;
+  },
   filter: CertificateFilter,
 ): Promise<ReplayPage> {
   const records = await listCertificates(deps.queries, filter);
+  const others = await deps.findOthers(deps.queries, records);
   const differences: ReplayDifference[] = [];
   let judged = 0;
   for (const [index, record] of records.entries()) {
     // Others wait on this thread: what takes some tenths of a millisecond each is not done in one go.
     if (index % 50 === 49) await setImmediate();
-    const issuer = deps.authorities.issuing.find(({ id }) => id === record.issuerId);
-    if (record.der === null || issuer === undefined || !(declaredDoors as readonly string[]).includes(record.door)) continue;
+    const signer = others.get(record) ?? deps.authorities.issuing.find(({ id }) => id === record.issuerId);
+    if (record.der === null || signer === undefined || !(declaredDoors as readonly string[]).includes(record.door)) continue;
     judged += 1;
-    const difference = replay(deps, record, { issuer, certificate: parseCertificate(record.der) });
+    const difference = replay(deps, record, { signer, certificate: parseCertificate(record.der) });
     if (difference !== null) differences.push(difference);
   }
   return { judged, differences, next: records.length < filter.limit ? null : records.at(-1)! };
 }
 
 type Books = { readonly authorities: Authorities; readonly now: ProfileBook; readonly trial: ProfileBook };
-type Held = { readonly issuer: IssuingAuthority; readonly certificate: Certificate };
+/** What it is, and who signs such. */
+type Held = { readonly signer: IssuingAuthority | OtherAuthority; readonly certificate: Certificate };
 
-function replay(books: Books, record: CertificateRecord, { issuer, certificate }: Held): ReplayDifference | null {
+function replay(books: Books, record: CertificateRecord, held: Held): ReplayDifference | null {
   const profile = books.trial.find(record.environment, record.profile);
-  const facts = factsOf(books.authorities, issuer, { serial: record.serial, approvals: 0 });
+  const { certificate } = held;
   if (profile === null) return refused(record, [{ rule: 'asker', message: `there is no profile ${record.profile}` }]);
   const order = orderOf(record, certificate, profile);
-  const decision = decideIssuance(record.reservedAt, profile, { ...order, ...lifeOf(books, record, { issuer, certificate }) }, facts);
+  const decision = decideIssuance(
+    record.reservedAt,
+    profile,
+    { ...order, ...lifeOf(books, record, held) },
+    factsFor(books, record, held, 0),
+  );
   if (decision.kind === 'refuse') return refused(record, decision.reasons);
-  const changes = decision.kind === 'order' ? [] : changesOf(certificate, decision.template);
+  const changes = decision.kind === 'order' ? lacking(certificate, decision.purposes) : changesOf(certificate, decision.template);
   return changes.length === 0 ? null : { record, verdict: 'changed', reasons: [], changes };
 }
 
@@ -74,10 +98,19 @@ function refused(record: CertificateRecord, reasons: readonly IssuanceReason[]):
   return { record, verdict, reasons, changes: [] };
 }
 
+function factsFor({ authorities }: Books, { environment, serial }: CertificateRecord, { signer }: Held, approvals: number): IssuanceFacts {
+  return 'signer' in signer
+    ? factsOf(authorities, signer, { serial, approvals })
+    : { ...factsOfOther(authorities, environment, signer), approvals };
+}
+
 /** Whoever got the usual life of the profile as it is asked for none; everybody else asked for what they got. */
-function lifeOf(books: Books, record: CertificateRecord, { issuer, certificate }: Held): Pick<IssuanceOrder, 'lifetimeMs'> {
+function lifeOf(books: Books, record: CertificateRecord, held: Held): Pick<IssuanceOrder, 'lifetimeMs'> {
+  const { signer, certificate } = held;
+  // Another CA is told no life.
+  if (!('signer' in signer)) return {};
   const profile = books.now.find(record.environment, record.profile);
-  const facts = factsOf(books.authorities, issuer, { serial: record.serial, approvals: profile?.approvals?.count ?? 0 });
+  const facts = factsFor(books, record, held, profile?.approvals?.count ?? 0);
   const usual = profile && decideIssuance(record.reservedAt, profile, orderOf(record, certificate, profile), facts);
   if (usual?.kind === 'issue' && usual.template.fields.notAfter === certificate.notAfter) return {};
   const start = Math.floor(record.reservedAt / SECOND_MS) * SECOND_MS;
@@ -104,6 +137,13 @@ function askerOf({ door, spiffeId, asker, askerRole, names }: CertificateRecord,
     ...(named == null ? {} : { name: named }),
     ...(door === 'acme' ? { provenNames: [...names.dns, ...names.ip] } : {}),
   };
+}
+
+/** What another CA gave and would not be taken now. */
+function lacking({ extendedKeyUsage }: Certificate, purposes: readonly string[]): ReplayDifference['changes'] {
+  const before = extendedKeyUsage ?? purposes;
+  if (purposes.every((purpose) => before.includes(purpose))) return [];
+  return [{ field: 'extendedKeyUsage', before: list(before), after: list(new Set([...before, ...purposes])) }];
 }
 
 function changesOf(held: Certificate, { fields }: CertificateTemplate): ReplayDifference['changes'] {

@@ -1,10 +1,11 @@
 import { type Decision, decideIssuance } from '../../core/issuance/decide-issuance.ts';
-import type { Asker, IssuanceFacts, IssuanceOrder, OtherAuthority, RequestedKey } from '../../core/issuance/issuance-order.ts';
+import type { Asker, IssuanceOrder, OtherAuthority, RequestedKey } from '../../core/issuance/issuance-order.ts';
 import type { Profile, ProfileName } from '../../core/issuance/profile.ts';
 import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
 import type { Certificate } from '../../core/x509/certificate.ts';
 import type { Authorities } from '../ca/authorities.ts';
 import type { CertificateNames } from '../ca/certificate-store.ts';
+import { factsOfOther } from '../ca/prepare-certificate.ts';
 import type { ExternalAuthorityRecord } from './external-authority.ts';
 import type { ForeignCertificate } from './foreign-certificate.ts';
 import { leafOf } from './leaf-of.ts';
@@ -44,21 +45,7 @@ export function judgeRequest(
   };
   const isBlocked = keyBlocked || policy.blockedKeys?.has(key.spkiSha256) === true;
   const other = otherAuthorityOf(authority, renews === null ? null : lifeOf(leafOf(renews)));
-  return decideIssuance(now, profile, order, { ...factsOf(policy, environment, other), keyBlocked: isBlocked, approvals });
-}
-
-/** What is so when this CA is asked, but for what only a commit can know. */
-export function factsOf(policy: OrderPolicy, environment: string, other: OtherAuthority): IssuanceFacts {
-  return {
-    trustDomain: policy.trustDomain,
-    issuer: null,
-    other,
-    issuerEnvironment: environment,
-    crlUri: null,
-    reservedNames: policy.reservedNames ?? [],
-    identitySuspended: false,
-    keyBlocked: false,
-  };
+  return decideIssuance(now, profile, order, { ...factsOfOther(policy, environment, other), keyBlocked: isBlocked, approvals });
 }
 
 export function otherAuthorityOf(

@@ -1,7 +1,20 @@
 import { Type } from 'typebox';
 import { declaredDoors } from '../../core/issuance/profile-spec.ts';
 import type { RouteTable } from './route.ts';
-import { csrText, dnsNames, ipAddresses, label, lifetimeMs, line, pageCursor, profileName, spiffeId, strict, words } from './schemas.ts';
+import {
+  csrText,
+  dnsNames,
+  ipAddresses,
+  label,
+  lifetimeMs,
+  line,
+  name,
+  pageCursor,
+  profileName,
+  spiffeId,
+  strict,
+  words,
+} from './schemas.ts';
 
 /** YAML documents of `kind: Profile`, tried over what is in force. */
 const text = Type.Optional(Type.String({ maxLength: 262_144 }));
@@ -14,7 +27,7 @@ export const issuanceRoutes = {
     method: 'POST',
     path: '/v1/issuance/explanations',
     summary:
-      'Say what every rule makes of a request, under the profiles in force or those of `text`; nothing is issued, reserved or logged.',
+      'Say what every rule makes of a request, under the profiles in force or those of `text`; with the door `external`, of an order at `authority`. Nothing is issued, reserved or logged.',
     role: 'viewer',
     scope: 'one',
     body: Type.Object(
@@ -22,10 +35,11 @@ export const issuanceRoutes = {
         environment: Type.Optional(label),
         profile: profileName,
         door: words(declaredDoors),
+        authority: Type.Optional(name),
         asker: Type.Optional(
           Type.Object(
             {
-              role: words(['admin', 'operator', 'partner-manager', 'ci', 'data-plane', 'acme-account', 'holder']),
+              role: words(['admin', 'operator', 'partner-manager', 'ci', 'data-plane', 'acme-account', 'holder', 'control-plane']),
               name: Type.Optional(line),
             },
             strict,

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { type AdminApi, openAdminApi } from '../../../test/support/admin-api.ts';
+import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { type FoundCertificate, recordForeignCertificate } from '../../control/external/record-certificate.ts';
 import { putServed } from '../../control/telemetry/store.ts';
 import { DAY_MS, SECOND_MS } from '../../core/time/instant.ts';
 import { issuanceRules } from '../../core/issuance/issuance-order.ts';
@@ -14,6 +16,7 @@ const csrOf = (fields: RequestFields = {}, curve = 'P-256'): string =>
 const post = (api: AdminApi, token: string, path: string, body: object) => api.call({ method: 'POST', path, token, body });
 const explain = (api: AdminApi, token: string, body: object) => post(api, token, '/v1/issuance/explanations', body);
 const replay = (api: AdminApi, token: string, body: object) => post(api, token, '/v1/issuance/replays', body);
+const elsewhere = { name: 'public', directoryUrl: 'https://ca.example/directory', challenge: 'http-01', allowedNames: ['*.acme.test'] };
 const profile = (text: string): string => `apiVersion: countersign/v1\nkind: Profile\n${text}`;
 const brokenIn = (answer: {
   readonly json: { readonly rules: { readonly rule: string; readonly verdict: string }[] };
@@ -106,6 +109,102 @@ forEachDatabase('what issuance says before it is asked', (newUrl) => {
     assert.equal((await explain(api, await api.tokenOf('ci'), body)).status, 403);
     assert.equal((await replay(api, await api.tokenOf('ci'), {})).status, 403);
     assert.equal((await post(api, operator, '/v1/certificates', { ...body, door: undefined, csr: csrOf() })).status, 201);
+  });
+
+  test('of an order at another CA an explanation says what the door external then does, and leaves no trace', async () => {
+    await using api = await openAdminApi(await newUrl());
+    const [admin, operator, viewer] = [await api.tokenOf('admin'), await api.tokenOf('operator'), await api.tokenOf('viewer')];
+    const text = profile(
+      'name: web\nbase: server\nkeys: { curves: [P-256] }\naskers: { external: { roles: [operator] } }\napprovals: { count: 2 }',
+    );
+    assert.equal((await post(api, admin, '/v1/declarations', { text })).status, 200);
+    const other = { ...elsewhere, judgedBy: ['server', 'web'] };
+    assert.equal((await post(api, admin, '/v1/external-authorities', other)).status, 200);
+    const door = { door: 'external', authority: 'public' };
+    const asked: readonly (readonly [object, string, RequestFields, string, readonly string[]])[] = [
+      [{}, 'server', { dnsNames: ['www.acme.test'] }, 'order', []],
+      [{}, 'web', { dnsNames: ['www.acme.test'] }, 'wait', ['approval']],
+      [{}, 'server', { dnsNames: ['www.other.test'] }, 'refuse', ['constraints']],
+      [{}, 'server', { dnsNames: ['*.acme.test'] }, 'refuse', ['issuer']],
+      [{}, 'server', {}, 'refuse', ['names']],
+      [{}, 'server-shortlived', { dnsNames: ['www.acme.test'] }, 'refuse', ['issuer']],
+      [{}, 'workload', { dnsNames: ['www.acme.test'] }, 'refuse', ['asker', 'identity', 'issuer']],
+    ];
+    const before = api.entries.length;
+    const told: (readonly string[])[] = [];
+    for (const [more, name, fields, verdict, broken] of asked) {
+      const body = { ...door, ...more, profile: name, dnsNames: fields.dnsNames ?? [], csr: csrOf(fields) };
+      const answer = await explain(api, operator, body);
+      assert.equal(answer.status, 200, answer.text);
+      assert.deepEqual([answer.json.verdict, brokenIn(answer)], [verdict, broken], `${name} ${JSON.stringify(fields)}`);
+      told.push(brokenIn(answer));
+    }
+    assert.equal(api.entries.length, before, 'nothing is logged');
+    for (const [at, [, name, fields, verdict]] of asked.entries()) {
+      const done = await post(api, operator, '/v1/external-orders', { authority: 'public', profile: name, csr: csrOf(fields) });
+      assert.equal(done.status, { order: 201, wait: 202, refuse: 403 }[verdict as 'order'], done.text);
+      if (verdict === 'refuse') for (const rule of told[at]!) assert.match(done.json.detail, new RegExp(`\\b${rule}: `));
+    }
+    const body = { ...door, profile: 'server', dnsNames: ['www.acme.test'] };
+    const plain = (await explain(api, viewer, body)).json;
+    assert.deepEqual([plain.verdict, plain.certificate, plain.bounds.longestMs], ['order', null, 199 * DAY_MS]);
+    const unknown = plain.rules.filter((rule: { readonly verdict: string }) => rule.verdict === 'unknown');
+    assert.deepEqual(
+      unknown.map(({ rule }: { readonly rule: string }) => rule),
+      ['csr-names', 'key', 'lifetime'],
+    );
+    assert.deepEqual(brokenIn(await explain(api, viewer, { ...body, lifetimeMs: DAY_MS })), ['lifetime'], 'no CA is told one');
+    assert.deepEqual(brokenIn(await explain(api, viewer, { ...body, profile: 'web' })), ['asker', 'approval']);
+    assert.deepEqual(
+      brokenIn(await explain(api, viewer, { ...body, profile: 'web', asker: { role: 'control-plane' } })),
+      ['approval'],
+      'its renewal',
+    );
+    const trial = profile('name: server\nbase: server\nnames: { dns: [api.acme.test] }');
+    assert.deepEqual(brokenIn(await explain(api, viewer, { ...body, text: trial })), ['permitted']);
+    for (const [wrong, status] of [
+      [{ ...body, authority: undefined }, 400],
+      [{ ...body, authority: 'none' }, 404],
+      [{ ...body, door: 'rest' }, 400],
+      [{ ...body, spiffeId: 'spiffe://acme.example/test/orders' }, 400],
+    ] as const)
+      assert.equal((await explain(api, viewer, wrong)).status, status, JSON.stringify(wrong));
+    assert.equal((await explain(api, await api.tokenOf('viewer', ['staging']), body)).status, 403);
+  });
+
+  test('a replay judges what other CAs gave too, by their declarations, and what was imported is nobody’s request', async () => {
+    await using api = await openAdminApi(await newUrl());
+    const [admin, operator] = [await api.tokenOf('admin'), await api.tokenOf('operator')];
+    const { id } = (await post(api, admin, '/v1/external-authorities', elsewhere)).json;
+    const record = async (name: string, change: Partial<FoundCertificate> = {}): Promise<string> => {
+      api.clock.advance(SECOND_MS);
+      const now = api.clock.now();
+      const stranger = makeTestAuthority(now, 'Public');
+      const validity = { notBefore: now, notAfter: now + 90 * DAY_MS - SECOND_MS };
+      const { certificate } = stranger.issue({ dnsNames: [name], usages: ['server'], ...validity });
+      const found = { leaf: certificate, issuer: stranger.issuing, chain: [certificate.der], environment: 'test', region: 'local' };
+      const asked = { door: 'external', asker: 'release', askerRole: 'ci', profile: 'server', authorityId: id, endpointId: null } as const;
+      await api.database.commit(({ queries }) => recordForeignCertificate(queries, { ...found, ...asked, ...change }, now));
+      return certificate.serialHex;
+    };
+    const ours = await record('www.acme.test');
+    await record('old.acme.test', { askerRole: null });
+    await record('partner.test', { door: 'import', askerRole: null, authorityId: null });
+    assert.deepEqual((await replay(api, operator, {})).json, { judged: 2, items: [], next: null });
+    const rules = async (text: string): Promise<unknown> => {
+      const { items } = (await replay(api, operator, { text: profile(`name: server\nbase: server\n${text}`) })).json;
+      const found = items.find(({ serial }: { readonly serial: string }) => serial === ours);
+      return [items.length, found?.verdict, found?.reasons.map(({ rule }: { readonly rule: string }) => rule), found?.changes.length];
+    };
+    assert.deepEqual(await rules('lifetime: { usual: 30d, max: 47d }'), [2, 'refused', ['lifetime'], 0]);
+    assert.deepEqual(await rules('askers: { rest: {} }'), [2, 'refused', ['asker'], 0]);
+    assert.deepEqual(await rules('askers: { external: { roles: [operator] } }'), [1, 'refused', ['asker'], 0]);
+    assert.deepEqual(await rules('names: { dns: [old.acme.test] }'), [1, 'refused', ['permitted'], 0]);
+    assert.deepEqual(await rules('askers: { external: {} }\napprovals: {}'), [2, 'waits', ['approval'], 0]);
+    assert.deepEqual(await rules('extendedKeyUsage: [serverAuth, clientAuth]'), [2, 'changed', [], 1]);
+    assert.deepEqual(await rules('lifetime: { usual: 90d, max: 90d }'), [0, undefined, undefined, undefined]);
+    await post(api, admin, '/v1/external-authorities', { ...elsewhere, allowedNames: ['old.acme.test'] });
+    assert.deepEqual((await replay(api, operator, {})).json.items[0].reasons[0].rule, 'constraints');
   });
 
   test('a replay names what would be refused, would wait or would be another, page by page, and nothing else', async () => {

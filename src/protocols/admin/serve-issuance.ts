@@ -1,6 +1,10 @@
 import type { Authorities } from '../../control/ca/authorities.ts';
 import { type Explanation, explainRequest } from '../../control/ca/explain-request.ts';
 import { type ReplayDifference, replayIssuances } from '../../control/ca/replay-issuances.ts';
+import { explainExternalRequest } from '../../control/external/explain-request.ts';
+import type { ExternalAuthorityRecord } from '../../control/external/external-authority.ts';
+import { findOtherAuthorities } from '../../control/external/other-authorities.ts';
+import { findExternalAuthority } from '../../control/external/store.ts';
 import { parseDeclaration } from '../../control/inventory/parse-declaration.ts';
 import { builtInProfiles, overlayProfiles, type ProfileBook } from '../../control/policies/declared-profiles.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
@@ -31,17 +35,23 @@ export function issuanceHandlers(deps: IssuanceDeps): Pick<Handlers, keyof typeo
     'explain-issuance': async (call) => {
       const { body, environment, demand } = call;
       const { profile, door, dnsNames = [], ipAddresses = [], lifetimeMs } = body;
-      const request = {
-        door,
+      const asked = {
         profile,
-        environment,
         asker: askerOf(call),
         csr: body.csr === undefined ? null : readCsr(body.csr),
-        spiffeId: body.spiffeId === undefined ? null : parseSpiffeId(body.spiffeId),
         names: { dns: dnsNames, ip: ipAddresses },
         ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
       };
+      const spiffeId = body.spiffeId === undefined ? null : parseSpiffeId(body.spiffeId);
       const trial = { queries, authorities: { ...authorities, profiles: bookOf(body.text, demand) } };
+      if (door === 'external') {
+        if (spiffeId !== null) throw new Problem('input-invalid', 'Cannot explain: a SPIFFE ID, which no other CA certifies');
+        const authority = await findAuthority(queries, environment, body.authority);
+        return json(showExplanation(await explainExternalRequest(trial, { ...asked, authority }, call.now)));
+      }
+      if (body.authority !== undefined)
+        throw new Problem('input-invalid', 'Cannot explain: authority is named, expected the door external');
+      const request = { ...asked, door, environment, spiffeId };
       return json(showExplanation(await explainRequest(trial, request, call.now)));
     },
     'replay-issuances': async ({ body, scope, demand }) => {
@@ -52,10 +62,21 @@ export function issuanceHandlers(deps: IssuanceDeps): Pick<Handlers, keyof typeo
         ...(before === undefined ? {} : { before: readCursor(before) }),
         limit,
       };
-      const { judged, differences, next } = await replayIssuances({ queries, authorities, now, trial: bookOf(body.text, demand) }, filter);
+      const { judged, differences, next } = await replayIssuances(
+        { queries, authorities, now, trial: bookOf(body.text, demand), findOthers: findOtherAuthorities },
+        filter,
+      );
       return json({ judged, items: differences.map(showDifference), next: next === null ? null : cursorOf(next) });
     },
   };
+}
+
+/** @throws input-invalid, not-found */
+async function findAuthority(queries: Queries, environment: string, name: string | undefined): Promise<ExternalAuthorityRecord> {
+  if (name === undefined) throw new Problem('input-invalid', 'Cannot explain: the door external, expected authority to be named');
+  const found = await findExternalAuthority(queries, environment, name);
+  if (found === null) throw new Problem('not-found', 'Cannot explain: no external authority of this name is declared');
+  return found;
 }
 
 /** @throws input-invalid unless every document declares a profile; forbidden */
@@ -91,7 +112,7 @@ function askerOf({ body, principal, environment }: Call<'explain-issuance'>): As
   };
 }
 
-function showExplanation({ profile, verdict, rules, lint, template }: Explanation): unknown {
+function showExplanation({ profile, verdict, rules, lint, template, bounds }: Explanation): unknown {
   const shown = template && {
     notBefore: template.fields.notBefore,
     notAfter: template.fields.notAfter,
@@ -100,7 +121,8 @@ function showExplanation({ profile, verdict, rules, lint, template }: Explanatio
     subjectAltNames: template.fields.subjectAltNames ?? null,
   };
   const known = profile && { name: profile.name, digest: profile.digest ?? null, approvals: profile.approvals ?? null };
-  return { profile: known, verdict, rules, lint, certificate: shown };
+  const given = bounds && { longestMs: bounds.longestMs, extendedKeyUsage: bounds.purposes };
+  return { profile: known, verdict, rules, lint, certificate: shown, bounds: given };
 }
 
 function showDifference({ record, verdict, reasons, changes }: ReplayDifference): unknown {
