@@ -26,7 +26,7 @@ const columnsOf: { readonly [kind: string]: readonly string[] } = {
   endpoints: ['environment', 'name', 'protocol', 'exposure', 'tier', 'owner', 'addresses'],
   paths: ['environment', 'id', 'caller', 'endpoint', 'allowed', 'mode'],
   proxies: ['environment', 'name', 'role', 'connected', 'generation', 'delivery'],
-  exceptions: ['environment', 'name', 'kind', 'owner', 'until', 'reason'],
+  exceptions: ['environment', 'name', 'kind', 'endpoint', 'owner', 'until', 'ended', 'used', 'reason'],
   discovered: ['environment', 'address', 'protocol', 'endpoint', 'lastSeenAt'],
   tokens: ['id', 'name', 'role', 'environments', 'expiresAt'],
   policies: ['environment', 'name', 'digest'],

@@ -11,6 +11,7 @@ import type { PublishedKeySets } from '../control/fleet/published-key-sets.ts';
 import type { Staples } from '../control/ca/staples.ts';
 import type { TicketKeyring } from '../control/fleet/ticket-keyring.ts';
 import { ProxyRetirement } from '../control/fleet/retire-proxies.ts';
+import { endExceptions } from '../control/inventory/end-exceptions.ts';
 import { listServices } from '../control/inventory/store.ts';
 import { reconcile as reconcileRollouts } from '../control/rollouts/reconcile.ts';
 import { readLatchedEndpoints } from '../control/rollouts/store.ts';
@@ -74,6 +75,12 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
         ),
       wakes: [signals.inventory, signals.modes],
       intervalMs: SECOND_MS,
+    },
+    {
+      name: 'exceptions',
+      run: () => endExceptions({ database, changed: signals.inventory }, clock.now()),
+      wakes: [],
+      intervalMs: 5 * SECOND_MS,
     },
     {
       name: 'ticket-keys',

@@ -40,6 +40,7 @@ import {
   type ServiceRecord,
 } from '../inventory/record.ts';
 import { oldTlsExceptionOf } from '../inventory/old-tls-exception.ts';
+import { compileAnonymous } from './compile-anonymous.ts';
 import { compileExternal } from './compile-external.ts';
 import { endpointModeOf, type ModeOfPath } from './endpoint-mode.ts';
 
@@ -57,8 +58,9 @@ export type FleetView = {
   readonly policies: ReadonlyMap<string, Policy>;
   /** Of issuers of access tokens. */
   readonly publishedKeys: PublishedKeys;
-  /** The exceptions for old TLS. */
+  /** The exceptions for old TLS, and those for callers without a certificate, by endpoint. */
   readonly oldTls: readonly ExceptionRecord[];
+  readonly anonymous: ReadonlyMap<EntityId<'endpoint'>, readonly ExceptionRecord[]>;
   /** What has ended by then is not compiled. */
   readonly now: Instant;
   readonly renewalEpochs: ReadonlyMap<EntityId<'proxy'>, number>;
@@ -118,6 +120,7 @@ function compileInbound(view: FleetView, proxy: ProxyRecord, inbound: InboundRec
     probeSpiffeId: probeSpiffeId(view.trustDomain, proxy.environment),
     ...compileProxyProtocol(inbound),
     routes: endpoint.routes.map(compileRoute),
+    anonymousExceptions: compileAnonymous(view.anonymous.get(endpointId) ?? [], view.now),
     ...compileHttp(policy.http, view.publishedKeys),
     maximumConnections: policy.limits.connections,
     handshakesPerAddress: policy.limits.handshakesPerAddress,

@@ -6,6 +6,7 @@ import type { Queries } from '../../platform/db/database.ts';
 import type { AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { listDeclaredProxies, listEndpoints, listExceptions, listPaths, listServices, readInventoryRevision } from '../inventory/store.ts';
+import { anonymousByEndpoint } from '../inventory/anonymous-by-endpoint.ts';
 import type { PathRecord, ProxyRecord } from '../inventory/record.ts';
 import { listPolicies } from '../policies/store.ts';
 import { compileSettings, encodeSettings, type FleetView, settingsDigest } from './compile-settings.ts';
@@ -98,10 +99,12 @@ async function readView(queries: Queries, { trustDomain, readLatched }: Reconcil
   const paths = (await listPaths(queries, '*')).toSorted(byCaller);
   const modes = await listPathModes(queries, '*');
   const policies = await listPolicies(queries, '*');
+  const exceptions = await listExceptions(queries, '*');
   return {
     trustDomain,
     now,
-    oldTls: (await listExceptions(queries, '*')).filter(({ kind }) => kind === 'legacy-tls-hop'),
+    oldTls: exceptions.filter(({ kind }) => kind === 'legacy-tls-hop'),
+    anonymous: anonymousByEndpoint(exceptions),
     services: new Map(services.map((service) => [service.id, service])),
     endpoints: new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])),
     pathsByEndpoint: Map.groupBy(paths, ({ endpointId }) => endpointId),

@@ -3,7 +3,16 @@ import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import type { Policy, Tier } from '../../core/policy/policy.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import type { DataClass, EndpointProtocol, Exposure, ExternalServer, ProxyProtocolTerms, ProxyRole, Termination } from './record.ts';
+import type {
+  AnonymousTerms,
+  DataClass,
+  EndpointProtocol,
+  Exposure,
+  ExternalServer,
+  ProxyProtocolTerms,
+  ProxyRole,
+  Termination,
+} from './record.ts';
 
 /** One YAML document, parsed: every field is of its form; names of other things are not resolved yet. */
 export type Declaration = {
@@ -83,6 +92,7 @@ export type ExceptionDeclaration = {
   readonly owner: string;
   readonly reason: string;
   readonly until: Instant;
+  readonly anonymous: AnonymousTerms | null;
 };
 
 export type PolicyDeclaration = { readonly kind: 'Policy'; readonly policy: Policy };

@@ -314,6 +314,36 @@ test('an exception is of one thing, of a known kind, and ends', () => {
   }
 });
 
+test('an exception for somebody without a certificate says from where and for what', () => {
+  const probe = `${exception.replace('plaintext-path', 'probe')}sources: ["10.1.0.0/16"]\ncalls: [{ methods: [GET], path: /healthz/ }]\n`;
+  const [declared] = parseDeclaration(probe);
+  assert.deepEqual(declared?.kind === 'Exception' && declared.anonymous, {
+    sources: ['10.1.0.0/16'],
+    calls: [{ methods: ['GET'], host: '', path: '/healthz' }],
+    serverName: '',
+  });
+  refuses(probe.replace('endpoint: orders-api', 'path: { caller: web, endpoint: orders-api }'), /an endpoint/);
+  for (const sources of [
+    '[]',
+    '["10.0.0.0/8"]',
+    '["0.0.0.0/0"]',
+    '["::/0"]',
+    '["::ffff:0.0.0.0/96"]',
+    '["10.1.0.1"]',
+    '["10.1.0.0/16", "10.1.0.0/16"]',
+  ]) {
+    refuses(probe.replace('["10.1.0.0/16"]', sources), /sources/);
+  }
+  for (const path of ['/**', '/*', '/*/x', '/a/../b', '/.well-known/**', '/.well-known/countersign/probe', 'healthz']) {
+    refuses(probe.replace('/healthz/', `"${path}"`), /path holds/);
+  }
+  refuses(probe.replace('[GET]', '[]'), /methods holds/);
+  refuses(probe.replace('[GET]', '[get]'), /methods/);
+  refuses(probe.replace('path: /healthz/', 'path: /healthz/, callers: [web]'), /unknown key/);
+  refuses(`${probe}serverName: a.example\n`, /legacy-caller only/);
+  refuses(`${exception}sources: ["10.1.0.0/16"]\n`, /unknown key/);
+});
+
 test('a target takes known conditions within their bounds', () => {
   refuses(`${target}minCalls: 0\n`, /minCalls/);
   refuses(`${target}soakMs: 10\n`, /soakMs/);

@@ -1,7 +1,7 @@
 import { isAlias, isScalar, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
 import { checkProfileName } from '../../core/issuance/profile-spec.ts';
 import { parseProfileSpec } from '../../core/issuance/parse-profile-spec.ts';
-import { exceptionKinds, type ExceptionKind } from '../../core/policy/exception-kind.ts';
+import { exceptionKinds, type ExceptionKind, isAnonymousKind } from '../../core/policy/exception-kind.ts';
 import { modes } from '../../core/policy/mode.ts';
 import { parsePolicy, tiers } from '../../core/policy/policy.ts';
 import { Problem } from '../../core/problems/problem.ts';
@@ -14,6 +14,7 @@ import {
   type TargetDeclaration,
 } from './declaration.ts';
 import { type Fields, openFields, problemAt } from './declaration-fields.ts';
+import { readAnonymousTerms } from './parse-anonymous.ts';
 import { readExternal } from './parse-external.ts';
 import { readInbound, readOwnOutbound, readOwnPort, refuseSharedListens } from './parse-inbound.ts';
 import { dataClasses, exposures, protocols, proxyRoles } from './record.ts';
@@ -133,9 +134,13 @@ const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content
   },
   Exception(fields) {
     const of = readExceptionSubject(fields);
+    const exception = fields.word('exception', Object.keys(exceptionKinds) as ExceptionKind[]);
+    const anonymous = isAnonymousKind(exception) ? readAnonymousTerms(fields, exception) : null;
+    if (anonymous !== null && of.kind === 'path') throw fields.fail('path', 'a path', 'an endpoint: nobody knows whose path it is');
     return {
       kind: 'Exception',
-      exception: fields.word('exception', Object.keys(exceptionKinds) as ExceptionKind[]),
+      exception,
+      anonymous,
       of,
       owner: fields.text('owner', lineForm),
       reason: fields.text('reason', reasonForm),

@@ -15,6 +15,7 @@ import {
 } from './resolve-declaration.ts';
 import { oldTlsExceptionOf } from './old-tls-exception.ts';
 import { dialledBy, isCarried, type PathRecord } from './record.ts';
+import { refuseUnkeptExceptions } from './refuse-unkept.ts';
 import type { InventorySnapshot } from './snapshot.ts';
 
 /** What applying the documents would do, in the order in which it is done; empty if they say what is so already. */
@@ -47,6 +48,7 @@ export function planDeclaration(snapshot: InventorySnapshot, declarations: reado
   for (const declaration of of('Target')) draftTarget(draft, declaration, context);
   refuseDangling(draft);
   refuseUnservedMutual(draft);
+  refuseUnkeptExceptions(draft, context.now);
   return { changes: changesBetween(openDraft(snapshot), draft) };
 }
 

@@ -177,6 +177,17 @@ export type ExceptionRecord = {
   readonly owner: string;
   readonly reason: string;
   readonly until: Instant;
+  /** Who is let in without a certificate, and for what; null of the kinds that let nobody in. */
+  readonly anonymous: AnonymousTerms | null;
+};
+
+export type AnonymousTerms = {
+  /** Ranges such as `10.0.0.0/16`. */
+  readonly sources: readonly string[];
+  /** None of raw TCP. */
+  readonly calls: readonly CallPattern[];
+  /** The connection has to be TLS that asks for this server; empty: plaintext, or TLS. */
+  readonly serverName: string;
 };
 
 /** What probing an address showed. Facts are plain JSON as the prober gave them. */

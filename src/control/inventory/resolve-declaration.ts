@@ -5,8 +5,9 @@ import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { EntityId, EntityKind } from '../../core/ids/entity-id.ts';
 import { canonicalJson, type JsonValue } from '../../core/merkle/canonical-json.ts';
 import { policyDigest } from '../../core/policy/policy-digest.ts';
+import { type AnonymousKind, anonymousKinds } from '../../core/policy/exception-kind.ts';
 import { parseRolloutConfig } from '../../core/rollout/rollout-config.ts';
-import type { Instant } from '../../core/time/instant.ts';
+import { DAY_MS, type Instant } from '../../core/time/instant.ts';
 import type { Declaration } from './declaration.ts';
 import { type Draft, faultOf, nameKey, pathKey } from './draft.ts';
 import type { EndpointRecord, ExternalServer, ServiceRecord, Termination } from './record.ts';
@@ -143,12 +144,13 @@ function resolveTermination(
 }
 
 /** @throws input-invalid where the path or endpoint is not there */
-export function draftException(draft: Draft, declaration: Placed<'Exception'>, { newId }: PlanContext): void {
-  const { environment, region, name, of, owner, reason, until, exception } = declaration;
+export function draftException(draft: Draft, declaration: Placed<'Exception'>, { now, newId }: PlanContext): void {
+  const { environment, region, name, of, owner, reason, until, exception, anonymous } = declaration;
   const key = nameKey(environment, name);
   const endpoint = resolveEndpoint(draft, declaration, of.endpoint);
   const id = draft.exceptions.get(key)?.id ?? newId('exception');
-  const common = { id, environment, region, name, kind: exception, owner, reason, until };
+  const common = { id, environment, region, name, kind: exception, owner, reason, until, anonymous };
+  if (anonymous !== null) refuseLongLife(declaration, now);
   if (of.kind === 'endpoint') {
     draft.exceptions.set(key, { ...common, of: { kind: 'endpoint', endpointId: endpoint.id } });
     return;
@@ -156,6 +158,17 @@ export function draftException(draft: Draft, declaration: Placed<'Exception'>, {
   const path = draft.paths.get(pathKey(resolveCaller(draft, declaration, of.caller).id, endpoint.id));
   if (path === undefined) throw faultOf(declaration, `there is no path from ${of.caller} to ${of.endpoint}`);
   draft.exceptions.set(key, { ...common, of: { kind: 'path', pathId: path.id } });
+}
+
+/** An end that is far away is none: somebody has to say anew that the caller still cannot prove itself. */
+function refuseLongLife(declaration: Placed<'Exception'>, now: Instant): void {
+  const { exception, until } = declaration;
+  const { lastsAtMostMs } = anonymousKinds[exception as AnonymousKind];
+  if (until <= now + lastsAtMostMs) return;
+  throw faultOf(
+    declaration,
+    `until is ${new Date(until).toISOString()}, expected at most ${lastsAtMostMs / DAY_MS} days from now for a ${exception}`,
+  );
 }
 
 /** @throws input-invalid where an endpoint or unwanted caller is not there */

@@ -4,6 +4,7 @@ import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Tier } from '../../core/policy/policy.ts';
 import { noExternalTerms, noProxyProtocol } from './record.ts';
 import type {
+  AnonymousTerms,
   DataClass,
   DiscoveredRecord,
   EndpointProtocol,
@@ -77,6 +78,9 @@ export type ExceptionRow = Place & {
   owner: string;
   reason: string;
   until_at: number;
+  anonymous_terms: string | null;
+  /** When its end was written down; null: it was not yet. */
+  ended_at: number | null;
 };
 export type DiscoveredRow = Place & { address: string; protocol: string; facts: string; first_seen_at: number; last_seen_at: number };
 
@@ -200,7 +204,7 @@ export function fromProxy({ id, environment, region, name, serviceId, spiffeId, 
 }
 
 export function toException(row: ExceptionRow): ExceptionRecord {
-  const { id, environment, region, name, kind, owner, reason, until_at: until } = row;
+  const { id, environment, region, name, kind, owner, reason, until_at: until, anonymous_terms: terms } = row;
   return {
     id: id as EntityId<'exception'>,
     environment,
@@ -210,6 +214,7 @@ export function toException(row: ExceptionRow): ExceptionRecord {
     owner,
     reason,
     until,
+    anonymous: terms === null ? null : (JSON.parse(terms) as AnonymousTerms),
     of:
       row.path_id === null
         ? { kind: 'endpoint', endpointId: row.endpoint_id as EntityId<'endpoint'> }
@@ -217,7 +222,8 @@ export function toException(row: ExceptionRow): ExceptionRecord {
   };
 }
 
-export function fromException({ id, environment, region, name, kind, of, owner, reason, until }: ExceptionRecord): ExceptionRow {
+export function fromException(exception: ExceptionRecord): ExceptionRow {
+  const { id, environment, region, name, kind, of, owner, reason, until, anonymous } = exception;
   return {
     id,
     environment,
@@ -229,6 +235,9 @@ export function fromException({ id, environment, region, name, kind, of, owner, 
     path_id: of.kind === 'path' ? of.pathId : null,
     endpoint_id: of.kind === 'endpoint' ? of.endpointId : null,
     until_at: until,
+    anonymous_terms: anonymous === null ? null : JSON.stringify(anonymous),
+    // What was changed may end anew.
+    ended_at: null,
   };
 }
 

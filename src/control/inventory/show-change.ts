@@ -18,14 +18,22 @@ export function showChanges(changes: readonly InventoryChange[], snapshot: Inven
 }
 
 function showChange({ action, kind, environment, name, before, after }: InventoryChange, names: ReadonlyMap<string, string>): ShownChange {
-  const old = before as unknown as { readonly [field: string]: unknown } | null;
-  const next = after as unknown as { readonly [field: string]: unknown } | null;
+  const old = spreadTerms(before as unknown as Shown | null);
+  const next = spreadTerms(after as unknown as Shown | null);
   const fields = Object.keys(next ?? {}).flatMap((key) => {
     if (unshown.has(key)) return [];
     const shown = { field: shownKey(key), ...showBoth(old?.[key], next?.[key], names) };
     return JSON.stringify(shown.before) === JSON.stringify(shown.after) ? [] : [shown];
   });
   return { action, kind, environment, name, fields };
+}
+
+type Shown = { readonly [field: string]: unknown };
+
+/** What an exception lets in is what its log is read for: each part of it is a field by itself, and shown item by item. */
+function spreadTerms(thing: Shown | null): Shown | null {
+  const terms = thing?.['anonymous'];
+  return typeof terms === 'object' && terms !== null ? { ...thing, ...terms } : thing;
 }
 
 type Both = { readonly before: JsonValue; readonly after: JsonValue };
@@ -79,7 +87,7 @@ function shownKey(key: string): string {
   return key.endsWith('Id') && key !== 'spiffeId' ? key.slice(0, -2) : key;
 }
 
-const unshown = new Set(['id', 'environment', 'name', 'updatedAt', 'digest']);
+const unshown = new Set(['id', 'environment', 'name', 'updatedAt', 'digest', 'anonymous']);
 /** All fields of one change together stay below the 64 KiB of a leaf (C2SP tlog-tiles). */
 const MAXIMUM_CHARACTERS = 1_000;
 const MAXIMUM_ITEMS = 50;

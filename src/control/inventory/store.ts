@@ -1,5 +1,6 @@
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
 import { environmentsIn } from '../policies/environments-in.ts';
@@ -74,7 +75,6 @@ export async function findDeclaredProxies(queries: Queries, ids: readonly Entity
   return rows.map(toProxy);
 }
 
-/** Ended ones too: who lists them says so. */
 /** The ids of all that are declared, or this one if it is. */
 export async function listDeclaredProxyIds(queries: Queries, only?: EntityId<'proxy'>): Promise<readonly EntityId<'proxy'>[]> {
   const rows = await tables(queries)
@@ -85,6 +85,7 @@ export async function listDeclaredProxyIds(queries: Queries, only?: EntityId<'pr
   return rows.map(({ id }) => id as EntityId<'proxy'>);
 }
 
+/** Ended ones too: who lists them says so. */
 export async function listExceptions(queries: Queries, scope: Scope): Promise<readonly ExceptionRecord[]> {
   const rows = await tables(queries)
     .selectFrom('exceptions')
@@ -94,6 +95,27 @@ export async function listExceptions(queries: Queries, scope: Scope): Promise<re
     .orderBy('name')
     .execute();
   return rows.map(toException);
+}
+
+/** Those that are over by now, and whose end nobody wrote down. */
+export async function listUnwrittenEnds(queries: Queries, now: Instant): Promise<readonly ExceptionRecord[]> {
+  const rows = await tables(queries)
+    .selectFrom('exceptions')
+    .selectAll()
+    .where('ended_at', 'is', null)
+    .where('until_at', '<=', now)
+    .orderBy('until_at')
+    .limit(MAXIMUM_ENDS)
+    .execute();
+  return rows.map(toException);
+}
+
+export async function markEnded(queries: Queries, ids: readonly EntityId<'exception'>[], now: Instant): Promise<void> {
+  await tables(queries)
+    .updateTable('exceptions')
+    .set({ ended_at: now })
+    .where('id', 'in', [...ids])
+    .execute();
 }
 
 /** The path's place, for a check of who may change it. */
@@ -119,5 +141,8 @@ export async function advanceInventoryRevision(queries: Queries): Promise<void> 
     .set((set) => ({ value: set('value', '+', 1) }))
     .execute();
 }
+
+/** Written down in one commit; what is left is in the next. */
+const MAXIMUM_ENDS = 100;
 
 const tables = (queries: Queries) => queries.withTables<InventoryTables>();

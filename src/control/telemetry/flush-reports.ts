@@ -86,8 +86,10 @@ function mergeCounts(reports: readonly AdmittedReport[], offsets: ReadonlyMap<Ad
     // The window's last millisecond by our clock; never in the future, never so long ago that nobody would look.
     const at = Math.max(receivedAt - MAX_BACKLOG_MS, Math.min(receivedAt, report.windowEnd + offsets.get(item)!) - 1);
     const bucket_at = bucketOf(at);
-    for (const { endpointId, side, caller, channel, unit, outcome, reason, generation, count } of report.counts) {
-      const key = [sender.environment, region, bucket_at, endpointId, side, caller, channel, unit, outcome, reason, generation].join(' ');
+    for (const { endpointId, side, caller, channel, unit, outcome, reason, exception, generation, count } of report.counts) {
+      // Of reason and exception at most one is there, and the outcome tells which.
+      const why = `${reason}${exception}`;
+      const key = [sender.environment, region, bucket_at, endpointId, side, caller, channel, unit, outcome, why, generation].join(' ');
       const row = rows.get(key) ?? {
         environment: sender.environment,
         region,
@@ -100,6 +102,7 @@ function mergeCounts(reports: readonly AdmittedReport[], offsets: ReadonlyMap<Ad
         unit,
         outcome,
         reason,
+        exception,
         generation,
         count: 0,
       };

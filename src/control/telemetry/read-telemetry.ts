@@ -16,7 +16,7 @@ import {
 } from './store.ts';
 
 /** All counts of one kind in a window, with the buckets of the first and the last. */
-export type WindowRow = Pick<CountRow, 'endpoint_id' | 'side' | 'caller' | 'channel' | 'unit' | 'outcome' | 'reason'> & {
+export type WindowRow = Pick<CountRow, 'endpoint_id' | 'side' | 'caller' | 'channel' | 'unit' | 'outcome' | 'reason' | 'exception'> & {
   readonly total: number;
   readonly first_at: Instant;
   readonly last_at: Instant;
@@ -27,7 +27,7 @@ export async function readWindow(
   queries: Queries,
   { scope, from, to }: { readonly scope: Scope; readonly from: Instant; readonly to: Instant },
 ): Promise<readonly WindowRow[]> {
-  const columns = ['endpoint_id', 'side', 'caller', 'channel', 'unit', 'outcome', 'reason'] as const;
+  const columns = ['endpoint_id', 'side', 'caller', 'channel', 'unit', 'outcome', 'reason', 'exception'] as const;
   return tables(queries)
     .selectFrom('telemetry_counts')
     .select([
@@ -41,6 +41,28 @@ export async function readWindow(
     .where('bucket_at', '<', to)
     .where(sql<boolean>`bucket_at + width_ms > ${from}`)
     .groupBy([...columns])
+    .execute();
+}
+
+/** How much each exception let in since then, and when it last did. */
+export async function readExceptedUse(
+  queries: Queries,
+  scope: Scope,
+  from: Instant,
+): Promise<readonly Pick<WindowRow, 'endpoint_id' | 'exception' | 'unit' | 'total' | 'last_at'>[]> {
+  return tables(queries)
+    .selectFrom('telemetry_counts')
+    .select([
+      'endpoint_id',
+      'exception',
+      'unit',
+      sql<number>`cast(sum(count) as bigint)`.as('total'),
+      sql<number>`max(bucket_at + width_ms)`.as('last_at'),
+    ])
+    .$if(scope !== '*', (query) => query.where('environment', 'in', [...scope]))
+    .where('bucket_at', '>=', from)
+    .where('outcome', '=', 'excepted')
+    .groupBy(['endpoint_id', 'exception', 'unit'])
     .execute();
 }
 

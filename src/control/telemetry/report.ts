@@ -14,7 +14,7 @@ import { isRefusalReason, type RefusalReason } from '../../core/tls/refusal-reas
 import type { Channel, Unit } from '../../core/rollout/rollout-facts.ts';
 
 export type Side = 'caller' | 'receiver';
-export type Outcome = 'accepted' | 'would-refuse' | 'refused' | 'failed';
+export type Outcome = 'accepted' | 'would-refuse' | 'excepted' | 'refused' | 'failed';
 
 /** A report in our own words. What was not of the closed sets, or too much, has been left out and counted in `dropped`. */
 export type ParsedReport = {
@@ -45,6 +45,8 @@ export type ParsedCount = {
   readonly unit: Unit;
   readonly outcome: Outcome;
   readonly reason: RefusalReason | '';
+  /** Name of the exception of what is excepted, else empty. */
+  readonly exception: string;
   readonly count: number;
 };
 export type ParsedOpen = Pick<ParsedCount, 'side' | 'endpointId' | 'caller' | 'channel' | 'count'>;
@@ -144,8 +146,15 @@ function parseCount(wire: TelemetryReport['counts'][number]): ParsedCount | null
   ) {
     return null;
   }
+  if (outcome === 'excepted') {
+    // Only nobody can be excepted: whoever is proved would count as proved.
+    const isAnonymous = open.side === 'receiver' && open.caller === '' && (open.channel === 'plaintext' || open.channel === 'tls');
+    return isAnonymous && EXCEPTION_NAME.test(wire.exception)
+      ? { ...open, generation, unit, outcome, reason: '', exception: wire.exception, count }
+      : null;
+  }
   if (outcome !== 'accepted' && reason === '') return null;
-  return { ...open, generation, unit, outcome, reason: outcome === 'accepted' ? '' : reason, count };
+  return { ...open, generation, unit, outcome, reason: outcome === 'accepted' ? '' : reason, exception: '', count };
 }
 
 function parseRefusal(wire: TelemetryReport['refusals'][number]): ParsedRefusal | null {
@@ -229,11 +238,14 @@ const outcomes: Words<Outcome> = {
   [WireOutcome.WOULD_REFUSE]: 'would-refuse',
   [WireOutcome.REFUSED]: 'refused',
   [WireOutcome.FAILED]: 'failed',
+  [WireOutcome.EXCEPTED]: 'excepted',
 };
 type Words<Word> = { readonly [wire: number]: Word };
 
 /** 10^14: about 3000 years in milliseconds; sums of many stay exact. */
 const MAX_COUNT = 100_000_000_000_000n;
+/** As inventory has names. */
+const EXCEPTION_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const MAX_BOOT_ID = 100;
 const MAX_SEEN = 100;
 const SHA256_OCTETS = 32;

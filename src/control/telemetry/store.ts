@@ -19,6 +19,7 @@ export type CountRow = Place & {
   readonly unit: Unit;
   readonly outcome: Outcome;
   readonly reason: RefusalReason | '';
+  readonly exception: string;
   readonly generation: number;
   readonly count: number;
 };
@@ -249,6 +250,7 @@ const countKey = [
   'unit',
   'outcome',
   'reason',
+  'exception',
   'generation',
 ] as const;
 

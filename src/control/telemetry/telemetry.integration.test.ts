@@ -116,12 +116,40 @@ forEachDatabase('control/telemetry', (newUrl) => {
           unit: 'call',
           outcome: 'accepted',
           reason: '',
+          exception: '',
           total: 20,
           first_at: now - 1_000,
           last_at: now,
         },
       ],
     );
+  });
+
+  test('what an exception let in is counted by its name, and is never somebody', async () => {
+    await using control = await open(await newUrl());
+    const excepted = { ...received, caller: '', channel: Channel.PLAINTEXT, outcome: Outcome.EXCEPTED, exception: 'kubelet' };
+    const wrong: ReportInit['counts'] = [
+      { ...excepted, exception: '' },
+      { ...excepted, exception: 'A name' },
+      { ...excepted, caller: shop },
+      { ...excepted, channel: Channel.MTLS },
+      { ...excepted, side: Side.CALLER, endpointId: payments },
+    ];
+    const { dropped } = await control.report({ counts: [excepted, excepted, { ...excepted, exception: 'prometheus' }, ...wrong] });
+    assert.equal(dropped, wrong.length);
+    await control.report({ counts: [{ ...received, exception: 'kubelet' }] });
+    const rows = async () =>
+      (await control.window(now - DAY_MS, now + DAY_MS))
+        .map(({ outcome, reason, exception, total }) => [outcome, reason, exception, total])
+        .toSorted();
+    const expected = [
+      ['accepted', '', '', 5],
+      ['excepted', '', 'kubelet', 10],
+      ['excepted', '', 'prometheus', 5],
+    ];
+    assert.deepEqual(await rows(), expected);
+    await pruneTelemetry(control, now + 2 * 60 * MINUTE_MS);
+    assert.deepEqual(await rows(), expected, 'minutes hold what seconds held');
   });
 
   test('reports that come together share commits', async () => {

@@ -41,7 +41,11 @@ export const inventoryRoutes = {
   'list-services': { ...list, path: '/v1/services', summary: 'List the services.' },
   'list-endpoints': { ...list, path: '/v1/endpoints', summary: 'List the endpoints, with what probing showed of their addresses.' },
   'list-paths': { ...list, path: '/v1/paths', summary: 'List the paths, with their modes.' },
-  'list-exceptions': { ...list, path: '/v1/exceptions', summary: 'List the exceptions, with owner and end.' },
+  'list-exceptions': {
+    ...list,
+    path: '/v1/exceptions',
+    summary: 'List the exceptions, with owner, end, what each lets in and how much it was used.',
+  },
   'list-policies': { ...list, path: '/v1/policies', summary: 'List the policies, with what each means.' },
   'list-profiles': { ...list, path: '/v1/profiles', summary: 'List the declared profiles of certificates.' },
   'list-targets': { ...list, path: '/v1/targets', summary: 'List the targets that rollouts work from.' },

@@ -7,7 +7,7 @@ import type { Declaration } from '../../control/inventory/declaration.ts';
 import { listDiscovered } from '../../control/inventory/discovered-store.ts';
 import { parseDeclaration } from '../../control/inventory/parse-declaration.ts';
 import { recordDiscovered } from '../../control/inventory/record-discovered.ts';
-import { listEndpoints, listExceptions, listPaths, listServices } from '../../control/inventory/store.ts';
+import { listEndpoints, listPaths, listServices } from '../../control/inventory/store.ts';
 import { listProfiles } from '../../control/policies/profile-store.ts';
 import { listPolicies, listTargets } from '../../control/policies/store.ts';
 import { explainPolicy } from '../../core/policy/explain-policy.ts';
@@ -21,6 +21,7 @@ import type { ShownChange } from '../../control/inventory/inventory-change.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { type Asked, type Handlers, items, json } from './handler.ts';
 import type { inventoryRoutes } from './inventory-routes.ts';
+import { showExceptions } from './show-exceptions.ts';
 import { showPath, showProxies } from './show-fleet.ts';
 
 export type InventoryDeps = {
@@ -83,8 +84,7 @@ export function inventoryHandlers({
       const modes = new Map((await listPathModes(queries, scope)).map((mode) => [mode.pathId, mode]));
       return items((await listPaths(queries, scope)).map((path) => showPath(path, endpoints, modes)));
     },
-    'list-exceptions': async ({ scope, now }) =>
-      items((await listExceptions(queries, scope)).map((exception) => ({ ...exception, ended: exception.until <= now }))),
+    'list-exceptions': async ({ scope, now }) => items(await showExceptions(queries, scope, now)),
     'list-policies': async ({ scope }) =>
       items((await listPolicies(queries, scope)).map((record) => ({ ...record, meaning: explainPolicy(record.policy) }))),
     'list-profiles': async ({ scope }) => items(await listProfiles(queries, scope)),

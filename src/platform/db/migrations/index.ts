@@ -21,6 +21,7 @@ import * as externalRevocations from './0021-external-revocations.ts';
 import * as publishedKeys from './0022-published-keys.ts';
 import * as acmeReads from './0023-acme-reads.ts';
 import * as oneEvaluator from './0024-one-evaluator.ts';
+import * as anonymousExceptions from './0025-anonymous-exceptions.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -49,4 +50,5 @@ export const migrations: Record<string, Migration> = {
   '0022-published-keys': publishedKeys,
   '0023-acme-reads': acmeReads,
   '0024-one-evaluator': oneEvaluator,
+  '0025-anonymous-exceptions': anonymousExceptions,
 };
