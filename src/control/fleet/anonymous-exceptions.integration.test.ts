@@ -37,6 +37,8 @@ const exception = ({ name = 'kubelet', kind = 'probe', until = '2027-06-30', mor
   `sources: ["10.1.0.0/16", "2001:db8:1::/48"]\n${more}`;
 const CALLS = 'calls: [{ methods: [GET], path: /healthz }, { methods: [POST], path: "/old/**", host: Old.acme.example }]\n';
 
+const many = (count: number): string => Array.from({ length: count }, (_item, at) => exception({ name: `e${at}` })).join('---\n');
+
 async function open(url: string) {
   const inventory = await openInventory(url);
   const { database, clock } = inventory;
@@ -129,7 +131,6 @@ forEachDatabase('exceptions without a certificate', (newUrl) => {
 
   test('are 32 at most of one endpoint', async () => {
     await using control = await open(await newUrl());
-    const many = (count: number): string => Array.from({ length: count }, (_item, at) => exception({ name: `e${at}` })).join('---\n');
     await assert.rejects(control.apply(`${fleet()}---\n${many(33)}`), { code: 'state-conflict', message: /would have 33/ });
     await control.apply(`${fleet()}---\n${many(32)}`);
     assert.equal((await control.exceptionsOf()).length, 32);
