@@ -11,6 +11,7 @@ import {
   RevokedSetSchema,
   TrustBundleSchema,
 } from '../src/core/messages/generated/countersign/v1/settings_pb.ts';
+import { PROXY_NODE_OPTIONS } from '../src/dataplane/proxy/node-options.ts';
 import { openStateDirectory } from '../src/platform/keystore/state-directory.ts';
 import { envoy } from './envoy-gateway.ts';
 import { CALLER, type Gateway, inPeers, onPath, SERVICE } from './gateway-setup.ts';
@@ -67,6 +68,7 @@ const countersign: Gateway = {
     // Nobody listens there: it serves on without its control plane, as it must.
     const args = [
       '--disable-warning=ExperimentalWarning',
+      ...PROXY_NODE_OPTIONS,
       ...extraNodeArguments(),
       cli,
       'proxy',

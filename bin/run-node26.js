@@ -42,11 +42,22 @@ function compileCache() {
   }
 }
 
+/** As src/dataplane/proxy/node-options.ts has them, which an older Node cannot read; none where whoever started this chose otherwise. */
+function nodeOptions(args) {
+  const isChosen = [...process.execArgv, process.env.NODE_OPTIONS ?? ''].some((option) => /max[-_]semi[-_]space[-_]size/.test(option));
+  return args[0] === 'proxy' && !isChosen ? ['--max-semi-space-size=4'] : [];
+}
+
 /** Runs a program file with Node 26: in this process when it is one, else in a child that takes over stdio, signals and sockets. */
 export async function runWithNode26(file, args) {
   const program = fileURLToPath(file);
   const cache = compileCache();
+  const options = nodeOptions(args);
+  const env = cache === null ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache };
   if (Number(process.versions.node.split('.')[0]) >= WANTED_MAJOR) {
+    // Options are read when Node starts, so it starts anew as the same process. A channel and inherited sockets would not survive that.
+    if (options.length > 0 && process.execve !== undefined && process.channel === undefined && process.env.LISTEN_FDS === undefined)
+      process.execve(process.execPath, [process.execPath, ...process.execArgv, ...options, program, ...args], env);
     process.argv = [process.argv[0], program, ...args];
     if (cache !== null) module.enableCompileCache?.(cache);
     await import(file.href);
@@ -63,8 +74,7 @@ export async function runWithNode26(file, args) {
   }
   const inherited = Number(process.env.LISTEN_FDS ?? 0);
   const stdio = ['inherit', 'inherit', 'inherit', ...Array.from({ length: inherited }, (_, index) => 3 + index)];
-  const env = cache === null ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache };
-  const child = spawn(node, ['--disable-warning=ExperimentalWarning', program, ...args], { stdio, env });
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...options, program, ...args], { stdio, env });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
     console.error(`Cannot start Node ${WANTED_MAJOR}: ${error.message}`);
