@@ -21,6 +21,7 @@ import {
 import { encodePem } from '../../src/core/x509/pem.ts';
 import { NativeProxy } from '../../src/dataplane/proxy/native-proxy.ts';
 import type { TelemetryContent } from '../../src/dataplane/link/telemetry-buffer.ts';
+import type { SeenKeysOptions } from '../../src/dataplane/tls/seen-keys.ts';
 import { type Clock, systemClock } from '../../src/platform/clock/clock.ts';
 import { makeTestAuthority, type TestAuthority, type TestCredential } from './test-authority.ts';
 
@@ -43,12 +44,13 @@ export class ProxyLab implements AsyncDisposable {
   #generation = 0n;
   #revokedSequence = 0n;
 
-  constructor(spiffeId: SpiffeId = ORDERS, authority?: TestAuthority, clock: Clock = systemClock) {
+  constructor(spiffeId: SpiffeId = ORDERS, authority?: TestAuthority, clock: Clock = systemClock, seen?: SeenKeysOptions) {
     this.authority = authority ?? makeTestAuthority(clock.now());
     this.credential = this.authority.issue({ uris: [spiffeId] });
     this.proxy = new NativeProxy({
       identity: identityOf(spiffeId, this.credential, this.authority),
       clock,
+      ...(seen === undefined ? {} : { seen }),
       log: (level, event, fields = {}) => void this.log.push({ level, event, fields }),
       limits: { firstOctetsMs: 1_000, serverFirstMs: 50, headMs: 1_000, stalledMs: 1_000 },
     });
@@ -66,11 +68,14 @@ export class ProxyLab implements AsyncDisposable {
   }
 
   /** Applies settings with the ports given and resolves with the answer. */
-  async apply(ports: {
-    readonly inbound?: readonly MessageInitShape<typeof InboundSchema>[];
-    readonly outbound?: readonly MessageInitShape<typeof OutboundSchema>[];
-    readonly spiffeId?: SpiffeId;
-  }) {
+  async apply(
+    ports: {
+      readonly inbound?: readonly MessageInitShape<typeof InboundSchema>[];
+      readonly outbound?: readonly MessageInitShape<typeof OutboundSchema>[];
+      readonly spiffeId?: SpiffeId;
+    },
+    how: { readonly isLastGood?: boolean } = {},
+  ) {
     this.#generation += 1n;
     return this.proxy.applySettings(
       create(ProxySettingsSchema, {
@@ -82,6 +87,7 @@ export class ProxyLab implements AsyncDisposable {
         outbound: [...(ports.outbound ?? [])],
         telemetryIntervalMs: 1_000,
       }),
+      how,
     );
   }
 

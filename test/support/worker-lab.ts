@@ -31,6 +31,8 @@ export class WorkerLab implements AsyncDisposable {
   readonly authority: TestAuthority = makeTestAuthority(Date.now());
   readonly log: LoggedLine[] = [];
   readonly #logged = new EventEmitter().setMaxListeners(0);
+  /** What third parties were seen to have, as the proxy would remember it. */
+  readonly seen = new Map<string, ReadonlySet<string>>();
   /** Calls that came to the service. */
   requests = 0;
   readonly #held: (() => void)[] = [];
@@ -61,6 +63,7 @@ export class WorkerLab implements AsyncDisposable {
       workers,
       clock: systemClock,
       inherited,
+      seen: { known: new Map(), onNews: (endpointId, keys) => void lab.seen.set(endpointId, keys) },
       log: (level, event, fields = {}) => {
         lab.log.push({ level, event, fields });
         lab.#logged.emit('logged');

@@ -61,7 +61,6 @@ type Surroundings = { readonly serverTrust: Trust; readonly current: PortHandler
 
 function planInbound(deps: PortDeps, settings: InboundListener, { serverTrust, current }: Surroundings): PortPlan {
   const held = current instanceof ServicePort ? current.next : null;
-  if (settings.onward.kind === 'reencrypt') judgePins(deps, settings.onward.outbound, current);
   const next = nextOf(deps, settings, { serverTrust, held });
   return {
     ...placeOf(settings),
@@ -84,7 +83,6 @@ function planOutbound(deps: PortDeps, settings: OutboundListener, { serverTrust,
   if (current instanceof OutboundPort && current.isOnWay(wayKey(deps, settings, serverTrust))) {
     return { ...placeOf(settings), make: () => current, update: () => true, undo() {} };
   }
-  judgePins(deps, settings, current);
   const way = tryWay(deps, settings, serverTrust);
   return {
     ...placeOf(settings),
@@ -92,13 +90,6 @@ function planOutbound(deps: PortDeps, settings: OutboundListener, { serverTrust,
     update: (handler) => handler instanceof OutboundPort && (handler.update(way), true),
     undo: () => void retireWay(way, 0),
   };
-}
-
-/** Of settings that speak as before nothing is asked: a server that changed its keys since must not stand in the way of other changes. */
-function judgePins({ seenKeys, clock }: PortDeps, settings: OutboundSettings, current: PortHandler | null): void {
-  const { onward = null } = current instanceof ServicePort ? current.settings : {};
-  const held = current instanceof OutboundPort ? current.settings : onward?.kind === 'reencrypt' ? onward.outbound : null;
-  if (held?.digest !== settings.digest) seenKeys.judge(clock.now(), settings);
 }
 
 function nextEndpoint(way: Way): Next {

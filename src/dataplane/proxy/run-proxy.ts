@@ -12,6 +12,7 @@ import type { HostPort } from '../../platform/network/host-port.ts';
 import { openWorkerPool } from '../workers/worker-pool.ts';
 import { joinControlPlane } from '../link/join-control-plane.ts';
 import { type Link, openLink } from '../link/open-link.ts';
+import { openSeenKeys } from '../link/seen-keys-keeper.ts';
 import { NativeProxy } from './native-proxy.ts';
 import { restoreStaple } from '../tls/restore-staple.ts';
 import { inheritedSockets } from './socket-activation.ts';
@@ -46,7 +47,8 @@ export type RunningProxy = {
 export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> {
   const { control, state, clock, log, upstreamTrustFile, workers = 1, env = process.env } = options;
   const identity = await identityOf(options);
-  const carrying = { identity, clock, log, inherited: inheritedSockets(env, process.pid, process.ppid) };
+  const seen = await openSeenKeys(state, log);
+  const carrying = { identity, clock, log, seen, inherited: inheritedSockets(env, process.pid, process.ppid) };
   const traffic: TrafficPlane = workers === 1 ? new NativeProxy(carrying) : await openWorkerPool({ ...carrying, workers });
   const watch = upstreamTrustFile === null ? null : await watchServerAnchors(upstreamTrustFile, traffic, log);
   await restore(traffic, state, log);
@@ -70,6 +72,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     clearInterval(watch ?? undefined);
     await traffic.stop(withinMs);
     await reports.stop();
+    await seen.stop();
     await link[Symbol.asyncDispose]();
   };
   const stopOnce = (withinMs = STOP_WITHIN_MS): Promise<void> => (stopping ??= stop(withinMs));

@@ -10,7 +10,8 @@ import { Outcome, Side } from '../../core/messages/generated/countersign/v1/tele
 import { HOUR_MS } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
-import { ManualClock, systemClock } from '../../platform/clock/clock.ts';
+import { type Clock, ManualClock, systemClock } from '../../platform/clock/clock.ts';
+import type { SeenKeysOptions } from '../tls/seen-keys.ts';
 import { pemOf } from '../../../test/support/endpoints.ts';
 import { callInClear, identityOf, outboundTo, ProxyLab, STOREFRONT } from '../../../test/support/proxy-lab.ts';
 import { makeTestAuthority, type TestCredential, type TestLeaf } from '../../../test/support/test-authority.ts';
@@ -72,8 +73,8 @@ const pinOf = ({ certificate }: TestCredential): Uint8Array => Buffer.from(certi
 const strangePin = (text: string): Uint8Array => createHash('sha256').update(text).digest();
 
 /** A lab whose own authority is not the one that the processor's certificate is of. */
-async function open(leaf: TestLeaf = { dnsNames: [NAME] }, options: TlsOptions = {}, clock = systemClock) {
-  const lab = new ProxyLab(STOREFRONT, undefined, clock);
+async function open(leaf: TestLeaf = { dnsNames: [NAME] }, options: TlsOptions = {}, clock: Clock = systemClock, seen?: SeenKeysOptions) {
+  const lab = new ProxyLab(STOREFRONT, undefined, clock, seen);
   const web = makeTestAuthority(clock.now(), 'Web');
   const processor = await serve(lab, web.issue(leaf), options);
   const apply = (more: More = {}) =>
@@ -193,6 +194,31 @@ test('pins that would lock us out are not put in force, unless that is forced un
   assert.match(await pay(), /paid/);
 });
 
+test('after a restart what was seen is known: the last good settings run whatever it is, and other pins have to match it', async () => {
+  const remembered = new Map<string, ReadonlySet<string>>();
+  const seen = { known: remembered, onNews: (endpointId: string, keys: ReadonlySet<string>) => void remembered.set(endpointId, keys) };
+  const { lab, web, processor, apply, pay } = await open(undefined, {}, systemClock, seen);
+  await using _ = lab;
+  await apply();
+  assert.match(await pay(), /paid/);
+  assert.deepEqual(
+    [...remembered.values()],
+    [new Set(processor.credential.chain.map((_der, at) => hexOf(certificateKey(processor, at)))).add(web.root.spkiSha256)],
+  );
+  await using restarted = new ProxyLab(STOREFRONT, lab.authority, systemClock, { ...seen, known: new Map(remembered) });
+  const strange = enforced(strangePin('a'), strangePin('b'));
+  const settings = (more: More) => ({
+    spiffeId: STOREFRONT,
+    outbound: [outboundTo([processor.port], Origination.TLS, { serverName: NAME, serverAnchors: [web.root.der], ...more })],
+  });
+  const refused = await restarted.apply(settings(strange));
+  assert.ok(refused.kind === 'refused' && /none matches/.test(refused.reason), JSON.stringify(refused));
+  assert.equal((await restarted.apply(settings(strange), { isLastGood: true })).kind, 'accepted');
+  assert.equal((await restarted.apply(settings({ ...strange, drainMs: 301 }))).kind, 'accepted', 'who speaks as before is not asked');
+  assert.equal((await restarted.apply(settings(enforced(strangePin('c'), strangePin('d'))))).kind, 'refused');
+  assert.equal((await restarted.apply(settings(enforced(pinOf(processor.credential), strangePin('backup'))))).kind, 'accepted');
+});
+
 describe('a server that speaks no better than TLS 1.0', () => {
   const until = Date.now() + HOUR_MS;
   const old: TlsOptions = { minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' };
@@ -280,4 +306,8 @@ test('settings are refused whose pins or exception say too little', async () => 
 
 function certificateKey({ credential }: Processor, index: number): Uint8Array {
   return Buffer.from(parseCertificate(credential.chain[index]!).spkiSha256, 'hex');
+}
+
+function hexOf(octets: Uint8Array): string {
+  return Buffer.from(octets).toString('hex');
 }

@@ -5,6 +5,7 @@ import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts'
 import type { Log } from '../../platform/log/logger.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
 import { type Link, openLink } from '../link/open-link.ts';
+import { openSeenKeys } from '../link/seen-keys-keeper.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 import { Plane } from '../tls/plane.ts';
 import { defaultLimits } from '../tls/port-deps.ts';
@@ -36,11 +37,13 @@ export type RunningService = {
 export async function runService(options: RunServiceOptions): Promise<RunningService> {
   const { control, state, identity, clock, log } = options;
   let ports!: ServicePorts;
+  const seen = await openSeenKeys(state, log);
   const plane: Plane = new Plane({
     identity,
     clock,
     log,
     limits: defaultLimits,
+    seen,
     parse: parseServiceSettings,
     makePorts: (deps) => (ports = new ServicePorts(deps)),
   });
@@ -71,6 +74,7 @@ export async function runService(options: RunServiceOptions): Promise<RunningSer
   const stop = async (withinMs: number): Promise<void> => {
     await plane.stop(withinMs);
     reports.end();
+    await seen.stop();
     await link[Symbol.asyncDispose]();
   };
   try {

@@ -25,7 +25,7 @@ import type { LiveState } from './live-state.ts';
 import type { PortDeps, ProxyLimits } from './port-deps.ts';
 import type { InboundSettings, ParsedSettings } from './proxy-settings.ts';
 import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
-import { SeenKeys } from './seen-keys.ts';
+import { SeenKeys, type SeenKeysOptions } from './seen-keys.ts';
 import { shakeOwnHand } from './self-handshake.ts';
 import { ServedCertificates } from './served-certificates.ts';
 import { makeTicketKeys, parseTicketKeys } from './ticket-keys.ts';
@@ -50,6 +50,8 @@ export type PlaneOptions<Settings extends ParsedSettings> = {
   readonly limits: ProxyLimits;
   /** What its ports offer; without it, HTTP/1.1 alone where that is spoken. */
   readonly alpn?: ServedAlpn;
+  /** Keys of third parties that are remembered over restarts; without it they are for the life of the process. */
+  readonly seen?: SeenKeysOptions;
   /** @throws input-invalid, identity-malformed, der-malformed */
   readonly parse: (wire: ProxySettings) => Settings;
   readonly makePorts: (deps: PortDeps) => PlanePorts<Settings>;
@@ -71,6 +73,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   readonly #parse: (wire: ProxySettings) => Settings;
   readonly #ports: PlanePorts<Settings>;
   readonly #staple: HeldStaple;
+  readonly #seenKeys: SeenKeys;
   /** Our own until the control plane delivers those that all data planes of our identity share. */
   #ticketKeys = makeTicketKeys();
   #settings: Settings | null = null;
@@ -80,7 +83,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   #windowStart: Instant;
 
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
-  constructor({ identity, clock, log, limits, alpn = servedAlpn, parse, makePorts }: PlaneOptions<Settings>) {
+  constructor({ identity, clock, log, limits, alpn = servedAlpn, seen = nothingSeen, parse, makePorts }: PlaneOptions<Settings>) {
     this.#alpn = alpn;
     this.#parse = parse;
     this.#clock = clock;
@@ -91,12 +94,13 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
     const trust = trustOf(trustDomainOf(identity.spiffeId), roots, []);
     const contexts = this.#makeContexts(openCredential(identity), trust);
     this.#live = { generation: 0n, revoked: emptyRevokedIndex, contexts, spiffeId: identity.spiffeId };
+    this.#seenKeys = new SeenKeys(seen);
     this.#ports = makePorts({
       live: this.#live,
       kept: this.#kept,
       table: this.#table,
       counters: this.#counters,
-      seenKeys: new SeenKeys(),
+      seenKeys: this.#seenKeys,
       statuses: new CertificateStatuses(clock),
       clock,
       log,
@@ -118,6 +122,8 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
       if (settings.spiffeId !== this.#live.spiffeId)
         throw new Problem('input-invalid', `Cannot use settings: they are for ${settings.spiffeId}`);
       for (const kind of kindsOf(settings.inbound)) makeTerminators(this.#live.contexts, kind);
+      // What ran before a restart does so again, whatever third parties were seen to have meanwhile.
+      if (!isLastGood) this.#seenKeys.judgeNews(this.#clock.now(), settings, this.#settings);
       if (!isLastGood) await this.#tryHandshakes(settings.inbound, this.#live.contexts);
       await this.#ports.apply(settings, this.#serverTrust(), () => {
         this.#settings = settings;
@@ -278,4 +284,5 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   }
 }
 
+const nothingSeen: SeenKeysOptions = { known: new Map(), onNews() {} };
 const DEFAULT_TELEMETRY_MS = 1_000;

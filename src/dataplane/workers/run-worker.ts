@@ -28,7 +28,16 @@ async function obey(order: WorkerOrder): Promise<WorkerAnswer> {
     log = (level, event, fields) => programLog(level, event, { worker: order.index, ...fields });
     const { takesUnixPorts, inherited } = order;
     order.unwanted.forEach(closeInherited);
-    proxy = new NativeProxy({ identity: decodeIdentity(order.identity), clock: systemClock, log, inherited, shared: { takesUnixPorts } });
+    const onNews = (endpointId: string, keys: ReadonlySet<string>): void => say({ kind: 'seen', endpointId, keys });
+    const seen = { known: order.seen, onNews };
+    proxy = new NativeProxy({
+      identity: decodeIdentity(order.identity),
+      clock: systemClock,
+      log,
+      seen,
+      inherited,
+      shared: { takesUnixPorts },
+    });
     return ACCEPTED;
   }
   if (proxy === null) return { kind: 'refused', reason: 'it has not begun' };

@@ -3,7 +3,7 @@ import { ACCEPTED } from '../link/link-handlers.ts';
 import type { WorkerChange, WorkerOrder } from './worker-order.ts';
 import type { Asked, WorkerProcess } from './worker-process.ts';
 
-export type BeginWith = Pick<Extract<WorkerOrder, { readonly kind: 'begin' }>, 'index' | 'inherited' | 'unwanted'>;
+export type BeginWith = Pick<Extract<WorkerOrder, { readonly kind: 'begin' }>, 'index' | 'seen' | 'inherited' | 'unwanted'>;
 
 /**
  * The workers that run now and what is in force at all of them. A change is tried by one before the others; whoever begins later is

@@ -1,3 +1,5 @@
+import type { KeysByEndpoint } from '../tls/seen-keys.ts';
+
 /**
  * What worker processes are told and answer, over the channel that they were made with. Messages of the control plane go on as the
  * octets that came; a private key goes this way alone, never by argument, environment or disk.
@@ -7,6 +9,8 @@ export type WorkerOrder =
       readonly kind: 'begin';
       readonly index: number;
       readonly identity: Uint8Array;
+      /** What third parties were seen to have so far. */
+      readonly seen: KeysByEndpoint;
       /** A Unix socket cannot be shared, so one worker has all of them. */
       readonly takesUnixPorts: boolean;
       /** Descriptors of sockets that the proxy was given, by address. */
@@ -34,4 +38,8 @@ export type WorkerAnswer =
 export type NumberedOrder = WorkerOrder & { readonly id: number };
 
 /** `ready` comes once, before any order. */
-export type FromWorker = { readonly kind: 'ready' } | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer };
+export type FromWorker =
+  | { readonly kind: 'ready' }
+  /** A third party has other keys than before. It answers nothing. */
+  | { readonly kind: 'seen'; readonly endpointId: string; readonly keys: ReadonlySet<string> }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer };

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
 import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
-import { OcspStapleSchema, Origination } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { OcspStapleSchema, Origination, PinMode } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import {
   callInClear,
   callOverTls,
@@ -19,6 +20,8 @@ import {
   STOREFRONT,
   STRANGER,
 } from '../../../test/support/proxy-lab.ts';
+import { pemOf } from '../../../test/support/endpoints.ts';
+import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { encodePrivateKey } from '../../platform/keystore/stored-identity.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 import { callOn, unusedPort, WorkerLab } from '../../../test/support/worker-lab.ts';
@@ -351,3 +354,30 @@ async function freeDescriptor(pid: number): Promise<number> {
   const used = new Set((await readdir(`/proc/${pid}/fd`)).map(Number));
   for (let number = 0; ; number++) if (!used.has(number)) return number;
 }
+
+test('what a worker saw a third party have is told, and new pins have to match it at every worker that begins later', async () => {
+  const web = makeTestAuthority(Date.now(), 'Web');
+  const processor = createTlsServer(pemOf(web.issue({ dnsNames: ['api.example'] })), (socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok'));
+  });
+  await new Promise<void>((resolve) => processor.listen(0, '127.0.0.1', resolve));
+  const port = unusedPort();
+  const outbound = (pins: readonly Uint8Array[] = []) => {
+    const more = { listen: loopback(port), serverName: 'api.example', serverAnchors: [web.root.der], pins: [...pins] };
+    const { port: upstream } = processor.address() as AddressInfo;
+    return outboundTo([upstream], Origination.TLS, { ...more, pinMode: pins.length === 0 ? PinMode.UNSPECIFIED : PinMode.ENFORCE });
+  };
+  assert.deepEqual(await lab.apply({ outbound: [outbound()] }), { kind: 'accepted' });
+  assert.match(await callInClear(port), OK);
+  while (lab.seen.size === 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.ok([...lab.seen.values()][0]!.has(web.root.spkiSha256));
+  // Whoever takes the places of those that are ended here has called nobody.
+  const lines = lab.log.length;
+  for (const pid of lab.pool.pids) process.kill(pid, 'SIGKILL');
+  for (const worker of [0, 1])
+    await lab.event('worker serves', (line) => line.fields['worker'] === worker && lab.log.indexOf(line) >= lines);
+  const answer = await lab.apply({ outbound: [outbound([Buffer.alloc(32, 1), Buffer.alloc(32, 2)])] });
+  assert.match(answer.kind === 'refused' ? answer.reason : 'accepted', /none matches/);
+  processor.close();
+});

@@ -22,6 +22,7 @@ import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 import type { TrafficPlane } from '../proxy/traffic-plane.ts';
 import { type ProxyPorts, parseProxySettings } from '../tls/proxy-settings.ts';
+import type { SeenKeysOptions } from '../tls/seen-keys.ts';
 import { makeTicketKeys } from '../tls/ticket-keys.ts';
 import { keepWorker } from './keep-worker.ts';
 import { MergedReports } from './merged-reports.ts';
@@ -35,6 +36,8 @@ export type WorkerPoolOptions = {
   readonly workers: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** What third parties have, over restarts of workers and of the proxy. */
+  readonly seen: SeenKeysOptions;
   /** Sockets that this process was given, by the address that they are bound to. */
   readonly inherited: ReadonlyMap<string, number>;
 };
@@ -65,11 +68,13 @@ export class WorkerPool implements TrafficPlane {
   /** What those said last that were told to stop. */
   #last: readonly Asked[] = [];
   #changes: Promise<unknown> = Promise.resolve();
+  readonly #seen: Map<string, ReadonlySet<string>>;
   #settings: ProxyPorts | null = null;
   #windowStart: Instant;
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
+    this.#seen = new Map(options.seen.known);
     this.#claims = new PortClaims(options.inherited);
     this.#windowStart = options.clock.now();
     const { spiffeId } = options.identity;
@@ -149,6 +154,12 @@ export class WorkerPool implements TrafficPlane {
     this.#claims.releaseAll();
   }
 
+  /** Workers may tell the same one after another. */
+  readonly #saw: SeenKeysOptions['onNews'] = (endpointId, keys) => {
+    this.#seen.set(endpointId, keys);
+    this.#options.seen.onNews(endpointId, keys);
+  };
+
   #keep(index: number, onFirst: () => void): Promise<void> {
     return keepWorker({
       index,
@@ -161,13 +172,13 @@ export class WorkerPool implements TrafficPlane {
 
   async #start(index: number): Promise<WorkerProcess> {
     const given = [...this.#claims.inherited.keys()];
-    const worker = new WorkerProcess([...this.#claims.inherited.values()]);
+    const worker = new WorkerProcess([...this.#claims.inherited.values()], this.#saw);
     this.#all.add(worker);
     void worker.ended.then(() => this.#all.delete(worker));
     if (!(await worker.ready)) return worker;
     await this.#inOrder(async () => {
       if (this.#stopped.signal.aborted) worker.kill('it is not needed any more');
-      else if (await this.#group.admit(worker, { index, ...this.#descriptorsOf(given) }))
+      else if (await this.#group.admit(worker, { index, seen: this.#seen, ...this.#descriptorsOf(given) }))
         this.#options.log('info', 'worker serves', { worker: index, workerPid: worker.pid });
     });
     return worker;

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { getCompileCacheDir } from 'node:module';
 import { dirname, join } from 'node:path';
+import type { SeenKeysOptions } from '../tls/seen-keys.ts';
 import type { FromWorker, WorkerAnswer, WorkerOrder } from './worker-order.ts';
 
 /** `lost`: it ended, or was ended because it did not answer in time. */
@@ -19,7 +20,7 @@ export class WorkerProcess {
   readonly ended: Promise<string>;
 
   /** It inherits these descriptors as its own from FIRST_INHERITED on. */
-  constructor(descriptors: readonly number[]) {
+  constructor(descriptors: readonly number[], onSeen: SeenKeysOptions['onNews']) {
     this.#child = fork(join(import.meta.dirname, 'run-worker.ts'), [], {
       execArgv: ['--disable-warning=ExperimentalWarning'],
       serialization: 'advanced',
@@ -36,7 +37,8 @@ export class WorkerProcess {
       if (from.kind === 'ready') {
         clearTimeout(timer);
         ready.resolve(true);
-      } else this.#awaited.get(from.id)?.(from.answer);
+      } else if (from.kind === 'seen') onSeen(from.endpointId, from.keys);
+      else this.#awaited.get(from.id)?.(from.answer);
     });
     const over = (how: string): void => {
       this.#isOver = true;

@@ -4,10 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
-import { ProxySettingsSchema, RevokedSetSchema, TrustBundleSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import {
+  OcspStapleSchema,
+  ProxySettingsSchema,
+  RevokedSetSchema,
+  TrustBundleSchema,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { makePrivateKey } from './make-private-key.ts';
+import { writeStateFile } from './state-file.ts';
 import { openStateDirectory } from './state-directory.ts';
 import type { StoredIdentity } from './stored-identity.ts';
 
@@ -43,6 +49,9 @@ test('everything that was written is read again by the next process, from files 
   await first.writeSettings(create(ProxySettingsSchema, { generation: 9n }));
   await first.writeTrustBundle(create(TrustBundleSchema, { sequence: 2n }));
   await first.writeRevokedSet(create(RevokedSetSchema, { sequence: 4n, suspendedSpiffeIds: ['x'] }));
+  const seen = new Map([['endpoint_1', new Set(['ab'.repeat(32), 'cd'.repeat(32)])]]);
+  await first.writeSeenKeys(seen);
+  await first.writeStaple(create(OcspStapleSchema, { response: Uint8Array.of(7) }));
   const joining = await makePrivateKey();
   await first.writeJoiningKey(joining);
   const next = await openStateDirectory(path);
@@ -56,9 +65,20 @@ test('everything that was written is read again by the next process, from files 
   assert.equal((await next.readTrustBundle())?.sequence, 2n);
   assert.deepEqual((await next.readRevokedSet())?.suspendedSpiffeIds, ['x']);
   assert.ok((await next.readJoiningKey())?.equals(joining));
+  assert.deepEqual(await next.readSeenKeys(), seen);
+  assert.deepEqual(Buffer.from((await next.readStaple())!.response), Buffer.from([7]));
   for (const name of await readdir(path)) assert.equal((await stat(join(path, name))).mode & 0o777, 0o600, name);
   await next.dropJoiningKey();
   assert.equal(await next.readJoiningKey(), null);
+});
+
+test('keys of third parties are read whole, or not at all', async () => {
+  const path = await folder();
+  const state = await openStateDirectory(path);
+  for (const content of ['', '7', '[]', 'null', '{"a":"x"}', '{"a":["x"]}', `{"a":["${'AB'.repeat(32)}"]}`, '{"a":[7]}']) {
+    await writeStateFile(path, 'seen-keys', Buffer.from(content));
+    await assert.rejects(state.readSeenKeys(), { code: 'state-corrupt' }, content);
+  }
 });
 
 test('fields of a later release survive a read and a write', async () => {

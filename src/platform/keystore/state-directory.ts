@@ -12,6 +12,7 @@ import {
   TrustBundleSchema,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
+import { decodeSeenKeys, encodeSeenKeys } from './seen-keys-file.ts';
 import { decodeIdentity, decodePrivateKey, encodeIdentity, encodePrivateKey, type StoredIdentity } from './stored-identity.ts';
 import { corrupt, readStateFile, writeStateFile } from './state-file.ts';
 import type { KeyObject } from 'node:crypto';
@@ -32,6 +33,9 @@ export type StateDirectory = {
   writeRevokedSet(set: RevokedSet): Promise<void>;
   readStaple(): Promise<OcspStaple | null>;
   writeStaple(staple: OcspStaple): Promise<void>;
+  /** SHA-256 of keys, lower case hex, by endpoint: what third parties were last seen to have. */
+  readSeenKeys(): Promise<ReadonlyMap<string, ReadonlySet<string>> | null>;
+  writeSeenKeys(seen: ReadonlyMap<string, ReadonlySet<string>>): Promise<void>;
   /** The key of a join that was begun: the same key is offered again after a crash, so that the token is not lost. */
   readJoiningKey(): Promise<KeyObject | null>;
   writeJoiningKey(key: KeyObject): Promise<void>;
@@ -68,6 +72,8 @@ export async function openStateDirectory(directory: string): Promise<StateDirect
     writeRevokedSet: (set) => write('revoked-set', RevokedSetSchema, set),
     readStaple: () => read('ocsp-staple', OcspStapleSchema),
     writeStaple: (staple) => write('ocsp-staple', OcspStapleSchema, staple),
+    readSeenKeys: () => decodeFile(path, 'seen-keys', decodeSeenKeys),
+    writeSeenKeys: (seen) => writeStateFile(path, 'seen-keys', encodeSeenKeys(seen)),
     readJoiningKey: () => decodeFile(path, 'joining-key', decodePrivateKey),
     writeJoiningKey: (key) => writeStateFile(path, 'joining-key', encodePrivateKey(key)),
     dropJoiningKey: () => rm(join(path, 'joining-key'), { force: true }),
