@@ -26,6 +26,8 @@ type Item = {
   }[];
   /** Of another CA: what the watch found. */
   readonly watch?: { readonly finding: string };
+  /** Of another CA that was asked to revoke it and has not. */
+  readonly revocation?: { readonly status: 'asked' | 'failed' };
 };
 type Page = { readonly items: readonly Item[]; readonly next?: string | null };
 
@@ -100,8 +102,10 @@ function servedAt({ served }: Item): string {
 }
 
 /** What was found of a certificate of another CA stands behind its status. */
-function statusOf({ status, revokedAt, watch }: Item): string {
-  if (watch !== undefined && watch.finding !== 'none') return `${status}, ${watch.finding}`;
+function statusOf({ status, revokedAt, watch, revocation }: Item): string {
+  const found = watch !== undefined && watch.finding !== 'none' ? [watch.finding] : [];
+  const asked = revocation === undefined ? [] : [`revocation ${revocation.status}`];
+  if (found.length + asked.length > 0) return [status, ...found, ...asked].join(', ');
   return revokedAt === null ? status : 'revoked';
 }
 

@@ -9,10 +9,14 @@ type Answer = {
   readonly items: readonly {
     readonly serial: string;
     readonly spiffeId: string | null;
+    readonly names: { readonly dns: readonly string[]; readonly ip: readonly string[] };
     readonly profile: string;
     readonly notAfter: number;
   }[];
+  /** Of other CAs. */
+  readonly others: Pick<Answer, 'count' | 'more' | 'items'>;
   readonly revoked: number;
+  readonly asked: number;
   readonly left: boolean;
   readonly revokedSequence: number | null;
 };
@@ -31,17 +35,19 @@ export const run: Run = async (invocation) => {
     invocation.output.answer(plan, () => describe(plan));
     return 'ok';
   }
-  invocation.output.remark(`revoking ${plan.more ? `more than ${plan.count}` : plan.count}`);
+  invocation.output.remark(`revoking ${counted(plan)}, and ${counted(plan.others)} of other CAs`);
   const reason = textOption(invocation, 'reason') ?? 'unspecified';
-  let revoked = 0;
+  let [revoked, asked] = [0, 0];
   let round: Answer;
   do {
     round = await client.post<Answer>('/v1/revocations', { ...body, reason });
     revoked += round.revoked;
+    asked += round.asked;
     invocation.output.progress(`${revoked} revoked`);
-  } while (round.left && round.revoked > 0);
-  const answer = { revoked, left: round.left, revokedSequence: round.revokedSequence };
-  invocation.output.answer(answer, () => [`${revoked} revoked`]);
+  } while (round.left && round.revoked + round.asked > 0);
+  const answer = { revoked, asked, left: round.left, revokedSequence: round.revokedSequence };
+  const ofOthers = asked === 0 ? [] : [`${asked} of other CAs: they are asked; cert list says when they have revoked them`];
+  invocation.output.answer(answer, () => [`${revoked} revoked`, ...ofOthers]);
   return 'ok';
 };
 
@@ -66,8 +72,24 @@ function selectionOf(invocation: Invocation): { readonly [name: string]: string 
   return Object.fromEntries(given.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])));
 }
 
-function describe({ count, more, items }: Answer): readonly string[] {
-  const rows = items.map(({ serial, spiffeId, profile, notAfter }) => [serial, spiffeId ?? '-', profile, new Date(notAfter).toISOString()]);
-  const head = `${more ? 'more than ' : ''}${count} would be revoked${items.length < count ? `; the newest ${items.length}:` : ''}`;
-  return [head, ...(rows.length === 0 ? [] : formatTable([['serial', 'identity', 'profile', 'not after'], ...rows]))];
+function describe(plan: Answer): readonly string[] {
+  const { others } = plan;
+  const ofOthers = others.count === 0 ? [] : section('of other CAs, which would be asked', others);
+  return [...section('would be revoked', plan), ...ofOthers];
+}
+
+function section(what: string, plan: Answer['others']): readonly string[] {
+  const { count, items } = plan;
+  const rows = items.map(({ serial, spiffeId, names, profile, notAfter }) => [
+    serial,
+    spiffeId ?? ([...names.dns, ...names.ip].join(' ') || '-'),
+    profile,
+    new Date(notAfter).toISOString(),
+  ]);
+  const head = `${counted(plan)} ${what}${items.length < count ? `; the newest ${items.length}:` : ''}`;
+  return [head, ...(rows.length === 0 ? [] : formatTable([['serial', 'for', 'profile', 'not after'], ...rows]))];
+}
+
+function counted({ count, more }: Pick<Answer, 'count' | 'more'>): string {
+  return more ? `more than ${count}` : String(count);
 }

@@ -60,14 +60,19 @@ export async function revokeCertificates(
 
 /** Everything of a token's environments is never what somebody meant to revoke by leaving a word out. */
 function narrowed(selection: CertificateSelection, now: Instant): CertificateSelection {
-  const { environments: _, status: __, revocableAt: ___, ...criteria } = selection;
+  demandCriterion(selection);
+  return { ...selection, revocableAt: now };
+}
+
+/** @throws input-invalid */
+export function demandCriterion(selection: CertificateSelection): void {
+  const { environments: _, status: __, revocableAt: ___, revocableThereAt: ____, ...criteria } = selection;
   if (Object.values(criteria).every((value) => value === undefined)) {
     throw new Problem(
       'input-invalid',
       'Cannot revoke certificates: no criterion, expected identity, key, name, serial, profile, issuer or time',
     );
   }
-  return { ...selection, revocableAt: now };
 }
 
 const MAXIMUM_COUNTED = 10_000;

@@ -38,6 +38,8 @@ export type CertificateSelection = {
   readonly ending?: { readonly from: Instant; readonly before: Instant };
   /** Only what can be revoked at this moment: issued by ours, not revoked, not expired. */
   readonly revocableAt?: Instant;
+  /** Only what another CA can be asked to revoke at this moment: ordered there, not revoked, not expired. */
+  readonly revocableThereAt?: Instant;
 };
 
 /** `before` is the last certificate of the page before; `limit` is the caller's to bound. */
@@ -101,7 +103,7 @@ export async function countCertificates(queries: Queries, selection: Certificate
 
 function select(queries: Queries, selection: CertificateSelection) {
   const { environments, spiffeId, proxyId, name, serialPrefix, spkiSha256, issuerId, profile, door, from, until } = selection;
-  const { asker, ending, status, revocableAt } = selection;
+  const { asker, ending, status, revocableAt, revocableThereAt } = selection;
   let query = tables(queries).selectFrom('certificates');
   if (name !== undefined) {
     query = query.innerJoin('certificate_names', (join) =>
@@ -143,6 +145,13 @@ function select(queries: Queries, selection: CertificateSelection) {
       .where('revoked_at', 'is', null)
       .where('not_after', '>=', revocableAt)
       .where('door', 'not in', foreignDoors);
+  }
+  if (revocableThereAt !== undefined) {
+    query = query
+      .where('status', '=', sql.lit('issued'))
+      .where('revoked_at', 'is', null)
+      .where('not_after', '>=', revocableThereAt)
+      .where('door', '=', 'external');
   }
   return query;
 }

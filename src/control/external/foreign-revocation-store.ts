@@ -17,6 +17,19 @@ export async function findForeignRevocation(queries: Queries, { issuerId, serial
   return row === undefined ? null : toRevocation(row);
 }
 
+/** Those of these certificates that another CA was asked to revoke: one question for a page of a list. */
+export async function findForeignRevocations(queries: Queries, keys: readonly ForeignKey[]): Promise<readonly ForeignRevocation[]> {
+  if (keys.length === 0) return [];
+  const rows = await tables(queries)
+    .selectFrom('external_revocations')
+    .selectAll()
+    .where((where) =>
+      where.or(keys.map(({ issuerId, serial }) => where.and([where('issuer_id', '=', issuerId), where('serial', '=', serial)]))),
+    )
+    .execute();
+  return rows.map(toRevocation);
+}
+
 /** Puts it in the place of one that failed. */
 export async function putForeignRevocation(queries: Queries, revocation: ForeignRevocation): Promise<void> {
   const row = fromRevocation(revocation);

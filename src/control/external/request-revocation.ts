@@ -29,7 +29,8 @@ export async function requestForeignRevocation(
   return revocation;
 }
 
-async function stageRevocation(
+/** @throws as `requestForeignRevocation` */
+export async function stageRevocation(
   unit: AuditedUnit,
   { issuerKeySha256, serial, reason }: CertificateKey & { readonly reason: RevocationReason },
   askedBy: Actor,

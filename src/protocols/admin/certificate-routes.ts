@@ -119,7 +119,8 @@ export const certificateRoutes = {
   'revoke-certificates': {
     method: 'POST',
     path: '/v1/revocations',
-    summary: 'Revoke all certificates that every criterion fits, a thousand a call; `dryRun` says which and changes nothing.',
+    summary:
+      'Revoke all certificates that every criterion fits, a thousand a call, and ask other CAs to revoke theirs; `dryRun` says which and changes nothing.',
     role: 'operator',
     scope: 'listed',
     body: Type.Object(

@@ -9,6 +9,7 @@ import { planRevocations, revokeCertificates } from '../../control/ca/revoke-cer
 import { renewalOf } from '../../control/ca/renew-certificate.ts';
 import type { CertificateSelection } from '../../control/ca/search-certificates.ts';
 import { readTrustBundle } from '../../control/ca/trust-bundle.ts';
+import { planForeignRevocations, requestForeignRevocations } from '../../control/external/request-revocations.ts';
 import { requestForeignRevocation } from '../../control/external/request-revocation.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
@@ -114,10 +115,19 @@ export function certificateHandlers(deps: CertificateDeps): Pick<Handlers, keyof
       };
       const graceMs = deps.authorities.profiles?.longestGraceMs() ?? 0;
       const { count, more, first } = await planRevocations(queries, selection, now - graceMs);
-      const plan = { count, more, items: first.map(showCertificate) };
-      if (dryRun) return json({ dryRun, ...plan, revoked: 0, left: count > 0, revokedSequence: null });
-      const round = await revokeCertificates({ database, changed: authorityChanged, graceMs }, { selection, reason }, actor, now);
-      return json({ dryRun, ...plan, ...round });
+      const there = await planForeignRevocations(queries, { selection, reason }, now);
+      const others = { count: there.count, more: there.more, items: there.first.map(showCertificate) };
+      const plan = { count, more, items: first.map(showCertificate), others };
+      if (dryRun) return json({ dryRun, ...plan, revoked: 0, asked: 0, left: count + there.count > 0, revokedSequence: null });
+      const order = { selection, reason };
+      const { revoked, left, revokedSequence } = await revokeCertificates(
+        { database, changed: authorityChanged, graceMs },
+        order,
+        actor,
+        now,
+      );
+      const round = await requestForeignRevocations({ database, changed: deps.externalChanged }, order, actor, now);
+      return json({ dryRun, ...plan, revoked, asked: round.asked, left: left || round.left, revokedSequence });
     },
     'list-authorities': async () => {
       const authorities = await listAuthorities(queries);
