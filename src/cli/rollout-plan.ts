@@ -8,9 +8,13 @@ type Plan = {
     readonly pathId: string;
     readonly caller: string;
     readonly stage: string;
-    readonly reasons?: readonly Reason[];
+    readonly holds?: readonly Reason[];
   }[];
-  readonly endpoints?: readonly { readonly endpointId: string; readonly reasons?: readonly Reason[] }[];
+  readonly endpoints?: readonly {
+    readonly endpointId: string;
+    readonly holds?: readonly Reason[];
+    readonly excepted?: readonly { readonly name: string; readonly owner: string; readonly until: number; readonly count: number }[];
+  }[];
 };
 
 /** `countersign rollout plan`: who would be refused, and why. */
@@ -29,12 +33,16 @@ export const run: Run = async (invocation) => {
 };
 
 function describePlan(plan: Plan & { readonly name: string; readonly environment: string }): string[] {
-  const paths = (plan.paths ?? []).flatMap(({ pathId, caller, stage, reasons = [] }) => [
+  const paths = (plan.paths ?? []).flatMap(({ pathId, caller, stage, holds = [] }) => [
     `  ${pathId} ${caller} ${stage}`,
-    ...reasons.map((reason) => `    - ${describeReason(reason)}`),
+    ...holds.map((reason) => `    - ${describeReason(reason)}`),
   ]);
-  const endpoints = (plan.endpoints ?? []).flatMap(({ endpointId, reasons = [] }) =>
-    reasons.map((reason) => `  ${endpointId}: ${describeReason(reason)}`),
-  );
+  const endpoints = (plan.endpoints ?? []).flatMap(({ endpointId, holds = [], excepted = [] }) => [
+    ...holds.filter(({ pathId }) => pathId === undefined).map((reason) => `  ${endpointId}: ${describeReason(reason)}`),
+    ...excepted.map(
+      ({ name, owner, until, count }) =>
+        `  ${endpointId}: exception ${name} of ${owner} stays let in without a certificate, ${count} in the window, until ${new Date(until).toISOString()}`,
+    ),
+  ]);
   return [`${plan.environment}/${plan.name}`, ...paths, ...endpoints];
 }

@@ -73,10 +73,11 @@ export class RolloutFleet {
       unit: 'call',
       receivers: [this.#proxy(service)],
       openAnonymous: 0,
+      exceptions: [],
       drills: null,
     };
     this.endpoints.push(endpoint);
-    this.foreign.set(endpoint.endpointId, { openAnonymous: 0, anonymous: [], anonymousRefused: [], strangers: [] });
+    this.foreign.set(endpoint.endpointId, { openAnonymous: 0, anonymous: [], anonymousRefused: [], excepted: [], strangers: [] });
     return endpoint;
   }
 

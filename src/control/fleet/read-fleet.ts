@@ -1,9 +1,11 @@
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import { exceptionKinds } from '../../core/policy/exception-kind.ts';
+import { type AnonymousKind, exceptionKinds } from '../../core/policy/exception-kind.ts';
 import type { Tier } from '../../core/policy/policy.ts';
+import type { EndpointException } from '../../core/rollout/rollout-facts.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { anonymousByEndpoint } from '../inventory/anonymous-by-endpoint.ts';
 import type { ExceptionRecord, PathRecord } from '../inventory/record.ts';
 import { listEndpoints, listExceptions, listPaths } from '../inventory/store.ts';
 import { deliveryFacts, type ProxyDelivery } from './delivery-facts.ts';
@@ -27,6 +29,8 @@ export type FleetFacts = {
     readonly tier: Tier;
     readonly unit: 'call' | 'connection';
     readonly receivers: readonly EntityId<'proxy'>[];
+    /** Who may come without a certificate. */
+    readonly exceptions: readonly EndpointException[];
   }[];
   readonly deliveries: ReadonlyMap<EntityId<'proxy'>, ProxyDelivery['delivery']>;
 };
@@ -37,6 +41,7 @@ export async function readFleet(queries: Queries, environment: string, now: Inst
   const endpoints = await listEndpoints(queries, [environment]);
   const exceptions = (await listExceptions(queries, [environment])).filter(({ until }) => until > now);
   const external = new Set(endpoints.flatMap(({ id, external }) => (external === null ? [] : [id])));
+  const anonymous = anonymousByEndpoint(exceptions);
   const paths = await listPaths(queries, [environment]);
   return {
     paths: paths.map((path) => ({
@@ -54,6 +59,7 @@ export async function readFleet(queries: Queries, environment: string, now: Inst
       tier,
       unit: protocol === 'tcp' ? 'connection' : 'call',
       receivers: (delivery.receiversOf.get(id) ?? []).map(({ proxyId }) => proxyId),
+      exceptions: (anonymous.get(id) ?? []).map(({ name, kind, owner, until }) => ({ name, kind: kind as AnonymousKind, owner, until })),
     })),
     deliveries: new Map([...delivery.proxies].map(([id, proxy]) => [id, proxy.delivery])),
   };

@@ -63,7 +63,8 @@ function addForeign(endpoint: OpenEndpoint, row: JudgedRow): void {
   const served = row.outcome === 'accepted' || row.outcome === 'would-refuse';
   if (row.caller === '') {
     const reason = row.channel === 'plaintext' ? 'plaintext' : 'no-certificate';
-    if (served) endpoint.anonymous.push(toTally(row, reason));
+    if (row.outcome === 'excepted') endpoint.excepted.push({ ...toTally(row, reason), exception: row.exception });
+    else if (served) endpoint.anonymous.push(toTally(row, reason));
     else if (row.outcome === 'refused') endpoint.anonymousRefused.push(toTally(row, reason));
   } else if (served) endpoint.strangers.push({ ...toTally(row, 'wrong-identity'), caller: row.caller });
 }
@@ -87,6 +88,7 @@ type OpenPath = PathCounts & {
 type OpenEndpoint = EndpointCounts & {
   readonly anonymous: Tally[];
   readonly anonymousRefused: Tally[];
+  readonly excepted: (Tally & { readonly exception: string })[];
   readonly strangers: (Tally & { readonly caller: string })[];
 };
 
@@ -102,7 +104,7 @@ function newPath(): OpenPath {
 }
 
 function newEndpoint(): OpenEndpoint {
-  return { anonymous: [], anonymousRefused: [], strangers: [] };
+  return { anonymous: [], anonymousRefused: [], excepted: [], strangers: [] };
 }
 
 function getOrAdd<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {

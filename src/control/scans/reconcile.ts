@@ -10,6 +10,7 @@ import { readEndpointsAwaitingDrills } from '../rollouts/read-rollout.ts';
 import { findRefusals, readDrillResults } from '../telemetry/read-telemetry.ts';
 import type { DrillResultRow, RefusalRow } from '../telemetry/store.ts';
 import { orderDrills, type ScanDeps } from './order-drills.ts';
+import { nameExceptions } from './name-exceptions.ts';
 import { drillRunKinds } from './read-drills.ts';
 import { closeJob, type DrillJobRecord, insertVerdicts, listLatestJobs, listOpenJobs, listVerdicts, type VerdictRecord } from './store.ts';
 
@@ -50,16 +51,17 @@ async function judgeJob({ database }: ScanDeps, job: DrillJobRecord, now: Instan
     results.map((result) => result.first_octets_sha256).filter((digest) => digest !== ''),
   );
   const serials = results.some(({ kind }) => kind === POSITIVE_DRILL) ? await currentSerials(queries, job) : new Set<string>();
-  const fresh: VerdictRecord[] = [];
+  const judged: VerdictRecord[] = [];
   for (const result of results) {
     const verdict = judgeDrill(evidenceOf(result, refusals, job), serials);
-    if (verdict.kind !== 'waiting') fresh.push(recordOf(job.id, result, verdict, now));
+    if (verdict.kind !== 'waiting') judged.push(recordOf(job.id, result, verdict, now));
   }
   if (now > job.deadlineAt) {
-    const answered = new Set([...known.keys(), ...fresh.map(({ kind }) => kind)]);
-    for (const kind of drillRunKinds.filter((candidate) => !answered.has(candidate))) fresh.push(silenceOf(job.id, kind, results, now));
+    const answered = new Set([...known.keys(), ...judged.map(({ kind }) => kind)]);
+    for (const kind of drillRunKinds.filter((candidate) => !answered.has(candidate))) judged.push(silenceOf(job.id, kind, results, now));
   }
-  if (fresh.length === 0) return false;
+  if (judged.length === 0) return false;
+  const fresh = await nameExceptions(queries, job, judged, now);
   const all = [...known.values(), ...fresh];
   await database.commit(async (unit) => {
     await insertVerdicts(unit.queries, fresh);

@@ -314,6 +314,22 @@ forEachDatabase('control/scans', (newUrl) => {
     );
   });
 
+  test('a prober that an exception of raw TCP lets in proves nothing, and is told why', async () => {
+    await using scans = await open(await newUrl());
+    const until = new Date(START + 2 * 86_400_000).toISOString();
+    const tcp = endpoint('refunds', '["127.0.0.1:8103"]').replace('http', 'tcp');
+    const exception = `kind: Exception\nname: batch\nexception: legacy-caller\nendpoint: refunds\nowner: ada\nreason: old\nuntil: ${until}\nsources: ["127.0.0.1/32"]`;
+    const text = [tcp, exception].map((one) => `apiVersion: countersign/v1\n${one}\n`).join('---\n');
+    await applyDeclaration({ ...scans, place: { trustDomain, ...place } }, parseDeclaration(text), ada, START);
+    const { runId, jobs } = await scans.order(['refunds'], START);
+    await scans.report(jobs[0]!, 'plaintext', { octets_answered: 4 });
+    await scans.report(jobs[0]!, 'expired', { octets_answered: 4 });
+    await scans.reconcile(START + 1);
+    const { plaintext, expired } = await verdictsOf(scans, runId);
+    assert.match(plaintext!, /^the endpoint answered 4 octets; .*: batch, expected a prober outside of their sources$/);
+    assert.equal(expired, 'the endpoint answered 4 octets');
+  });
+
   test('only the latest run of an endpoint counts', async () => {
     await using scans = await open(await newUrl());
     const serial = await scans.renew('refunds-1', START);

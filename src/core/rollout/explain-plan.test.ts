@@ -41,6 +41,20 @@ test('the plan tells anonymous traffic that a declared caller may have sent from
   assert.equal(explain(fleet).endpoint.anonymous.attributable, true);
 });
 
+test('the plan names what comes under an exception, and counts it as nobody who would be refused', () => {
+  const fleet = new RolloutFleet();
+  const [kubelet, over] = [
+    { name: 'kubelet', kind: 'probe', owner: 'platform', until: 60_000 },
+    { name: 'over', kind: 'scraper', owner: 'platform', until: 50_000 },
+  ] as const;
+  fleet.endpoint('orders').exceptions = [kubelet, over];
+  const { excepted } = fleet.foreign.get('endpoint_orders')!;
+  excepted.push({ ...tally('plaintext', 4), exception: 'kubelet' }, { ...tally('no-certificate', 3), exception: 'kubelet' });
+  const { endpoint } = explain(fleet);
+  assert.deepEqual(endpoint.excepted, [{ ...kubelet, count: 7, lastSeenAt: 2_000 }]);
+  assert.deepEqual([endpoint.anonymous.count, endpoint.wouldRefuse], [0, []]);
+});
+
 test('the plan says what was refused on purpose', () => {
   const fleet = new RolloutFleet();
   fleet.trafficOf('shop', 'orders').wouldRefuse = [tally('suspended', 2)];

@@ -1,11 +1,19 @@
 import type { EntityId } from '../ids/entity-id.ts';
 import type { Instant } from '../time/instant.ts';
 import type { RefusalReason } from '../tls/refusal-reason.ts';
-import { anonymousOf, countPlaintext, intendedRefusals, judgeGate, sumByReason } from './judge-gate.ts';
+import { anonymousOf, countPlaintext, intendedRefusals, judgeGate, sumByReason, sumTallies } from './judge-gate.ts';
 import type { PathStage, Setback, Weakening } from './path-state.ts';
 import { isEnforced } from './path-state.ts';
 import type { Reason } from './reason.ts';
-import { type Channel, endpointCountsOf, pathCountsOf, type RolloutFacts, type RolloutState, type Tally } from './rollout-facts.ts';
+import {
+  type Channel,
+  type EndpointException,
+  endpointCountsOf,
+  pathCountsOf,
+  type RolloutFacts,
+  type RolloutState,
+  type Tally,
+} from './rollout-facts.ts';
 import { type EndpointView, isUnwanted, type RolloutView, viewRollout } from './rollout-view.ts';
 
 /** Who would be refused if the endpoint were enforced now, why, and who still speaks plaintext. */
@@ -32,7 +40,11 @@ export type EndpointPlan = {
     readonly attributable: boolean;
     readonly decided: 'hold' | 'refuse';
   };
+  /** What comes without a certificate and stays let in, by exception, and how much of it came. */
+  readonly excepted: readonly ExceptedTraffic[];
 };
+
+export type ExceptedTraffic = EndpointException & { readonly count: number; readonly lastSeenAt: Instant | null };
 
 export type PathPlan = {
   readonly pathId: EntityId<'path'>;
@@ -88,6 +100,11 @@ function explainEndpoint(now: Instant, item: EndpointView, view: RolloutView): E
     enforced,
     wouldRefuse: [...strangers, ...anonymous],
     anonymous: { ...anonymousOf(item, view.facts.soak), decided: view.config.unattributed },
+    excepted: endpoint.exceptions.map((exception) => {
+      const seen = counts.excepted.filter((tally) => tally.exception === exception.name && tally.unit === endpoint.unit);
+      const lastSeenAt = seen.length === 0 ? null : Math.max(...seen.map((tally) => tally.lastSeenAt));
+      return { ...exception, count: sumTallies(seen), lastSeenAt };
+    }),
   };
 }
 

@@ -139,13 +139,16 @@ function judgeUnattributed(view: EndpointView, config: RolloutConfig, window: Te
   return [{ code: 'unattributed-anonymous', endpointId, count: anonymous.count, ...when }];
 }
 
-/** The anonymous traffic of an endpoint in the window, and whether a declared caller may have sent it. */
+/** The anonymous traffic of an endpoint in the window that no exception covers, and whether a declared caller may have sent it. */
 export function anonymousOf(
   { endpoint, paths }: EndpointView,
   window: TelemetryWindow,
 ): { readonly count: number; readonly lastSeenAt: Instant | null; readonly attributable: boolean } {
-  const { anonymous } = endpointCountsOf(window, endpoint.endpointId);
-  const seen = anonymous.filter(({ reason }) => !intendedRefusals.has(reason));
+  const { anonymous, excepted } = endpointCountsOf(window, endpoint.endpointId);
+  // What an exception covered that is over by now would be refused like anything else.
+  const current = new Set(endpoint.exceptions.map(({ name }) => name));
+  const uncovered = excepted.filter(({ exception }) => !current.has(exception));
+  const seen = [...anonymous.filter(({ reason }) => !intendedRefusals.has(reason)), ...uncovered];
   return {
     count: Math.max(sumUnit(seen, 'call'), sumUnit(seen, 'connection'), endpoint.openAnonymous),
     lastSeenAt: latest(seen),

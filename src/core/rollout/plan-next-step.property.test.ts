@@ -96,7 +96,7 @@ function happen(fleet: RolloutFleet, now: Instant, what: Event): Instant {
         fleet.traffic.set(item.pathId, fleet.makeTraffic({ mtls: 100 }));
       }
       for (const id of fleet.foreign.keys())
-        fleet.foreign.set(id, { openAnonymous: 0, anonymous: [], anonymousRefused: [], strangers: [] });
+        fleet.foreign.set(id, { openAnonymous: 0, anonymous: [], anonymousRefused: [], excepted: [], strangers: [] });
       for (const proxy of fleet.proxies.values()) proxy.delivery = { kind: 'acknowledged' };
       fleet.silent.clear();
       return now;

@@ -181,6 +181,16 @@ const holdGate: readonly (readonly [string, ReasonCode, (fleet: RolloutFleet, dr
     'unattributed-anonymous',
     (fleet) => fleet.foreign.get('endpoint_orders')!.anonymous.push(tally('plaintext', 1)),
   ],
+  [
+    'what comes in plaintext is under an exception of another name',
+    'unattributed-anonymous',
+    (fleet, drive) => exceptKubelet(fleet, { until: drive.now + 1, seenAs: 'prometheus' }),
+  ],
+  [
+    'the exception of what comes in plaintext is over',
+    'unattributed-anonymous',
+    (fleet, drive) => exceptKubelet(fleet, { until: drive.now, seenAs: 'kubelet' }),
+  ],
   ['an anonymous connection is open', 'unattributed-anonymous', (fleet) => (fleet.foreign.get('endpoint_orders')!.openAnonymous = 1)],
   ['a receiver is silent', 'proxy-silent', (_, drive) => silence(drive, 'orders')],
   ['a caller is silent', 'proxy-silent', (_, drive) => silence(drive, 'shop')],
@@ -208,6 +218,18 @@ for (const [what, code, bend] of holdGate) {
         JSON.stringify(reasons),
       );
   });
+}
+
+test('what comes under a current exception holds nothing', () => {
+  const drive = atGate();
+  exceptKubelet(drive.fleet, { until: drive.now + 60_000, seenAs: 'kubelet' });
+  const next = drive.plan();
+  assert.equal(next.kind === 'step' && next.step.kind, 'enforce', JSON.stringify(next));
+});
+
+function exceptKubelet(fleet: RolloutFleet, { until, seenAs }: { readonly until: number; readonly seenAs: string }): void {
+  fleet.endpoint('orders').exceptions = [{ name: 'kubelet', kind: 'probe', owner: 'platform', until }];
+  fleet.foreign.get('endpoint_orders')!.excepted.push({ ...tally('plaintext', 9), exception: seenAs });
 }
 
 test('one path that is not ready holds the whole endpoint, and is named', () => {

@@ -2,6 +2,7 @@ import type { DrillVerdict } from '../findings/judge-drill.ts';
 import type { DrillRunKind } from '../findings/drill-kind.ts';
 import type { EntityId } from '../ids/entity-id.ts';
 import type { SpiffeId } from '../identity/spiffe-id.ts';
+import type { AnonymousKind } from '../policy/exception-kind.ts';
 import type { Mode } from '../policy/mode.ts';
 import type { Instant } from '../time/instant.ts';
 import type { RefusalReason } from '../tls/refusal-reason.ts';
@@ -65,10 +66,14 @@ export type EndpointFacts = {
   /** What is counted as one use of the endpoint. */
   readonly unit: Unit;
   readonly receivers: readonly ProxyFacts[];
-  /** Open accepted connections without a proved caller, as the receivers last reported. */
+  /** Open accepted connections without a proved caller and without an exception, as the receivers last reported. */
   readonly openAnonymous: number;
+  /** Who may come without a certificate all the same. */
+  readonly exceptions: readonly EndpointException[];
   readonly drills: DrillFacts | null;
 };
+
+export type EndpointException = { readonly name: string; readonly kind: AnonymousKind; readonly owner: string; readonly until: Instant };
 
 /** The latest drill run of an endpoint. */
 export type DrillFacts = {
@@ -113,6 +118,8 @@ export type EndpointCounts = {
   /** Accepted although nobody proved an identity. */
   readonly anonymous: readonly Tally[];
   readonly anonymousRefused: readonly Tally[];
+  /** The same, but that an exception of this name covered it. */
+  readonly excepted: readonly (Tally & { readonly exception: string })[];
   /** Proved identities that are in no rule. */
   readonly strangers: readonly (Tally & { readonly caller: string })[];
 };
@@ -134,7 +141,7 @@ export const noPathCounts: PathCounts = {
   receiver: { verified: { call: 0, connection: 0 }, wouldRefuse: [], refused: [] },
 };
 /** An endpoint of which the window saw nothing. */
-export const noEndpointCounts: EndpointCounts = { anonymous: [], anonymousRefused: [], strangers: [] };
+export const noEndpointCounts: EndpointCounts = { anonymous: [], anonymousRefused: [], excepted: [], strangers: [] };
 
 export function pathCountsOf(window: TelemetryWindow, pathId: EntityId<'path'>): PathCounts {
   return window.paths.get(pathId) ?? noPathCounts;

@@ -28,7 +28,9 @@ export type RolloutView = {
 /** An exception whose end date has passed covers nothing any more. */
 export function viewRollout(now: Instant, state: RolloutState, facts: RolloutFacts): RolloutView {
   const states = new Map(state.paths.map((path) => [path.pathId, path]));
-  const known = new Map<EntityId<'endpoint'>, EndpointFacts>(facts.endpoints.map((endpoint) => [endpoint.endpointId, endpoint]));
+  const known = new Map<EntityId<'endpoint'>, EndpointFacts>(
+    facts.endpoints.map((endpoint) => [endpoint.endpointId, endExceptions(now, endpoint)]),
+  );
   const paths = facts.paths.flatMap((path): PathView[] => {
     const found = states.get(path.pathId);
     return found === undefined || path.protection !== 'mutual' || !known.has(path.endpointId)
@@ -83,6 +85,11 @@ export function isFullyEnforced({ paths }: EndpointView): boolean {
 
 function earliest(paths: readonly PathState[]): Instant | null {
   return paths.length === 0 ? null : Math.min(...paths.map(({ since }) => since));
+}
+
+function endExceptions(now: Instant, endpoint: EndpointFacts): EndpointFacts {
+  const isOver = endpoint.exceptions.some(({ until }) => until <= now);
+  return isOver ? { ...endpoint, exceptions: endpoint.exceptions.filter(({ until }) => until > now) } : endpoint;
 }
 
 function endException(now: Instant, path: PathFacts): PathFacts {

@@ -5,7 +5,7 @@ import { isEnforced, type PathState } from '../../core/rollout/path-state.ts';
 /** How much of a fleet is protected. Every path, endpoint and call is in a total, also what is excepted. */
 export type Coverage = {
   readonly paths: Part & { readonly proven: number; readonly oneWay: number; readonly excepted: number };
-  readonly endpoints: Part & { readonly oneWay: number };
+  readonly endpoints: Part & { readonly oneWay: number; /** Where somebody may come without a certificate. */ readonly excepted: number };
   /** Calls (connections for raw TCP) as the callers' proxies made them; failed ones are in no total. */
   readonly calls: {
     readonly total: number;
@@ -20,8 +20,12 @@ export type Coverage = {
     readonly mtls: number;
     readonly tls: number;
     readonly plaintext: number;
+    /** Without a certificate, under an exception: in none of the three before. */
+    readonly excepted: number;
     readonly refused: number;
   };
+  /** What came under each exception, by its name. */
+  readonly exceptions: { readonly [name: string]: number };
 };
 type Part = { readonly total: number; readonly enforced: number };
 
@@ -33,6 +37,10 @@ export function summarizeCoverage(facts: FleetFacts, states: readonly PathState[
     byEndpoint.get(endpointId)?.some(({ protection }) => protection === 'one-way') ?? false;
   const units = new Map(facts.endpoints.map(({ endpointId, unit }) => [endpointId as string, unit]));
   const counted = counts.filter(({ endpoint_id, unit }) => units.get(endpoint_id) === unit);
+  const excepted = counted.filter(({ outcome }) => outcome === 'excepted');
+  const arrived = channelsOf(
+    counted.filter(({ side, outcome, channel }) => side === 'receiver' && served.has(outcome) && channel !== 'passthrough'),
+  );
   return {
     paths: {
       total: facts.paths.length,
@@ -46,21 +54,23 @@ export function summarizeCoverage(facts: FleetFacts, states: readonly PathState[
       enforced: facts.endpoints.filter(({ endpointId }) => byEndpoint.get(endpointId)?.every((path) => enforced.includes(path)) ?? false)
         .length,
       oneWay: facts.endpoints.filter(({ endpointId }) => isOneWay(endpointId)).length,
+      excepted: facts.endpoints.filter(({ exceptions }) => exceptions.length > 0).length,
     },
     calls: {
       ...channelsOf(counted.filter(({ side, outcome }) => side === 'caller' && outcome !== 'failed' && outcome !== 'refused')),
       failed: sum(counted.filter(({ side, outcome }) => side === 'caller' && outcome === 'failed')),
     },
     received: {
-      ...channelsOf(
-        counted
-          .filter(({ side, outcome }) => side === 'receiver' && outcome !== 'failed' && outcome !== 'refused')
-          .filter(({ channel }) => channel !== 'passthrough'),
-      ),
+      ...arrived,
+      total: arrived.total + sum(excepted),
+      excepted: sum(excepted),
       refused: sum(counted.filter(({ side, outcome }) => side === 'receiver' && outcome === 'refused')),
     },
+    exceptions: Object.fromEntries([...Map.groupBy(excepted, ({ exception }) => exception)].map(([name, rows]) => [name, sum(rows)])),
   };
 }
+
+const served: ReadonlySet<WindowRow['outcome']> = new Set(['accepted', 'would-refuse']);
 
 function channelsOf(rows: readonly WindowRow[]): {
   readonly total: number;
