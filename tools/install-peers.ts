@@ -57,6 +57,7 @@ const testPeers: readonly Peer[] = [
   { name: 'haproxy', present: onPath('haproxy'), apt: ['haproxy'], for: 'the PROXY protocol, sent to us and taken from us' },
   { name: 'curl', present: onPath('curl'), apt: ['curl'], for: 'HTTP/2 by an unmodified client' },
   { name: 'nghttp2', present: onPath('h2load'), apt: ['nghttp2-client'], for: 'HTTP/2 by an unmodified client and under load' },
+  { name: 'bind', present: () => existsSync('/usr/sbin/named'), apt: ['bind9'], for: 'dns-01 by dynamic updates of a zone' },
   { name: 'redis', present: onPath('redis-server'), apt: ['redis-server'], for: 'the data stores of the SDK' },
   { name: 'strace', present: onPath('strace'), apt: ['strace'], for: 'the order of fdatasync and answer' },
 ];

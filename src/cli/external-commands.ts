@@ -14,6 +14,7 @@ export const externalCommands: readonly Command[] = [
       ['-f, --file <file>', 'YAML with directoryUrl, allowedNames and challenge (docs/how-to/public-certificates.md)'],
       ['--binding-key-file <file>', 'file with the MAC key of the external account binding, as the CA handed it out'],
       ['--webhook-token-file <file>', 'file with the bearer token that the DNS webhook wants'],
+      ['--dns-key-file <file>', 'file with the TSIG key that zones are updated by, base64'],
     ],
     client: true,
     example: 'countersign external declare --name public --file public.yaml',

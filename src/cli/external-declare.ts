@@ -9,8 +9,8 @@ export const run: Run = async (invocation) => {
   const name = neededOption(invocation, 'name');
   const environment = textOption(invocation, 'environment');
   const declared = await readDeclaration(neededOption(invocation, 'file'));
-  const [bindingKey, webhookToken] = await Promise.all(
-    ['bindingKeyFile', 'webhookTokenFile'].map((option) => readSecret(textOption(invocation, option))),
+  const [bindingKey, webhookToken, dnsKey] = await Promise.all(
+    ['bindingKeyFile', 'webhookTokenFile', 'dnsKeyFile'].map((option) => readSecret(textOption(invocation, option))),
   );
   const order = {
     ...declared,
@@ -18,6 +18,7 @@ export const run: Run = async (invocation) => {
     ...(environment === undefined ? {} : { environment }),
     ...(bindingKey === undefined ? {} : { bindingKey }),
     ...(webhookToken === undefined ? {} : { webhookToken }),
+    ...(dnsKey === undefined ? {} : { dnsKey }),
   };
   const made = await openClient(invocation).post<{ readonly id: string }>('/v1/external-authorities', order);
   invocation.output.answer(made, () => [`${name} may be asked: ${made.id}`]);
@@ -31,7 +32,7 @@ async function readDeclaration(file: string): Promise<object> {
   } catch (cause) {
     throw new Problem('input-invalid', `Cannot read declaration: ${file}, expected a readable YAML file`, { cause });
   }
-  if (typeof value !== 'object' || value === null || 'bindingKey' in value || 'webhookToken' in value)
+  if (typeof value !== 'object' || value === null || ['bindingKey', 'webhookToken', 'dnsKey'].some((key) => key in value))
     throw new Problem('input-invalid', `Cannot read declaration: ${file}, expected keys without secrets, which come by files of their own`);
   return value;
 }

@@ -89,7 +89,7 @@ async function placeOrders(
     profile: null,
     preferredChain: null,
   } as const;
-  const declaration = { ...place, name: 'other', settings, bindingKey: null, webhookToken: null };
+  const declaration = { ...place, name: 'other', settings, bindingKey: null, webhookToken: null, dnsKey: null };
   const authority = await declareExternalAuthority({ database, kek }, declaration, ada, systemClock.now());
   const deps = { database, changed: makeSignal(), authorities: { trustDomain: parseTrustDomain('faults.example') } };
   const asker = { role: 'ci', scope: '*', spiffeId: null } as const;

@@ -91,7 +91,7 @@ export async function openExternalLab(url: string, options: { readonly reopen?: 
     advance: (milliseconds: number) => void (offset += milliseconds),
     declare: (
       settings: Pick<ExternalAuthoritySettings, 'directoryUrl' | 'anchorsPem' | 'rootsPem'> & Partial<ExternalAuthoritySettings>,
-      secrets: { readonly name?: string; readonly bindingKey?: string; readonly webhookToken?: string } = {},
+      secrets: { readonly name?: string; readonly bindingKey?: string; readonly webhookToken?: string; readonly dnsKey?: string } = {},
     ): Promise<ExternalAuthorityRecord> =>
       declareExternalAuthority(
         deps,
@@ -109,6 +109,7 @@ export async function openExternalLab(url: string, options: { readonly reopen?: 
             ...settings,
           },
           bindingKey: secrets.bindingKey === undefined ? null : new Secret(secrets.bindingKey),
+          dnsKey: secrets.dnsKey === undefined ? null : new Secret(secrets.dnsKey),
           webhookToken: secrets.webhookToken === undefined ? null : new Secret(secrets.webhookToken),
         },
         ada,

@@ -9,7 +9,13 @@ import { sealKey } from '../../platform/signer/key-envelope.ts';
 import type { Actor, AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { findKey, insertKey, updateEnvelope } from '../ca/key-store.ts';
-import { type ExternalAuthorityRecord, type ExternalAuthoritySettings, parseExternalSettings } from './external-authority.ts';
+import {
+  dnsUpdateOf,
+  type ExternalAuthorityRecord,
+  type ExternalAuthoritySettings,
+  parseExternalSettings,
+  webhookOf,
+} from './external-authority.ts';
 import { findExternalAuthority, upsertExternalAuthority } from './store.ts';
 
 export type AuthorityDeclaration = {
@@ -21,6 +27,8 @@ export type AuthorityDeclaration = {
   readonly bindingKey: Secret | null;
   /** Bearer token for the webhook; null: the one that is stored stays. */
   readonly webhookToken: Secret | null;
+  /** TSIG key, base64 as BIND and others hand it out; null: the one that is stored stays. */
+  readonly dnsKey: Secret | null;
 };
 
 type DeclareDeps = { readonly database: AuditedDatabase; readonly kek: KeyEncryptionKey };
@@ -35,21 +43,25 @@ export async function declareExternalAuthority(
   actor: Actor,
   now: Instant,
 ): Promise<ExternalAuthorityRecord> {
-  const { environment, region, name, bindingKey, webhookToken } = declaration;
+  const { environment, region, name, bindingKey, webhookToken, dnsKey } = declaration;
   const settings = parseExternalSettings(declaration.settings);
   if (bindingKey !== null && settings.bindingKeyId === null) throw invalid('a MAC key without bindingKeyId, which says whose it is');
-  if (webhookToken !== null && settings.challenge.kind !== 'dns-01') throw invalid('a webhook token without the challenge dns-01');
+  if (webhookToken !== null && webhookOf(settings) === null) throw invalid('a webhook token without a webhook for dns-01');
+  if (dnsKey !== null && dnsUpdateOf(settings) === null) throw invalid('a DNS key without updates for dns-01');
   return deps.database.commit(async (unit) => {
     const held = await findExternalAuthority(unit.queries, environment, name);
     const id = held?.id ?? newEntityId('authority', now);
     const owner = { id, environment, region };
     const hasKey = bindingKey !== null || (await findKey(unit.queries, id, 'external-binding')) !== null;
     if (settings.bindingKeyId !== null && !hasKey) throw invalid('bindingKeyId without a MAC key');
+    const hasDnsKey = dnsKey !== null || (await findKey(unit.queries, id, 'external-dns-key')) !== null;
+    if (dnsUpdateOf(settings) !== null && !hasDnsKey) throw invalid('updates for dns-01 without a DNS key');
     if (webhookToken === null) await checkTokenStays(unit, { held, settings });
     const same = held !== null && canonical(held.settings) === canonical(settings);
-    if (same && bindingKey === null && webhookToken === null) return held;
+    if (same && bindingKey === null && webhookToken === null && dnsKey === null) return held;
     if (bindingKey !== null) await keepSecret(unit, deps, { owner, purpose: 'external-binding', secret: readMacKey(bindingKey) }, now);
     if (webhookToken !== null) await keepSecret(unit, deps, { owner, purpose: 'external-webhook', secret: readToken(webhookToken) }, now);
+    if (dnsKey !== null) await keepSecret(unit, deps, { owner, purpose: 'external-dns-key', secret: readDnsKey(dnsKey) }, now);
     const sameAccount = held?.settings.directoryUrl === settings.directoryUrl && held.settings.bindingKeyId === settings.bindingKeyId;
     const accountUrl = sameAccount && bindingKey === null ? held.accountUrl : null;
     const record = { id, environment, region, name, settings, accountUrl, updatedAt: now };
@@ -65,10 +77,9 @@ async function checkTokenStays(
   { queries }: AuditedUnit,
   { held, settings }: { readonly held: ExternalAuthorityRecord | null; readonly settings: ExternalAuthoritySettings },
 ): Promise<void> {
-  if (held === null || settings.challenge.kind !== 'dns-01') return;
-  const before = held.settings.challenge;
-  const { url, anchorsPem } = settings.challenge.webhook;
-  if (before.kind === 'dns-01' && before.webhook.url === url && before.webhook.anchorsPem === anchorsPem) return;
+  const [before, after] = [held === null ? null : webhookOf(held.settings), webhookOf(settings)];
+  if (held === null || after === null) return;
+  if (before !== null && before.url === after.url && before.anchorsPem === after.anchorsPem) return;
   if ((await findKey(queries, held.id, 'external-webhook')) !== null)
     throw invalid('another webhook, and a stored token that is not meant for it; expected the token too');
 }
@@ -76,6 +87,7 @@ async function checkTokenStays(
 /** What the log holds of a declaration: whom, how and for which names. Contacts are persons', and what the log has it keeps. */
 function describe(settings: ExternalAuthoritySettings): { readonly [name: string]: JsonValue } {
   const { directoryUrl, bindingKeyId, allowedNames, judgedBy, profile, preferredChain, challenge } = settings;
+  const [webhook, update] = [webhookOf(settings), dnsUpdateOf(settings)];
   return {
     directoryUrl,
     bindingKeyId,
@@ -84,7 +96,8 @@ function describe(settings: ExternalAuthoritySettings): { readonly [name: string
     profile,
     preferredChain,
     challenge: challenge.kind,
-    webhook: challenge.kind === 'dns-01' ? new URL(challenge.webhook.url).origin : null,
+    webhook: webhook === null ? null : new URL(webhook.url).origin,
+    dnsUpdate: update === null ? null : { server: `${update.host} ${update.port}`, zones: update.zones, keyName: update.keyName },
   };
 }
 
@@ -97,7 +110,7 @@ async function keepSecret(
     secret,
   }: {
     readonly owner: { readonly id: EntityId<'authority'>; readonly environment: string; readonly region: string };
-    readonly purpose: 'external-binding' | 'external-webhook';
+    readonly purpose: 'external-binding' | 'external-webhook' | 'external-dns-key';
     readonly secret: Secret<Uint8Array>;
   },
   now: Instant,
@@ -115,6 +128,14 @@ function readMacKey(key: Secret): Secret<Uint8Array> {
   const octets = /^[A-Za-z0-9_+/-]+={0,2}$/.test(text) ? Buffer.from(text, 'base64url') : Buffer.alloc(0);
   if (octets.length < MINIMUM_MAC_OCTETS || octets.length > MAXIMUM_MAC_OCTETS)
     throw invalid(`a MAC key of ${octets.length} octets, expected base64url of ${MINIMUM_MAC_OCTETS} to ${MAXIMUM_MAC_OCTETS}`);
+  return new Secret<Uint8Array>(octets);
+}
+
+function readDnsKey(key: Secret): Secret<Uint8Array> {
+  const text = key.reveal().trim();
+  const octets = /^[A-Za-z0-9+/]+={0,2}$/.test(text) ? Buffer.from(text, 'base64') : Buffer.alloc(0);
+  if (octets.length < MINIMUM_MAC_OCTETS || octets.length > MAXIMUM_MAC_OCTETS)
+    throw invalid(`a DNS key of ${octets.length} octets, expected base64 of ${MINIMUM_MAC_OCTETS} to ${MAXIMUM_MAC_OCTETS}`);
   return new Secret<Uint8Array>(octets);
 }
 

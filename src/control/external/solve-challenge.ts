@@ -3,7 +3,8 @@ import { AcmeFailure } from '../../platform/acme/acme-failure.ts';
 import type { AcmeAuthorization, AcmeChallenge } from '../../platform/acme/acme-resources.ts';
 import { type AcmeAccountKey, keyAuthorizationOf } from '../../platform/acme/sign-jws.ts';
 import { sendOutside } from '../../platform/network/send-outside.ts';
-import type { DnsWebhook, ExternalAuthorityRecord } from './external-authority.ts';
+import { updateRecord } from './dns-update.ts';
+import { type DnsWebhook, dnsUpdateOf, type ExternalAuthorityRecord, webhookOf } from './external-authority.ts';
 import type { ExternalOrder } from './external-order.ts';
 import type { ExternalDeps } from './open-session.ts';
 import { openWebhookToken } from './webhook-token.ts';
@@ -34,14 +35,23 @@ export async function presentAnswer(
     name: `_acme-challenge.${identifier.value.replace(/^\*\./, '')}`,
     value: createHash('sha256').update(answer).digest('base64url'),
   };
-  await callWebhook(deps, { authority, webhook: how.webhook }, { action: 'present', ...record });
+  await setRecord(deps, authority, { action: 'present', ...record });
   return { challenge, record };
 }
 
 /** Takes a record away again. @throws AcmeFailure */
 export async function removeRecord(deps: ExternalDeps, authority: ExternalAuthorityRecord, record: PresentedRecord): Promise<void> {
-  const { challenge } = authority.settings;
-  if (challenge.kind === 'dns-01') await callWebhook(deps, { authority, webhook: challenge.webhook }, { action: 'remove', ...record });
+  if (authority.settings.challenge.kind === 'dns-01') await setRecord(deps, authority, { action: 'remove', ...record });
+}
+
+async function setRecord(
+  deps: ExternalDeps,
+  authority: ExternalAuthorityRecord,
+  message: PresentedRecord & { readonly action: 'present' | 'remove' },
+): Promise<void> {
+  const [webhook, update] = [webhookOf(authority.settings), dnsUpdateOf(authority.settings)];
+  if (webhook !== null) await callWebhook(deps, { authority, webhook }, message);
+  if (update !== null) await updateRecord(deps, { authority, update }, message);
 }
 
 async function callWebhook(

@@ -28,6 +28,7 @@ export type KeyPurpose =
   | 'external-account'
   | 'external-binding'
   | 'external-webhook'
+  | 'external-dns-key'
   | 'ticket';
 
 export function sealKey(kek: KeyEncryptionKey, use: KeyUse, privateKeyDer: Secret<Uint8Array>): KeyEnvelope {

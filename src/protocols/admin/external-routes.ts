@@ -4,6 +4,17 @@ import { idOf, inEnvironment, label, line, name, profileName, serial, strict, wo
 
 const pem = Type.String({ minLength: 1, maxLength: 262_144 });
 const url = Type.String({ minLength: 1, maxLength: 2_000 });
+const dnsUpdate = Type.Object(
+  {
+    host: Type.String({ minLength: 1, maxLength: 253 }),
+    port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+    zones: Type.Array(Type.String({ minLength: 1, maxLength: 253 }), { minItems: 1, maxItems: 100 }),
+    keyName: Type.String({ minLength: 1, maxLength: 253 }),
+    algorithm: Type.Optional(words(['hmac-sha256', 'hmac-sha384', 'hmac-sha512'])),
+    settleSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 60 })),
+  },
+  strict,
+);
 const endpoint = Type.Optional(name);
 
 /** Authorities of others, what is ordered there, and certificates of theirs. */
@@ -28,6 +39,8 @@ export const externalRoutes = {
         challenge: words(['http-01', 'dns-01']),
         webhook: Type.Optional(Type.Object({ url, anchorsPem: Type.Optional(pem) }, strict)),
         webhookToken: Type.Optional(line),
+        dnsUpdate: Type.Optional(dnsUpdate),
+        dnsKey: Type.Optional(Type.String({ minLength: 1, maxLength: 1_000 })),
         bindingKeyId: Type.Optional(line),
         bindingKey: Type.Optional(Type.String({ minLength: 1, maxLength: 1_000 })),
         profile: Type.Optional(line),

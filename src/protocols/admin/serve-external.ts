@@ -2,7 +2,13 @@ import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import type { Authorities } from '../../control/ca/authorities.ts';
 import { findCertificatesBySerial } from '../../control/ca/certificate-store.ts';
 import { declareExternalAuthority } from '../../control/external/declare-authority.ts';
-import type { ExternalAuthorityRecord, ExternalChallenge } from '../../control/external/external-authority.ts';
+import {
+  type DnsUpdate,
+  dnsUpdateOf,
+  type ExternalAuthorityRecord,
+  type ExternalChallenge,
+  webhookOf,
+} from '../../control/external/external-authority.ts';
 import type { ExternalOrder } from '../../control/external/external-order.ts';
 import { findForeignCertificate } from '../../control/external/foreign-certificate-store.ts';
 import type { ForeignCertificate } from '../../control/external/foreign-certificate.ts';
@@ -50,8 +56,8 @@ export function externalHandlers(deps: ExternalDeps): Pick<Handlers, keyof typeo
         preferredChain,
         challenge: challengeOf(body),
       };
-      const [bindingKey, webhookToken] = [body.bindingKey, body.webhookToken].map((text) => (text === undefined ? null : new Secret(text)));
-      const declaration = { environment, region, name, settings, bindingKey: bindingKey!, webhookToken: webhookToken! };
+      const secrets = { bindingKey: secret(body.bindingKey), webhookToken: secret(body.webhookToken), dnsKey: secret(body.dnsKey) };
+      const declaration = { environment, region, name, settings, ...secrets };
       return json(showAuthority(await declareExternalAuthority(deps, declaration, actor, now)));
     },
     'list-external-authorities': async ({ scope }) => items((await listExternalAuthorities(queries, scope)).map(showAuthority)),
@@ -92,17 +98,25 @@ export function externalHandlers(deps: ExternalDeps): Pick<Handlers, keyof typeo
   };
 }
 
+function secret(text: string | undefined): Secret | null {
+  return text === undefined ? null : new Secret(text);
+}
+
 function challengeOf({
   challenge,
   webhook,
+  dnsUpdate,
 }: {
   readonly challenge: 'http-01' | 'dns-01';
   readonly webhook?: { readonly url: string; readonly anchorsPem?: string };
+  readonly dnsUpdate?: Omit<DnsUpdate, 'port' | 'algorithm' | 'settleSeconds'> & Partial<DnsUpdate>;
 }): ExternalChallenge {
-  if (challenge === 'http-01' && webhook === undefined) return { kind: challenge };
-  if (challenge === 'dns-01' && webhook !== undefined)
+  if (challenge === 'http-01' && webhook === undefined && dnsUpdate === undefined) return { kind: challenge };
+  if (challenge === 'dns-01' && webhook !== undefined && dnsUpdate === undefined)
     return { kind: challenge, webhook: { url: webhook.url, anchorsPem: webhook.anchorsPem ?? null } };
-  throw new Problem('input-invalid', 'Cannot declare authority: expected a webhook with dns-01, and none with http-01');
+  if (challenge === 'dns-01' && webhook === undefined && dnsUpdate !== undefined)
+    return { kind: challenge, update: { port: 53, algorithm: 'hmac-sha256', settleSeconds: 5, ...dnsUpdate } };
+  throw new Problem('input-invalid', 'Cannot declare authority: expected a webhook or dnsUpdate with dns-01, and neither with http-01');
 }
 
 async function findRenewed({ queries }: AuditedDatabase, serial: string, environment: string): Promise<ForeignCertificate> {
@@ -137,7 +151,7 @@ async function findNewest({ queries }: AuditedDatabase, order: ExternalOrder): P
 
 function showAuthority({ id, environment, name, settings, accountUrl, updatedAt }: ExternalAuthorityRecord): unknown {
   const { directoryUrl, contacts, bindingKeyId, allowedNames, judgedBy, profile, preferredChain, challenge } = settings;
-  const webhook = challenge.kind === 'dns-01' ? { webhook: { url: challenge.webhook.url } } : {};
+  const [webhook, dnsUpdate] = [webhookOf(settings), dnsUpdateOf(settings)];
   const how = {
     directoryUrl,
     contacts,
@@ -147,7 +161,8 @@ function showAuthority({ id, environment, name, settings, accountUrl, updatedAt 
     profile,
     preferredChain,
     challenge: challenge.kind,
-    ...webhook,
+    ...(webhook === null ? {} : { webhook: { url: webhook.url } }),
+    ...(dnsUpdate === null ? {} : { dnsUpdate }),
   };
   return { id, environment, name, ...how, accountUrl, updatedAt };
 }
