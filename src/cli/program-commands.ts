@@ -39,6 +39,7 @@ export const programCommands: readonly Command[] = [
     options: [
       ...joining,
       ['--upstream-trust-file <file>', 'PEM of the anchors that servers must chain to, instead of the delivered bundle'],
+      ['--client-certificates <folder>', 'certificates with keys for third parties, NAME.pem for the server of that name, mode 600'],
       ['--workers <number>', 'processes that share its ports, or auto for one a core (default: 1, the proxy itself)'],
     ],
     client: false,

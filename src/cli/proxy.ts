@@ -13,7 +13,16 @@ export const run: Run = async (invocation) => {
   const workers = workerCountOf(textOption(invocation, 'workers') ?? '1');
   const joined = await openJoinedState(invocation, log);
   const upstreamTrustFile = textOption(invocation, 'upstreamTrustFile') ?? null;
-  await using proxy = await runProxy({ ...joined, joinToken: null, upstreamTrustFile, workers, clock: systemClock, log });
+  const clientCertificates = textOption(invocation, 'clientCertificates') ?? null;
+  await using proxy = await runProxy({
+    ...joined,
+    joinToken: null,
+    upstreamTrustFile,
+    clientCertificates,
+    workers,
+    clock: systemClock,
+    log,
+  });
   log('info', 'proxy runs', {});
   await stopped;
   await proxy.stop();

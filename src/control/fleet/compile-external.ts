@@ -8,12 +8,14 @@ export function compileExternal(
   { serverName, anchorsPem, terms }: ExternalServer,
   exception: ExceptionRecord | null,
 ): MessageInitShape<typeof OutboundSchema> {
-  const { oldTls, pins, pinning, pinsForcedUntil, showsCertificate, revocation, revocationUnknown, revocationFrom } = terms;
+  const { oldTls, pins, pinning, pinsForcedUntil, showsCertificate, showsHeldCertificate, revocation, revocationUnknown, revocationFrom } =
+    terms;
   return {
     origination: Origination.TLS,
     serverName,
     serverAnchors: decodePem(anchorsPem, 'CERTIFICATE'),
     showsCertificate,
+    showsHeldCertificate,
     statusCheck: statusChecks[revocation],
     refusesUnknownStatus: revocationUnknown === 'refuse',
     statusFrom: [...revocationFrom],

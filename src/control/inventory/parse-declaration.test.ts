@@ -207,6 +207,7 @@ test('what is demanded of a third party is said whole, or not at all', () => {
     pinning: 'enforce',
     pinsForcedUntil: Date.UTC(2027, 0, 31, 23, 59, 59, 999),
     showsCertificate: false,
+    showsHeldCertificate: false,
     revocation: 'off',
     revocationUnknown: 'accept',
     revocationFrom: [],
@@ -232,6 +233,8 @@ test('what is demanded of a third party is said whole, or not at all', () => {
   refuses(external(`, pins: [${pin('a')}, ${pin('b')}], pinning: strict`), /observe, enforce/);
   for (const version of ['"0.9"', '"1.3"', '1.0', 'true']) refuses(external(`, oldTls: ${version}`), /oldTls/);
   refuses(external(', showsCertificate: "yes"'), /true or false/);
+  refuses(external(', showsHeldCertificate: "yes"'), /true or false/);
+  refuses(external(', showsCertificate: true, showsHeldCertificate: true'), /second certificate/);
 });
 
 const passes = (more: string, listen = '127.0.0.1:1'): string =>

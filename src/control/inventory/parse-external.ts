@@ -20,8 +20,12 @@ export function readExternal(fields: Fields): ExternalServer {
     pinning: fields.has('pinning') ? fields.word('pinning', pinnings) : 'observe',
     pinsForcedUntil: fields.has('pinsForcedUntil') ? Number(fields.text('pinsForcedUntil', dateForm)) : null,
     showsCertificate: fields.flag('showsCertificate'),
+    showsHeldCertificate: fields.flag('showsHeldCertificate'),
     ...readRevocation(fields),
   } as const;
+  if (terms.showsCertificate && terms.showsHeldCertificate) {
+    throw fields.fail('showsHeldCertificate', 'a second certificate', 'showsCertificate or this');
+  }
   fields.end();
   return { serverName, anchorsPem, terms };
 }

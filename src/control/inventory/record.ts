@@ -64,6 +64,8 @@ export type ExternalTerms = {
   readonly pinsForcedUntil: Instant | null;
   /** Our own certificate is shown if the server asks for one. */
   readonly showsCertificate: boolean;
+  /** The certificate is shown that the data plane itself holds for this server; excludes the former. */
+  readonly showsHeldCertificate: boolean;
   /** Whether its CA is asked if it revoked the server's certificate, and what that does. */
   readonly revocation: (typeof revocationChecks)[number];
   /** What a server meets of whose certificate nobody can say. */
@@ -78,6 +80,7 @@ export const noExternalTerms: ExternalTerms = {
   pinning: 'observe',
   pinsForcedUntil: null,
   showsCertificate: false,
+  showsHeldCertificate: false,
   revocation: 'off',
   revocationUnknown: 'accept',
   revocationFrom: [],

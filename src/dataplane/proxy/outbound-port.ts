@@ -6,7 +6,8 @@ import type { CallGate, CallHop } from './call-gate.ts';
 import { serveHttp1 } from './http1-caller.ts';
 import { type Http2Calls, serveHttp2Calls } from './http2-calls.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
-import { makeOriginator, showsCertificate } from '../tls/originate.ts';
+import { heldFor } from '../tls/live-state.ts';
+import { makeOriginator, shownTo } from '../tls/originate.ts';
 import type { ListeningPort } from './port.ts';
 import type { OutboundListener, OutboundSettings } from '../tls/proxy-settings.ts';
 import { forwardTcp } from './tcp-forward.ts';
@@ -135,6 +136,7 @@ export function makeWay<Settings extends OutboundSettings>(deps: PortDeps, setti
     policy,
     protocol,
     credential,
+    held: heldFor(live, origination),
     trust: serverTrust,
     kept,
     revoked: () => live.revoked,
@@ -155,7 +157,9 @@ export function makeWay<Settings extends OutboundSettings>(deps: PortDeps, setti
 /** Equal keys, equal connections: a change of anything else needs no new connection. */
 export function wayKey({ live }: PortDeps, settings: OutboundSettings, serverTrust: Trust): string {
   const { credential } = live.contexts;
-  if (!showsCertificate(settings.origination)) return settings.digest;
+  const shown = shownTo(settings.origination);
+  if (shown === 'none') return settings.digest;
+  if (shown === 'held') return `${settings.digest} ${heldFor(live, settings.origination)?.digest ?? 'none'}`;
   return `${settings.digest} ${credential.digest} ${serverTrust.digest}`;
 }
 

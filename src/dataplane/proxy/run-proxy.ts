@@ -15,6 +15,7 @@ import { type Link, openLink } from '../link/open-link.ts';
 import { openSeenKeys } from '../link/seen-keys-keeper.ts';
 import { NativeProxy } from './native-proxy.ts';
 import { restoreStaple } from '../tls/restore-staple.ts';
+import { watchClientCertificates } from '../tls/watch-client-certificates.ts';
 import { inheritedSockets } from './socket-activation.ts';
 import type { TrafficPlane } from './traffic-plane.ts';
 
@@ -25,6 +26,8 @@ export type RunProxyOptions = {
   readonly joinToken: JoinToken | null;
   /** PEM of anchors that servers on mutual TLS must chain to, in place of the delivered bundle. Read again when it changes. */
   readonly upstreamTrustFile: string | null;
+  /** Folder of certificates for third parties (`NAME.pem`), or null. */
+  readonly clientCertificates?: string | null;
   readonly clock: Clock;
   readonly log: Log;
   /** Processes that carry the traffic; 1 if not given: this one does it itself. */
@@ -45,12 +48,16 @@ export type RunningProxy = {
  * @throws state-conflict without an identity and a token; what joining throws; state-corrupt
  */
 export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> {
-  const { control, state, clock, log, upstreamTrustFile, workers = 1, env = process.env } = options;
+  const { control, state, clock, log, upstreamTrustFile, clientCertificates = null, workers = 1, env = process.env } = options;
   const identity = await identityOf(options);
   const seen = await openSeenKeys(state, log);
   const carrying = { identity, clock, log, seen, inherited: inheritedSockets(env, process.pid, process.ppid) };
   const traffic: TrafficPlane = workers === 1 ? new NativeProxy(carrying) : await openWorkerPool({ ...carrying, workers });
   const watch = upstreamTrustFile === null ? null : await watchServerAnchors(upstreamTrustFile, traffic, log);
+  const certificates =
+    clientCertificates === null
+      ? null
+      : await watchClientCertificates(clientCertificates, (held) => traffic.applyClientCertificates(held), log);
   await restore(traffic, state, log);
   const link = await openLink({
     state,
@@ -70,6 +77,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
   let stopping: Promise<void> | null = null;
   const stop = async (withinMs: number): Promise<void> => {
     clearInterval(watch ?? undefined);
+    certificates?.[Symbol.dispose]();
     await traffic.stop(withinMs);
     await reports.stop();
     await seen.stop();

@@ -6,6 +6,7 @@ import type {
   TrustBundle,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Certificate } from '../../core/x509/certificate.ts';
+import type { ClientCertificate } from '../../platform/keystore/client-certificates.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import type { Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
@@ -26,6 +27,8 @@ export type TrafficPlane = {
   applyIdentity(identity: StoredIdentity): Promise<void>;
   /** The operator's own anchors for servers on mutual TLS, or null for the delivered bundle. */
   applyServerAnchors(anchors: readonly Certificate[] | null): Promise<void>;
+  /** What is held for third parties, each for one. */
+  applyClientCertificates(held: readonly ClientCertificate[]): Promise<void>;
   /** What was measured since the last report. */
   takeReport(): TelemetryContent | Promise<TelemetryContent>;
   /** Accepts nothing more, lets open connections end with their next answer, and cuts what is left after this time. */

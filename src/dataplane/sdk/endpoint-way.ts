@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
 import { beforeServerEnds, callerConnected, callerFailed, watchNamedServer } from '../tls/caller-connection.ts';
 import { type Dialer, dialPlain, dialWithFailover } from '../tls/dial.ts';
+import { heldFor } from '../tls/live-state.ts';
 import { makeSecurer, type Securer } from '../tls/originate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { OutboundSettings } from '../tls/proxy-settings.ts';
@@ -26,6 +27,7 @@ export function makeRoute(deps: PortDeps, settings: OutboundSettings, trust: Tru
     policy,
     protocol,
     credential,
+    held: heldFor(live, origination),
     trust,
     kept,
     revoked: () => live.revoked,

@@ -19,6 +19,8 @@ export type OpenOptions = {
   readonly state: string;
   /** Needed until the folder holds a certificate. */
   readonly join?: JoinSource;
+  /** Folder of mode 0700 with certificates and keys for third parties, `NAME.pem` for the server of that name, each of mode 0600. */
+  readonly clientCertificates?: string;
   /** How long to wait for the first settings where the folder holds none, in milliseconds; 15 seconds if not given. */
   readonly readyWithinMs?: number;
   /** Told of every refusal and every change; JSON lines of warnings on stderr if not given. */
@@ -34,13 +36,13 @@ export type OpenOptions = {
  * control-plane-unverified, state-permissions, state-corrupt
  */
 export async function open(options: OpenOptions): Promise<Countersign> {
-  const { clock = systemClock, log = logToStderr, readyWithinMs = READY_WITHIN_MS } = options;
+  const { clock = systemClock, log = logToStderr, readyWithinMs = READY_WITHIN_MS, clientCertificates = null } = options;
   const control = parseHostPort(options.control);
   const state = await openStateDirectory(options.state);
   const release = lockFolder(state.path);
   try {
     const identity = await identityFor(state, control, { join: options.join ?? null, clock });
-    const running = await runService({ control, state, identity, readyWithinMs, clock, log });
+    const running = await runService({ control, state, identity, clientCertificates, readyWithinMs, clock, log });
     return new Countersign({ ...running, stop: (withinMs) => running.stop(withinMs).finally(release) });
   } catch (error) {
     release();

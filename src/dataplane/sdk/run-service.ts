@@ -11,12 +11,15 @@ import { Plane } from '../tls/plane.ts';
 import { defaultLimits } from '../tls/port-deps.ts';
 import { parseServiceSettings } from '../tls/proxy-settings.ts';
 import { restoreStaple } from '../tls/restore-staple.ts';
+import { watchClientCertificates } from '../tls/watch-client-certificates.ts';
 import { ServicePorts } from './service-ports.ts';
 
 export type RunServiceOptions = {
   readonly control: HostPort;
   readonly state: StateDirectory;
   readonly identity: StoredIdentity;
+  /** Folder of certificates for third parties, or null. */
+  readonly clientCertificates: string | null;
   readonly readyWithinMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -35,7 +38,7 @@ export type RunningService = {
  * @throws state-corrupt; control-plane-unreachable if no settings came in time
  */
 export async function runService(options: RunServiceOptions): Promise<RunningService> {
-  const { control, state, identity, clock, log } = options;
+  const { control, state, identity, clientCertificates, clock, log } = options;
   let ports!: ServicePorts;
   const seen = await openSeenKeys(state, log);
   const plane: Plane = new Plane({
@@ -47,6 +50,10 @@ export async function runService(options: RunServiceOptions): Promise<RunningSer
     parse: parseServiceSettings,
     makePorts: (deps) => (ports = new ServicePorts(deps)),
   });
+  const certificates =
+    clientCertificates === null
+      ? null
+      : await watchClientCertificates(clientCertificates, (held) => plane.applyClientCertificates(held), log);
   const ready = Promise.withResolvers<void>();
   // It is awaited below; a refusal may come before that.
   ready.promise.catch(ignore);
@@ -72,6 +79,7 @@ export async function runService(options: RunServiceOptions): Promise<RunningSer
   });
   const reports = reportOften(plane, ports, link);
   const stop = async (withinMs: number): Promise<void> => {
+    certificates?.[Symbol.dispose]();
     await plane.stop(withinMs);
     reports.end();
     await seen.stop();

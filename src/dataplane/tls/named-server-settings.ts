@@ -17,8 +17,8 @@ export type NamedServer = {
   readonly anchors: readonly Certificate[];
   readonly oldTls: OldTls | null;
   readonly pins: Pins | null;
-  /** Our own certificate is shown if the server asks for one. */
-  readonly showsCertificate: boolean;
+  /** Which certificate is shown if the server asks for one: that of our identity, or one of its own CA that we hold for it. */
+  readonly shows: 'none' | 'own' | 'held';
   /** Null: nobody is asked whether its certificate was revoked. */
   readonly status: StatusDemand | null;
 };
@@ -43,9 +43,14 @@ export function parseNamedServer(outbound: Outbound): NamedServer {
     anchors: outbound.serverAnchors.map((der) => parseCertificate(der)),
     oldTls: parseOldTls(outbound.oldTls),
     pins: parsePins(outbound),
-    showsCertificate: outbound.showsCertificate,
+    shows: parseShown(outbound),
     status: parseStatusDemand(outbound),
   };
+}
+
+function parseShown({ showsCertificate, showsHeldCertificate }: Outbound): NamedServer['shows'] {
+  if (showsCertificate && showsHeldCertificate) throw invalid('two certificates to show', 'one');
+  return showsCertificate ? 'own' : showsHeldCertificate ? 'held' : 'none';
 }
 
 /** @throws input-invalid for a version below TLS 1.0 or beyond 1.2, and for an exception without name or end */
@@ -74,9 +79,23 @@ function parsePins({ pins, pinMode, pinsForcedUntilMs }: Outbound): Pins | null 
 }
 
 /** What of it decides how a connection is made. */
-export function namedServerDigests({ oldTls, pins, pinMode, showsCertificate, ...status }: Outbound): readonly unknown[] {
+export function namedServerDigests({
+  oldTls,
+  pins,
+  pinMode,
+  showsCertificate,
+  showsHeldCertificate,
+  ...status
+}: Outbound): readonly unknown[] {
   const old = oldTls === undefined ? null : [oldTls.minimumVersion, String(oldTls.untilMs), oldTls.exception];
-  return [old, pins.map((pin) => Buffer.from(pin).toString('hex')), pinMode, showsCertificate, ...statusDigests(status)];
+  return [
+    old,
+    pins.map((pin) => Buffer.from(pin).toString('hex')),
+    pinMode,
+    showsCertificate,
+    ...(showsHeldCertificate ? ['held'] : []),
+    ...statusDigests(status),
+  ];
 }
 
 /** Nothing where nothing is checked, so that a way to speak stays the same one. */

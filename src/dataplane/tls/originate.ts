@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { ClientCertificate } from '../../platform/keystore/client-certificates.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
 import { type Address, formatAddress } from './address.ts';
@@ -24,6 +25,8 @@ export type OriginationOptions = {
   readonly policy: TlsPolicy;
   readonly protocol: Protocol;
   readonly credential: Credential;
+  /** What is held for the server, where that is to be shown. */
+  readonly held?: ClientCertificate | null;
   /** Whom servers of the trust domain must chain to. */
   readonly trust: Trust;
   readonly kept: KeptVerdicts;
@@ -54,13 +57,12 @@ export function makeOriginator(options: OriginationOptions): Dialer {
 export function makeSecurer(options: OriginationOptions): Securer {
   const { origination } = options;
   if (origination.kind === 'plaintext') return async (raw) => raw;
-  const own = options.credential;
   const oldTls = origination.kind === 'tls' ? origination.oldTls : null;
   const anchors = origination.kind === 'tls' ? origination.anchors : options.trust.anchors;
   const secureContext = createSecureContext({
     ...(oldTls === null ? contextOptionsOf(options.policy) : oldContextOptionsOf(options.policy, oldTls.minimumVersion)),
     ca: anchors.map(({ der }) => encodePem('CERTIFICATE', der)),
-    ...(showsCertificate(origination) ? { cert: own.chainPem, key: keyPemOf(own) } : {}),
+    ...shownBy(options),
   });
   /**
    * The last ticket of each server and whom its full handshake proved: on this side a resumed session shows no certificate, and
@@ -72,6 +74,7 @@ export function makeSecurer(options: OriginationOptions): Securer {
       raw.destroy();
       throw untrusted('exception-ended', `exception ${oldTls.exception} for old TLS has ended`);
     }
+    if (origination.kind === 'tls' && origination.shows === 'held') requireHeld(options, raw);
     const key = formatAddress(address);
     const held = sessions.get(key);
     const socket = connectTls({
@@ -110,9 +113,23 @@ export function makeSecurer(options: OriginationOptions): Securer {
   };
 }
 
-/** True if our own certificate is shown to a server that asks for one. */
-export function showsCertificate(origination: Origination): boolean {
-  return origination.kind === 'mtls' || (origination.kind === 'tls' && origination.showsCertificate);
+/** What of ours a server may see that asks for a certificate. */
+export function shownTo(origination: Origination): NamedServer['shows'] {
+  return origination.kind === 'mtls' ? 'own' : origination.kind === 'tls' ? origination.shows : 'none';
+}
+
+function shownBy({ origination, credential, held = null }: OriginationOptions): { readonly cert?: string; readonly key?: string } {
+  const shown = shownTo(origination);
+  if (shown === 'own') return { cert: credential.chainPem, key: keyPemOf(credential) };
+  return shown === 'held' && held !== null ? { cert: held.chainPem, key: held.keyPem } : {};
+}
+
+/** A server that has to see one sees that one, or no connection. @throws UpstreamFailure */
+function requireHeld({ held = null, clock }: OriginationOptions, raw: Socket): void {
+  if (held !== null && clock.now() <= held.notAfter) return;
+  raw.destroy();
+  if (held === null) throw untrusted('no-certificate', 'no client certificate is held for it here');
+  throw untrusted('expired', 'the client certificate that is held for it is past its end');
 }
 
 /** HTTP/2 on TLS is agreed on by ALPN, never assumed (RFC 9113 section 3.2). @throws UpstreamFailure */

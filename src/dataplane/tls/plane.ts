@@ -9,6 +9,7 @@ import type {
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+import type { ClientCertificate } from '../../platform/keystore/client-certificates.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import type { Log } from '../../platform/log/logger.ts';
@@ -93,7 +94,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
     const roots = identity.roots.map((der) => parseCertificate(der));
     const trust = trustOf(trustDomainOf(identity.spiffeId), roots, []);
     const contexts = this.#makeContexts(openCredential(identity), trust);
-    this.#live = { generation: 0n, revoked: emptyRevokedIndex, contexts, spiffeId: identity.spiffeId };
+    this.#live = { generation: 0n, revoked: emptyRevokedIndex, contexts, spiffeId: identity.spiffeId, clientCertificates: new Map() };
     this.#seenKeys = new SeenKeys(seen);
     this.#ports = makePorts({
       live: this.#live,
@@ -208,6 +209,14 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   async applyServerAnchors(anchors: readonly Certificate[] | null): Promise<void> {
     await this.#inOrder(async () => {
       this.#serverAnchors = anchors;
+      this.#ports.renewWays(this.#serverTrust());
+    });
+  }
+
+  /** What is held for third parties from now on; ways to those whose certificate is another are made anew. */
+  async applyClientCertificates(held: readonly ClientCertificate[]): Promise<void> {
+    await this.#inOrder(async () => {
+      this.#live.clientCertificates = new Map(held.map((one) => [one.serverName, one]));
       this.#ports.renewWays(this.#serverTrust());
     });
   }

@@ -54,6 +54,9 @@ async function obey(order: WorkerOrder): Promise<WorkerAnswer> {
     case 'anchors':
       await proxy.applyServerAnchors(order.ders?.map((der) => parseCertificate(der)) ?? null);
       return ACCEPTED;
+    case 'client-certificates':
+      await proxy.applyClientCertificates(order.held);
+      return ACCEPTED;
     case 'staple':
       return proxy.applyStaple(fromBinary(OcspStapleSchema, order.octets));
     case 'settings':

@@ -122,7 +122,7 @@ function asLastGood(change: WorkerChange): WorkerChange {
 }
 
 /** After its identity, in the order in which it must be in force: how sessions resume, whom to trust, whom not, what to do. */
-const BEGIN_WITH = ['ticket-keys', 'trust', 'revoked', 'anchors', 'staple', 'settings'] as const;
+const BEGIN_WITH = ['ticket-keys', 'trust', 'revoked', 'anchors', 'client-certificates', 'staple', 'settings'] as const;
 const TRIERS = 2;
 /** Longer than the handshakes of many policies with ourselves; a worker that needs more hangs. */
 const CHANGE_WITHIN_MS = 30_000;

@@ -1,3 +1,4 @@
+import type { ClientCertificate } from '../../platform/keystore/client-certificates.ts';
 import type { KeysByEndpoint } from '../tls/seen-keys.ts';
 
 /**
@@ -25,6 +26,7 @@ export type WorkerOrder =
 /** What is put in force; the latest of each kind is what a worker that starts anew begins with. */
 export type WorkerChange =
   | { readonly kind: 'identity' | 'ticket-keys' | 'trust' | 'revoked' | 'staple'; readonly octets: Uint8Array }
+  | { readonly kind: 'client-certificates'; readonly held: readonly ClientCertificate[] }
   | { readonly kind: 'anchors'; readonly ders: readonly Uint8Array[] | null }
   | { readonly kind: 'settings'; readonly octets: Uint8Array; readonly isLastGood: boolean };
 

@@ -13,7 +13,9 @@ import { OcspStapleSchema, Origination, PinMode } from '../../core/messages/gene
 import {
   callInClear,
   callOverTls,
+  chainPemOf,
   clientOptions,
+  keyPemOf,
   loopback,
   ORDERS,
   outboundTo,
@@ -22,6 +24,7 @@ import {
 } from '../../../test/support/proxy-lab.ts';
 import { pemOf } from '../../../test/support/endpoints.ts';
 import { makeTestAuthority } from '../../../test/support/test-authority.ts';
+import { parseDnsName } from '../../core/identity/dns-name.ts';
 import { encodePrivateKey } from '../../platform/keystore/stored-identity.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 import { callOn, unusedPort, WorkerLab } from '../../../test/support/worker-lab.ts';
@@ -355,20 +358,33 @@ async function freeDescriptor(pid: number): Promise<number> {
   for (let number = 0; ; number++) if (!used.has(number)) return number;
 }
 
-test('what a worker saw a third party have is told, and new pins have to match it at every worker that begins later', async () => {
+test('what a worker saw a third party have is told, and new pins and the certificate for it reach every worker that begins later', async () => {
   const web = makeTestAuthority(Date.now(), 'Web');
-  const processor = createTlsServer(pemOf(web.issue({ dnsNames: ['api.example'] })), (socket) => {
+  const mine = web.issue({ dnsNames: ['acme.example'], usages: ['client'] });
+  const { certificate } = mine;
+  const shown: (string | undefined)[] = [];
+  const demands = { requestCert: true, rejectUnauthorized: false };
+  const processor = createTlsServer({ ...pemOf(web.issue({ dnsNames: ['api.example'] })), ...demands }, (socket) => {
     socket.on('error', () => {});
+    shown.push(socket.getPeerX509Certificate()?.serialNumber.toLowerCase());
     socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok'));
   });
   await new Promise<void>((resolve) => processor.listen(0, '127.0.0.1', resolve));
   const port = unusedPort();
   const outbound = (pins: readonly Uint8Array[] = []) => {
-    const more = { listen: loopback(port), serverName: 'api.example', serverAnchors: [web.root.der], pins: [...pins] };
+    const more = {
+      listen: loopback(port),
+      serverName: 'api.example',
+      serverAnchors: [web.root.der],
+      pins: [...pins],
+      showsHeldCertificate: true,
+    };
     const { port: upstream } = processor.address() as AddressInfo;
     return outboundTo([upstream], Origination.TLS, { ...more, pinMode: pins.length === 0 ? PinMode.UNSPECIFIED : PinMode.ENFORCE });
   };
   assert.deepEqual(await lab.apply({ outbound: [outbound()] }), { kind: 'accepted' });
+  const held = { chainPem: chainPemOf(mine), keyPem: keyPemOf(mine), notAfter: certificate.notAfter, digest: certificate.serialHex };
+  await lab.pool.applyClientCertificates([{ serverName: parseDnsName('api.example'), ...held }]);
   assert.match(await callInClear(port), OK);
   while (lab.seen.size === 0) await new Promise((resolve) => setImmediate(resolve));
   assert.ok([...lab.seen.values()][0]!.has(web.root.spkiSha256));
@@ -379,5 +395,7 @@ test('what a worker saw a third party have is told, and new pins have to match i
     await lab.event('worker serves', (line) => line.fields['worker'] === worker && lab.log.indexOf(line) >= lines);
   const answer = await lab.apply({ outbound: [outbound([Buffer.alloc(32, 1), Buffer.alloc(32, 2)])] });
   assert.match(answer.kind === 'refused' ? answer.reason : 'accepted', /none matches/);
+  assert.match(await callInClear(port), OK);
+  assert.deepEqual(shown, [certificate.serialHex, certificate.serialHex]);
   processor.close();
 });

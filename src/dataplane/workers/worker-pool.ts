@@ -16,6 +16,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Certificate } from '../../core/x509/certificate.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
+import type { ClientCertificate } from '../../platform/keystore/client-certificates.ts';
 import { encodeIdentity, type StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import type { Log } from '../../platform/log/logger.ts';
 import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
@@ -132,6 +133,10 @@ export class WorkerPool implements TrafficPlane {
 
   async applyServerAnchors(anchors: readonly Certificate[] | null): Promise<void> {
     orThrow(await this.#change({ kind: 'anchors', ders: anchors?.map(({ der }) => der) ?? null }));
+  }
+
+  async applyClientCertificates(held: readonly ClientCertificate[]): Promise<void> {
+    orThrow(await this.#change({ kind: 'client-certificates', held }));
   }
 
   async takeReport(): Promise<TelemetryContent> {
