@@ -15,6 +15,12 @@ export type DnsServer = AsyncDisposable & {
   readonly address: string;
   readonly records: Map<string, TestRecord[]>;
   readonly asked: string[];
+  /** Names whose answers do not fit into a datagram: over UDP they are empty and truncated. */
+  readonly truncated: Set<string>;
+  /** What was asked over TCP. */
+  readonly askedByStream: string[];
+  /** From now on nobody is answered over TCP. */
+  refuseStreams(): void;
 };
 
 /**
@@ -25,31 +31,39 @@ export async function startDnsServer(folder?: string): Promise<DnsServer> {
   const socket = createSocket('udp4');
   const records = new Map<string, TestRecord[]>();
   const asked: string[] = [];
-  const answerTo = (message: Buffer): Buffer => {
+  const askedByStream: string[] = [];
+  const truncated = new Set<string>();
+  const answerTo = (message: Buffer, isDatagram: boolean): Buffer => {
     const { name, type, end } = readQuestion(message);
     asked.push(`${typeName(type)} ${name}`);
+    if (!isDatagram) askedByStream.push(`${typeName(type)} ${name}`);
+    const isTruncated = isDatagram && truncated.has(name);
     const file = folder === undefined ? '' : join(folder, name);
     const written =
       file !== '' && /^[a-z0-9_.-]+$/.test(name) && existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : [];
     const held: TestRecord[] = [...(records.get(name) ?? []), ...written.map((text) => ({ type: 'TXT', text }) as const)];
     const failed = held.some((record) => record.type === 'fail');
-    const answers = failed ? [] : held.filter((record) => record.type === typeName(type)).map((record) => encodeRecord(record, type));
+    const answers =
+      failed || isTruncated ? [] : held.filter((record) => record.type === typeName(type)).map((record) => encodeRecord(record, type));
     const rcode = failed ? 2 : held.length === 0 && !hasBelow(records, name) ? 3 : 0;
     const header = Buffer.alloc(12);
     header.writeUInt16BE(message.readUInt16BE(0), 0);
     // QR, AA, RD as asked, RA.
-    header.writeUInt16BE(0x8480 | (message.readUInt16BE(2) & 0x0100) | rcode, 2);
+    header.writeUInt16BE(0x8480 | (isTruncated ? TRUNCATED : 0) | (message.readUInt16BE(2) & 0x0100) | rcode, 2);
     header.writeUInt16BE(1, 4);
     header.writeUInt16BE(answers.length, 6);
     return Buffer.concat([header, message.subarray(12, end), ...answers]);
   };
-  socket.on('message', (message, from) => socket.send(answerTo(message), from.port, from.address));
-  const stream = createServer((connection) => answerStream(connection, answerTo));
+  socket.on('message', (message, from) => socket.send(answerTo(message, true), from.port, from.address));
+  const stream = createServer((connection) => answerStream(connection, (message) => answerTo(message, false)));
   const port = await listenOnBoth(socket, stream);
   return {
     address: `127.0.0.1:${port}`,
     records,
     asked,
+    truncated,
+    askedByStream,
+    refuseStreams: () => void stream.removeAllListeners('connection').on('connection', (connection: Connection) => connection.destroy()),
     async [Symbol.asyncDispose]() {
       stream.close();
       await closed(socket);
@@ -142,3 +156,6 @@ function hasBelow(records: ReadonlyMap<string, unknown>, name: string): boolean 
 function typeName(type: number): string {
   return { 1: 'A', 16: 'TXT', 28: 'AAAA', 257: 'CAA' }[type] ?? String(type);
 }
+
+/** The TC bit (RFC 1035 section 4.1.1). */
+const TRUNCATED = 0x0200;

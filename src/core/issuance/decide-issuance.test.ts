@@ -14,6 +14,7 @@ import { oids } from '../x509/oid.ts';
 import { type Decision, decideIssuance } from './decide-issuance.ts';
 import type { Grant } from './grant.ts';
 import type { Asker, IssuanceFacts, IssuanceOrder, IssuanceRule } from './issuance-order.ts';
+import { parseNameConstraints } from './parse-name-constraints.ts';
 import { type AskerRole, doors, drillFlaws, type BuiltInProfile, profileForJoin, profiles } from './profile.ts';
 
 const id = (path: string): SpiffeId => parseSpiffeId(`spiffe://acme.test${path}`);
@@ -313,6 +314,13 @@ test('decideIssuance() signs nothing that the authority may not sign', () => {
     notAfter: issuer.notAfter,
   });
   refuses('constraints', decide('workload', {}, { issuer: constrained }), 'name constraints');
+  const noAddresses = certify(issuing, root, true, {
+    nameConstraints: parseNameConstraints([], ['ip:0.0.0.0/0', 'ip:::/0'])!,
+    notAfter: issuer.notAfter,
+  });
+  for (const address of ['203.0.113.9', '2001:db8::9'])
+    refuses('constraints', decide('server', { dnsNames: [], ipAddresses: [address] }, { issuer: noAddresses }), address);
+  assert.equal(decide('server', { dnsNames: ['a.acme.test'], ipAddresses: [] }, { issuer: noAddresses }).kind, 'issue');
 });
 
 test('by ACME decideIssuance() certifies proven names only, each by itself', () => {

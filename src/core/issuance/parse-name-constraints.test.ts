@@ -43,3 +43,27 @@ test('what is read is written and read back, and refuses the names outside of it
   for (const uri of ['spiffe://evil.test/x', 'spiffe://sub.acme.test/x', 'urn:x']) assert.ok(broken({ uri: [uri] }), uri);
   assert.ok(!broken({ dns: ['a.acme.test'], ip: [parseIpAddress('10.2.0.1')], uri: ['spiffe://acme.test/production/orders'] }));
 });
+
+const written = (...excluded: readonly string[]): Uint8Array => encodeDer(nameConstraintsNode(parseNameConstraints([], excluded)!));
+const refuses = (der: Uint8Array, address: string): boolean =>
+  breaksNameConstraints(
+    { subject: buildName([]), subjectAltNames: { ...noNames, dns: ['a.test'], ip: [parseIpAddress(address)] } },
+    readNameConstraints(DerReader.over(der)),
+    { left: 1_000 },
+  ) !== null;
+
+test('all addresses are excluded by 0.0.0.0/0 and ::/0, octet by octet; each is of its own family only', () => {
+  const [four, six] = [`300a8708${'00'.repeat(8)}`, `30228720${'00'.repeat(32)}`];
+  assert.equal(Buffer.from(written('ip:0.0.0.0/0', 'ip:::/0')).toString('hex'), `3032a130${four}${six}`);
+  for (const [family, addresses] of [
+    ['ip:0.0.0.0/0', ['0.0.0.0', '10.0.0.1', '255.255.255.255']],
+    ['ip:::/0', ['::', '2001:db8::1', 'ffff::']],
+  ] as const) {
+    const other = family === 'ip:::/0' ? 'ip:0.0.0.0/0' : 'ip:::/0';
+    for (const address of addresses) {
+      assert.ok(refuses(written(family), address), address);
+      assert.ok(refuses(written(family, other), address), address);
+      assert.ok(!refuses(written(other), address), `${address} under ${other}`);
+    }
+  }
+});

@@ -33,6 +33,13 @@ const addresses = (prefix: string, mask: string): Partial<TbsFields> => ({
   nameConstraints: { permitted: [], excluded: [{ kind: 'ip', address: Buffer.from(prefix, 'hex'), mask: Buffer.from(mask, 'hex') }] },
 });
 
+const noAddresses: Partial<TbsFields> = {
+  nameConstraints: {
+    permitted: [],
+    excluded: [4, 16].map((octets) => ({ kind: 'ip', address: new Uint8Array(octets), mask: new Uint8Array(octets) }) as const),
+  },
+};
+
 /** Chains on which both must agree, and what both must say. */
 const cases: Readonly<Record<string, readonly ['accept' | 'reject', Case]>> = {
   'an ordinary chain': ['accept', {}],
@@ -86,6 +93,19 @@ const cases: Readonly<Record<string, readonly ['accept' | 'reject', Case]>> = {
   'an excluded address': [
     'reject',
     { leaf: { subjectAltNames: { ip: [parseIpAddress('10.1.2.3')] } }, issuing: addresses('0a000000', 'ff000000') },
+  ],
+  'an address of version 4 where all are excluded': [
+    'reject',
+    { leaf: { subjectAltNames: { ip: [parseIpAddress('203.0.113.9')] } }, issuing: noAddresses },
+  ],
+  'an address of version 6 where all are excluded': [
+    'reject',
+    { leaf: { subjectAltNames: { ip: [parseIpAddress('2001:db8::9')] } }, issuing: noAddresses },
+  ],
+  'a DNS name where all addresses are excluded': ['accept', { leaf: { subjectAltNames: { dns: ['a.acme.test'] } }, issuing: noAddresses }],
+  'an address of version 6 where all of version 4 are excluded': [
+    'accept',
+    { leaf: { subjectAltNames: { ip: [parseIpAddress('2001:db8::9')] } }, issuing: addresses('00000000', '00000000') },
   ],
   'an address beside the excluded ones': [
     'accept',

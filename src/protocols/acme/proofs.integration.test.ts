@@ -12,6 +12,7 @@ import { makeNameResolver } from '../../platform/network/name-resolver.ts';
 import { parseOutsidePolicy } from '../../platform/network/outside-policy.ts';
 import type { Identifier } from './identifier.ts';
 import type { KeyAuthorization } from './proof.ts';
+import { checkCaa } from './check-caa.ts';
 import { proveByDns } from './prove-by-dns.ts';
 import { proveByHttp } from './prove-by-http.ts';
 import { proveByTlsAlpn } from './prove-by-tls-alpn.ts';
@@ -155,4 +156,28 @@ test('dns-01 is proven by one TXT record of several, and by nothing else', async
   assert.equal(await prove({ type: 'fail' }), 'dns', 'SERVFAIL');
   zone.records.set('dns.example', [txt(answer)]);
   assert.equal(await prove(), 'unauthorized', 'at the name itself');
+});
+
+test('CAA whose answer is truncated is asked again over TCP, and forbids where it cannot be', async () => {
+  await using zone = await startDnsServer();
+  const resolver = makeNameResolver([zone.address]);
+  const check = (identity: string) =>
+    checkCaa(
+      resolver,
+      { name: 'www.caa.example', wildcard: false },
+      { identities: [identity], accountUrl: 'https://ca.example/a', method: 'http-01' },
+    );
+  // As many as fill more than a datagram; the one that names the CA is last.
+  const others = Array.from(
+    { length: 40 },
+    (_, at) => ({ type: 'CAA', flags: 0, tag: 'issue', value: `ca${at}.example; note=${'x'.repeat(30)}` }) as const,
+  );
+  zone.records.set('caa.example', [...others, { type: 'CAA', flags: 0, tag: 'issue', value: 'ca.example' }]);
+  zone.records.set('www.caa.example', [{ type: 'A', address: '127.0.0.1' }]);
+  zone.truncated.add('caa.example');
+  assert.equal(await check('ca.example'), null);
+  assert.ok(zone.askedByStream.includes('CAA caa.example'));
+  assert.match((await check('other.example')) ?? '', /CAA of caa\.example does not permit/);
+  zone.refuseStreams();
+  assert.match((await check('ca.example')) ?? '', /CAA of caa\.example could not be asked/);
 });
