@@ -36,6 +36,7 @@ const pagesThatGoOn = [
   'run-the-gateway',
   'revoke-and-suspend',
   'when-a-wave-was-rolled-back',
+  'let-a-probe-in',
   'verify-the-log',
   'forget-a-person',
   'back-up-and-restore',
