@@ -1,0 +1,15 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PageSession, readBlocks } from './page-session.ts';
+
+test('a reader takes a gRPC service and its caller from observe to an enforced, drilled path, without one failed call', async () => {
+  await using session = await PageSession.open();
+  const fleet = readBlocks('docs/how-to/first-fleet.md');
+  const exchange = fleet.findIndex((block) => block.includes('countersign token exchange'));
+  assert.notEqual(exchange, -1);
+  // The services of that page are of no use here, and nobody would stop them.
+  const plane = fleet.slice(0, exchange + 1).filter((block) => !block.includes('.mjs'));
+  for (const block of plane) await session.run(block);
+  for (const block of readBlocks('docs/how-to/a-grpc-service.md')) await session.run(block);
+  assert.equal(await session.leave(), 'nothing left');
+});
