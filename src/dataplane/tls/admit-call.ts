@@ -74,15 +74,13 @@ export function countCall(
   { endpointId, caller, channel }: ReceiverConnection,
   { verdict, failed }: { readonly verdict: Verdict; readonly failed: RefusalReason | null },
 ): void {
-  counters.count({
-    side: 'receiver',
-    endpointId,
-    caller,
-    generation: live.generation,
-    channel,
-    unit: 'call',
-    ...(failed === null ? outcomeOf(verdict) : { outcome: 'failed', reason: failed }),
-  });
+  const { generation } = live;
+  if (failed !== null) {
+    counters.count({ side: 'receiver', endpointId, caller, generation, channel, unit: 'call', outcome: 'failed', reason: failed });
+    return;
+  }
+  const { outcome, reason, exception } = outcomeOf(verdict);
+  counters.count({ side: 'receiver', endpointId, caller, generation, channel, unit: 'call', outcome, reason, exception });
 }
 
 /** A would-be refusal for what the certificate itself is, is no proof; one for who may call is. */

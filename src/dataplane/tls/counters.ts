@@ -33,7 +33,7 @@ export type Happening = {
   readonly outcome: Outcome;
   readonly reason: RefusalReason | null;
   /** Name of what excepted it. */
-  readonly exception?: string;
+  readonly exception?: string | undefined;
 };
 
 export type RefusalRecord = {
