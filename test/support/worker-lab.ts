@@ -209,7 +209,7 @@ export function callOn(socket: Socket): Promise<string> {
   let text = '';
   const onData = (octets: Buffer): void => {
     text += octets.toString('latin1');
-    if (text.endsWith('\r\n\r\nok') || text.endsWith('\r\n0\r\n\r\n')) done();
+    if (isWhole(text)) done();
   };
   const done = (): void => {
     socket.off('data', onData).off('close', done).off('error', done);
@@ -219,6 +219,13 @@ export function callOn(socket: Socket): Promise<string> {
   socket.on('data', onData).on('close', done).on('error', done);
   socket.write('GET / HTTP/1.1\r\nHost: orders\r\n\r\n');
   return promise;
+}
+
+/** The service answers in chunks, the proxy itself with a length. */
+function isWhole(text: string): boolean {
+  const end = text.indexOf('\r\n\r\n');
+  const length = /\r\ncontent-length: (\d+)\r\n/i.exec(text)?.[1];
+  return end >= 0 && (length === undefined ? text.endsWith('\r\n0\r\n\r\n') : text.length >= end + 4 + Number(length));
 }
 
 /** A number of a port that nobody uses just now. */

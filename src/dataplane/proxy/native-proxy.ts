@@ -24,7 +24,7 @@ export class NativeProxy extends Plane<ProxyPorts> {
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
   constructor({ inherited = new Map(), limits = defaultLimits, shared = null, ...options }: ProxyOptions) {
     let ports!: Ports;
-    const parse = shared === null || shared.takesUnixPorts ? parseProxySettings : parseWithoutUnixPorts;
+    const parse = shared === null ? parseProxySettings : (wire: ProxySettings): ProxyPorts => parseShared(wire, shared);
     const makePorts = (deps: PortDeps): Ports => (ports = new Ports(deps, { inherited, isShared: shared !== null }));
     super({ ...options, limits, alpn: PROXY_ALPN, parse, makePorts });
     this.#ports = ports;
@@ -36,10 +36,14 @@ export class NativeProxy extends Plane<ProxyPorts> {
   }
 }
 
-function parseWithoutUnixPorts(wire: ProxySettings): ProxyPorts {
-  const { inbound, outbound, passthrough, ...rest } = parseProxySettings(wire);
+/** The settings of one process of several. */
+function parseShared(wire: ProxySettings, { takesUnixPorts }: { readonly takesUnixPorts: boolean }): ProxyPorts {
+  const settings = parseProxySettings(wire);
+  for (const { rates } of settings.inbound) rates?.share();
+  if (takesUnixPorts) return settings;
+  const { inbound, outbound, passthrough } = settings;
   return {
-    ...rest,
+    ...settings,
     inbound: inbound.filter(isOnInternet),
     outbound: outbound.filter(isOnInternet),
     passthrough: passthrough.filter(isOnInternet),

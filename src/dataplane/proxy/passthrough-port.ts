@@ -112,7 +112,8 @@ export class PassthroughPort implements ListeningPort {
     const route = this.#settings.find(sni) ?? this.#settings.unknown;
     const detail = JSON.stringify({ sni, hasEncryptedHello });
     if (route === null) return { kind: 'refused', reason: 'unknown-server-name', detail };
-    const isFull = (this.#counts.get(route.endpointId) ?? 0) >= route.maximumConnections;
+    const { endpointId, maximumConnections } = route;
+    const isFull = (this.#counts.get(endpointId) ?? 0) + this.#deps.elsewhere.openAt(endpointId) >= maximumConnections;
     return isFull ? { kind: 'refused', reason: 'limit-exceeded', detail } : { kind: 'route', route, serverName: sni };
   }
 

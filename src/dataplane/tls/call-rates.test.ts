@@ -33,3 +33,27 @@ test('a rate of nothing is refused', () => {
     assert.throws(() => new CallRates(null, bad), { code: 'input-invalid' });
   }
 });
+
+test('what others took is owed here, by the caller and by the endpoint, and a rate holds over time', () => {
+  const [here, there] = [new CallRates(rate(10, 5), rate(10, 8)), new CallRates(rate(10, 5), rate(10, 8))];
+  for (const rates of [here, there]) rates.share();
+  assert.equal(taken(here, 'a', { at: 0, asked: 9 }), 5);
+  // Before they know of each other a burst may be taken at each.
+  assert.equal(taken(there, 'a', { at: 0, asked: 9 }), 5);
+  const [ours, theirs] = [here.takeSpent(), there.takeSpent()];
+  assert.deepEqual([...ours], [['a', 5]]);
+  here.spend(theirs, 0);
+  there.spend(ours, 0);
+  assert.equal(taken(here, 'a', { at: 500, asked: 9 }), 0);
+  assert.equal(taken(there, 'b', { at: 199, asked: 9 }), 0);
+  assert.equal(taken(here, 'a', { at: 700, asked: 9 }), 2);
+  // What is told once is told.
+  assert.deepEqual([...here.takeSpent()], [['a', 2]]);
+  assert.deepEqual([...here.takeSpent()], []);
+});
+
+test('rates that nobody shares note nothing', () => {
+  const rates = new CallRates(rate(10, 5), null);
+  taken(rates, 'a', { at: 0, asked: 5 });
+  assert.equal(rates.takeSpent().size, 0);
+});

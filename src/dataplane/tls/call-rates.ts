@@ -11,6 +11,8 @@ export class CallRates {
   readonly #endpoint: CallRate | null;
   readonly #callers = new Map<string, Bucket>();
   readonly #all: Bucket = { calls: 0, at: Number.NEGATIVE_INFINITY };
+  /** By caller, since others were last told; null where nobody shares the rates. */
+  #spent: Map<string, number> | null = null;
 
   /** @throws input-invalid */
   constructor(caller: CallRate | null, endpoint: CallRate | null) {
@@ -30,7 +32,28 @@ export class CallRates {
     if (this.#endpoint !== null && !isOpen(this.#all, this.#endpoint, nowMs)) return false;
     own.calls -= 1;
     this.#all.calls -= 1;
+    if (this.#spent !== null) this.#spent.set(caller, (this.#spent.get(caller) ?? 0) + 1);
     return true;
+  }
+
+  /** From now on it is noted what others have to be told. */
+  share(): void {
+    this.#spent ??= new Map();
+  }
+
+  /** Calls taken since the last time, by caller. */
+  takeSpent(): ReadonlyMap<string, number> {
+    const spent = this.#spent ?? new Map<string, number>();
+    if (spent.size > 0) this.#spent = new Map();
+    return spent;
+  }
+
+  /** Calls that others took of these rates. What was taken twice is owed, so that a rate holds over time. */
+  spend(spent: ReadonlyMap<string, number>, nowMs: number): void {
+    for (const [caller, calls] of spent) {
+      if (this.#caller !== null) owe(this.#bucketOf(caller), { rate: this.#caller, calls, nowMs });
+      if (this.#endpoint !== null) owe(this.#all, { rate: this.#endpoint, calls, nowMs });
+    }
   }
 
   #bucketOf(caller: string): Bucket {
@@ -40,6 +63,11 @@ export class CallRates {
     if (this.#caller !== null) this.#callers.set(caller, made);
     return made;
   }
+}
+
+function owe(bucket: Bucket, { rate, calls, nowMs }: { readonly rate: CallRate; readonly calls: number; readonly nowMs: number }): void {
+  isOpen(bucket, rate, nowMs);
+  bucket.calls -= calls;
 }
 
 /** Fills the bucket up to this moment. */

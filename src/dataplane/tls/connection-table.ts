@@ -77,6 +77,15 @@ export class ConnectionTable {
     return open;
   }
 
+  /** Of callers, by endpoint. */
+  openAtEndpoints(): ReadonlyMap<string, number> {
+    const open = new Map<string, number>();
+    for (const { side, endpointId, count } of this.#counts.values()) {
+      if (side === sides.receiver && count > 0) open.set(endpointId, (open.get(endpointId) ?? 0) + count);
+    }
+    return open;
+  }
+
   #count({ side, endpointId, caller, channel, exception = null }: OpenConnection, change: 1 | -1): void {
     if (exception !== null) return;
     const key = `${side} ${endpointId} ${caller} ${channel}`;

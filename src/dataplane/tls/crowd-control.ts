@@ -18,10 +18,10 @@ export class CrowdControl {
     this.#deps = deps;
   }
 
-  /** One more may come beside so many that are open. */
+  /** One more may come beside so many that are open here. */
   hasRoom(socket: Socket, open: number, settings: InboundSettings): boolean {
-    const { maximumConnections } = settings;
-    if (open < maximumConnections) return true;
+    const { endpointId, maximumConnections } = settings;
+    if (open + this.#deps.elsewhere.openAt(endpointId) < maximumConnections) return true;
     this.#turnAway(newcomerOf(socket, null), settings, `${maximumConnections} are open`);
     return false;
   }

@@ -20,6 +20,7 @@ import { ConnectionTable } from './connection-table.ts';
 import { Counters } from './counters.ts';
 import { type ServedAlpn, servedAlpn } from './alpn.ts';
 import { type Credential, openCredential } from './credential.ts';
+import { Elsewhere, type SharedUse, takeUse } from './shared-use.ts';
 import { HeldStaple } from './held-staple.ts';
 import { KeptVerdicts } from './kept-verdicts.ts';
 import type { LiveState } from './live-state.ts';
@@ -69,6 +70,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   readonly #kept = new KeptVerdicts();
   readonly #table = new ConnectionTable();
   readonly #counters = new Counters();
+  readonly #elsewhere = new Elsewhere();
   readonly #served = new ServedCertificates();
   readonly #alpn: ServedAlpn;
   readonly #parse: (wire: ProxySettings) => Settings;
@@ -101,6 +103,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
       kept: this.#kept,
       table: this.#table,
       counters: this.#counters,
+      elsewhere: this.#elsewhere,
       seenKeys: this.#seenKeys,
       statuses: new CertificateStatuses(clock),
       clock,
@@ -234,6 +237,15 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
       revokedSequence: this.#live.revoked.sequence,
       generation: this.#live.generation,
     };
+  }
+
+  /** What other processes of the same proxy have to know of its limits. */
+  takeUse(): SharedUse {
+    return takeUse(this.#settings?.inbound ?? [], this.#table);
+  }
+
+  hearUse(use: SharedUse): void {
+    this.#elsewhere.hear(use, this.#settings?.inbound ?? []);
   }
 
   /** Accepts nothing more, lets open connections end with their next answer, and cuts what is left after this time. */

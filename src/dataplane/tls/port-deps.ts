@@ -4,6 +4,7 @@ import type { Log } from '../../platform/log/logger.ts';
 import type { CertificateStatuses } from './certificate-statuses.ts';
 import type { ConnectionTable } from './connection-table.ts';
 import type { Counters, Unit } from './counters.ts';
+import type { Elsewhere } from './shared-use.ts';
 import type { KeptVerdicts } from './kept-verdicts.ts';
 import type { LiveState } from './live-state.ts';
 import { callerOf, type Peer } from './peer.ts';
@@ -15,6 +16,7 @@ export type PortDeps = {
   readonly kept: KeptVerdicts;
   readonly table: ConnectionTable;
   readonly counters: Counters;
+  readonly elsewhere: Elsewhere;
   readonly seenKeys: SeenKeys;
   /** Of certificates outside of the trust domain. */
   readonly statuses: CertificateStatuses;

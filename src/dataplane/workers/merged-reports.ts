@@ -2,12 +2,15 @@ import type { OpenConnections, PathCount, ServedCertificate } from '../../core/m
 import { mergeCounts, type TelemetryContent } from '../link/telemetry-buffer.ts';
 import { KeptRefusals } from '../tls/kept-refusals.ts';
 
+/** Every field of a report but those of its sender, so that none that comes new is lost on the way. */
+type Merged = Required<Omit<TelemetryContent, 'windowStartMs' | 'windowEndMs' | 'drills'>>;
+
 /** Makes one report of what several processes of a proxy measured: what happened is added up, what is in force is what all have in force. */
 export class MergedReports {
   /** What was last said to be open, so that the connections of a worker that died do not stay open in somebody's books. */
   #open = new Map<string, OpenConnections>();
 
-  merge(parts: readonly TelemetryContent[]): TelemetryContent {
+  merge(parts: readonly TelemetryContent[]): Merged {
     const counts: PathCount[] = [];
     for (const part of parts) mergeCounts(counts, part.counts ?? []);
     const refusals = new KeptRefusals();

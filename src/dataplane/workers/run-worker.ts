@@ -15,13 +15,19 @@ import { type Log, openLog } from '../../platform/log/logger.ts';
 import { ACCEPTED } from '../link/link-handlers.ts';
 import { NativeProxy } from '../proxy/native-proxy.ts';
 import { closeInherited } from '../proxy/socket-activation.ts';
-import type { FromWorker, NumberedOrder, WorkerAnswer, WorkerOrder } from './worker-order.ts';
+import type { FromWorker, NumberedOrder, ToWorker, WorkerAnswer, WorkerOrder } from './worker-order.ts';
+
+/** With the pool's turns a limit of all may be passed for twice this. */
+const SHARE_MS = 100;
+/** Answers under way may end; a revocation would not reach us any more. */
+const ORPHAN_MS = 1_000;
 
 /** The program of a worker process: a proxy of its own that does what the process that made it says, and ends with it. */
 const programLog = openLog('proxy', 'info');
 let log: Log = programLog;
 let proxy: NativeProxy | null = null;
 let isEnding = false;
+let openSaid = '[]';
 
 async function obey(order: WorkerOrder): Promise<WorkerAnswer> {
   if (order.kind === 'begin') {
@@ -100,11 +106,22 @@ async function endAlone(): Promise<void> {
   process.exit(1);
 }
 
-process.on('message', (order: NumberedOrder) => void answer(order));
+/** Tells what we used of limits that hold for all workers, where there is anything new. */
+function shareUse(): void {
+  if (proxy === null) return;
+  const use = proxy.takeUse();
+  const open = JSON.stringify([...use.open]);
+  if (use.calls.size === 0 && open === openSaid) return;
+  openSaid = open;
+  say({ kind: 'use', use });
+}
+
+process.on('message', (message: ToWorker) => {
+  if (message.kind === 'use') proxy?.hearUse(message.use);
+  else void answer(message);
+});
+setInterval(shareUse, SHARE_MS).unref();
 process.once('disconnect', () => void endAlone());
 // A terminal, or whoever ends a whole group of processes, tells the workers too; the proxy tells them in its own order.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
 say({ kind: 'ready' });
-
-/** Answers under way may end; a revocation would not reach us any more. */
-const ORPHAN_MS = 1_000;

@@ -1,5 +1,6 @@
 import type { ClientCertificate } from '../../platform/keystore/client-certificates.ts';
 import type { KeysByEndpoint } from '../tls/seen-keys.ts';
+import type { SharedUse } from '../tls/shared-use.ts';
 
 /**
  * What worker processes are told and answer, over the channel that they were made with. Messages of the control plane go on as the
@@ -36,12 +37,15 @@ export type WorkerAnswer =
   /** To `report` and `stop`: a TelemetryReport. */
   | { readonly kind: 'report'; readonly octets: Uint8Array };
 
-/** An order with its number, by which its answer is known. */
+/** An order has a number, by which its answer is known; what the others used of shared limits is heard and not answered. */
+export type ToWorker = NumberedOrder | UseMessage;
 export type NumberedOrder = WorkerOrder & { readonly id: number };
+export type UseMessage = { readonly kind: 'use'; readonly use: SharedUse };
 
 /** `ready` comes once, before any order. */
 export type FromWorker =
   | { readonly kind: 'ready' }
   /** A third party has other keys than before. It answers nothing. */
   | { readonly kind: 'seen'; readonly endpointId: string; readonly keys: ReadonlySet<string> }
-  | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer };
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer }
+  | UseMessage;

@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
 import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
-import { OcspStapleSchema, Origination, PinMode } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { CallRateSchema, OcspStapleSchema, Origination, PinMode } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import {
   callInClear,
   callOverTls,
@@ -270,11 +270,43 @@ test('a private key reaches a worker neither by argument nor by environment', as
   await lab.pool.applyIdentity(lab.identity());
   for (const pid of lab.pool.pids) {
     const shown = `${await readFile(`/proc/${pid}/cmdline`, 'latin1')} ${await readFile(`/proc/${pid}/environ`, 'latin1')}`;
-    assert.match(shown, /run-worker/);
+    assert.match(shown, /--max-semi-space-size=4\0.*run-worker/);
     for (const form of ['latin1', 'hex', 'base64'] as const) {
       assert.equal(shown.includes(Buffer.from(key).subarray(0, 20).toString(form)), false);
     }
   }
+});
+
+test('connections at one worker count at the others, too', async () => {
+  const port = unusedPort();
+  await lab.apply({ inbound: [lab.inbound(port, { maximumConnections: 2 })] });
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  const open = await lab.connectToAll(port, caller);
+  // Each has one of two open, and would take another if it did not know of the other's.
+  let refused = 0;
+  while (refused < 8) refused = OK.test((await callOverTls(port, caller)).text) ? 0 : refused + 1;
+  const [socket] = open.values();
+  socket!.destroy();
+  while (!OK.test((await callOverTls(port, caller)).text));
+  for (const other of open.values()) other.destroy();
+});
+
+test('a rate of calls holds over all workers', async () => {
+  const port = unusedPort();
+  const callerRate = create(CallRateSchema, { perSecond: 1, burst: 20 });
+  await lab.apply({ inbound: [lab.inbound(port, { callerRate })] });
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  const [first, second] = [...(await lab.connectToAll(port, caller)).values()];
+  while (await isServed(first!));
+  // Alone it would have twenty calls, and twenty times a quarter of a second to tell of them.
+  let calls = 0;
+  while (calls < 18 && (await isServed(second!))) {
+    calls += 1;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  assert.ok(calls < 18, 'the second worker does not know what the first one let through');
+  first!.destroy();
+  second!.destroy();
 });
 
 test('a worker that does not stay up is said to, and the other serves on', async () => {
@@ -321,6 +353,10 @@ async function answersUntil(signal: AbortSignal, call: () => Promise<string>): P
     await new Promise((resolve) => setImmediate(resolve));
   } while (!signal.aborted);
   return answers;
+}
+
+async function isServed(socket: Socket): Promise<boolean> {
+  return OK.test(await callOn(socket));
 }
 
 async function connected(port: number): Promise<Socket> {

@@ -29,6 +29,7 @@ import { keepWorker } from './keep-worker.ts';
 import { MergedReports } from './merged-reports.ts';
 import { PortClaims, requireSharedPorts } from './port-claims.ts';
 import { WorkerGroup } from './worker-group.ts';
+import { UseExchange } from './use-exchange.ts';
 import type { WorkerChange } from './worker-order.ts';
 import { type Asked, FIRST_INHERITED, WorkerProcess } from './worker-process.ts';
 
@@ -61,6 +62,8 @@ export class WorkerPool implements TrafficPlane {
   readonly #claims: PortClaims;
   readonly #group = new WorkerGroup();
   readonly #reports = new MergedReports();
+  readonly #exchange = new UseExchange<WorkerProcess>();
+  readonly #turns: NodeJS.Timeout;
   readonly #stopped = new AbortController();
   readonly #all = new Set<WorkerProcess>();
   readonly #kept: Promise<unknown>;
@@ -86,6 +89,7 @@ export class WorkerPool implements TrafficPlane {
     this.#group.note({ kind: 'identity', octets: encodeIdentity(options.identity) });
     const firsts = Array.from({ length: options.workers }, () => Promise.withResolvers<void>());
     this.#kept = Promise.all(firsts.map(({ resolve }, index) => this.#keep(index, resolve)));
+    this.#turns = setInterval(() => this.#exchange.turn(this.#group.serving).forEach((use, worker) => worker.tellUse(use)), TURN_MS);
     this.begun = Promise.all(firsts.map(({ promise }) => promise)).then(() => this.pids.length > 0);
   }
 
@@ -156,6 +160,7 @@ export class WorkerPool implements TrafficPlane {
       this.#last = await Promise.all(told.map((worker) => worker.ask({ kind: 'stop', withinMs }, withinMs + STOP_SLACK_MS)));
     });
     await this.#kept;
+    clearInterval(this.#turns);
     this.#claims.releaseAll();
   }
 
@@ -177,9 +182,15 @@ export class WorkerPool implements TrafficPlane {
 
   async #start(index: number): Promise<WorkerProcess> {
     const given = [...this.#claims.inherited.keys()];
-    const worker = new WorkerProcess([...this.#claims.inherited.values()], this.#saw);
+    const worker: WorkerProcess = new WorkerProcess([...this.#claims.inherited.values()], {
+      onSeen: this.#saw,
+      onUse: (use) => this.#exchange.hear(worker, use),
+    });
     this.#all.add(worker);
-    void worker.ended.then(() => this.#all.delete(worker));
+    void worker.ended.then(() => {
+      this.#all.delete(worker);
+      this.#exchange.forget(worker);
+    });
     if (!(await worker.ready)) return worker;
     await this.#inOrder(async () => {
       if (this.#stopped.signal.aborted) worker.kill('it is not needed any more');
@@ -238,4 +249,6 @@ function orThrow(answer: Acknowledgement): void {
 const DEFAULT_TELEMETRY_MS = 1_000;
 /** A worker that has no time to say what it counted has none for callers either. */
 const REPORT_WITHIN_MS = 15_000;
+/** How often workers hear what the others use of limits that hold for all. */
+const TURN_MS = 100;
 const STOP_SLACK_MS = 5_000;

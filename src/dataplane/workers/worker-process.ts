@@ -1,11 +1,20 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { getCompileCacheDir } from 'node:module';
 import { dirname, join } from 'node:path';
+import { PROXY_NODE_OPTIONS } from '../proxy/node-options.ts';
 import type { SeenKeysOptions } from '../tls/seen-keys.ts';
-import type { FromWorker, WorkerAnswer, WorkerOrder } from './worker-order.ts';
+import type { SharedUse } from '../tls/shared-use.ts';
+import type { FromWorker, ToWorker, WorkerAnswer, WorkerOrder } from './worker-order.ts';
 
 /** `lost`: it ended, or was ended because it did not answer in time. */
 export type Asked = WorkerAnswer | { readonly kind: 'lost' };
+
+/** What it tells without being asked. */
+export type WorkerNews = {
+  readonly onSeen: SeenKeysOptions['onNews'];
+  /** What it used of limits that hold for all. */
+  readonly onUse: (use: SharedUse) => void;
+};
 
 /** One worker: a child process that answers what it is told until it ends. Nothing here rejects: a child may die at any time. */
 export class WorkerProcess {
@@ -20,9 +29,9 @@ export class WorkerProcess {
   readonly ended: Promise<string>;
 
   /** It inherits these descriptors as its own from FIRST_INHERITED on. */
-  constructor(descriptors: readonly number[], onSeen: SeenKeysOptions['onNews']) {
+  constructor(descriptors: readonly number[], { onSeen, onUse }: WorkerNews) {
     this.#child = fork(join(import.meta.dirname, 'run-worker.ts'), [], {
-      execArgv: ['--disable-warning=ExperimentalWarning'],
+      execArgv: ['--disable-warning=ExperimentalWarning', ...nodeOptions()],
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...descriptors],
       env: workerEnvironment(),
@@ -34,11 +43,13 @@ export class WorkerProcess {
     const timer = setTimeout(() => this.kill('it did not start in time'), START_WITHIN_MS);
     this.#child.on('message', (message) => {
       const from = message as FromWorker;
-      if (from.kind === 'ready') {
+      if (from.kind === 'use') onUse(from.use);
+      else if (from.kind === 'seen') onSeen(from.endpointId, from.keys);
+      else if (from.kind === 'answer') this.#awaited.get(from.id)?.(from.answer);
+      else {
         clearTimeout(timer);
         ready.resolve(true);
-      } else if (from.kind === 'seen') onSeen(from.endpointId, from.keys);
-      else this.#awaited.get(from.id)?.(from.answer);
+      }
     });
     const over = (how: string): void => {
       this.#isOver = true;
@@ -70,15 +81,35 @@ export class WorkerProcess {
       this.#awaited.delete(id);
       resolve(asked);
     });
-    // An error is that of a channel which closed: the exit follows.
-    this.#child.send({ ...order, id }, () => {});
+    this.#send({ ...order, id });
     return promise;
+  }
+
+  /** What the others used of shared limits. */
+  tellUse(use: SharedUse): void {
+    if (!this.#isOver) this.#send({ kind: 'use', use });
+  }
+
+  #send(message: ToWorker): void {
+    // An error is that of a channel which closed: the exit follows.
+    this.#child.send(message, () => {});
   }
 
   kill(why: string): void {
     this.#whyKilled ??= why;
     this.#child.kill('SIGKILL');
   }
+}
+
+/** Short pauses, or what whoever started this chose. */
+function nodeOptions(): readonly string[] {
+  const chosen = process.execArgv.filter(isOfPauses);
+  if (chosen.length > 0) return chosen;
+  return isOfPauses(process.env['NODE_OPTIONS'] ?? '') ? [] : PROXY_NODE_OPTIONS;
+}
+
+function isOfPauses(option: string): boolean {
+  return /max[-_]semi[-_]space[-_]size/.test(option);
 }
 
 /** Ours, but for the sockets that are handed on apart. */
