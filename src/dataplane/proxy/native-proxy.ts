@@ -1,7 +1,8 @@
 import type { ProxySettings } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Address } from '../tls/address.ts';
 import { type ServedAlpn, servedAlpn } from '../tls/alpn.ts';
-import { Plane, type PlaneOptions } from '../tls/plane.ts';
+import type { PlaneOptions } from '../tls/plane-options.ts';
+import { Plane } from '../tls/plane.ts';
 import { defaultLimits, type PortDeps, type ProxyLimits } from '../tls/port-deps.ts';
 import { parseProxySettings, type ProxyPorts } from '../tls/proxy-settings.ts';
 import { Ports } from './ports.ts';

@@ -1,6 +1,6 @@
 import { Problem } from '../../core/problems/problem.ts';
 import { InboundGate } from '../tls/inbound-gate.ts';
-import type { PlanePorts } from '../tls/plane.ts';
+import type { PlanePorts } from '../tls/plane-options.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { InboundSettings, OutboundSettings, ParsedSettings, Protocol } from '../tls/proxy-settings.ts';
 import type { ReceiverConnection } from '../tls/receiver-connection.ts';

@@ -24,7 +24,7 @@ import { Elsewhere, type SharedUse, takeUse } from './shared-use.ts';
 import { HeldStaple } from './held-staple.ts';
 import { KeptVerdicts } from './kept-verdicts.ts';
 import type { LiveState } from './live-state.ts';
-import type { PortDeps, ProxyLimits } from './port-deps.ts';
+import type { PlaneOptions, PlanePorts } from './plane-options.ts';
 import type { InboundSettings, ParsedSettings } from './proxy-settings.ts';
 import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
 import { SeenKeys, type SeenKeysOptions } from './seen-keys.ts';
@@ -34,30 +34,6 @@ import { makeTicketKeys, parseTicketKeys } from './ticket-keys.ts';
 import { kindsOf, makeTerminators, speaksTls } from './terminator-kinds.ts';
 import { TlsContexts } from './tls-contexts.ts';
 import { parseTrust, type Trust, trustOf } from './trust.ts';
-
-/** Where calls come in and go out: what a plane puts settings in force at. */
-export type PlanePorts<Settings extends ParsedSettings> = {
-  /** Puts all of the settings in force, or nothing; `commit` is called in the turn of the switch. @throws state-conflict, input-invalid */
-  apply(settings: Settings, serverTrust: Trust, commit: () => void): Promise<void>;
-  /** Our certificate or the trust in servers has changed. */
-  renewWays(serverTrust: Trust): void;
-  /** Ends everything within this time, gracefully as far as it lasts. */
-  retireAll(withinMs: number): Promise<void>;
-};
-
-export type PlaneOptions<Settings extends ParsedSettings> = {
-  readonly identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey' | 'roots'>;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly limits: ProxyLimits;
-  /** What its ports offer; without it, HTTP/1.1 alone where that is spoken. */
-  readonly alpn?: ServedAlpn;
-  /** Keys of third parties that are remembered over restarts; without it they are for the life of the process. */
-  readonly seen?: SeenKeysOptions;
-  /** @throws input-invalid, identity-malformed, der-malformed */
-  readonly parse: (wire: ProxySettings) => Settings;
-  readonly makePorts: (deps: PortDeps) => PlanePorts<Settings>;
-};
 
 /**
  * A data plane itself, without a control plane: it is told what to run and says when it does. Changes come one after another;
