@@ -72,6 +72,9 @@ const countersign: Gateway = {
       ...extraNodeArguments(),
       cli,
       'proxy',
+      '--workers',
+      // More than one is another comparison than that with one worker each.
+      process.env['COUNTERSIGN_BENCH_WORKERS'] ?? '1',
       '--state',
       state.path,
       '--control',
