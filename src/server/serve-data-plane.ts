@@ -38,6 +38,7 @@ import type { ResourceSource } from '../protocols/xds/resource-source.ts';
 import { ownSource, probeSource, type ResourceBody } from '../protocols/xds/sources.ts';
 import { stapleSource } from '../protocols/xds/staple-source.ts';
 import { ticketKeySource } from '../protocols/xds/ticket-key-source.ts';
+import { countReplicas } from './count-replicas.ts';
 import type { FleetLink } from './fleet-link.ts';
 import type { State } from './open-state.ts';
 
@@ -116,6 +117,7 @@ async function ingestCounted({ ingest, metrics }: DataPlaneDeps, ...[sender, rep
   metrics.add('countersign_telemetry_reports_total', {
     result: result.duplicate ? 'duplicate' : result.refused.length > 0 ? 'refused' : 'counted',
   });
+  if (!result.duplicate) countReplicas(metrics, report.replicas);
   return result;
 }
 

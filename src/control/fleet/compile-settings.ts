@@ -22,7 +22,7 @@ import {
   SocketAddressSchema,
   Termination as WireTermination,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
-import { compileCadence, compileHttp, compileTlsPolicy, type PublishedKeys } from '../../core/policy/compile-policy.ts';
+import { compileCadence, compileHttp, compileReplicas, compileTlsPolicy, type PublishedKeys } from '../../core/policy/compile-policy.ts';
 import type { Mode, Origination } from '../../core/policy/mode.ts';
 import { defaultPolicy, type Policy, type Tier } from '../../core/policy/policy.ts';
 import type { Instant } from '../../core/time/instant.ts';
@@ -196,6 +196,7 @@ function compileOutbound(view: FleetView, proxy: ProxyRecord, { endpointId, list
     protocol: wireProtocols[endpoint.protocol],
     tls: compileTlsPolicy(policy),
     drainMs: policy.drainMs,
+    ...compileReplicas(policy.replicas),
   };
   if (endpoint.external !== null) {
     return create(OutboundSchema, {

@@ -136,10 +136,12 @@ type TargetRow = {
 function parseContent(content: string): Policy {
   const stored = JSON.parse(content) as Policy;
   const http = { ...defaultHttpPolicy, ...stored.http };
+  const replicas = { ...defaultPolicy.replicas, ...stored.replicas };
   const limits = { ...defaultPolicy.limits, ...stored.limits };
   return {
     ...stored,
     limits,
+    replicas,
     http: { ...http, boundTokens: http.boundTokens === null ? null : { ...NOT_PUBLISHED, ...http.boundTokens } },
   };
 }

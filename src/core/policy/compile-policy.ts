@@ -6,7 +6,11 @@ import {
   CallRateSchema,
   type CertificateCadence,
   CertificateCadenceSchema,
+  EjectionSchema,
+  HealthCheckSchema,
   type Inbound,
+  type Outbound,
+  RetryBudgetSchema,
   type TlsPolicy,
   TlsPolicySchema,
 } from '../messages/generated/countersign/v1/settings_pb.ts';
@@ -16,6 +20,7 @@ import type { DeclaredKey } from '../oidc/token-key.ts';
 import { answerFieldsOf, type BoundTokens, type HttpPolicy } from './http-policy.ts';
 import type { Policy, Tier } from './policy.ts';
 import { policyDigest } from './policy-digest.ts';
+import type { ReplicaPolicy } from './replica-policy.ts';
 import { tlsVersionNumbers } from './tls-parameters.ts';
 
 /** The policy as proxies take it. */
@@ -53,6 +58,22 @@ function compileTokens({ issuer, audiences, keys, published }: BoundTokens, publ
 }
 
 export type PublishedKeys = ReadonlyMap<KeySourceDigest, readonly DeclaredKey[]>;
+
+/** What callers make of replicas. */
+export function compileReplicas({
+  retries,
+  ejection,
+  healthCheck,
+}: ReplicaPolicy): Partial<Pick<Outbound, 'retries' | 'ejection' | 'healthCheck'>> {
+  const { path, grpcService, ...checks } = healthCheck ?? { path: null, grpcService: null };
+  return {
+    ...(retries === null ? {} : { retries: create(RetryBudgetSchema, retries) }),
+    ...(ejection === null ? {} : { ejection: create(EjectionSchema, ejection) }),
+    ...(healthCheck === null
+      ? {}
+      : { healthCheck: create(HealthCheckSchema, { ...checks, path: path ?? '', ...(grpcService === null ? {} : { grpcService }) }) }),
+  };
+}
 
 /** When a proxy renews by itself, and the epoch that asks it to renew now. */
 export function compileCadence(policy: Policy, tier: Tier, renewalEpoch: number): CertificateCadence {

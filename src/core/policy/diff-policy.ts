@@ -62,6 +62,7 @@ function flatten(policy: Policy): Map<string, string | number> {
     ['http.boundTokens', JSON.stringify(policy.http.boundTokens)],
     ['limits.connections', policy.limits.connections],
     ['limits.handshakesPerAddress', policy.limits.handshakesPerAddress],
+    ['replicas', JSON.stringify(policy.replicas)],
     ['drainMs', policy.drainMs],
     ['telemetryIntervalMs', policy.telemetryIntervalMs],
   ]);

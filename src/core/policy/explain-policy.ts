@@ -1,5 +1,6 @@
 import { answerFieldsOf, type CallRate, type HttpPolicy } from './http-policy.ts';
 import type { Policy } from './policy.ts';
+import type { ReplicaPolicy } from './replica-policy.ts';
 import { tlsGroups } from './tls-parameters.ts';
 
 /** What a policy means for callers and operators, one sentence each, without a final period. */
@@ -23,6 +24,7 @@ export function explainPolicy(policy: Policy): readonly string[] {
     `Renewals that one order asks for are spread over ${certificates.renewalSmearMs} ms`,
     ...explainHttp(policy.http),
     `An endpoint has up to ${policy.limits.connections} connections, one address up to ${policy.limits.handshakesPerAddress} that are not admitted yet`,
+    ...explainReplicas(policy.replicas),
     `Connections of a weaker mode are closed within ${policy.drainMs} ms after a mode rose`,
     `Proxies report every ${policy.telemetryIntervalMs} ms`,
   ];
@@ -50,6 +52,21 @@ function explainHttp(http: HttpPolicy): readonly string[] {
 
 function explainRate(who: string, rate: CallRate | null): readonly string[] {
   return rate === null ? [] : [`${who} may make ${rate.perSecond} calls a second, ${rate.burst} at once; the rest are answered with 429`];
+}
+
+function explainReplicas({ retries, ejection, healthCheck }: ReplicaPolicy): readonly string[] {
+  return [
+    retries === null
+      ? 'No call is sent again'
+      : `Calls that may be sent again without harm are, up to ${retries.percent} % of all and ${retries.minimumPerSecond} a second`,
+    ...(ejection === null
+      ? []
+      : [
+          `A replica that fails ${ejection.failures} times in a row is not called for ${ejection.baseMs} ms and longer, ` +
+            `never more than ${ejection.maximumPercent} % of them`,
+        ]),
+    ...(healthCheck === null ? [] : [`Every caller asks each replica every ${healthCheck.intervalMs} ms how it is`]),
+  ];
 }
 
 function percent(permille: number): string {

@@ -13,6 +13,7 @@ import {
   PRELOAD_SECONDS,
 } from './http-policy.ts';
 import { invalid, readBoolean, readList, readNumber, readObject, readSet, readText, readWord, readWords } from './policy-fields.ts';
+import { defaultReplicaPolicy, readReplicas, type ReplicaPolicy } from './replica-policy.ts';
 import { tlsGroups, tlsSuites, tlsVersions, type TlsGroup, type TlsSuite, type TlsVersion } from './tls-parameters.ts';
 
 /** How important an endpoint or service is; the cadence of its certificates follows from it. */
@@ -37,6 +38,7 @@ export type Policy = {
   };
   readonly http: HttpPolicy;
   readonly limits: ConnectionLimits;
+  readonly replicas: ReplicaPolicy;
   /** Connections of a weaker mode are closed within this time after the mode rose. */
   readonly drainMs: number;
   readonly telemetryIntervalMs: number;
@@ -67,13 +69,14 @@ export const defaultPolicy: Policy = {
   certificates: { renewAtPermille: { critical: 500, standard: 667 }, renewalSmearMs: 2_000 },
   http: defaultHttpPolicy,
   limits: { connections: 16_000, handshakesPerAddress: 1_000 },
+  replicas: defaultReplicaPolicy,
   drainMs: 5_000,
   telemetryIntervalMs: 500,
 };
 
 /** Reads what a person wrote over the defaults. @throws input-invalid naming the field, what it holds and what was expected */
 export function parsePolicy(input: unknown): Policy {
-  const spec = readObject('spec', input ?? {}, ['tls', 'certificates', 'http', 'limits', 'drainMs', 'telemetryIntervalMs']);
+  const spec = readObject('spec', input ?? {}, ['tls', 'certificates', 'http', 'limits', 'replicas', 'drainMs', 'telemetryIntervalMs']);
   const tls = readObject('tls', spec['tls'] ?? {}, Object.keys(defaultPolicy.tls));
   const certificates = readObject('certificates', spec['certificates'] ?? {}, Object.keys(defaultPolicy.certificates));
   const renewal = readObject('certificates.renewAtPermille', certificates['renewAtPermille'] ?? {}, tiers);
@@ -93,6 +96,7 @@ export function parsePolicy(input: unknown): Policy {
     },
     http: readHttp(readObject('http', spec['http'] ?? {}, Object.keys(defaultHttpPolicy))),
     limits: readLimits(readObject('limits', spec['limits'] ?? {}, Object.keys(defaultPolicy.limits))),
+    replicas: readReplicas(spec['replicas'] ?? {}),
     drainMs: readNumber('drainMs', spec['drainMs'], limits.drainMs, defaultPolicy.drainMs),
     telemetryIntervalMs: readNumber(
       'telemetryIntervalMs',

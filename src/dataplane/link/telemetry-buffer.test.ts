@@ -7,7 +7,10 @@ import {
   type PathCount,
   PathCountSchema,
   RefusalSchema,
+  type ReplicaCount,
+  ReplicaCountSchema,
   Side,
+  type TelemetryReport,
   Unit,
 } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { TelemetryBuffer } from './telemetry-buffer.ts';
@@ -117,4 +120,18 @@ test('emptied() resolves when the last report was given up', async () => {
   const emptied = buffer.emptied();
   buffer.dropOldest();
   await emptied;
+});
+
+const happened = (endpointId: string, event: string): ReplicaCount => create(ReplicaCountSchema, { endpointId, event, count: 2n });
+const said = ({ replicas }: Pick<TelemetryReport, 'replicas'>): string[] =>
+  replicas.map(({ endpointId, event, count }) => `${endpointId} ${event} ${count}`);
+
+test('what happened with replicas is added up by endpoint and event', () => {
+  const buffer = new TelemetryBuffer('boot', 2);
+  buffer.add({ replicas: [happened('endpoint_a', 'retry')] });
+  for (let i = 0; i < 3; i++) {
+    buffer.add({ replicas: [happened('endpoint_a', 'retry'), happened('endpoint_b', 'retry'), happened('endpoint_a', 'ejected')] });
+  }
+  assert.deepEqual(said(buffer.after(0n)!), ['endpoint_a retry 2']);
+  assert.deepEqual(said(buffer.after(1n)!), ['endpoint_a retry 6', 'endpoint_b retry 6', 'endpoint_a ejected 6']);
 });

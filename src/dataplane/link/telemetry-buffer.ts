@@ -1,5 +1,10 @@
 import { create } from '@bufbuild/protobuf';
-import { type PathCount, type TelemetryReport, TelemetryReportSchema } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
+import {
+  type PathCount,
+  type ReplicaCount,
+  type TelemetryReport,
+  TelemetryReportSchema,
+} from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 
 /** What a data plane measured in one window; the buffer adds who sent it and the number. */
 export type TelemetryContent = Partial<Omit<TelemetryReport, '$typeName' | '$unknown' | 'bootId' | 'sequence'>>;
@@ -80,6 +85,7 @@ function mergeReport(report: TelemetryReport, content: TelemetryContent): void {
   report.generation = content.generation ?? report.generation;
   report.refusalsDropped += content.refusalsDropped ?? 0n;
   mergeCounts(report.counts, content.counts ?? []);
+  mergeReplicas(report.replicas, content.replicas ?? []);
   // A gauge and a fact: the newest stands for the window.
   if (content.open !== undefined) report.open = content.open.slice(0, MAXIMUM_ITEMS);
   if (content.served !== undefined && content.served.length > 0) report.served = content.served.slice(0, MAXIMUM_SERVED);
@@ -106,6 +112,15 @@ export function mergeCounts(into: PathCount[], from: readonly PathCount[]): void
   }
 }
 
+/** Of each endpoint that is called a handful of events. */
+export function mergeReplicas(into: ReplicaCount[], from: readonly ReplicaCount[]): void {
+  for (const added of from) {
+    const known = into.find(({ endpointId, event }) => endpointId === added.endpointId && event === added.event);
+    if (known !== undefined) known.count += added.count;
+    else if (into.length < MAXIMUM_REPLICA_COUNTS) into.push({ ...added });
+  }
+}
+
 function keyOf(count: PathCount): string {
   const { side, endpointId, caller, generation, channel, unit, outcome, reason } = count;
   return `${side} ${endpointId} ${caller} ${generation} ${channel} ${unit} ${outcome} ${reason}`;
@@ -115,6 +130,7 @@ function keyOf(count: PathCount): string {
 const DEFAULT_CAPACITY = 120;
 /** Below what the control plane keeps of one report (5,000 counts, 500 refusals, 200 drills), so that nothing is left out there. */
 const MAXIMUM_ITEMS = 4_000;
+const MAXIMUM_REPLICA_COUNTS = 2_000;
 const MAXIMUM_SERVED = 1_000;
 const MAXIMUM_REFUSALS = 500;
 const MAXIMUM_DRILLS = 200;

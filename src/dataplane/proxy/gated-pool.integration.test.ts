@@ -85,7 +85,7 @@ class Lab implements AsyncDisposable {
   holds = false;
 
   constructor(limits: GateLimits) {
-    this.pool = new GatedPool(() => this.#dial(), limits);
+    this.pool = new GatedPool(async () => ({ socket: await this.#dial(), onOutcome: null }), limits);
   }
 
   async listen(): Promise<this> {

@@ -1,5 +1,5 @@
-import type { Socket } from 'node:net';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { PooledSocket } from './pooled-socket.ts';
 import { Link, type LinkedCall, type LinkOwner, reasonOf } from './http1-link.ts';
 
 export type GateLimits = {
@@ -19,7 +19,7 @@ export type GateLimits = {
  * turn to make one, first come first served, for a bounded time in a bounded queue.
  */
 export class GatedPool implements LinkOwner {
-  readonly #dial: () => Promise<Socket>;
+  readonly #dial: () => Promise<PooledSocket>;
   readonly #limits: GateLimits;
   readonly #links = new Set<Link>();
   /** The one used last first, so that what is not needed falls idle and is closed. */
@@ -32,7 +32,7 @@ export class GatedPool implements LinkOwner {
   #dialing = 0;
   #isRetiring = false;
 
-  constructor(dial: () => Promise<Socket>, limits: GateLimits = GATE_LIMITS) {
+  constructor(dial: () => Promise<PooledSocket>, limits: GateLimits = GATE_LIMITS) {
     this.#dial = dial;
     this.#limits = limits;
   }
@@ -123,9 +123,9 @@ export class GatedPool implements LinkOwner {
   async #dialOne(): Promise<void> {
     this.#dialing += 1;
     try {
-      const socket = await this.#dial();
+      const { socket, onOutcome } = await this.#dial();
       this.#dialing -= 1;
-      const link = new Link(socket, this);
+      const link = new Link(socket, this, onOutcome);
       this.#links.add(link);
       if (socket.destroyed) this.onGone(link);
       else this.onFree(link);

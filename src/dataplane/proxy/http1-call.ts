@@ -5,9 +5,11 @@ import type { Trailers } from '../../core/http1/chunk-reader.ts';
 import { type BodyFraming, keepsConnection, type RequestHead, wantsWebSocket } from '../../core/http1/request-head.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { CallEnd, CallHop } from './call-gate.ts';
+import { failureStatus } from './failure-status.ts';
 import type { GatedPool } from './gated-pool.ts';
 import type { Link, LinkedCall } from './http1-link.ts';
 import { addedLines, answerOctets, type Content, contentOctets, requestOctets } from './http1-octets.ts';
+import { isIdempotent, MAXIMUM_RETRIES } from '../tls/repeated-call.ts';
 import { refusalOctets } from './refusal-octets.ts';
 import { joinSockets } from './tcp-forward.ts';
 
@@ -52,6 +54,7 @@ export class Http1Call implements LinkedCall {
   #closes = false;
   #hasWritten = false;
   #hasRoom = true;
+  #triesLeft = MAXIMUM_RETRIES;
 
   constructor(caller: Caller, hop: CallHop, { head, framing }: { readonly head: RequestHead; readonly framing: BodyFraming }) {
     this.#caller = caller;
@@ -184,8 +187,13 @@ export class Http1Call implements LinkedCall {
     joinSockets(near, far);
   }
 
-  onFailure(reason: RefusalReason): void {
+  onFailure(reason: RefusalReason, isUnanswered = false): void {
     if (this.#state === 'over') return;
+    if (isUnanswered && this.#mayRepeat()) {
+      this.#state = 'waiting';
+      this.#link = null;
+      return this.#send();
+    }
     this.#tell({ kind: 'failed', reason });
     if (this.#hasWritten) {
       // The answer is cut off: only a broken connection tells that it is not whole.
@@ -193,7 +201,13 @@ export class Http1Call implements LinkedCall {
       this.#caller.destroy();
       return;
     }
-    this.#refuse(statuses[reason] ?? 502, this.hop.isRetiring(), this.hop.explainsFailures ? reason : null);
+    this.#refuse(failureStatus(reason), this.hop.isRetiring(), this.hop.explainsFailures ? reason : null);
+  }
+
+  /** What has a body, or an effect of its own at each time, is never sent twice (RFC 9110 section 9.2.2). */
+  #mayRepeat(): boolean {
+    const isHarmless = this.#framing.kind === 'none' && isIdempotent(this.method) && !this.wantsSwitch;
+    return isHarmless && this.#triesLeft-- > 0 && this.hop.upstream().mayRepeat('unanswered');
   }
 
   /** The reader of the answer has room again. */
@@ -282,9 +296,3 @@ const CHUNKED: BodyFraming = { kind: 'chunked' };
 const UNTIL_CLOSE: BodyFraming = { kind: 'close' };
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 const MAXIMUM_HELD_OCTETS = 16_384;
-const statuses: { readonly [reason in RefusalReason]?: number } = {
-  'request-malformed': 400,
-  timeout: 504,
-  'upstream-unreachable': 503,
-  'limit-exceeded': 503,
-};

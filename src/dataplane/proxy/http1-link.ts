@@ -24,7 +24,8 @@ export type LinkedCall = {
   onContent(content: Content, isLast: boolean, trailers: Trailers | null): void;
   /** The other side became a WebSocket; the socket is the call's now, with what was read of it behind the head. */
   onSwitched(head: AnswerHead, socket: Socket, rest: Uint8Array): void;
-  onFailure(reason: RefusalReason): void;
+  /** `isUnanswered`: the connection ended before an octet of the answer came, so that whoever may ask twice may ask again. */
+  onFailure(reason: RefusalReason, isUnanswered?: boolean): void;
 };
 
 export type LinkOwner = {
@@ -41,6 +42,7 @@ export type LinkOwner = {
 export class Link implements SocketOwner {
   readonly #socket: Socket;
   readonly #owner: LinkOwner;
+  readonly #onOutcome: ((isGood: boolean) => void) | null;
   readonly #reader = new HeadReader(readStatusLine);
   #call: LinkedCall | null = null;
   #body: BodyReader | null = null;
@@ -52,9 +54,10 @@ export class Link implements SocketOwner {
   #idleTimer: NodeJS.Timeout | null = null;
   #answerTimer: NodeJS.Timeout | null = null;
 
-  constructor(socket: Socket, owner: LinkOwner) {
+  constructor(socket: Socket, owner: LinkOwner, onOutcome: ((isGood: boolean) => void) | null = null) {
     this.#socket = socket;
     this.#owner = owner;
+    this.#onOutcome = onOutcome;
     ownSocket(socket, this);
   }
 
@@ -90,7 +93,7 @@ export class Link implements SocketOwner {
 
   /** Others have waited long enough for the one who does not read. */
   giveUp(): void {
-    this.#fail('timeout');
+    this.#cut('timeout');
   }
 
   /** Ends the connection, and the call on it is told nothing. */
@@ -101,7 +104,7 @@ export class Link implements SocketOwner {
 
   /** Ends the connection, and the call on it fails. */
   destroy(): void {
-    this.#fail('upstream-broken');
+    this.#cut('upstream-broken');
   }
 
   onData(octets: Buffer): void {
@@ -126,12 +129,12 @@ export class Link implements SocketOwner {
       this.#keeps = false;
       this.#finish(this.#call, { octets: EMPTY, from: 0, to: 0 });
     }
-    this.#fail('upstream-broken');
+    this.#die();
   }
 
   onClose(): void {
     this.#clearTimers();
-    this.#fail('upstream-broken');
+    this.#die();
     this.#owner.onGone(this);
   }
 
@@ -155,6 +158,7 @@ export class Link implements SocketOwner {
       return this.#interim > MAXIMUM_INTERIM ? this.#fail('upstream-broken') : next === octets.length ? -1 : next;
     }
     this.#noteKeeping(head, framing);
+    this.#onOutcome?.(status < SERVER_ERROR);
     this.#body = new BodyReader(framing);
     call.onAnswer(head, framing);
     return next;
@@ -222,11 +226,22 @@ export class Link implements SocketOwner {
     if (this.#answerTimer !== null) clearTimeout(this.#answerTimer);
   }
 
-  #fail(reason: RefusalReason): -1 {
+  /** The connection ended by itself. */
+  #die(): void {
+    this.#fail('upstream-broken', this.#body === null && this.#interim === 0 && this.#reader.isEmpty);
+  }
+
+  #fail(reason: RefusalReason, isUnanswered = false): -1 {
+    if (this.#call !== null) this.#onOutcome?.(false);
+    return this.#cut(reason, isUnanswered);
+  }
+
+  /** Says nothing of the other side. */
+  #cut(reason: RefusalReason, isUnanswered = false): -1 {
     const call = this.#call;
     this.#call = null;
     this.#socket.destroy();
-    call?.onFailure(reason);
+    call?.onFailure(reason, isUnanswered);
     return -1;
   }
 }
@@ -236,6 +251,7 @@ export function reasonOf(error: unknown): RefusalReason {
   return error instanceof UpstreamFailure ? error.reason : 'upstream-broken';
 }
 
+const SERVER_ERROR = 500;
 const EMPTY: Uint8Array = new Uint8Array();
 /** A service may take long to think; the caller's own patience ends it before. */
 const ANSWER_MS = 300_000;

@@ -2,9 +2,11 @@ import { type ClientHttp2Stream, constants, type ServerHttp2Stream } from 'node:
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { UpstreamFailure } from '../tls/upstream-failure.ts';
 import type { CallEnd, CallHop } from './call-gate.ts';
+import { failureStatus } from './failure-status.ts';
 import { answerHttp2, dropBody } from './http2-answer.ts';
 import { forwardHttp2Answer, forwardHttp2Request, sensitiveOf, statusOf, trailersOf } from './http2-headers.ts';
 import type { StreamConnection, StreamWish } from './http2-pool.ts';
+import { MAXIMUM_RETRIES } from '../tls/repeated-call.ts';
 import { resetStream } from './http2-reset.ts';
 import type { Http2Request } from './http2-session.ts';
 
@@ -46,6 +48,8 @@ class Http2Call implements StreamWish {
   #triesLeft = MAXIMUM_RETRIES;
   #isRequestOver: boolean;
   #hasAnswer = false;
+  #onOutcome: StreamConnection['onOutcome'] = null;
+  #isGood = true;
   #ended = false;
 
   constructor(near: ServerHttp2Stream, hop: CallHop, { headers, isWhole, isGrpc }: Http2CallFacts) {
@@ -75,6 +79,7 @@ class Http2Call implements StreamWish {
 
   onStream(far: ClientHttp2Stream, connection: StreamConnection): void {
     this.#far = far;
+    this.#onOutcome = connection.onOutcome;
     far.once('response', (headers, flags, raw: readonly string[]) =>
       this.#answer(far, { raw, sensitive: sensitiveOf(headers), isWhole: (flags & END_STREAM) !== 0 }),
     );
@@ -115,6 +120,7 @@ class Http2Call implements StreamWish {
     }
     this.#hasAnswer = true;
     this.#held = null;
+    if (this.#onOutcome !== null) this.#isGood = statusOf(raw) < 500 && !isServerFault(raw);
     near.on('drain', () => {
       this.#stopWaiting();
       far.resume();
@@ -137,6 +143,7 @@ class Http2Call implements StreamWish {
   #answerEnded(far: ClientHttp2Stream): void {
     // A stream that was reset ends, too.
     if (!this.#hasAnswer || far.rstCode !== constants.NGHTTP2_NO_ERROR) return;
+    this.#onOutcome?.(this.#isGood && !serverFaults.has(String(this.#answerTrailers['grpc-status'])));
     this.#end({ kind: 'answered' });
     this.#near.end();
     if (!this.#isRequestOver) dropBody(this.#near);
@@ -145,10 +152,10 @@ class Http2Call implements StreamWish {
   #farClosed(far: ClientHttp2Stream, connection: StreamConnection): void {
     if (this.#ended || this.#far !== far) return;
     const code = far.rstCode ?? constants.NGHTTP2_NO_ERROR;
+    if (code !== constants.NGHTTP2_REFUSED_STREAM) this.#onOutcome?.(false);
     if (connection.isBroken || code === constants.NGHTTP2_NO_ERROR) return this.#fail('upstream-broken');
     // The only reset that says that nothing was done (RFC 9113 section 8.7).
-    if (code === constants.NGHTTP2_REFUSED_STREAM && !this.#hasAnswer && this.#held !== null && this.#triesLeft > 0) {
-      this.#triesLeft -= 1;
+    if (code === constants.NGHTTP2_REFUSED_STREAM && !this.#hasAnswer && this.#held !== null && this.#mayRepeat()) {
       this.#far = null;
       this.#near.pause();
       this.send();
@@ -157,6 +164,12 @@ class Http2Call implements StreamWish {
     this.#end({ kind: 'failed', reason: 'upstream-broken' });
     if (this.#near.headersSent) resetStream(this.#near, code);
     else this.#near.close(code);
+  }
+
+  #mayRepeat(): boolean {
+    if (this.#triesLeft === 0) return false;
+    this.#triesLeft -= 1;
+    return this.#hop.upstream().mayRepeat('unseen');
   }
 
   #stopWaiting(): void {
@@ -174,7 +187,7 @@ class Http2Call implements StreamWish {
       return;
     }
     if (!this.#isRequestOver) dropBody(this.#near);
-    const status = reason === 'timeout' ? 504 : reason === 'upstream-unreachable' || reason === 'limit-exceeded' ? 503 : 502;
+    const status = failureStatus(reason);
     answerHttp2(near, { status, isGrpc: this.#isGrpc, reason: this.#hop.explainsFailures ? reason : null, rules: this.#hop.answers });
   }
 
@@ -198,9 +211,15 @@ class Http2Call implements StreamWish {
   }
 }
 
+/** An answer of a head alone. */
+function isServerFault(raw: readonly string[]): boolean {
+  return raw.some((name, at) => at % 2 === 0 && name === 'grpc-status' && serverFaults.has(raw[at + 1]!));
+}
+
 function ignore(): void {}
 
 const END_STREAM = 0x1;
 /** Most calls of gRPC are smaller; each call under way may hold so much until its answer begins. */
 const MAXIMUM_HELD_OCTETS = 65_536;
-const MAXIMUM_RETRIES = 2;
+/** UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS: what HTTP says by 500 and 503. */
+const serverFaults: ReadonlySet<string> = new Set(['2', '13', '14', '15']);

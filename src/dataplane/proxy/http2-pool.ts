@@ -1,6 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import type { Socket } from 'node:net';
 import { UpstreamFailure } from '../tls/upstream-failure.ts';
+import type { PooledSocket } from './pooled-socket.ts';
 import { CLIENT_SESSION, CONNECTION_WINDOW_OCTETS, MAXIMUM_STREAMS } from './http2-limits.ts';
 
 /** One call that wants a stream. */
@@ -16,7 +17,11 @@ export type StreamWish = {
 };
 
 /** What carries a stream. `isBroken` from the moment that its socket closed. */
-export type StreamConnection = { readonly isBroken: boolean };
+export type StreamConnection = {
+  readonly isBroken: boolean;
+  /** What a call over it came to, where anybody wants to know. */
+  readonly onOutcome: ((isGood: boolean) => void) | null;
+};
 
 export type StreamPoolLimits = {
   readonly connections: number;
@@ -33,7 +38,7 @@ type Waiting = { readonly wish: StreamWish; readonly timer: NodeJS.Timeout };
  * where that is not allowed calls wait, first come first served, for a bounded time in a bounded queue.
  */
 export class Http2Pool {
-  readonly #dial: () => Promise<Socket>;
+  readonly #dial: () => Promise<PooledSocket>;
   readonly #limits: StreamPoolLimits;
   readonly #connections = new Set<PooledConnection>();
   readonly #waiting = new Set<Waiting>();
@@ -41,7 +46,7 @@ export class Http2Pool {
   #dialing = 0;
   #isRetiring = false;
 
-  constructor(dial: () => Promise<Socket>, limits: StreamPoolLimits = STREAM_POOL_LIMITS) {
+  constructor(dial: () => Promise<PooledSocket>, limits: StreamPoolLimits = STREAM_POOL_LIMITS) {
     this.#dial = dial;
     this.#limits = limits;
   }
@@ -86,15 +91,16 @@ export class Http2Pool {
     while (this.#dialing < wanted && this.#connections.size + this.#dialing < this.#limits.connections) {
       this.#dialing += 1;
       this.#dial().then(
-        (socket) => this.#opened(socket),
+        (made) => this.#opened(made),
         (error: Error) => this.#failed(error),
       );
     }
   }
 
-  #opened(socket: Socket): void {
+  #opened({ socket, onOutcome }: PooledSocket): void {
     this.#dialing -= 1;
     const connection = new PooledConnection(socket, this.#limits.streams, {
+      onOutcome,
       onRoom: () => this.#admit(),
       onClose: () => {
         this.#connections.delete(connection);
@@ -146,7 +152,7 @@ export class Http2Pool {
   }
 }
 
-type PooledConnectionHandlers = { readonly onRoom: () => void; readonly onClose: () => void };
+type PooledConnectionHandlers = Pick<StreamConnection, 'onOutcome'> & { readonly onRoom: () => void; readonly onClose: () => void };
 
 /** One connection of the pool, from its handshake to its close. */
 class PooledConnection implements StreamConnection {
@@ -155,10 +161,12 @@ class PooledConnection implements StreamConnection {
   readonly #most: number;
   readonly #onRoom: () => void;
   readonly #closed: Promise<void>;
+  readonly onOutcome: StreamConnection['onOutcome'];
   streams = 0;
   isBroken = false;
 
-  constructor(socket: Socket, most: number, { onRoom, onClose }: PooledConnectionHandlers) {
+  constructor(socket: Socket, most: number, { onOutcome, onRoom, onClose }: PooledConnectionHandlers) {
+    this.onOutcome = onOutcome;
     this.#socket = socket;
     this.#most = most;
     this.#onRoom = onRoom;

@@ -6,11 +6,13 @@ import type { BodyFraming, RequestHead } from '../../core/http1/request-head.ts'
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { BodyTurns } from './body-turns.ts';
 import type { CallEnd, CallHop } from './call-gate.ts';
+import { failureStatus } from './failure-status.ts';
 import type { GatedPool } from './gated-pool.ts';
 import { fieldOf, translateAnswer, translateRequest, translateTrailers } from './http1-head.ts';
 import type { Link, LinkedCall } from './http1-link.ts';
 import { type Content, contentOctets, fieldLines, requestOctets } from './http1-octets.ts';
 import { answerHttp2, dropBody, fieldsOf } from './http2-answer.ts';
+import { isIdempotent, MAXIMUM_RETRIES } from '../tls/repeated-call.ts';
 import { resetStream } from './http2-reset.ts';
 import type { Http2Request } from './http2-session.ts';
 
@@ -54,6 +56,7 @@ class TranslatedCall implements LinkedCall {
   #isRequestOver: boolean;
   #hasAnswer = false;
   #isOver = false;
+  #triesLeft = MAXIMUM_RETRIES;
   /** Octets that its body may still have. */
   #bodyLeft: number;
 
@@ -153,14 +156,24 @@ class TranslatedCall implements LinkedCall {
     joinTunnel(near, far);
   }
 
-  onFailure(reason: RefusalReason): void {
+  onFailure(reason: RefusalReason, isUnanswered = false): void {
     if (this.#isOver) return;
+    if (isUnanswered && this.#mayRepeat()) {
+      this.#link = null;
+      return this.#carry();
+    }
     this.#over({ kind: 'failed', reason });
     const near = this.#near;
     if (near.headersSent) return resetStream(near, constants.NGHTTP2_INTERNAL_ERROR);
     if (!this.#isRequestOver) dropBody(near);
-    const status = reason === 'timeout' ? 504 : reason === 'upstream-unreachable' || reason === 'limit-exceeded' ? 503 : 502;
+    const status = failureStatus(reason);
     answerHttp2(near, { status, isGrpc: false, reason: this.#hop.explainsFailures ? reason : null, rules: this.#hop.answers });
+  }
+
+  #mayRepeat(): boolean {
+    if (!this.#facts.isWhole || !isIdempotent(this.method) || this.wantsSwitch || this.#triesLeft === 0) return false;
+    this.#triesLeft -= 1;
+    return this.#hop.upstream().mayRepeat('unanswered');
   }
 
   #readBody(): void {

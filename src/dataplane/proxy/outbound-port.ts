@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import { beforeServerEnds, callerConnected, callerFailed, countCaller, watchNamedServer } from '../tls/caller-connection.ts';
+import { beforeServerEnds, callerConnected, callerFailed, countCaller, watchNamedServer, watchReplicas } from '../tls/caller-connection.ts';
 import type { Outcome, Unit } from '../tls/counters.ts';
 import type { CallGate, CallHop } from './call-gate.ts';
 import { serveHttp1 } from './http1-caller.ts';
@@ -147,6 +147,12 @@ export function makeWay<Settings extends OutboundSettings>(deps: PortDeps, setti
     addresses: settings.upstreams,
     dial,
     patienceMs: ENDPOINT_PATIENCE_MS,
+    replicas: {
+      settings: settings.replicas,
+      watch: watchReplicas(deps, settings),
+      host: origination.kind === 'tls' ? origination.serverName : settings.endpointName,
+    },
+    countsConnections: protocol === 'tcp',
     onConnection: (socket) => callerConnected(deps, settings, socket),
     onEnding: (socket, onEnding) => beforeServerEnds(deps, socket, onEnding),
     onFailure: (error) => callerFailed(deps, settings, error),
@@ -157,10 +163,11 @@ export function makeWay<Settings extends OutboundSettings>(deps: PortDeps, setti
 /** Equal keys, equal connections: a change of anything else needs no new connection. */
 export function wayKey({ live }: PortDeps, settings: OutboundSettings, serverTrust: Trust): string {
   const { credential } = live.contexts;
+  const own = `${settings.digest} ${settings.replicas.key}`;
   const shown = shownTo(settings.origination);
-  if (shown === 'none') return settings.digest;
-  if (shown === 'held') return `${settings.digest} ${heldFor(live, settings.origination)?.digest ?? 'none'}`;
-  return `${settings.digest} ${credential.digest} ${serverTrust.digest}`;
+  if (shown === 'none') return own;
+  if (shown === 'held') return `${own} ${heldFor(live, settings.origination)?.digest ?? 'none'}`;
+  return `${own} ${credential.digest} ${serverTrust.digest}`;
 }
 
 export async function retireWay(way: Way, withinMs: number): Promise<void> {

@@ -1,9 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Address } from '../tls/address.ts';
 import { type Dialer, dialWithFailover } from '../tls/dial.ts';
+import { HealthChecks } from '../tls/health-checks.ts';
+import { Replicas, type ReplicaWatch } from '../tls/replicas.ts';
+import { NO_REPLICA_SETTINGS, type ReplicaSettings } from '../tls/replica-settings.ts';
 import { GatedPool } from './gated-pool.ts';
 import { Http2Pool, type StreamWish } from './http2-pool.ts';
 import type { LinkedCall } from './http1-link.ts';
+import type { PooledSocket } from './pooled-socket.ts';
 
 export type UpstreamOptions = {
   readonly addresses: readonly Address[];
@@ -12,6 +16,9 @@ export type UpstreamOptions = {
   readonly dialForCalls?: Dialer;
   /** For how long calls wait for addresses that refuse connections, as what restarts does. */
   readonly patienceMs: number;
+  readonly replicas?: { readonly settings: ReplicaSettings; readonly watch: ReplicaWatch; readonly host: string };
+  /** What a good connection is by itself: the end of a call, as in raw TCP, or nothing yet. */
+  readonly countsConnections?: boolean;
   /** Told of each new connection, of each that could not be made, and why. */
   readonly onConnection?: (socket: Socket) => void;
   readonly onFailure?: (error: Error) => void;
@@ -29,17 +36,22 @@ export class Upstream {
   readonly #streamPools: (Http2Pool | null)[];
   readonly #stopped = new AbortController();
   readonly #timers = new Set<NodeJS.Timeout>();
-  #next = 0;
+  readonly #replicas: Replicas;
+  readonly #checks: HealthChecks | null;
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
-    this.#pools = options.addresses.map(() => null);
-    this.#streamPools = options.addresses.map(() => null);
+    const { addresses, dial, replicas } = options;
+    this.#replicas = new Replicas(addresses, replicas?.settings ?? NO_REPLICA_SETTINGS, replicas?.watch);
+    this.#checks = this.#startChecks(dial);
+    this.#pools = addresses.map(() => null);
+    this.#streamPools = addresses.map(() => null);
   }
 
-  /** Carries one HTTP/1.1 call, and returns what may take it back while it waits. A call of which an octet was written is never sent again. */
+  /** Carries one HTTP/1.1 call, and returns what may take it back while it waits. */
   carry(call: LinkedCall): GatedPool {
-    const index = this.#turn();
+    this.#replicas.beginCall();
+    const index = this.#replicas.next();
     const pool = (this.#pools[index] ??= this.#makePool(index));
     pool.carry(call);
     return pool;
@@ -47,13 +59,14 @@ export class Upstream {
 
   /** Opens a stream of HTTP/2 for one call; the function returned takes it back while it waits for one. */
   openStream(wish: StreamWish): () => void {
-    const index = this.#turn();
+    this.#replicas.beginCall();
+    const index = this.#replicas.next();
     return (this.#streamPools[index] ??= this.#makeStreamPool(index)).open(wish);
   }
 
   /** A connection of its own, for streams that are no calls. @throws UpstreamFailure */
   async connect(): Promise<Socket> {
-    const { socket } = await this.#dial(this.#turn(), this.#options.dial);
+    const { socket } = await this.#dial(this.#replicas.next(), this.#options.dial);
     this.#watchEnd(socket, (leftMs) => setTimeout(() => socket.destroy(), leftMs * (0.5 + Math.random() / 2)).unref());
     return socket;
   }
@@ -61,22 +74,34 @@ export class Upstream {
   /** Finishes the calls under way, takes no new ones, and cuts what is left after this time. */
   async retire(withinMs: number): Promise<void> {
     this.#stopped.abort();
+    this.#checks?.stop();
     for (const timer of this.#timers) clearTimeout(timer);
     const pools = [...this.#pools, ...this.#streamPools].filter((pool) => pool !== null);
     await Promise.all(pools.map((pool) => pool.retire(withinMs)));
+    this.#replicas.stop();
   }
 
-  #turn(): number {
-    const index = this.#next;
-    this.#next = (index + 1) % this.#options.addresses.length;
-    return index;
+  /** True if a call may be sent again; another replica gets it, if there is one. */
+  mayRepeat(why: 'unseen' | 'unanswered'): boolean {
+    return !this.#stopped.signal.aborted && this.#replicas.mayRepeat(why);
+  }
+
+  #startChecks(dial: Dialer): HealthChecks | null {
+    const { addresses, replicas } = this.#options;
+    const settings = replicas?.settings.healthCheck ?? null;
+    if (replicas === undefined || settings === null) return null;
+    const onChecked = (index: number, isWell: boolean): void => this.#replicas.noteCheck(index, isWell);
+    return new HealthChecks({ addresses, settings, dial, host: replicas.host, onChecked });
   }
 
   async #dial(first: number, dial: Dialer): Promise<{ readonly socket: Socket; readonly index: number }> {
     const { addresses, patienceMs, onConnection, onFailure } = this.#options;
+    const order = this.#replicas.orderFrom(first);
+    const onTried = (index: number, isGood: boolean): void =>
+      void ((!isGood || this.#options.countsConnections) && this.#replicas.note(index, isGood));
     try {
       // A retired upstream still dials for the calls that it had taken before.
-      const dialed = await dialWithFailover({ addresses, first, dial, patienceMs, signal: NEVER });
+      const dialed = await dialWithFailover({ addresses, order, onTried, dial, patienceMs, signal: NEVER });
       onConnection?.(dialed.socket);
       return dialed;
     } catch (error) {
@@ -97,12 +122,13 @@ export class Upstream {
     return pool;
   }
 
-  async #dialPooled(index: number, dial: Dialer, isInForce: () => boolean): Promise<Socket> {
+  async #dialPooled(index: number, dial: Dialer, isInForce: () => boolean): Promise<PooledSocket> {
     const dialed = await this.#dial(index, dial);
     if (dialed.index !== index) this.#replaceLater(index, isInForce);
     // Calls move to new connections before the certificate that this one was proved by has ended.
     this.#watchEnd(dialed.socket, (leftMs) => void (isInForce() && this.#replace(index, leftMs)));
-    return dialed.socket;
+    const replicas = this.#replicas;
+    return { socket: dialed.socket, onOutcome: replicas.listens ? (isGood) => replicas.note(dialed.index, isGood) : null };
   }
 
   #watchEnd(socket: Socket, onEnding: (leftMs: number) => void): void {

@@ -1,12 +1,15 @@
 import type { Socket } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
-import { beforeServerEnds, callerConnected, callerFailed, watchNamedServer } from '../tls/caller-connection.ts';
-import { type Dialer, dialPlain, dialWithFailover } from '../tls/dial.ts';
+import { beforeServerEnds, callerConnected, callerFailed, watchNamedServer, watchReplicas } from '../tls/caller-connection.ts';
+import { type Dialed, type Dialer, dialPlain, dialWithFailover } from '../tls/dial.ts';
 import { heldFor } from '../tls/live-state.ts';
 import { makeSecurer, type Securer } from '../tls/originate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { OutboundSettings } from '../tls/proxy-settings.ts';
 import type { Trust } from '../tls/trust.ts';
+import { HealthChecks } from '../tls/health-checks.ts';
+import { Replicas } from '../tls/replicas.ts';
+import { RepeatableCall } from './repeatable-call.ts';
 import { DialQueue } from './dial-queue.ts';
 
 /** What decides how a new connection is made; put in force as a whole. */
@@ -34,7 +37,7 @@ export function makeRoute(deps: PortDeps, settings: OutboundSettings, trust: Tru
     clock,
     watch: watchNamedServer(deps, settings),
   });
-  return { settings, secure, key: `${settings.digest} ${trust.digest}` };
+  return { settings, secure, key: `${settings.digest} ${settings.replicas.key} ${trust.digest}` };
 }
 
 /**
@@ -48,13 +51,18 @@ export class EndpointWay {
   #pools: (Pool | null)[];
   /** Connections of the service's own, and of gRPC. */
   #streams = new Set<Socket>();
+  /** Which replica a pool's last connection went to, where its own was away. */
+  readonly #whereTo = new WeakMap<Pool, number>();
   readonly #retiring = new Set<Promise<void>>();
-  #next = 0;
+  #replicas: Replicas;
+  #checks: HealthChecks | null;
 
   constructor(deps: PortDeps, route: Route) {
     this.#deps = deps;
     this.#route = route;
     this.#pools = route.settings.upstreams.map(() => null);
+    this.#replicas = this.#watchReplicas();
+    this.#checks = this.#startChecks();
   }
 
   get settings(): OutboundSettings {
@@ -65,6 +73,9 @@ export class EndpointWay {
     const old = this.#route;
     this.#route = route;
     if (old.key === route.key) return;
+    this.#stopWatching();
+    this.#replicas = this.#watchReplicas();
+    this.#checks = this.#startChecks();
     const pools = this.#pools;
     this.#pools = route.settings.upstreams.map(() => null);
     for (const pool of pools) this.#retire(pool, route.settings.drainMs);
@@ -73,13 +84,25 @@ export class EndpointWay {
 
   /** Sends one HTTP/1.1 call. */
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const index = this.#turn();
-    return (this.#pools[index] ??= this.#makePool(index)).dispatch(options, handler);
+    let hasRoom = true;
+    this.#replicas.beginCall();
+    const send = (through: Dispatcher.DispatchHandler): number => {
+      const index = this.#replicas.next();
+      const pool = (this.#pools[index] ??= this.#makePool(index));
+      hasRoom = pool.dispatch(options, through);
+      return this.#whereTo.get(pool) ?? index;
+    };
+    if (!this.#replicas.listens && this.settings.replicas.retries === null) send(handler);
+    else {
+      const note = (index: number, isGood: boolean): void => this.#replicas.note(index, isGood);
+      new RepeatableCall({ send, note, mayRepeat: () => this.#replicas.mayRepeat('unanswered') }, options, handler).send();
+    }
+    return hasRoom;
   }
 
   /** A verified connection of its own; `prepare` speaks on it before TLS does. @throws UpstreamFailure */
   async connect(prepare: Dialer = dialPlain): Promise<Socket> {
-    const socket = await this.#dial(this.#turn(), prepare);
+    const { socket } = await this.#dial(this.#replicas.next(), prepare);
     const takeBack = beforeServerEnds(this.#deps, socket, (leftMs) =>
       setTimeout(() => socket.destroy(), leftMs * (0.5 + Math.random() / 2)).unref(),
     );
@@ -104,6 +127,7 @@ export class EndpointWay {
   }
 
   async retire(withinMs: number): Promise<void> {
+    this.#stopWatching();
     for (const pool of this.#pools) this.#retire(pool, withinMs);
     this.#pools = this.#route.settings.upstreams.map(() => null);
     const closed = [...this.#streams].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
@@ -124,19 +148,44 @@ export class EndpointWay {
     if (streams.size > 0) setTimeout(() => streams.forEach((socket) => socket.destroy()), withinMs).unref();
   }
 
-  #turn(): number {
-    const index = this.#next % this.#pools.length;
-    this.#next = index + 1;
-    return index;
+  #watchReplicas(): Replicas {
+    const { upstreams, replicas } = this.settings;
+    return new Replicas(upstreams, replicas, watchReplicas(this.#deps, this.settings));
   }
 
-  async #dial(first: number, prepare: Dialer): Promise<Socket> {
+  #startChecks(): HealthChecks | null {
+    const { upstreams, replicas, origination, endpointName } = this.settings;
+    if (replicas.healthCheck === null) return null;
+    const known = this.#replicas;
+    return new HealthChecks({
+      addresses: upstreams,
+      settings: replicas.healthCheck,
+      dial: async (address, signal) => this.#route.secure(await dialPlain(address, signal), address, signal),
+      host: origination.kind === 'tls' ? origination.serverName : endpointName,
+      onChecked: (index, isWell) => known.noteCheck(index, isWell),
+    });
+  }
+
+  #stopWatching(): void {
+    this.#checks?.stop();
+    this.#replicas.stop();
+  }
+
+  async #dial(first: number, prepare: Dialer): Promise<Dialed> {
     const { settings, secure } = this.#route;
+    const replicas = this.#replicas;
     const dial: Dialer = async (address, signal) => secure(await prepare(address, signal), address, signal);
     try {
-      const dialed = await dialWithFailover({ addresses: settings.upstreams, first, dial, patienceMs: PATIENCE_MS, signal: NEVER });
+      const dialed = await dialWithFailover({
+        addresses: settings.upstreams,
+        order: replicas.orderFrom(first),
+        onTried: (index, isGood) => void ((!isGood || settings.protocol === 'tcp') && replicas.note(index, isGood)),
+        dial,
+        patienceMs: PATIENCE_MS,
+        signal: NEVER,
+      });
       callerConnected(this.#deps, settings, dialed.socket);
-      return dialed.socket;
+      return dialed;
     } catch (error) {
       callerFailed(this.#deps, settings, error as Error);
       throw error;
@@ -152,7 +201,8 @@ export class EndpointWay {
         this.#dials
           .run(() => this.#dial(index, dialPlain))
           .then(
-            (socket) => {
+            ({ socket, index: whereTo }) => {
+              this.#whereTo.set(pool, whereTo);
               const takeBack = beforeServerEnds(this.#deps, socket, () => this.#replace(index, pool));
               socket.once('close', takeBack);
               callback(null, socket);

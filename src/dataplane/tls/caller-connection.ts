@@ -7,6 +7,7 @@ import { serverIdentityOf } from './originate.ts';
 import type { PortDeps } from './port-deps.ts';
 import type { OutboundSettings } from './proxy-settings.ts';
 import type { NamedServerWatch } from './prove-named-server.ts';
+import type { ReplicaWatch } from './replicas.ts';
 import { findRevocation } from './revoked-index.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
 
@@ -53,6 +54,15 @@ export function watchNamedServer(deps: PortDeps, settings: OutboundSettings): Na
       countCaller(deps, settings, { unit: 'connection', outcome: 'would-refuse', reason });
       deps.log('warn', 'upstream would be refused', { endpoint: settings.endpointName, reason });
     },
+  };
+}
+
+/** Counts and logs what happens with the replicas of an endpoint. */
+export function watchReplicas({ counters, log }: PortDeps, { endpointId, endpointName }: OutboundSettings): ReplicaWatch {
+  return (event, address) => {
+    counters.countReplica(endpointId, event);
+    if (event === 'retry' || event === 'retry-denied') return;
+    log(event === 'returned' || event === 'healthy' ? 'info' : 'warn', `replica ${event}`, { endpoint: endpointName, address });
   };
 }
 

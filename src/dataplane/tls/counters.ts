@@ -6,11 +6,14 @@ import {
   type PathCount,
   type Refusal,
   RefusalSchema,
+  type ReplicaCount,
+  ReplicaCountSchema,
   Side as WireSide,
   Unit as WireUnit,
 } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { ReplicaEvent } from '../../core/tls/replica-event.ts';
 import { KeptRefusals } from './kept-refusals.ts';
 import type { CertificateName, Channel } from './peer.ts';
 
@@ -48,12 +51,18 @@ export type RefusalRecord = {
 };
 
 /** What one window counted. */
-export type Counted = { readonly counts: PathCount[]; readonly refusals: Refusal[]; readonly refusalsDropped: bigint };
+export type Counted = {
+  readonly counts: PathCount[];
+  readonly refusals: Refusal[];
+  readonly refusalsDropped: bigint;
+  readonly replicas: ReplicaCount[];
+};
 
 /** Counts what happens until the next report takes it away. Bounded whatever peers do. */
 export class Counters {
   #counts = new Map<string, PathCount>();
   #refusals = new KeptRefusals();
+  #replicas = new Map<string, ReplicaCount>();
 
   count(happening: Happening): void {
     const { side, endpointId, generation, channel, unit, outcome, reason, exception = '' } = happening;
@@ -82,6 +91,14 @@ export class Counters {
     );
   }
 
+  /** There are few endpoints and few events. */
+  countReplica(endpointId: string, event: ReplicaEvent): void {
+    const key = `${endpointId} ${event}`;
+    const known = this.#replicas.get(key) ?? create(ReplicaCountSchema, { endpointId, event });
+    known.count += 1n;
+    this.#replicas.set(key, known);
+  }
+
   /** Keeps the refusal for the report if there is room for its kind. */
   refuse(refusal: RefusalRecord): void {
     // Nothing is made of what a flood repeats.
@@ -107,8 +124,14 @@ export class Counters {
   /** What was counted since the last call. */
   take(): Counted {
     const { list, dropped } = this.#refusals;
-    const taken = { counts: [...this.#counts.values()], refusals: list, refusalsDropped: dropped };
+    const taken = {
+      counts: [...this.#counts.values()],
+      refusals: list,
+      refusalsDropped: dropped,
+      replicas: [...this.#replicas.values()],
+    };
     this.#counts = new Map();
+    this.#replicas = new Map();
     this.#refusals = new KeptRefusals();
     return taken;
   }

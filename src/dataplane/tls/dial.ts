@@ -7,8 +7,10 @@ export type Dialer = (address: Address, signal: AbortSignal) => Promise<Socket>;
 
 export type FailoverOptions = {
   readonly addresses: readonly Address[];
-  /** Which address is tried first. */
-  readonly first: number;
+  /** Indexes of the addresses, as they are to be tried. */
+  readonly order: readonly number[];
+  /** Told of each try at an address. */
+  readonly onTried?: (index: number, isGood: boolean) => void;
   readonly dial: Dialer;
   /** For how long refused connections are tried again. */
   readonly patienceMs: number;
@@ -64,17 +66,19 @@ function dialSocket(options: NetConnectOpts, address: Address, signal: AbortSign
  * Tries one address after the other, and again while what failed may only be restarting. Nothing of a call is sent here, so
  * no call can happen twice. @throws UpstreamFailure, of the address that said most
  */
-export async function dialWithFailover({ addresses, first, dial, patienceMs, signal }: FailoverOptions): Promise<Dialed> {
+export async function dialWithFailover({ addresses, order, onTried, dial, patienceMs, signal }: FailoverOptions): Promise<Dialed> {
   const deadline = performance.now() + patienceMs;
   for (let round = 0; ; round++) {
     let told: UpstreamFailure | null = null;
     let isTransient = false;
-    for (let step = 0; step < addresses.length; step++) {
-      const index = (first + step) % addresses.length;
+    for (const index of order) {
       try {
-        return { socket: await dial(addresses[index]!, signal), index };
+        const socket = await dial(addresses[index]!, signal);
+        onTried?.(index, true);
+        return { socket, index };
       } catch (error) {
         if (!(error instanceof UpstreamFailure)) throw error;
+        onTried?.(index, false);
         isTransient ||= error.isTransient;
         // A server that answered and proved to be the wrong one says more than one that is away.
         if (told === null || (told.isTransient && !error.isTransient)) told = error;

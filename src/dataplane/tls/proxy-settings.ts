@@ -19,6 +19,7 @@ import { isCarried, parsePassthrough, type PassthroughListener } from './passthr
 import { type HttpSettings, parseHttpSettings } from './http-settings.ts';
 import { parseProxyProtocol, type ProxyProtocolSettings } from './proxy-protocol-settings.ts';
 import { type NamedServer, namedServerDigests, parseNamedServer } from './named-server-settings.ts';
+import { parseReplicaSettings, type ReplicaSettings } from './replica-settings.ts';
 import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 
 /** `grpc` is HTTP/2 from end to end. */
@@ -64,6 +65,7 @@ export type OutboundSettings = {
   readonly origination: Origination;
   readonly tls: TlsPolicy;
   readonly drainMs: number;
+  readonly replicas: ReplicaSettings;
   /** Digest over all that decides how a connection to the endpoint is made. */
   readonly digest: string;
 };
@@ -227,6 +229,7 @@ function parseOutbound(outbound: Outbound): OutboundSettings {
     origination: parseOrigination(what, outbound),
     tls,
     drainMs: outbound.drainMs || DEFAULT_DRAIN_MS,
+    replicas: parseReplicaSettings(outbound, protocol),
     digest: createHash('sha256').update(JSON.stringify(deciding)).digest('hex'),
   };
 }

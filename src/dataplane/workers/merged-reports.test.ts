@@ -5,6 +5,7 @@ import {
   OpenConnectionsSchema,
   PathCountSchema,
   RefusalSchema,
+  ReplicaCountSchema,
   ServedCertificateSchema,
 } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { MergedReports } from './merged-reports.ts';
@@ -12,6 +13,7 @@ import { MergedReports } from './merged-reports.ts';
 const count = (caller: string, calls: bigint) => create(PathCountSchema, { endpointId: 'endpoint_1', caller, count: calls });
 const open = (calls: number) => create(OpenConnectionsSchema, { endpointId: 'endpoint_1', caller: 'a', count: calls });
 const served = (serial: number) => create(ServedCertificateSchema, { endpointId: 'endpoint_1', serial: Buffer.of(serial) });
+const saw = (event: string, times: bigint) => create(ReplicaCountSchema, { endpointId: 'endpoint_1', event, count: times });
 const refusals = (reason: string, many: number) => Array.from({ length: many }, () => create(RefusalSchema, { reason }));
 
 test('what happened at any worker is added up, and what is in force is what all have', () => {
@@ -29,6 +31,21 @@ test('what happened at any worker is added up, and what is in force is what all 
   assert.equal(refusalsDropped, 3n);
   assert.equal(generation, 4n);
   assert.equal(revokedSequence, 8n);
+});
+
+test('what workers saw of replicas is added up', () => {
+  const { replicas } = new MergedReports().merge([
+    { replicas: [saw('retry', 1n)] },
+    {},
+    { replicas: [saw('ejected', 1n), saw('retry', 2n)] },
+  ]);
+  assert.deepEqual(
+    replicas!.map(({ event, count: times }) => [event, times]),
+    [
+      ['retry', 3n],
+      ['ejected', 1n],
+    ],
+  );
 });
 
 test('counts of the parts stay as they were', () => {

@@ -1,5 +1,10 @@
-import type { OpenConnections, PathCount, ServedCertificate } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
-import { mergeCounts, type TelemetryContent } from '../link/telemetry-buffer.ts';
+import type {
+  OpenConnections,
+  PathCount,
+  ReplicaCount,
+  ServedCertificate,
+} from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
+import { mergeCounts, mergeReplicas, type TelemetryContent } from '../link/telemetry-buffer.ts';
 import { KeptRefusals } from '../tls/kept-refusals.ts';
 
 /** Every field of a report but those of its sender, so that none that comes new is lost on the way. */
@@ -13,6 +18,8 @@ export class MergedReports {
   merge(parts: readonly TelemetryContent[]): Merged {
     const counts: PathCount[] = [];
     for (const part of parts) mergeCounts(counts, part.counts ?? []);
+    const replicas: ReplicaCount[] = [];
+    for (const part of parts) mergeReplicas(replicas, part.replicas ?? []);
     const refusals = new KeptRefusals();
     for (const part of parts) refusals.dropped += part.refusalsDropped ?? 0n;
     // By turns, so that what one worker saw leaves room for the others.
@@ -25,6 +32,7 @@ export class MergedReports {
     }
     return {
       counts,
+      replicas,
       refusals: refusals.list,
       refusalsDropped: refusals.dropped,
       open: this.#addUpOpen(parts),

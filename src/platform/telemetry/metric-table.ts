@@ -18,6 +18,11 @@ export const metricTable = {
     labels: ['reconciler'],
   },
   countersign_reconcile_seconds_total: { kind: 'counter', help: 'Wall time spent in a reconciler, by reconciler.', labels: ['reconciler'] },
+  countersign_replica_events_total: {
+    kind: 'counter',
+    help: 'What callers reported of the replicas that they call, by event: calls sent again and not, replicas left out and back, found ill and well.',
+    labels: ['event'],
+  },
   countersign_requests_total: { kind: 'counter', help: 'REST requests, by route and status.', labels: ['route', 'status'] },
   countersign_settings_answers_total: { kind: 'counter', help: 'Settings that proxies acknowledged or refused.', labels: ['answer'] },
   countersign_telemetry_reports_total: { kind: 'counter', help: 'Telemetry reports, by what became of them.', labels: ['result'] },

@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/telemetry.proto.
  */
 export const file_countersign_v1_telemetry: GenFile = /*@__PURE__*/
-  fileDesc("Ch5jb3VudGVyc2lnbi92MS90ZWxlbWV0cnkucHJvdG8SDmNvdW50ZXJzaWduLnYxIpEDCg9UZWxlbWV0cnlSZXBvcnQSDwoHYm9vdF9pZBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIXCg93aW5kb3dfc3RhcnRfbXMYAyABKAQSFQoNd2luZG93X2VuZF9tcxgEIAEoBBIpCgZjb3VudHMYBSADKAsyGS5jb3VudGVyc2lnbi52MS5QYXRoQ291bnQSLQoEb3BlbhgGIAMoCzIfLmNvdW50ZXJzaWduLnYxLk9wZW5Db25uZWN0aW9ucxIpCghyZWZ1c2FscxgHIAMoCzIXLmNvdW50ZXJzaWduLnYxLlJlZnVzYWwSGAoQcmVmdXNhbHNfZHJvcHBlZBgIIAEoBBIxCgZzZXJ2ZWQYCSADKAsyIS5jb3VudGVyc2lnbi52MS5TZXJ2ZWRDZXJ0aWZpY2F0ZRIrCgZkcmlsbHMYCiADKAsyGy5jb3VudGVyc2lnbi52MS5EcmlsbFJlc3VsdBIYChByZXZva2VkX3NlcXVlbmNlGAsgASgEEhIKCmdlbmVyYXRpb24YDCABKAQiIAoMVGVsZW1ldHJ5QWNrEhAKCHNlcXVlbmNlGAEgASgEIpICCglQYXRoQ291bnQSIgoEc2lkZRgBIAEoDjIULmNvdW50ZXJzaWduLnYxLlNpZGUSEwoLZW5kcG9pbnRfaWQYAiABKAkSDgoGY2FsbGVyGAMgASgJEhIKCmdlbmVyYXRpb24YBCABKAQSKAoHY2hhbm5lbBgFIAEoDjIXLmNvdW50ZXJzaWduLnYxLkNoYW5uZWwSIgoEdW5pdBgGIAEoDjIULmNvdW50ZXJzaWduLnYxLlVuaXQSKAoHb3V0Y29tZRgHIAEoDjIXLmNvdW50ZXJzaWduLnYxLk91dGNvbWUSDgoGcmVhc29uGAggASgJEg0KBWNvdW50GAkgASgEEhEKCWV4Y2VwdGlvbhgKIAEoCSKTAQoPT3BlbkNvbm5lY3Rpb25zEiIKBHNpZGUYASABKA4yFC5jb3VudGVyc2lnbi52MS5TaWRlEhMKC2VuZHBvaW50X2lkGAIgASgJEg4KBmNhbGxlchgDIAEoCRIoCgdjaGFubmVsGAQgASgOMhcuY291bnRlcnNpZ24udjEuQ2hhbm5lbBINCgVjb3VudBgFIAEoDSLAAQoHUmVmdXNhbBITCgtlbmRwb2ludF9pZBgBIAEoCRINCgVhdF9tcxgCIAEoBBIbChNmaXJzdF9vY3RldHNfc2hhMjU2GAMgASgMEg4KBnJlYXNvbhgEIAEoCRIOCgZjYWxsZXIYBSABKAkSGQoRaXNzdWVyX2tleV9zaGEyNTYYBiABKAwSDgoGc2VyaWFsGAcgASgMEg8KB3Jlc3VtZWQYCCABKAgSGAoQb2N0ZXRzX2ZvcndhcmRlZBgJIAEoBCJpChFTZXJ2ZWRDZXJ0aWZpY2F0ZRITCgtlbmRwb2ludF9pZBgBIAEoCRIZChFpc3N1ZXJfa2V5X3NoYTI1NhgCIAEoDBIOCgZzZXJpYWwYAyABKAwSFAoMbm90X2FmdGVyX21zGAQgASgEIuoBCgtEcmlsbFJlc3VsdBIOCgZqb2JfaWQYASABKAkSEwoLZW5kcG9pbnRfaWQYAiABKAkSDAoEa2luZBgDIAEoCRINCgVhdF9tcxgEIAEoBBIbChNmaXJzdF9vY3RldHNfc2hhMjU2GAUgASgMEhMKC29jdGV0c19zZW50GAYgASgEEhcKD29jdGV0c19hbnN3ZXJlZBgHIAEoBBIMCgRzZWVuGAggASgJEhgKEHByZXNlbnRlZF9zZXJpYWwYCSABKAwSFQoNc2VydmVkX3NlcmlhbBgKIAEoDBIPCgdyZXN1bWVkGAsgASgIKkAKBFNpZGUSFAoQU0lERV9VTlNQRUNJRklFRBAAEg8KC1NJREVfQ0FMTEVSEAESEQoNU0lERV9SRUNFSVZFUhACKnUKB0NoYW5uZWwSFwoTQ0hBTk5FTF9VTlNQRUNJRklFRBAAEhUKEUNIQU5ORUxfUExBSU5URVhUEAESDwoLQ0hBTk5FTF9UTFMQAhIQCgxDSEFOTkVMX01UTFMQAxIXChNDSEFOTkVMX1BBU1NUSFJPVUdIEBQqQAoEVW5pdBIUChBVTklUX1VOU1BFQ0lGSUVEEAASEwoPVU5JVF9DT05ORUNUSU9OEAESDQoJVU5JVF9DQUxMEAIqkQEKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEhQKEE9VVENPTUVfQUNDRVBURUQQARIYChRPVVRDT01FX1dPVUxEX1JFRlVTRRACEhMKD09VVENPTUVfUkVGVVNFRBADEhIKDk9VVENPTUVfRkFJTEVEEAQSFAoQT1VUQ09NRV9FWENFUFRFRBAFMmgKEFRlbGVtZXRyeVNlcnZpY2USVAoPU3RyZWFtVGVsZW1ldHJ5Eh8uY291bnRlcnNpZ24udjEuVGVsZW1ldHJ5UmVwb3J0GhwuY291bnRlcnNpZ24udjEuVGVsZW1ldHJ5QWNrKAEwAWIGcHJvdG8z");
+  fileDesc("Ch5jb3VudGVyc2lnbi92MS90ZWxlbWV0cnkucHJvdG8SDmNvdW50ZXJzaWduLnYxIsEDCg9UZWxlbWV0cnlSZXBvcnQSDwoHYm9vdF9pZBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIXCg93aW5kb3dfc3RhcnRfbXMYAyABKAQSFQoNd2luZG93X2VuZF9tcxgEIAEoBBIpCgZjb3VudHMYBSADKAsyGS5jb3VudGVyc2lnbi52MS5QYXRoQ291bnQSLQoEb3BlbhgGIAMoCzIfLmNvdW50ZXJzaWduLnYxLk9wZW5Db25uZWN0aW9ucxIpCghyZWZ1c2FscxgHIAMoCzIXLmNvdW50ZXJzaWduLnYxLlJlZnVzYWwSGAoQcmVmdXNhbHNfZHJvcHBlZBgIIAEoBBIxCgZzZXJ2ZWQYCSADKAsyIS5jb3VudGVyc2lnbi52MS5TZXJ2ZWRDZXJ0aWZpY2F0ZRIrCgZkcmlsbHMYCiADKAsyGy5jb3VudGVyc2lnbi52MS5EcmlsbFJlc3VsdBIYChByZXZva2VkX3NlcXVlbmNlGAsgASgEEhIKCmdlbmVyYXRpb24YDCABKAQSLgoIcmVwbGljYXMYKCADKAsyHC5jb3VudGVyc2lnbi52MS5SZXBsaWNhQ291bnQiQQoMUmVwbGljYUNvdW50EhMKC2VuZHBvaW50X2lkGAEgASgJEg0KBWV2ZW50GAIgASgJEg0KBWNvdW50GAMgASgEIiAKDFRlbGVtZXRyeUFjaxIQCghzZXF1ZW5jZRgBIAEoBCKSAgoJUGF0aENvdW50EiIKBHNpZGUYASABKA4yFC5jb3VudGVyc2lnbi52MS5TaWRlEhMKC2VuZHBvaW50X2lkGAIgASgJEg4KBmNhbGxlchgDIAEoCRISCgpnZW5lcmF0aW9uGAQgASgEEigKB2NoYW5uZWwYBSABKA4yFy5jb3VudGVyc2lnbi52MS5DaGFubmVsEiIKBHVuaXQYBiABKA4yFC5jb3VudGVyc2lnbi52MS5Vbml0EigKB291dGNvbWUYByABKA4yFy5jb3VudGVyc2lnbi52MS5PdXRjb21lEg4KBnJlYXNvbhgIIAEoCRINCgVjb3VudBgJIAEoBBIRCglleGNlcHRpb24YCiABKAkikwEKD09wZW5Db25uZWN0aW9ucxIiCgRzaWRlGAEgASgOMhQuY291bnRlcnNpZ24udjEuU2lkZRITCgtlbmRwb2ludF9pZBgCIAEoCRIOCgZjYWxsZXIYAyABKAkSKAoHY2hhbm5lbBgEIAEoDjIXLmNvdW50ZXJzaWduLnYxLkNoYW5uZWwSDQoFY291bnQYBSABKA0iwAEKB1JlZnVzYWwSEwoLZW5kcG9pbnRfaWQYASABKAkSDQoFYXRfbXMYAiABKAQSGwoTZmlyc3Rfb2N0ZXRzX3NoYTI1NhgDIAEoDBIOCgZyZWFzb24YBCABKAkSDgoGY2FsbGVyGAUgASgJEhkKEWlzc3Vlcl9rZXlfc2hhMjU2GAYgASgMEg4KBnNlcmlhbBgHIAEoDBIPCgdyZXN1bWVkGAggASgIEhgKEG9jdGV0c19mb3J3YXJkZWQYCSABKAQiaQoRU2VydmVkQ2VydGlmaWNhdGUSEwoLZW5kcG9pbnRfaWQYASABKAkSGQoRaXNzdWVyX2tleV9zaGEyNTYYAiABKAwSDgoGc2VyaWFsGAMgASgMEhQKDG5vdF9hZnRlcl9tcxgEIAEoBCLqAQoLRHJpbGxSZXN1bHQSDgoGam9iX2lkGAEgASgJEhMKC2VuZHBvaW50X2lkGAIgASgJEgwKBGtpbmQYAyABKAkSDQoFYXRfbXMYBCABKAQSGwoTZmlyc3Rfb2N0ZXRzX3NoYTI1NhgFIAEoDBITCgtvY3RldHNfc2VudBgGIAEoBBIXCg9vY3RldHNfYW5zd2VyZWQYByABKAQSDAoEc2VlbhgIIAEoCRIYChBwcmVzZW50ZWRfc2VyaWFsGAkgASgMEhUKDXNlcnZlZF9zZXJpYWwYCiABKAwSDwoHcmVzdW1lZBgLIAEoCCpACgRTaWRlEhQKEFNJREVfVU5TUEVDSUZJRUQQABIPCgtTSURFX0NBTExFUhABEhEKDVNJREVfUkVDRUlWRVIQAip1CgdDaGFubmVsEhcKE0NIQU5ORUxfVU5TUEVDSUZJRUQQABIVChFDSEFOTkVMX1BMQUlOVEVYVBABEg8KC0NIQU5ORUxfVExTEAISEAoMQ0hBTk5FTF9NVExTEAMSFwoTQ0hBTk5FTF9QQVNTVEhST1VHSBAUKkAKBFVuaXQSFAoQVU5JVF9VTlNQRUNJRklFRBAAEhMKD1VOSVRfQ09OTkVDVElPThABEg0KCVVOSVRfQ0FMTBACKpEBCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIUChBPVVRDT01FX0FDQ0VQVEVEEAESGAoUT1VUQ09NRV9XT1VMRF9SRUZVU0UQAhITCg9PVVRDT01FX1JFRlVTRUQQAxISCg5PVVRDT01FX0ZBSUxFRBAEEhQKEE9VVENPTUVfRVhDRVBURUQQBTJoChBUZWxlbWV0cnlTZXJ2aWNlElQKD1N0cmVhbVRlbGVtZXRyeRIfLmNvdW50ZXJzaWduLnYxLlRlbGVtZXRyeVJlcG9ydBocLmNvdW50ZXJzaWduLnYxLlRlbGVtZXRyeUFjaygBMAFiBnByb3RvMw");
 
 /**
  * @generated from message countersign.v1.TelemetryReport
@@ -85,6 +85,13 @@ export type TelemetryReport = Message<"countersign.v1.TelemetryReport"> & {
    * @generated from field: uint64 generation = 12;
    */
   generation: bigint;
+
+  /**
+   * What happened with the replicas of endpoints that the sender calls.
+   *
+   * @generated from field: repeated countersign.v1.ReplicaCount replicas = 40;
+   */
+  replicas: ReplicaCount[];
 };
 
 /**
@@ -93,6 +100,35 @@ export type TelemetryReport = Message<"countersign.v1.TelemetryReport"> & {
  */
 export const TelemetryReportSchema: GenMessage<TelemetryReport> = /*@__PURE__*/
   messageDesc(file_countersign_v1_telemetry, 0);
+
+/**
+ * @generated from message countersign.v1.ReplicaCount
+ */
+export type ReplicaCount = Message<"countersign.v1.ReplicaCount"> & {
+  /**
+   * @generated from field: string endpoint_id = 1;
+   */
+  endpointId: string;
+
+  /**
+   * "retry", "retry-denied", "ejected", "returned", "unhealthy", "healthy" or "panic".
+   *
+   * @generated from field: string event = 2;
+   */
+  event: string;
+
+  /**
+   * @generated from field: uint64 count = 3;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message countersign.v1.ReplicaCount.
+ * Use `create(ReplicaCountSchema)` to create a new message.
+ */
+export const ReplicaCountSchema: GenMessage<ReplicaCount> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_telemetry, 1);
 
 /**
  * @generated from message countersign.v1.TelemetryAck
@@ -109,7 +145,7 @@ export type TelemetryAck = Message<"countersign.v1.TelemetryAck"> & {
  * Use `create(TelemetryAckSchema)` to create a new message.
  */
 export const TelemetryAckSchema: GenMessage<TelemetryAck> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_telemetry, 1);
+  messageDesc(file_countersign_v1_telemetry, 2);
 
 /**
  * @generated from message countersign.v1.PathCount
@@ -177,7 +213,7 @@ export type PathCount = Message<"countersign.v1.PathCount"> & {
  * Use `create(PathCountSchema)` to create a new message.
  */
 export const PathCountSchema: GenMessage<PathCount> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_telemetry, 2);
+  messageDesc(file_countersign_v1_telemetry, 3);
 
 /**
  * Those under an exception are not among them.
@@ -216,7 +252,7 @@ export type OpenConnections = Message<"countersign.v1.OpenConnections"> & {
  * Use `create(OpenConnectionsSchema)` to create a new message.
  */
 export const OpenConnectionsSchema: GenMessage<OpenConnections> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_telemetry, 3);
+  messageDesc(file_countersign_v1_telemetry, 4);
 
 /**
  * @generated from message countersign.v1.Refusal
@@ -277,7 +313,7 @@ export type Refusal = Message<"countersign.v1.Refusal"> & {
  * Use `create(RefusalSchema)` to create a new message.
  */
 export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_telemetry, 4);
+  messageDesc(file_countersign_v1_telemetry, 5);
 
 /**
  * @generated from message countersign.v1.ServedCertificate
@@ -309,7 +345,7 @@ export type ServedCertificate = Message<"countersign.v1.ServedCertificate"> & {
  * Use `create(ServedCertificateSchema)` to create a new message.
  */
 export const ServedCertificateSchema: GenMessage<ServedCertificate> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_telemetry, 5);
+  messageDesc(file_countersign_v1_telemetry, 6);
 
 /**
  * @generated from message countersign.v1.DrillResult
@@ -382,7 +418,7 @@ export type DrillResult = Message<"countersign.v1.DrillResult"> & {
  * Use `create(DrillResultSchema)` to create a new message.
  */
 export const DrillResultSchema: GenMessage<DrillResult> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_telemetry, 6);
+  messageDesc(file_countersign_v1_telemetry, 7);
 
 /**
  * @generated from enum countersign.v1.Side
