@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -10,7 +11,7 @@ import { ManualClock } from '../../platform/clock/clock.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { REVOKED_SET_TYPE, SETTINGS_TYPE } from '../../core/messages/type-urls.ts';
-import { callInClear, callOverTls, clientOptions, ENDPOINT, inboundTo, loopback } from '../../../test/support/proxy-lab.ts';
+import { callInClear, callOverTls, clientOptions, ENDPOINT, inboundTo, loopback, requestText } from '../../../test/support/proxy-lab.ts';
 import { startTestControlPlane, type TestControlPlane, TRUST_DOMAIN } from '../../../test/support/test-control-plane.ts';
 import { unusedPort } from '../../../test/support/worker-lab.ts';
 
@@ -73,10 +74,12 @@ test('a proxy of several workers acknowledges for all of them, reports for all o
       counts.filter((count) => count.outcome === outcome && count.unit === unit).reduce((total, { count }) => total + count, 0n);
     return sum(Outcome.ACCEPTED, Unit.CALL) === 8n && sum(Outcome.REFUSED, Unit.CONNECTION) === 8n;
   });
-  const fingerprints = control.reports.flatMap(({ refusals }) => refusals.map(({ firstOctetsSha256 }) => firstOctetsSha256.length));
+  // What a prober sent first is found in the report, whichever worker took it.
+  const sent = createHash('sha256').update(requestText().slice(0, 64)).digest('hex');
+  const fingerprints = control.reports.flatMap(({ refusals }) => refusals.map(({ firstOctetsSha256 }) => hexOf(firstOctetsSha256)));
   assert.deepEqual(
     fingerprints,
-    Array.from({ length: 8 }, () => 32),
+    Array.from({ length: 8 }, () => sent),
   );
   control.revoked.suspendedSpiffeIds.push(CALLER);
   const before = control.acknowledged.filter(({ typeUrl }) => typeUrl === REVOKED_SET_TYPE).length;
@@ -123,6 +126,10 @@ test('a socket that the proxy was given is taken over by all workers, and closed
   program.kill('SIGTERM');
   assert.deepEqual(await ended, [0, null]);
 });
+
+function hexOf(octets: Uint8Array): string {
+  return Buffer.from(octets).toString('hex');
+}
 
 async function childrenOf(pid: number): Promise<readonly number[]> {
   return (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').map(Number);

@@ -81,6 +81,54 @@ test('what one worker refuses is in force at none: all go back to the last good 
   for (const socket of open.values()) socket.destroy();
 });
 
+test('a worker that dies while it tries settings is no judgement on them, and has them when it comes back', async () => {
+  const [port, other] = [unusedPort(), unusedPort()];
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const [trier] = lab.pool.pids;
+  process.kill(trier!, 'SIGSTOP');
+  const applied = lab.apply({ inbound: [lab.inbound(other)] });
+  process.kill(trier!, 'SIGKILL');
+  assert.deepEqual(await applied, { kind: 'accepted' });
+  await lab.replaced(trier!);
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  for (const socket of (await lab.connectToAll(other, caller)).values()) socket.destroy();
+  await assert.rejects(connected(port), { code: 'ECONNREFUSED' });
+  assert.equal((await lab.pool.takeReport()).generation, lab.generation);
+});
+
+test('settings that no worker survived are refused, and what starts anew has the last good ones', async () => {
+  const [port, other] = [unusedPort(), unusedPort()];
+  await lab.apply({ inbound: [lab.inbound(port)] });
+  const { generation } = lab;
+  const { pids } = lab.pool;
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  const applied = lab.apply({ inbound: [lab.inbound(other)] });
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  const answer = await applied;
+  assert.match(answer.kind === 'refused' ? answer.reason : 'accepted', /the workers that tried it ended/);
+  for (const pid of pids) await lab.replaced(pid);
+  const caller = clientOptions(lab.authority.issue({ uris: [STOREFRONT] }));
+  for (const socket of (await lab.connectToAll(port, caller)).values()) socket.destroy();
+  await assert.rejects(connected(other), { code: 'ECONNREFUSED' });
+  assert.equal((await lab.pool.takeReport()).generation, generation);
+});
+
+test('what comes while no worker runs waits for one', async () => {
+  const port = unusedPort();
+  const { pids } = lab.pool;
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  for (const pid of pids) await lab.ended(pid);
+  assert.deepEqual(lab.pool.pids, []);
+  await lab.pool.applyRevokedSet(lab.revocation({ suspended: [STRANGER] }));
+  const callers = [STOREFRONT, STRANGER].map((spiffeId) => ({ pathId: 'path_1', spiffeId, mode: 3 }));
+  assert.deepEqual(await lab.apply({ inbound: [lab.inbound(port, { callers: callers as never })] }), { kind: 'accepted' });
+  for (const pid of pids) await lab.replaced(pid);
+  assert.match((await callOverTls(port, clientOptions(lab.authority.issue({ uris: [STOREFRONT] })))).text, OK);
+  const suspended = clientOptions(lab.authority.issue({ uris: [STRANGER] }));
+  for (let turn = 0; turn < 8; turn++) assert.equal((await callOverTls(port, suspended)).text, '');
+  await lab.pool.applyRevokedSet(lab.revocation({}));
+});
+
 test('settings that cannot be used are refused before any port changes, and a port of somebody else is not shared with them', async () => {
   const port = unusedPort();
   await lab.apply({ inbound: [lab.inbound(port)] });

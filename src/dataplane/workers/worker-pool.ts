@@ -184,7 +184,8 @@ export class WorkerPool implements TrafficPlane {
     const given = [...this.#claims.inherited.keys()];
     const worker: WorkerProcess = new WorkerProcess([...this.#claims.inherited.values()], {
       onSeen: this.#saw,
-      onUse: (use) => this.#exchange.hear(worker, use),
+      // What was under way when it ended would be counted as open for ever.
+      onUse: (use) => this.#all.has(worker) && this.#exchange.hear(worker, use),
     });
     this.#all.add(worker);
     void worker.ended.then(() => {

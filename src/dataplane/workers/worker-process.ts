@@ -13,7 +13,7 @@ export type Asked = WorkerAnswer | { readonly kind: 'lost' };
 export type WorkerNews = {
   readonly onSeen: SeenKeysOptions['onNews'];
   /** What it used of limits that hold for all. */
-  readonly onUse: (use: SharedUse) => void;
+  readonly onUse: (use: SharedUse) => unknown;
 };
 
 /** One worker: a child process that answers what it is told until it ends. Nothing here rejects: a child may die at any time. */
