@@ -127,7 +127,10 @@ export async function openSimulatedFleet(url: string, declarations: string) {
   };
 
   const receiveImpostors = ({ settings, counts }: Running, names: ReadonlyMap<string, string>): void => {
-    for (const { endpointId, anonymousMode } of settings.inbound) {
+    for (const { endpointId, anonymousMode, anonymousExceptions } of settings.inbound) {
+      // They ask for what the first exception names, as long as there is one.
+      const exception = anonymousExceptions.find(({ untilMs }) => untilMs > now)?.name ?? null;
+      const outcome = anonymousMode === Mode.ENFORCE ? Outcome.REFUSED : Outcome.WOULD_REFUSE;
       const count = impostors.get(names.get(endpointId) ?? '');
       if (count === undefined) continue;
       counts.push(
@@ -137,8 +140,7 @@ export async function openSimulatedFleet(url: string, declarations: string) {
           generation: settings.generation,
           channel: Channel.PLAINTEXT,
           unit: Unit.CALL,
-          outcome: anonymousMode === Mode.ENFORCE ? Outcome.REFUSED : Outcome.WOULD_REFUSE,
-          reason: 'plaintext',
+          ...(exception === null ? { outcome, reason: 'plaintext' } : { outcome: Outcome.EXCEPTED, exception }),
           count: BigInt(count),
         }),
       );

@@ -43,6 +43,10 @@ function target(more: string): string {
   return `apiVersion: countersign/v1\nkind: Target\nname: all\nendpoints: all\nsoakMs: 5000\nsettleMs: 2000\nlagMs: 1000\nsilentMs: 3000\n${more}`;
 }
 
+function exception(of: string, until: number): string {
+  return `apiVersion: countersign/v1\nkind: Exception\nname: probe-${of}\nexception: probe\nendpoint: ${of}\nowner: ada\nreason: x\nuntil: ${new Date(until).toISOString()}\nsources: ["10.1.0.0/16"]\ncalls: [{ methods: [GET], path: /healthz }]\n`;
+}
+
 async function open(url: string) {
   const fleet = await openSimulatedFleet(url, declarations);
   return {
@@ -168,6 +172,27 @@ forEachDatabase('control/rollouts', (newUrl) => {
     const { rollbacks, waves } = await fleet.status();
     assert.deepEqual(rollbacks, []);
     assert.ok(waves.every(({ stages, paths }) => stages.proven === paths.length));
+  });
+
+  test('what comes under an exception holds nothing and is named, until the exception is over', async () => {
+    await using fleet = await open(await newUrl());
+    fleet.impostors.set('payments', 7);
+    fleet.impostors.set('orders', 7);
+    await fleet.apply(`${exception('payments', fleet.now() + 7 * DAY_MS)}---\n${exception('orders', fleet.now() + 8_000)}`);
+    await fleet.start();
+    await fleet.until((modes) => modes['shop>payments'] === 'enforce mtls' && modes['orders>payments'] === 'enforce mtls');
+    for (let second = 0; second < 20; second++) await fleet.second();
+    assert.equal((await fleet.pathModes())['shop>orders'], 'permissive mtls', 'its exception ended before');
+    const [payments] = (await fleet.plan()).endpoints.filter(({ excepted }) => excepted.length > 0);
+    assert.deepEqual([payments!.anonymous.count, payments!.enforced], [0, true]);
+    const { name, kind, owner, count } = payments!.excepted[0]!;
+    // Five seconds, and of receivers one more on both sides.
+    assert.deepEqual([name, kind, owner, count], ['probe-payments', 'probe', 'ada', 7 * 7]);
+    const { holds } = await fleet.status();
+    assert.deepEqual(
+      [...new Set(holds.filter(({ reason }) => reason.code === 'unattributed-anonymous').map(({ reason }) => reason.count! > 0))],
+      [true],
+    );
   });
 
   test('a paused rollout stands still until it is started again', async () => {
