@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { sql } from 'kysely';
 import { createJoinToken } from '../../src/control/access/create-join-token.ts';
 import { pinnedRoot } from '../../src/control/ca/authorities.ts';
 import type { IssuedCertificate } from '../../src/control/ca/issuance-request.ts';
@@ -25,7 +24,7 @@ import {
   type TestAuthorities,
   trustDomain,
 } from '../support/authorities.ts';
-import { CommitGate } from '../support/commit-gate.ts';
+import { answeredOrWaiting, CommitGate } from '../support/commit-gate.ts';
 import { forEachDatabase } from '../support/databases.ts';
 
 const now = 1_800_000_000_000;
@@ -82,19 +81,6 @@ const doors: { readonly [name: string]: (one: TestAuthorities, two: TestAuthorit
     return { ask: () => handle(request as never, { remote: 'test' } as never), forbid: () => suspend(two) };
   },
 };
-
-/** The other server's answer, or that it waits for a lock that this one holds. */
-async function answeredOrWaiting(answer: Promise<unknown>, { database }: TestAuthorities): Promise<'answered' | 'waiting'> {
-  let state: 'answered' | 'waiting' | null = null;
-  void answer.then(() => (state = 'answered'));
-  while (state === null) {
-    const { rows } = await sql<{ waits: number }>`
-      select count(*) as waits, pg_sleep(0.002) from pg_locks join pg_database on pg_database.oid = pg_locks.database
-      where datname = current_database() and not granted`.execute(database.queries);
-    if (state === null && rows[0]!.waits > 0) state = 'waiting';
-  }
-  return state;
-}
 
 async function openPair(url: string) {
   const gate = new CommitGate();

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { AuditedDatabase, AuditEntry } from '../../src/control/audit/entry.ts';
 
 /** Keeps a commit open, in its transaction and with everything written, from when its unit staged an entry of the type until it is released. */
@@ -33,4 +34,20 @@ export class CommitGate {
         return made;
       }),
   });
+}
+
+/** The other server's answer, or that it waits for a lock that this one holds. */
+export async function answeredOrWaiting(
+  answer: Promise<unknown>,
+  { database }: { readonly database: AuditedDatabase },
+): Promise<'answered' | 'waiting'> {
+  let state: 'answered' | 'waiting' | null = null;
+  void answer.then(() => (state = 'answered'));
+  while (state === null) {
+    const { rows } = await sql<{ waits: number }>`
+      select count(*) as waits, pg_sleep(0.002) from pg_locks join pg_database on pg_database.oid = pg_locks.database
+      where datname = current_database() and not granted`.execute(database.queries);
+    if (state === null && rows[0]!.waits > 0) state = 'waiting';
+  }
+  return state;
 }

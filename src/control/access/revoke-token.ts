@@ -5,14 +5,14 @@ import type { Actor, AuditedDatabase } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { endAccessToken, findAccessToken } from './store.ts';
 
-/** Ends a named token; the next request that carries it is refused. @throws not-found, state-conflict */
+/** Ends a named token; the next request that carries it is refused, and what its holder approved of is signed no more. @throws not-found, state-conflict */
 export async function revokeToken(
   deps: { readonly database: AuditedDatabase },
   tokenId: EntityId<'token'>,
   actor: Actor,
   now: Instant,
 ): Promise<void> {
-  await deps.database.commit(async (unit) => {
+  await deps.database.commitFenced(async (unit) => {
     const token = await findAccessToken(unit.queries, tokenId);
     if (token === null) throw new Problem('not-found', `Cannot revoke token: ${tokenId} does not exist`);
     if (!(await endAccessToken(unit.queries, tokenId, now))) {

@@ -11,7 +11,10 @@ import {
   upsertIdentityProvider,
 } from './machine-token-store.ts';
 
-/** Trusts an issuer as far as its rules go, in the place of what was declared under that name before. @throws input-invalid */
+/**
+ * Trusts an issuer as far as its rules go, in the place of what was declared under that name before. Fenced, as is the end of a trust: what rests on a rule
+ * asks for it in its own commit. @throws input-invalid
+ */
 export async function setIdentityProvider(
   deps: { readonly database: AuditedDatabase },
   request: { readonly environment: string; readonly region: string; readonly name: string; readonly spec: unknown },
@@ -20,7 +23,7 @@ export async function setIdentityProvider(
 ): Promise<IdentityProviderRecord> {
   const { environment, region, name, spec } = request;
   const provider = parseIdentityProvider(spec, environment);
-  return deps.database.commit(async (unit) => {
+  return deps.database.commitFenced(async (unit) => {
     const held = (await listIdentityProviders(unit.queries)).find((known) => known.environment === environment && known.name === name);
     const record = { id: held?.id ?? newEntityId('provider', now), environment, region, name, provider, updatedAt: now };
     await upsertIdentityProvider(unit.queries, record);
@@ -39,7 +42,7 @@ export async function removeIdentityProvider(
   actor: Actor,
   now: Instant,
 ): Promise<void> {
-  await deps.database.commit(async (unit) => {
+  await deps.database.commitFenced(async (unit) => {
     const held = (await listIdentityProviders(unit.queries)).find((known) => known.id === id);
     if (held === undefined) throw new Problem('not-found', 'Cannot remove identity provider: there is none of this id');
     await deleteIdentityProvider(unit.queries, id);

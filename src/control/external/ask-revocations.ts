@@ -46,7 +46,8 @@ async function askRevocation(deps: ExternalDeps, held: ForeignRevocation): Promi
 async function settleRevoked({ database, clock }: ExternalDeps, held: ForeignRevocation): Promise<void> {
   const now = clock.now();
   const { issuerId, serial, environment, region, reason, askedBy: actor } = held;
-  await database.commit(async (unit) => {
+  // It may say that a key is known to others.
+  await database.commitFenced(async (unit) => {
     if (!(await updateForeignRevocation(unit.queries, { ...held, status: 'revoked', detail: null }, held))) return;
     await markRevokedThere(unit.queries, held, { at: now, reason });
     const data = { issuerId, serial: Buffer.from(serial).toString('hex'), reason };

@@ -48,7 +48,8 @@ export async function declareExternalAuthority(
   if (bindingKey !== null && settings.bindingKeyId === null) throw invalid('a MAC key without bindingKeyId, which says whose it is');
   if (webhookToken !== null && webhookOf(settings) === null) throw invalid('a webhook token without a webhook for dns-01');
   if (dnsKey !== null && dnsUpdateOf(settings) === null) throw invalid('a DNS key without updates for dns-01');
-  return deps.database.commit(async (unit) => {
+  // It may allow less than before: what is being ordered elsewhere does not overlook it.
+  return deps.database.commitFenced(async (unit) => {
     const held = await findExternalAuthority(unit.queries, environment, name);
     const id = held?.id ?? newEntityId('authority', now);
     const owner = { id, environment, region };

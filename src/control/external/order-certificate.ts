@@ -2,6 +2,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Decision } from '../../core/issuance/decide-issuance.ts';
 import type { Asker } from '../../core/issuance/issuance-order.ts';
 import type { Profile, ProfileName } from '../../core/issuance/profile.ts';
+import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
@@ -20,6 +21,7 @@ import { type ForeignCertificate, renewalIdOf } from './foreign-certificate.ts';
 import { claimRenewal } from './foreign-certificate-store.ts';
 import { judgeRequest, type OrderPolicy } from './judge-request.ts';
 import { leafOf } from './leaf-of.ts';
+import { findExternalAuthorityById } from './store.ts';
 import { insertExternalOrder } from './order-store.ts';
 
 export type OrderRequest = {
@@ -66,6 +68,7 @@ async function stageOrder(
   request: OrderRequest,
   now: Instant,
 ): Promise<{ readonly order: ExternalOrder } | { readonly refused: readonly string[] }> {
+  await demandDeclared(unit.queries, request);
   const decision = await decide(unit.queries, policy, request, now);
   const reasons = [...reasonsOf(decision, request), ...findObstacles(request)];
   const order = orderOf(request, decision, now);
@@ -94,6 +97,13 @@ async function stageOrder(
     reasons.length === 0 ? (['external-order.requested', {}] as const) : (['external-order.refused', { reasons }] as const);
   recordEntry(unit, { type, at: now, environment, region, actor, data: { ...data, ...more } });
   return reasons.length === 0 ? { order } : { refused: reasons };
+}
+
+/** The declaration may have been changed since it was read. @throws state-conflict */
+async function demandDeclared(queries: Queries, { authority: { id, name, updatedAt } }: OrderRequest): Promise<void> {
+  const held = await findExternalAuthorityById(queries, id);
+  if (held?.updatedAt === updatedAt) return;
+  throw new Problem('state-conflict', `Cannot order: the declaration of ${name} was changed a moment ago, expected to be asked again`);
 }
 
 /** Null: there is no such profile. */

@@ -49,7 +49,7 @@ export async function applyDeclaration(
   actor: Actor,
   now: Instant,
 ): Promise<readonly ShownChange[]> {
-  const shown = await deps.database.commit(async (unit) => {
+  const apply = async (unit: AuditedUnit): Promise<readonly ShownChange[]> => {
     const snapshot = await readSnapshot(unit.queries);
     const newId = <Kind extends EntityKind>(kind: Kind) => newEntityId(kind, now);
     const { changes } = planDeclaration(snapshot, declarations, { ...deps.place, now, newId });
@@ -58,7 +58,11 @@ export async function applyDeclaration(
     for (const [index, change] of changes.entries()) await writeChange(unit, change, shown[index]!, actor, now);
     if (changes.length > 0) await advanceInventoryRevision(unit.queries);
     return shown;
-  });
+  };
+  const { database } = deps;
+  // A profile may forbid what another server is about to sign after its approvals.
+  const isFence = declarations.some(({ kind }) => kind === 'Profile');
+  const shown = await (isFence ? database.commitFenced(apply) : database.commit(apply));
   if (shown.length > 0) deps.changed.notify();
   return shown;
 }
