@@ -5,6 +5,7 @@ import type { Log } from '../platform/log/logger.ts';
 import type { HostPort } from '../platform/network/host-port.ts';
 import { serveChallenge } from '../protocols/challenges/serve-challenge.ts';
 import { isPublicLogPath, readLogFile } from '../protocols/log/log-files.ts';
+import { serveIssuer } from '../protocols/revocation/serve-issuer.ts';
 import { serveOcsp } from '../protocols/revocation/serve-ocsp.ts';
 import { serveRevocation } from '../protocols/revocation/serve-revocation.ts';
 import type { State } from './open-state.ts';
@@ -12,7 +13,7 @@ import type { State } from './open-state.ts';
 export type PublicListener = AsyncDisposable & { readonly port: number };
 
 /**
- * The plain HTTP address: revocation lists and OCSP, which must not need TLS to be asked (RFC 5280 section 8), the log's checkpoint, and the answers of
+ * The plain HTTP address: revocation lists, OCSP and authorities' certificates, which must not need TLS to be asked (RFC 5280 section 8), the log's checkpoint, and the answers of
  * http-01 that prove our names to other CAs. Nothing else, no query.
  */
 export async function servePublic({
@@ -33,6 +34,7 @@ export async function servePublic({
     if (await serveOcsp({ ocsp, clock }, request, response)) return;
     request.resume();
     if (await serveChallenge({ queries }, request, response)) return;
+    if (await serveIssuer({ queries }, request, response)) return;
     if (await serveRevocation({ queries, clock }, request, response)) return;
     const path = (request.url ?? '').split('?')[0]!;
     const name = path.startsWith(LOG_PREFIX) ? path.slice(LOG_PREFIX.length) : '';

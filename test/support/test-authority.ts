@@ -36,6 +36,8 @@ export type TestLeaf = {
   readonly crlUri?: string;
   /** RFC 7633: it demands a stapled answer. */
   readonly mustStaple?: boolean;
+  /** Its key usage allows the signing of lists too. */
+  readonly signsLists?: boolean;
 };
 
 /** What an OCSP response of a test authority says, of a certificate that it issued or of another. */
@@ -122,7 +124,8 @@ function certify(fields: Certified, issuer: Certificate | null, issuerKey: KeyOb
     notAfter: Math.floor(fields.notAfter / 1000) * 1000,
     spki,
     basicConstraints: ca === null ? { ca: false, pathLength: null } : { ca: true, pathLength: ca },
-    keyUsage: ca === null ? ['digitalSignature'] : ['keyCertSign', 'cRLSign'],
+    keyUsage:
+      ca === null ? ['digitalSignature', ...(fields.signsLists === true ? (['cRLSign'] as const) : [])] : ['keyCertSign', 'cRLSign'],
     extendedKeyUsage: ca === null ? usages.map((usage) => (usage === 'client' ? oids.clientAuth : oids.serverAuth)) : [],
     ...(ca === null ? { subjectAltNames: { uri: uris, ip: ips.map(parseIpAddress), dns: dnsNames } } : {}),
     ...(fields.ocspUri === undefined ? {} : { ocspUri: fields.ocspUri }),

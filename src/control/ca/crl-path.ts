@@ -42,8 +42,20 @@ export function parseCrlPath(path: string): CrlName | null {
   return { authorityId: id, shard: shard === undefined ? null : Number(shard), kind: delta === undefined ? 'full' : 'delta' };
 }
 
+/** Where an authority's certificate is served (RFC 5280 section 4.2.2.1), beside its lists; null: it publishes nothing. */
+export function issuerUrlOf({ id, crlUrl }: { readonly id: EntityId<'authority'>; readonly crlUrl: string | null }): string | null {
+  return crlUrl === null ? null : `${crlUrl.slice(0, -crlPath(id).length)}${ISSUER_PREFIX}${id}${ISSUER_SUFFIX}`;
+}
+
+/** The authority whose certificate the path names, or null. */
+export function parseIssuerPath(path: string): EntityId<'authority'> | null {
+  const id = path.startsWith(ISSUER_PREFIX) && path.endsWith(ISSUER_SUFFIX) ? path.slice(ISSUER_PREFIX.length, -ISSUER_SUFFIX.length) : '';
+  return isEntityId('authority', id) ? id : null;
+}
+
 /** Where all authorities are asked by OCSP; the question says which. */
 export const OCSP_PATH = '/ocsp';
 const PREFIX = '/crl/';
+const [ISSUER_PREFIX, ISSUER_SUFFIX] = ['/ca/', '.cer'];
 const SUFFIX = '.crl';
 const DELTA_SUFFIX = '.delta.crl';

@@ -12,7 +12,7 @@ import { buildTbsCertificate } from '../../core/x509/build-certificate.ts';
 import { lintTbsCertificate, type LintedTbs } from '../../core/x509/lint-certificate.ts';
 import { builtInProfiles } from '../policies/declared-profiles.ts';
 import type { Authorities, IssuingAuthority } from './authorities.ts';
-import { crlShardOf, crlUrlOf } from './crl-path.ts';
+import { crlShardOf, crlUrlOf, issuerUrlOf } from './crl-path.ts';
 import type { IssuanceRequest } from './issuance-request.ts';
 import { newSerialNumber } from './serial-number.ts';
 
@@ -102,6 +102,7 @@ export function factsOf(
     issuerEnvironment: issuer.environment,
     crlUri: crlUrlOf(issuer, crlShardOf(serial, issuer.crlShards)),
     ocspUri: issuer.ocspUrl,
+    issuerUri: issuerUrlOf(issuer),
     reservedNames: authorities.reservedNames ?? [],
     identitySuspended: false,
     keyBlocked: false,

@@ -171,6 +171,8 @@ function makeTemplate(profile: Profile, order: IssuanceOrder, facts: IssuanceFac
       // A prober is a client: a credential for servers alone is the wrong one in exactly this property.
       extendedKeyUsage: order.flaw === 'wrong-usage' ? [oids.serverAuth] : profile.extendedKeyUsage,
       ...revocationFields(profile, facts),
+      // Whoever comes from outside may know the root alone, and servers forget to send what stands between; our own fleet has all of it.
+      ...(profile.names === 'server' && facts.issuerUri != null ? { issuerUri: facts.issuerUri } : {}),
       ...(profile.names === 'responder'
         ? {}
         : isAuthority

@@ -69,6 +69,8 @@ export type IssuanceFacts = {
   readonly crlUri: string | null;
   /** http URI of the authority's OCSP responder; absent or null: there is none. */
   readonly ocspUri?: string | null;
+  /** http URI of the authority's own certificate; absent or null: it is published nowhere. */
+  readonly issuerUri?: string | null;
   /** DNS names and addresses at which the control plane itself is reached; absent: none. */
   readonly reservedNames?: readonly string[];
   readonly identitySuspended: boolean;

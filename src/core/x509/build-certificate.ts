@@ -102,7 +102,7 @@ function extensionNodes(fields: TbsFields): DerNode[] {
   const { ocspUri, issuerUri } = fields;
   const accesses = [
     ...(ocspUri === undefined ? [] : [sequence(oid(oids.ocspAccess), uriNode(ocspUri))]),
-    ...(issuerUri === undefined ? [] : [sequence(oid(CA_ISSUERS), uriNode(issuerUri))]),
+    ...(issuerUri === undefined ? [] : [sequence(oid(oids.caIssuers), uriNode(issuerUri))]),
   ];
   if (accesses.length > 0) nodes.push(extensionNode(oids.authorityInfoAccess, false, sequence(...accesses)));
   if (fields.ocspNoCheck === true) nodes.push(extensionNode(oids.ocspNoCheck, false, primitive(tags.null, '')));
@@ -138,4 +138,3 @@ export function distributionPointNameNode(uri: string): DerNode {
 
 const VERSION_3 = explicit(0, smallInteger(2));
 const TRUE = boolean(true);
-const CA_ISSUERS = '1.3.6.1.5.5.7.48.2';

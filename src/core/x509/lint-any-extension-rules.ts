@@ -129,11 +129,10 @@ function accessesOf(tbs: TbsCertificate): readonly Access[] {
 }
 
 function hasUri({ method, uri }: Access): boolean {
-  return !(method === CA_ISSUERS || method === OCSP) || (uri !== null && ABSOLUTE.test(uri));
+  return !(method === oids.caIssuers || method === OCSP) || (uri !== null && ABSOLUTE.test(uri));
 }
 
 const ABSOLUTE = /^[a-z][a-z0-9+.-]*:\/\/[!-~]+$/i;
-const CA_ISSUERS = '1.3.6.1.5.5.7.48.2';
 const OCSP = '1.3.6.1.5.5.7.48.1';
 const OCSP_NO_CHECK = '1.3.6.1.5.5.7.48.1.5';
 const SUBJECT_DIRECTORY_ATTRIBUTES = '2.5.29.9';

@@ -112,7 +112,7 @@ export const anyFormRules: readonly LintRule[] = [
     find: ({ tbs }) => {
       const extension = findExtension(tbs, oids.authorityInfoAccess);
       const accesses = extension ? readAccess(extension) : [];
-      if (!accesses.every(({ method }) => method === OCSP || method === CA_ISSUERS))
+      if (!accesses.every(({ method }) => method === OCSP || method === oids.caIssuers))
         return 'an access method other than OCSP and caIssuers';
       const texts = accesses.map(({ method, uri }) => `${method} ${uri}`);
       return unless(new Set(texts).size === texts.length, 'an access location twice');
@@ -182,7 +182,6 @@ function isDnsBase(base: string): boolean {
 
 const ABSOLUTE_URI = /^[a-z][a-z0-9+.-]*:[!-~]+$/i;
 const OCSP = '1.3.6.1.5.5.7.48.1';
-const CA_ISSUERS = '1.3.6.1.5.5.7.48.2';
 const SIGNED_TIMESTAMPS = '1.3.6.1.4.1.11129.2.4.2';
 const PRECERTIFICATE_POISON = '1.3.6.1.4.1.11129.2.4.3';
 const ISSUER_ALT_NAME = '2.5.29.18';

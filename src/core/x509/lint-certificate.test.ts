@@ -83,13 +83,15 @@ test('each rule of the extensions is broken by what it forbids', () => {
     ['name-constraints', leafTbs({ nameConstraints: { permitted: [{ kind: 'dns', name: 'acme.test' }], excluded: [] } })],
     ['crl-distribution-point', leafTbs({ crlUri: 'https://crl.acme.test/1.crl' })],
     ['crl-distribution-point', leafTbs({ crlUri: 'ldap://crl.acme.test/1.crl' })],
+    ['issuer-uri', leafTbs({ issuerUri: 'https://ca.acme.test/1.cer' })],
+    ['issuer-uri', leafTbs({ issuerUri: 'ldap://ca.acme.test/1.cer' })],
     ['no-revocation-available', leafTbs({ crlUri: 'http://crl.acme.test/1.crl', noRevAvail: true })],
     ['critical-known', leafTbs({ furtherExtensions: [{ oid: '1.2.3', critical: true, value: Uint8Array.of(5, 0) }] })],
     ['authority-subject', authorityTbs({ subject: buildName([]) })],
   ];
   for (const [rule, tbs] of cases) assert.ok(broken(tbs).includes(rule), `${rule}: ${broken(tbs).join()}`);
   assert.deepEqual(broken(leafTbs({ crlUri: 'http://crl.acme.test/1.crl' })), []);
-  assert.deepEqual(broken(leafTbs({ noRevAvail: true })), []);
+  assert.deepEqual(broken(leafTbs({ noRevAvail: true, issuerUri: 'http://ca.acme.test/1.cer' })), []);
 });
 
 test('each rule of the names is broken by what it forbids', () => {

@@ -98,7 +98,7 @@ export const extensionRules: readonly LintRule[] = [
       const both =
         findExtension(tbs, oids.crlDistributionPoints) !== null ||
         findExtension(tbs, oids.freshestCrl) !== null ||
-        ocspUrisOf(tbs).length > 0;
+        accessUrisOf(tbs, oids.ocspAccess).length > 0;
       return unless(
         !both && !isAuthority(tbs) && !isCritical(tbs, oids.noRevAvail),
         'noRevAvail with a CRL or OCSP, in an authority, or critical',
@@ -110,8 +110,17 @@ export const extensionRules: readonly LintRule[] = [
     clause: 'RFC 5280 section 4.2.2.1, RFC 9919 section 5',
     find: ({ tbs }) =>
       unless(
-        ocspUrisOf(tbs).every((uri) => uri !== null && /^http:\/\/[!-~]+$/.test(uri)),
+        accessUrisOf(tbs, oids.ocspAccess).every((uri) => uri !== null && /^http:\/\/[!-~]+$/.test(uri)),
         'an OCSP responder that is not at an http URI',
+      ),
+  },
+  {
+    id: 'issuer-uri',
+    clause: 'RFC 5280 section 4.2.2.1, CA/B BR 7.1.2.7.7',
+    find: ({ tbs }) =>
+      unless(
+        accessUrisOf(tbs, oids.caIssuers).every((uri) => uri !== null && /^http:\/\/[!-~]+$/.test(uri)),
+        "an issuer's certificate that is not at an http URI",
       ),
   },
   {
@@ -151,9 +160,9 @@ export function isResponder(tbs: TbsCertificate): boolean {
   return tbs.extendedKeyUsage?.includes(oids.ocspSigning) === true;
 }
 
-function ocspUrisOf(tbs: TbsCertificate): readonly (string | null)[] {
+function accessUrisOf(tbs: TbsCertificate, wanted: string): readonly (string | null)[] {
   const access = findExtension(tbs, oids.authorityInfoAccess);
-  return access === null ? [] : readAccess(access).flatMap(({ method, uri }) => (method === oids.ocspAccess ? [uri] : []));
+  return access === null ? [] : readAccess(access).flatMap(({ method, uri }) => (method === wanted ? [uri] : []));
 }
 
 function isAuthority(tbs: TbsCertificate): boolean {

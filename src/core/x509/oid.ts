@@ -38,6 +38,7 @@ export const oids = {
   ocspSigning: '1.3.6.1.5.5.7.3.9',
   // OCSP (RFC 6960 section 4, RFC 9654)
   ocspAccess: '1.3.6.1.5.5.7.48.1',
+  caIssuers: '1.3.6.1.5.5.7.48.2',
   ocspBasic: '1.3.6.1.5.5.7.48.1.1',
   ocspNonce: '1.3.6.1.5.5.7.48.1.2',
   ocspAcceptableResponses: '1.3.6.1.5.5.7.48.1.4',

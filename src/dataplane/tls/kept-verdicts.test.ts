@@ -57,6 +57,7 @@ for (const [name, chain, reason] of [
   ['two names', authority.issue({ uris: [FRIEND, 'spiffe://acme.example/prod/admin'] }).chain, 'wrong-identity'],
   ['a name of another trust domain', authority.issue({ uris: ['spiffe://other.example/prod/storefront'] }).chain, 'wrong-identity'],
   ['a URI that is no SPIFFE ID', authority.issue({ uris: ['https://acme.example/'] }).chain, 'wrong-identity'],
+  ['a key that signs lists', authority.issue({ uris: [FRIEND], signsLists: true }).chain, 'wrong-identity'],
   ['a leaf without its issuer', [good.chain[0]!], 'unknown-authority'],
   ['a leaf past its end', authority.issue({ uris: [FRIEND], notBefore: NOW - 2 * DAY_MS, notAfter: NOW - DAY_MS }).chain, 'expired'],
 ] as const) {

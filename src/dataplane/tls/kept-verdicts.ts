@@ -96,9 +96,10 @@ function identityOf(spiffeId: SpiffeId, path: readonly Certificate[], certificat
   };
 }
 
-function spiffeIdOf({ subjectAltNames }: Certificate, trustDomain: string): SpiffeId | null {
+/** SPIFFE X509-SVID sections 2 and 4.3: exactly one URI, and a key that signs no lists; that it signs no certificates, the path has shown. */
+function spiffeIdOf({ subjectAltNames, keyUsage }: Certificate, trustDomain: string): SpiffeId | null {
   const [uri] = subjectAltNames.uri;
-  if (subjectAltNames.uri.length !== 1 || uri === undefined) return null;
+  if (subjectAltNames.uri.length !== 1 || uri === undefined || keyUsage?.has('cRLSign') === true) return null;
   try {
     const id = parseSpiffeId(uri);
     return trustDomainOf(id) === trustDomain ? id : null;

@@ -48,7 +48,7 @@ export const serverConfigKeys = {
   'listen.dataPlane': { default: '127.0.0.1:8444', meaning: 'Address of enrolment, ADS and telemetry (gRPC over TLS 1.3).' },
   'listen.public': {
     default: '127.0.0.1:8080',
-    meaning: 'Plain HTTP address of CRLs, OCSP, the log checkpoint, and of the http-01 answers for other CAs.',
+    meaning: 'Plain HTTP address of CRLs, OCSP, certificates of authorities, the log checkpoint, and of the http-01 answers for other CAs.',
   },
   publicUrl: {
     default: 'http:// and listen.public',

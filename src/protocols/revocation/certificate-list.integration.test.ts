@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
@@ -9,9 +10,15 @@ import { issueCertificate } from '../../control/ca/issue-certificate.ts';
 import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { DAY_MS, SECOND_MS } from '../../core/time/instant.ts';
+import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+import { findExtension } from '../../core/x509/certificate.ts';
+import { readAccess } from '../../core/x509/extensions.ts';
+import { oids } from '../../core/x509/oid.ts';
+import { verifyPath } from '../../core/x509/verify-path.ts';
 import { parseCertificateList } from '../../core/x509/certificate-list.ts';
 import { ManualClock } from '../../platform/clock/clock.ts';
 import { answerCertificateList, type CrlRequest } from './certificate-list.ts';
+import { serveIssuer } from './serve-issuer.ts';
 import { serveRevocation } from './serve-revocation.ts';
 
 const now = 1_800_000_000_000;
@@ -92,3 +99,52 @@ forEachDatabase('GET /crl/<authority>.crl', (newUrl) => {
     assert.equal((await fetch(`${base}/crl/x.crl`, { headers: { connection: 'close' } })).status, 404);
   });
 });
+
+forEachDatabase('GET /ca/<authority>.cer', (newUrl) => {
+  test('answers with the certificate that a server’s certificate points at, and whoever has the root alone finds the way up by it', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    const server = createServer((request, response) => {
+      void serveIssuer(ca.database, request, response).then((answered) => answered || response.writeHead(418).end());
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const shape = { door: 'rest', proxyId: null, spiffeId: null, asker: { role: 'operator', scope: '*', spiffeId: null } } as const;
+    const names = { dns: ['www.acme.example'], ip: [] };
+    for (const profile of ['server', 'server-shortlived'] as const) {
+      const { der, chain } = await issueCertificate(ca, joinRequest({ ...shape, profile, names }), now);
+      const leaf = parseCertificate(der);
+      const { pathname } = new URL(accessUriOf(leaf)!);
+      const found = await fetch(`${base}${pathname}`);
+      assert.deepEqual([found.status, found.headers.get('content-type')], [200, 'application/pkix-cert']);
+      const issuer = new Uint8Array(await found.arrayBuffer());
+      assert.deepEqual(Buffer.from(issuer), Buffer.from(chain[1]!));
+      const path = { leaf, intermediates: [parseCertificate(issuer)], anchors: ca.authorities.roots, usage: 'server', now } as const;
+      assert.equal(verifyPath(path).kind, 'valid');
+    }
+    const workload = await issueCertificate(ca, joinRequest(), now);
+    assert.equal(accessUriOf(parseCertificate(workload.der)), null, 'our own fleet has it');
+    const { id } = ca.authorities.issuing[0]!;
+    const statusOf = async (path: string, method = 'GET') => (await fetch(`${base}${path}`, { method })).status;
+    assert.equal(await statusOf(`/ca/${id}.cer`, 'HEAD'), 200);
+    assert.equal(await statusOf(`/ca/${id}.cer`, 'POST'), 405);
+    assert.equal(await statusOf('/ca/authority_00000000000000000000000000.cer'), 404);
+    for (const path of [
+      '/ca/',
+      '/ca/.cer',
+      `/ca/${id}`,
+      `/ca/${id}.crl`,
+      `/ca/${id}/.cer`,
+      `/ca/../ca/${id}.cer.cer`,
+      '/ca/proxy_00000000000000000000000000.cer',
+    ])
+      assert.equal(await statusOf(path), 418, path);
+    server.close();
+  });
+});
+
+/** Where the certificate says that its issuer's is found. */
+function accessUriOf(certificate: Certificate): string | null {
+  const extension = findExtension(certificate, oids.authorityInfoAccess);
+  return extension === null ? null : (readAccess(extension).find(({ method }) => method === oids.caIssuers)?.uri ?? null);
+}
