@@ -55,6 +55,20 @@ test('a full buffer grows its last report and loses no count', () => {
   assert.equal(third.windowEndMs, 51n);
 });
 
+test('a full buffer adds up what came under one exception, and nothing under the name of another', () => {
+  const buffer = new TelemetryBuffer('boot', 1);
+  const excepted = (exception: string): PathCount =>
+    create(PathCountSchema, { endpointId: 'endpoint_a', outcome: Outcome.EXCEPTED, exception, count: 1n });
+  for (const exception of ['kubelet', 'prometheus', 'kubelet']) buffer.add({ counts: [excepted(exception)] });
+  assert.deepEqual(
+    buffer.after(0n)!.counts.map(({ exception, count }) => [exception, count]),
+    [
+      ['kubelet', 2n],
+      ['prometheus', 1n],
+    ],
+  );
+});
+
 test('a report that was handed out never changes', () => {
   const buffer = new TelemetryBuffer('boot', 2);
   buffer.add({ counts: [counted('a', 1n)] });

@@ -122,8 +122,8 @@ export function mergeReplicas(into: ReplicaCount[], from: readonly ReplicaCount[
 }
 
 function keyOf(count: PathCount): string {
-  const { side, endpointId, caller, generation, channel, unit, outcome, reason } = count;
-  return `${side} ${endpointId} ${caller} ${generation} ${channel} ${unit} ${outcome} ${reason}`;
+  const { side, endpointId, caller, generation, channel, unit, outcome, reason, exception } = count;
+  return `${side} ${endpointId} ${caller} ${generation} ${channel} ${unit} ${outcome} ${reason}${exception}`;
 }
 
 /** Two minutes of one-second windows. */

@@ -4,7 +4,8 @@ import { Problem } from '../../core/problems/problem.ts';
 type Bucket = { calls: number; at: number };
 
 /**
- * How often callers may call. Only proved and allowed callers and the exceptions of the endpoint are asked about, so there are never more buckets than these. New settings begin with full buckets.
+ * How often callers may call. Only proved and allowed callers and the exceptions of the endpoint are asked about, so there are never more
+ * buckets than these. New settings begin with full buckets.
  */
 export class CallRates {
   readonly #caller: CallRate | null;
