@@ -25,6 +25,8 @@ const counted = (caller: string, count: bigint): PathCount =>
     outcome: Outcome.ACCEPTED,
     count,
   });
+const excepted = (exception: string): PathCount =>
+  create(PathCountSchema, { endpointId: 'endpoint_a', outcome: Outcome.EXCEPTED, exception, count: 1n });
 const sumOf = (counts: readonly PathCount[]): bigint => counts.reduce((sum, { count }) => sum + count, 0n);
 
 test('reports are numbered from 1 without gaps and stay until they are acknowledged', () => {
@@ -56,12 +58,10 @@ test('a full buffer grows its last report and loses no count', () => {
 });
 
 test('a full buffer adds up what came under one exception, and nothing under the name of another', () => {
-  const buffer = new TelemetryBuffer('boot', 1);
-  const excepted = (exception: string): PathCount =>
-    create(PathCountSchema, { endpointId: 'endpoint_a', outcome: Outcome.EXCEPTED, exception, count: 1n });
-  for (const exception of ['kubelet', 'prometheus', 'kubelet']) buffer.add({ counts: [excepted(exception)] });
+  const buffer = new TelemetryBuffer('boot', 2);
+  for (const exception of ['first', 'kubelet', 'prometheus', 'kubelet']) buffer.add({ counts: [excepted(exception)] });
   assert.deepEqual(
-    buffer.after(0n)!.counts.map(({ exception, count }) => [exception, count]),
+    buffer.after(1n)!.counts.map(({ exception, count }) => [exception, count]),
     [
       ['kubelet', 2n],
       ['prometheus', 1n],
