@@ -32,15 +32,27 @@ function write(value: Writable, depth: number): string {
     return JSON.stringify(value);
   }
   if (typeof value === 'string') return writeString(value);
-  if (Array.isArray(value)) return `[${Array.from(value, (item: Writable) => write(item, depth + 1)).join(',')}]`;
+  if (Array.isArray(value)) return writeList(value, depth);
   if (typeof value !== 'object') throw invalid(`a ${typeof value}`);
   if (value instanceof WrittenJson) return value.text;
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) throw invalid('an object with a class');
-  const members = Object.entries(value as { readonly [name: string]: Writable })
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, member]) => `${writeString(name)}:${write(member, depth + 1)}`);
-  return `{${members.join(',')}}`;
+  return writeMembers(value as { readonly [name: string]: Writable }, depth);
+}
+
+function writeList(items: readonly Writable[], depth: number): string {
+  let text = '';
+  for (const item of items) text += `${text === '' ? '' : ','}${write(item, depth + 1)}`;
+  return `[${text}]`;
+}
+
+function writeMembers(object: { readonly [name: string]: Writable }, depth: number): string {
+  let text = '';
+  // Without a comparison of its own, `toSorted` goes by UTF-16 code units.
+  for (const name of Object.keys(object).toSorted()) {
+    text += `${text === '' ? '' : ','}${writeString(name)}:${write(object[name]!, depth + 1)}`;
+  }
+  return `{${text}}`;
 }
 
 function writeString(text: string): string {

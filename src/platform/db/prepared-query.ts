@@ -2,11 +2,11 @@ import type { Compilable, CompiledQuery, DialectAdapter, ExpressionBuilder, Quer
 import type { Queries } from './database.ts';
 import { executeCompiled } from './direct-execution.ts';
 
-/** Stands in a prepared query for a value that each call gives. */
+/** Stands in a prepared query for a value that each call gives, or for an item of its list. */
 class Parameter {
-  readonly name: string;
+  readonly name: string | number;
 
-  constructor(name: string) {
+  constructor(name: string | number) {
     this.name = name;
   }
 }
@@ -26,8 +26,7 @@ export function prepareQuery<V extends Row, Found>(
   const compile = compileOnce<Found>((queries) => build(queries, (name) => new Parameter(name) as never));
   return (queries, values) => {
     const query = compile(queries);
-    const parameters = query.parameters.map((given) => (given instanceof Parameter ? values[given.name] : given));
-    return executeCompiled(queries, { ...query, parameters });
+    return executeCompiled(queries, { ...query, parameters: fill(query.parameters, values, []) });
   };
 }
 
@@ -38,24 +37,25 @@ export function prepareQuery<V extends Row, Found>(
 export function prepareListQuery<Item, V extends Row, Found>(
   build: (queries: Queries, list: readonly Item[], value: Values<V>) => Compilable<Found>,
 ): (queries: Queries, list: readonly Item[], values: V) => Promise<readonly Found[]> {
-  const prepared = new Map<number, (queries: Queries, values: Row) => Promise<QueryResult<Found>>>();
+  const compilers: ((queries: Queries) => CompiledQuery<Found>)[] = [];
+  const compilerFor = (power: number) =>
+    (compilers[power] ??= compileOnce<Found>((queries) => {
+      const items = Array.from({ length: 2 ** power }, (_, at) => new Parameter(at) as Item);
+      return build(queries, items, (name) => new Parameter(name) as never);
+    }));
   return async (queries, list, values) => {
     if (list.length === 0) return [];
-    const size = 2 ** Math.ceil(Math.log2(list.length));
-    const names = Array.from({ length: size }, (_, at) => `${ITEM}${at}`);
-    const run =
-      prepared.get(size) ??
-      prepareQuery<Row, Found>((all, value) =>
-        build(
-          all,
-          names.map((name) => value(name) as Item),
-          value as Values<V>,
-        ),
-      );
-    prepared.set(size, run);
-    const items = Object.fromEntries(names.map((name, at) => [name, list[Math.min(at, list.length - 1)]]));
-    return (await run(queries, { ...values, ...items })).rows;
+    const query = compilerFor(Math.ceil(Math.log2(list.length)))(queries);
+    return (await executeCompiled<Found>(queries, { ...query, parameters: fill(query.parameters, values, list) })).rows;
   };
+}
+
+/** Of a list that is shorter than what was built the last item stands for all that are missing. */
+function fill(parameters: readonly unknown[], values: Row, list: readonly unknown[]): unknown[] {
+  return parameters.map((given) => {
+    if (!(given instanceof Parameter)) return given;
+    return typeof given.name === 'number' ? list[Math.min(given.name, list.length - 1)] : values[given.name];
+  });
 }
 
 /**
@@ -117,7 +117,5 @@ function compileOnce<Found>(build: (queries: Queries) => Compilable<Found>): (qu
   };
 }
 
-/** No name of a value begins so. */
-const ITEM = ':';
 /** 1 to 256 rows. Of nine columns that is 2,304 parameters; SQLite takes 32,766, PostgreSQL 65,535. */
 const SIZES = 9;

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
@@ -80,18 +80,13 @@ function send(
   response: ServerResponse,
   { method, target, answer, now }: { readonly method: string; readonly target: string; readonly answer: AcmeAnswer; readonly now: number },
 ): void {
-  const isDirectory = target.split('?')[0] === '/acme/directory';
-  const wantsNonce = method === 'POST' || target.split('?')[0] === '/acme/new-nonce';
-  const { link = [], ...headers } = answer.headers;
-  const links = [...(isDirectory ? [] : [linkTo(urls.directory, 'index')]), ...(typeof link === 'string' ? [link] : link)];
-  response.writeHead(answer.status, {
-    'cache-control': 'no-store',
-    ...CROSS_ORIGIN,
-    ...(wantsNonce ? { 'replay-nonce': nonces.issue(now) } : {}),
-    ...(links.length === 0 ? {} : { link: links }),
-    ...(answer.body === null ? {} : { 'content-length': Buffer.byteLength(answer.body) }),
-    ...(headers as { readonly [name: string]: string }),
-  });
+  const mark = target.indexOf('?');
+  const path = mark < 0 ? target : target.slice(0, mark);
+  const headers: Record<string, string | number | readonly string[]> = { ...EVERY_ANSWER, ...answer.headers };
+  if (path !== '/acme/directory') headers['link'] = [linkTo(urls.directory, 'index')].concat(answer.headers['link'] ?? []);
+  if (method === 'POST' || path === '/acme/new-nonce') headers['replay-nonce'] = nonces.issue(now);
+  if (answer.body !== null) headers['content-length'] = Buffer.byteLength(answer.body);
+  response.writeHead(answer.status, headers as OutgoingHttpHeaders);
   response.end(method === 'HEAD' || answer.body === null ? undefined : answer.body);
 }
 
@@ -139,8 +134,9 @@ function tlsOptions({ chain, key }: AcmeCredentials) {
   } as const;
 }
 
-/** RFC 8555 section 6.1: browsers of any origin. */
-const CROSS_ORIGIN = {
+/** Unless an answer says otherwise; RFC 8555 section 6.1: browsers of any origin. */
+const EVERY_ANSWER = {
+  'cache-control': 'no-store',
   'access-control-allow-origin': '*',
   'access-control-expose-headers': 'Link, Location, Replay-Nonce, Retry-After',
   'x-content-type-options': 'nosniff',

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { DAY_MS, type Instant } from '../../core/time/instant.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
+import { randomOctets } from '../../platform/ids/random-octets.ts';
 import type { Account } from './account.ts';
 import { type AcmeAnswer, jsonAnswer } from './answer.ts';
 import type { Authorization } from './authorization.ts';
@@ -78,7 +78,7 @@ function newAuthorization({ id: accountId, environment, region }: Account, ident
     identifier: { type: identifier.type, value: baseOf(identifier) },
     wildcard: isWildcard(identifier),
     status: 'pending',
-    token: randomBytes(TOKEN_OCTETS).toString('base64url'),
+    token: Buffer.from(randomOctets(TOKEN_OCTETS)).toString('base64url'),
     challenge: null,
     error: null,
     validatedAt: null,

@@ -26,8 +26,8 @@ export type AcmeRequest = {
   readonly remoteAddress: string;
 };
 
-/** A signed request to a resource: what the pattern of its path caught, and its query. */
-export type Call = Signed & { readonly parts: readonly string[]; readonly query: URLSearchParams };
+/** A signed request to a resource: what the pattern of its path caught, and its query as it was sent, without the mark. */
+export type Call = Signed & { readonly parts: readonly string[]; readonly query: string };
 /** The same by an account. */
 export type AccountCall = Call & { readonly account: Account };
 
@@ -48,7 +48,7 @@ const postRoutes: readonly PostRoute[] = [
     postAccount(deps, { id: parts[0]!, account, payload }, now),
   ),
   asGet(/^\/acme\/account\/([a-z0-9_]+)\/orders$/, (deps, { parts, account, query }, now) =>
-    readOrders(deps, { id: parts[0]!, account, query }, now),
+    readOrders(deps, { id: parts[0]!, account, query: new URLSearchParams(query) }, now),
   ),
   byAccount(/^\/acme\/key-change$/, changeKey),
   byAccount(/^\/acme\/new-order$/, newOrder),
@@ -103,11 +103,7 @@ export async function answerAcme(deps: AcmeDeps, request: AcmeRequest, now: Inst
   }
   if (path === '/acme/new-account') deps.addressLimit.take(request.remoteAddress, now);
   const signed = await authenticate(deps, { body: request.body, url: `${deps.urls.base}${target}`, signer: found.route.signer }, now);
-  return found.route.answer(
-    deps,
-    { ...signed, parts: found.parts, query: new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1)) },
-    now,
-  );
+  return found.route.answer(deps, { ...signed, parts: found.parts, query: mark < 0 ? '' : target.slice(mark + 1) }, now);
 }
 
 function findRoute(path: string): { readonly route: PostRoute; readonly parts: readonly string[] } | null {
