@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compileCadence, compileHttp, compileTlsPolicy } from './compile-policy.ts';
+import { create } from '@bufbuild/protobuf';
+import { RetryBudgetSchema } from '../messages/generated/countersign/v1/settings_pb.ts';
+import { compileCadence, compileHttp, compileReplicas, compileTlsPolicy } from './compile-policy.ts';
 import { diffPolicy } from './diff-policy.ts';
 import { explainPolicy } from './explain-policy.ts';
 import { defaultPolicy, parsePolicy } from './policy.ts';
@@ -120,6 +122,26 @@ test('a policy says what HTTP looks like, and compiles to fields with their valu
     omittedIdentityFields: [],
   });
   assert.match(explainPolicy(policy).join('\n'), /strict-transport-security: max-age=31536000/);
+});
+
+test('what callers make of replicas compiles to their settings, and what is left out is absent', () => {
+  assert.deepEqual(compileReplicas(defaultPolicy.replicas), {
+    retries: create(RetryBudgetSchema, { percent: 20, minimumPerSecond: 3 }),
+  });
+  const none = parsePolicy({ replicas: { retries: 'none' } }).replicas;
+  assert.deepEqual(compileReplicas(none), {});
+  const all = compileReplicas(parsePolicy({ replicas: { ejection: {}, healthCheck: { grpcService: '', intervalMs: 1_000 } } }).replicas);
+  assert.deepEqual([all.ejection!.failures, all.ejection!.baseMs, all.ejection!.maximumPercent], [5, 30_000, 50]);
+  const { path, grpcService, intervalMs, timeoutMs } = all.healthCheck!;
+  assert.deepEqual([path, grpcService, intervalMs, timeoutMs], ['', '', 1_000, 1_000]);
+  assert.equal(
+    compileReplicas(parsePolicy({ replicas: { healthCheck: { path: '/healthz' } } }).replicas).healthCheck!.grpcService,
+    undefined,
+  );
+  assert.match(
+    explainPolicy(parsePolicy({ replicas: { ejection: {}, healthCheck: {} } })).join('\n'),
+    /fails 5 times[^]*asks each replica every 5000 ms/,
+  );
 });
 
 test('policyDigest() depends on content alone', () => {

@@ -55,6 +55,7 @@ export class OutboundPort implements ListeningPort {
   update(way: Way<OutboundListener>): void {
     const old = this.#way;
     this.#way = way;
+    way.upstream.learnFrom(old.upstream);
     if (old.settings.protocol !== way.settings.protocol) this.#endAll(way.settings.drainMs);
     void retireWay(
       old,

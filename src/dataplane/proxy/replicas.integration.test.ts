@@ -233,6 +233,23 @@ test('over mutual TLS a replica whose health is bad is called no more until it i
   assert.ok(first.seen.some(({ url }) => url === '/work'));
 });
 
+test('a renewed certificate makes no replica well that is ill', async () => {
+  const caller = new ProxyLab(STOREFRONT);
+  await using _ = caller;
+  const ill = await openReplica(caller.authority, (_incoming, response) => response.writeHead(500).end());
+  await using __ = ill.lab;
+  const well = await openReplica(caller.authority, (_incoming, response) => response.writeHead(200).end());
+  await using ___ = well.lab;
+  // Asked seldom after the first time, so that what is known was not found out anew.
+  const healthCheck = { ...CHECK, intervalMs: 600_000, timeoutMs: 10_000, unhealthyAfter: 1, path: '/healthz' };
+  await caller.apply({ spiffeId: STOREFRONT, outbound: [outboundTo([ill.port, well.port], Origination.MTLS, { healthCheck })] });
+  await said(caller, 'replica unhealthy')();
+  const renewed = caller.authority.issue({ uris: [STOREFRONT] });
+  await caller.proxy.applyIdentity({ spiffeId: STOREFRONT, chain: renewed.chain, privateKey: renewed.key });
+  for (let at = 0; at < 6; at++) assert.equal(await call(caller.portOf(0), 'GET', null, '/work'), 200);
+  assert.equal(ill.seen.filter(({ url }) => url === '/work').length, 0);
+});
+
 test('a server that is not who it should be is never asked, and is ill', async () => {
   const caller = new ProxyLab(STOREFRONT);
   await using _ = caller;

@@ -61,6 +61,7 @@ export class ServicePort implements ListeningPort {
     const old = this.#next;
     if (old === next) return;
     this.#next = next;
+    next.upstream.learnFrom(old.upstream);
     void old.retire(this.#settings.drainMs);
   }
 

@@ -81,6 +81,11 @@ export class Upstream {
     this.#replicas.stop();
   }
 
+  /** Takes over what was learnt of the replicas of the endpoint on the way before. */
+  learnFrom(before: Upstream): void {
+    this.#replicas.learnFrom(before.#replicas);
+  }
+
   /** True if a call may be sent again; another replica gets it, if there is one. */
   mayRepeat(why: 'unseen' | 'unanswered'): boolean {
     return !this.#stopped.signal.aborted && this.#replicas.mayRepeat(why);

@@ -74,7 +74,9 @@ export class EndpointWay {
     this.#route = route;
     if (old.key === route.key) return;
     this.#stopWatching();
+    const known = this.#replicas;
     this.#replicas = this.#watchReplicas();
+    this.#replicas.learnFrom(known);
     this.#checks = this.#startChecks();
     const pools = this.#pools;
     this.#pools = route.settings.upstreams.map(() => null);

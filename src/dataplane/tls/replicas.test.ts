@@ -142,6 +142,37 @@ test('the last one that is well is not left out for failing, and one that is out
   assert.equal(turns(), '1111');
 });
 
+test('a view that takes over goes on where the one before stood, for the same addresses and what is declared', () => {
+  const before = make(3, { ejection: EJECTION, healthCheck: CHECK });
+  before.fail(0, 3);
+  before.check(1, false, 3);
+  const after = make(3, { ejection: EJECTION, healthCheck: { ...CHECK, panicPercent: 0 } });
+  after.replicas.learnFrom(before.replicas);
+  assert.equal(after.turns(), '222222');
+  assert.deepEqual(after.events, []);
+  after.check(1, true, 2);
+  assert.equal(new Set(after.turns()).size, 2);
+  const bare = make(3, {});
+  bare.replicas.learnFrom(before.replicas);
+  assert.equal(new Set(bare.turns()).size, 3);
+  const other = make(1, { ejection: EJECTION });
+  other.replicas.learnFrom(before.replicas);
+  assert.equal(other.turns(), '00');
+  for (const { replicas } of [before, after, other]) replicas.stop();
+});
+
+test('one that was taken over as left out returns when its time is over', async () => {
+  const before = make(2, { ejection: { ...EJECTION, baseMs: 40 } });
+  before.fail(0, 3);
+  const returned = Promise.withResolvers<void>();
+  const after = make(2, { ejection: EJECTION }, (event) => event === 'returned' && returned.resolve());
+  after.replicas.learnFrom(before.replicas);
+  before.replicas.stop();
+  assert.equal(after.turns(), '1111');
+  await returned.promise;
+  assert.equal(new Set(after.turns()).size, 2);
+});
+
 test('calls are sent again within their budget, which says what was denied', () => {
   const { replicas, events } = make(2, { retries: { percent: 0, minimumPerSecond: 1 } });
   assert.equal(replicas.mayRepeat('unanswered'), true);

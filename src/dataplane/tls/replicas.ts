@@ -11,8 +11,8 @@ type Replica = {
   failures: number;
   isEjected: boolean;
   ejections: number;
-  /** When its last time out was over, and how long that was. */
-  returnedAt: number;
+  /** When its last time out is or was over, and how long that was. */
+  outUntil: number;
   outMs: number;
   isHealthy: boolean;
   /** Checks in a row that say the other thing. */
@@ -42,7 +42,7 @@ export class Replicas {
       failures: 0,
       isEjected: false,
       ejections: 0,
-      returnedAt: 0,
+      outUntil: 0,
       outMs: 0,
       isHealthy: true,
       contrary: 0,
@@ -124,6 +124,20 @@ export class Replicas {
     this.#choose();
   }
 
+  /** Begins where the view before ended, as far as the addresses are the same: a renewed certificate makes nobody well. */
+  learnFrom(before: Replicas): void {
+    for (const replica of this.#replicas) {
+      const known = before.#replicas.find(({ address }) => address === replica.address);
+      if (known === undefined) continue;
+      replica.ejections = known.ejections;
+      replica.outMs = known.outMs;
+      replica.outUntil = known.outUntil;
+      if (this.#settings.healthCheck !== null) replica.isHealthy = known.isHealthy;
+      if (this.#settings.ejection !== null && known.isEjected) this.#leaveOut(replica, known.outUntil);
+    }
+    this.#choose();
+  }
+
   stop(): void {
     for (const { timer } of this.#replicas) if (timer !== null) clearTimeout(timer);
   }
@@ -131,20 +145,24 @@ export class Replicas {
   #eject(replica: Replica, baseMs: number): void {
     const now = performance.now();
     // One that was well for as long as it was out begins anew.
-    if (now - replica.returnedAt > replica.outMs) replica.ejections = 0;
+    if (now - replica.outUntil > replica.outMs) replica.ejections = 0;
     replica.ejections += 1;
     replica.outMs = Math.min(MAXIMUM_OUT_MS, baseMs * replica.ejections);
+    this.#watch('ejected', replica.address);
+    this.#leaveOut(replica, now + replica.outMs);
+    this.#choose();
+  }
+
+  #leaveOut(replica: Replica, until: number): void {
     replica.isEjected = true;
     replica.failures = 0;
-    this.#watch('ejected', replica.address);
+    replica.outUntil = until;
     replica.timer = setTimeout(() => {
       replica.isEjected = false;
-      replica.returnedAt = performance.now();
       replica.failures = 0;
       this.#watch('returned', replica.address);
       this.#choose();
-    }, replica.outMs).unref();
-    this.#choose();
+    }, until - performance.now()).unref();
   }
 
   #choose(): void {
