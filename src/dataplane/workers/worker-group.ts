@@ -5,6 +5,9 @@ import type { Asked, WorkerProcess } from './worker-process.ts';
 
 export type BeginWith = Pick<Extract<WorkerOrder, { readonly kind: 'begin' }>, 'index' | 'seen' | 'inherited' | 'unwanted'>;
 
+/** How many workers a change has cost so far. */
+export type TrialPatience = { lost: number };
+
 /**
  * The workers that run now and what is in force at all of them. A change is tried by one before the others; whoever begins later is
  * given everything that is in force in one turn, so that it never serves under less. Callers see to it that `admit` and `putInForce`
@@ -80,11 +83,14 @@ export class WorkerGroup {
     );
   }
 
-  /** In force at all that serve, or at none. Whoever is lost on the way begins anew with what is in force by then. */
-  async putInForce(change: WorkerChange): Promise<Acknowledgement> {
+  /**
+   * In force at all that serve, or at none. Whoever is lost on the way begins anew with what is in force by then; null if nobody is
+   * left to try it, and there is patience for another time.
+   */
+  async putInForce(change: WorkerChange, patience: TrialPatience): Promise<Acknowledgement | null> {
     const workers = this.serving;
-    const trial = await tryOne(workers, change);
-    if (trial.answer.kind === 'refused') return trial.answer;
+    const trial = await tryOne(workers, change, patience);
+    if (trial === null || trial.answer.kind === 'refused') return trial?.answer ?? null;
     const others = workers.slice(trial.asked);
     const answers = await Promise.all(others.map((worker) => worker.ask(change, CHANGE_WITHIN_MS)));
     const refusal = answers.find((answer) => answer.kind === 'refused');
@@ -104,16 +110,19 @@ export class WorkerGroup {
   }
 }
 
-/** The last one asked gave the answer. One worker that dies just then is no judgement, two are. */
+/** The last one asked gave the answer; null if all that serve ended, and that is no judgement yet. */
 async function tryOne(
   workers: readonly WorkerProcess[],
   change: WorkerChange,
-): Promise<{ readonly answer: Acknowledgement; readonly asked: number }> {
-  for (const [at, worker] of workers.slice(0, TRIERS).entries()) {
+  patience: TrialPatience,
+): Promise<{ readonly answer: Acknowledgement; readonly asked: number } | null> {
+  for (const [at, worker] of workers.entries()) {
     const answer = await worker.ask(change, CHANGE_WITHIN_MS);
     if (answer.kind === 'accepted' || answer.kind === 'refused') return { answer, asked: at + 1 };
+    patience.lost += 1;
+    if (patience.lost >= TRIERS) return { answer: { kind: 'refused', reason: 'the workers that tried it ended' }, asked: at + 1 };
   }
-  return { answer: { kind: 'refused', reason: 'the workers that tried it ended' }, asked: workers.length };
+  return null;
 }
 
 /** It was in force before, so that a certificate which has run out meanwhile stops nothing. */
@@ -123,6 +132,7 @@ function asLastGood(change: WorkerChange): WorkerChange {
 
 /** After its identity, in the order in which it must be in force: how sessions resume, whom to trust, whom not, what to do. */
 const BEGIN_WITH = ['ticket-keys', 'trust', 'revoked', 'anchors', 'client-certificates', 'staple', 'settings'] as const;
+/** One that dies just then is no judgement, two are. */
 const TRIERS = 2;
 /** Longer than the handshakes of many policies with ourselves; a worker that needs more hangs. */
 const CHANGE_WITHIN_MS = 30_000;

@@ -28,7 +28,7 @@ import { makeTicketKeys } from '../tls/ticket-keys.ts';
 import { keepWorker } from './keep-worker.ts';
 import { MergedReports } from './merged-reports.ts';
 import { PortClaims, requireSharedPorts } from './port-claims.ts';
-import { WorkerGroup } from './worker-group.ts';
+import { type TrialPatience, WorkerGroup } from './worker-group.ts';
 import { UseExchange } from './use-exchange.ts';
 import type { WorkerChange } from './worker-order.ts';
 import { type Asked, FIRST_INHERITED, WorkerProcess } from './worker-process.ts';
@@ -43,6 +43,9 @@ export type WorkerPoolOptions = {
   /** Sockets that this process was given, by the address that they are bound to. */
   readonly inherited: ReadonlyMap<string, number>;
 };
+
+/** Null: nobody is left to say; it is asked for again. */
+type Change = (patience: TrialPatience) => Promise<Acknowledgement | null>;
 
 /** Resolves when the workers run, without settings yet. @throws state-conflict if none does */
 export async function openWorkerPool(options: WorkerPoolOptions): Promise<WorkerPool> {
@@ -103,13 +106,13 @@ export class WorkerPool implements TrafficPlane {
   }
 
   applySettings(wire: ProxySettings, { isLastGood = false } = {}): Promise<Acknowledgement> {
-    return this.#everywhere(async () => {
+    return this.#everywhere(async (patience) => {
       const settings = parseProxySettings(wire);
       const ports = [...settings.inbound, ...settings.outbound, ...settings.passthrough];
       const settle = this.#claims.claim(ports.map(({ listen }) => listen));
-      const answer = await this.#group.putInForce({ kind: 'settings', octets: toBinary(ProxySettingsSchema, wire), isLastGood });
-      settle(answer.kind === 'accepted');
-      if (answer.kind === 'accepted') this.#settings = settings;
+      const answer = await this.#group.putInForce({ kind: 'settings', octets: toBinary(ProxySettingsSchema, wire), isLastGood }, patience);
+      settle(answer?.kind === 'accepted');
+      if (answer?.kind === 'accepted') this.#settings = settings;
       return answer;
     });
   }
@@ -209,20 +212,21 @@ export class WorkerPool implements TrafficPlane {
   }
 
   #change(change: WorkerChange): Promise<Acknowledgement> {
-    return this.#everywhere(() => this.#group.putInForce(change));
+    return this.#everywhere((patience) => this.#group.putInForce(change, patience));
   }
 
   /** Waits until a worker serves, since nobody else can say what a change would do. */
-  async #everywhere(change: () => Promise<Acknowledgement>): Promise<Acknowledgement> {
+  async #everywhere(change: Change): Promise<Acknowledgement> {
+    const patience = { lost: 0 };
     for (;;) {
       await this.#group.untilServing(this.#stopped.signal);
       if (this.#stopped.signal.aborted) return { kind: 'refused', reason: 'the proxy stops' };
-      const answer = await this.#inOrder(async () => (this.pids.length === 0 ? null : this.#orRefuse(change)));
+      const answer = await this.#inOrder(async () => (this.pids.length === 0 ? null : this.#orRefuse(() => change(patience))));
       if (answer !== null) return answer;
     }
   }
 
-  async #orRefuse(change: () => Promise<Acknowledgement>): Promise<Acknowledgement> {
+  async #orRefuse(change: () => ReturnType<Change>): ReturnType<Change> {
     try {
       return await change();
     } catch (error) {
