@@ -16,6 +16,7 @@ import { pruneTelemetry } from './prune-telemetry.ts';
 import {
   findRefusals,
   readDrillResults,
+  readExceptedUse,
   readLatestReports,
   readOpenConnections,
   readRefusals,
@@ -150,6 +151,16 @@ forEachDatabase('control/telemetry', (newUrl) => {
     assert.deepEqual(await rows(), expected);
     await pruneTelemetry(control, now + 2 * 60 * MINUTE_MS);
     assert.deepEqual(await rows(), expected, 'minutes hold what seconds held');
+    const used = async (from: number) =>
+      (await readExceptedUse(control.queries, [environment], from))
+        .map(({ exception, unit, total }) => [exception, unit, total])
+        .toSorted();
+    assert.deepEqual(await used(now - DAY_MS), [
+      ['kubelet', 'call', 10],
+      ['prometheus', 'call', 5],
+    ]);
+    assert.deepEqual(await used(now + DAY_MS), []);
+    assert.deepEqual(await readExceptedUse(control.queries, ['stage'], 0), []);
   });
 
   test('reports that come together share commits', async () => {
