@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SERVER_ENVIRONMENT } from '../src/server/process-environment.ts';
 import { jsonOf, openConnection } from './json-connection.ts';
 import { freePort, stopProgram, untilAnswered } from './program.ts';
 
@@ -55,7 +56,8 @@ export function controlPlaneArguments(config: string): readonly string[] {
 }
 
 async function launch(config: string, adminUrl: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, controlPlaneArguments(config), { stdio: ['ignore', 'ignore', 'inherit'] });
+  const env = { ...SERVER_ENVIRONMENT, ...process.env };
+  const child = spawn(process.execPath, controlPlaneArguments(config), { stdio: ['ignore', 'ignore', 'inherit'], env });
   try {
     await untilAnswered(`${adminUrl}/healthz`, child);
     return child;

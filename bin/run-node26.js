@@ -42,21 +42,34 @@ function compileCache() {
   }
 }
 
-/** As src/dataplane/proxy/node-options.ts has them, which an older Node cannot read; none where whoever started this chose otherwise. */
-function nodeOptions(args) {
-  const isChosen = [...process.execArgv, process.env.NODE_OPTIONS ?? ''].some((option) => /max[-_]semi[-_]space[-_]size/.test(option));
-  return args[0] === 'proxy' && !isChosen ? ['--max-semi-space-size=4'] : [];
+/**
+ * What can be told only when a process starts, as src/dataplane/proxy/node-options.ts and src/server/process-environment.ts have it, which an
+ * older Node cannot read. Nothing where whoever started this chose otherwise.
+ */
+function startOptions([program]) {
+  const { execArgv, env } = process;
+  const choosesSize = [...execArgv, env.NODE_OPTIONS ?? ''].some((option) => /max[-_]semi[-_]space[-_]size/.test(option));
+  const choosesMemory = env.MALLOC_MMAP_THRESHOLD_ !== undefined || env.GLIBC_TUNABLES !== undefined;
+  return {
+    options: program === 'proxy' && !choosesSize ? ['--max-semi-space-size=4'] : [],
+    environment: program === 'server' && !choosesMemory ? { MALLOC_MMAP_THRESHOLD_: '65536' } : {},
+  };
+}
+
+/** Options are read when a process starts, so it starts anew as the same one. A channel and sockets that it was given would not survive that. */
+function canStartAnew() {
+  return process.execve !== undefined && process.channel === undefined && process.env.LISTEN_FDS === undefined;
 }
 
 /** Runs a program file with Node 26: in this process when it is one, else in a child that takes over stdio, signals and sockets. */
 export async function runWithNode26(file, args) {
   const program = fileURLToPath(file);
   const cache = compileCache();
-  const options = nodeOptions(args);
-  const env = cache === null ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache };
+  const { options, environment } = startOptions(args);
+  const env = { ...process.env, ...(cache === null ? {} : { NODE_COMPILE_CACHE: cache }), ...environment };
   if (Number(process.versions.node.split('.')[0]) >= WANTED_MAJOR) {
-    // Options are read when Node starts, so it starts anew as the same process. A channel and inherited sockets would not survive that.
-    if (options.length > 0 && process.execve !== undefined && process.channel === undefined && process.env.LISTEN_FDS === undefined)
+    const isToldMore = options.length > 0 || Object.keys(environment).length > 0;
+    if (isToldMore && canStartAnew())
       process.execve(process.execPath, [process.execPath, ...process.execArgv, ...options, program, ...args], env);
     process.argv = [process.argv[0], program, ...args];
     if (cache !== null) module.enableCompileCache?.(cache);

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { PROXY_NODE_OPTIONS } from '../dataplane/proxy/node-options.ts';
+import { SERVER_ENVIRONMENT } from '../server/process-environment.ts';
 import { pause } from '../platform/clock/pause.ts';
 
 export type Supervised = {
@@ -43,6 +44,7 @@ async function runOnce(args: readonly string[], ending: AbortSignal, killing: Ab
   const command = ['--disable-warning=ExperimentalWarning', ...options, join(import.meta.dirname, 'main.ts'), ...args];
   const child = spawn(process.execPath, command, {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: args[0] === 'server' ? { ...SERVER_ENVIRONMENT, ...process.env } : process.env,
     detached: true,
   });
   let last: NodeJS.Timeout | undefined;
