@@ -16,13 +16,14 @@ export const run: Run = async (invocation) => {
   const rows = page.items.map((item) => [
     item.id,
     item.profile,
+    item.authority === null ? item.door : `${item.door} ${item.authority}`,
     subjectOf(item),
     item.asker,
     item.status,
     `${item.approvers.length} of ${item.approvals.needed}`,
     new Date(item.expiresAt).toISOString(),
   ]);
-  invocation.output.answer(page, () => formatTable([['id', 'profile', 'for', 'asker', 'status', 'approvals', 'expires'], ...rows]));
+  invocation.output.answer(page, () => formatTable([['id', 'profile', 'door', 'for', 'asker', 'status', 'approvals', 'expires'], ...rows]));
   if (page.next !== null) invocation.output.remark(`more: --before ${page.next}`);
   return 'ok';
 };

@@ -2,6 +2,9 @@
 export type ShownRequest = {
   readonly id: string;
   readonly profile: string;
+  readonly door: string;
+  /** The other CA that would be asked. */
+  readonly authority: string | null;
   readonly spiffeId: string | null;
   readonly names: { readonly dns: readonly string[]; readonly ip: readonly string[] };
   readonly asker: string;

@@ -162,14 +162,16 @@ forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
     await using database = await openLog(await newUrl());
     const ca = authority([]);
     const [theirs, others, pipeline] = [grace, bo, { kind: 'machine', name: NAME } as Actor].map((who) => orderBy(who, ca.id));
+    const renewal = { ...orderBy({ kind: 'system', name: 'external' }, ca.id), firstAskedBy: grace };
     await database.commit(async ({ queries }) => {
       await upsertExternalAuthority(queries, ca);
-      for (const order of [theirs!, others!, pipeline!]) await insertExternalOrder(queries, order);
+      for (const order of [theirs!, others!, pipeline!, renewal]) await insertExternalOrder(queries, order);
     });
-    assert.deepEqual(await forget(database), { rows: 1 });
-    const found = await Promise.all([theirs!, others!, pipeline!].map(({ id }) => findExternalOrder(database.queries, id)));
+    assert.deepEqual(await forget(database), { rows: 2 });
+    const found = await Promise.all([theirs!, others!, pipeline!, renewal].map(({ id }) => findExternalOrder(database.queries, id)));
     // The log never knew the name, so there is no hash to put in its place.
     assert.deepEqual(found[0]!.askedBy, { kind: 'person', name: 'erased' });
+    assert.deepEqual([found[3]!.firstAskedBy.name, found[3]!.askedBy.name], ['erased', 'external'], 'and of what was renewed for her');
     assert.deepEqual([found[1]!.askedBy, found[2]!.askedBy.name], [bo, NAME]);
     await assert.rejects(forget(database), { code: 'not-found' });
   });

@@ -8,6 +8,7 @@ import { encodePem } from '../../core/x509/pem.ts';
 import { verifyChain } from './accept-chain.ts';
 import type { ExternalAuthorityRecord } from './external-authority.ts';
 import { findForeignCertificate } from './foreign-certificate-store.ts';
+import { findExternalAuthorityById } from './store.ts';
 import { recordForeignCertificate } from './record-certificate.ts';
 
 const of = { directoryUrl: 'https://ca.example/directory', anchorsPem: null, rootsPem: null } as const;
@@ -55,6 +56,42 @@ forEachDatabase('what is declared of another CA', (newUrl) => {
     await lab.declare({ ...of, ...dns('https://next.example/') }, { webhookToken: token });
     const logged = lab.ca.entriesOf('external-authority.changed').map(({ data }) => data['webhook']);
     assert.deepEqual(logged, ['https://dns.example', null, 'https://next.example']);
+  });
+
+  test('one of before profiles judged it is asked for nothing it was not asked for then, until it is declared anew', async () => {
+    await using lab = await openExternalLab(await newUrl());
+    const { database } = lab.deps;
+    for (const [askers, judgedBy] of [
+      [['admin', 'operator', 'ci'], ['server']],
+      [['operator'], []],
+      [['admin', 'ci'], []],
+    ] as const) {
+      const { id, settings, updatedAt } = await lab.declare(of);
+      const { judgedBy: _, ...before } = settings;
+      await database.commit(({ queries }) =>
+        queries
+          .withTables<{ external_authorities: { id: string; settings: string } }>()
+          .updateTable('external_authorities')
+          .set({ settings: JSON.stringify({ ...before, askers }) })
+          .where('id', '=', id)
+          .execute(),
+      );
+      const held = (await findExternalAuthorityById(database.queries, id))!;
+      assert.deepEqual([held.settings, held.updatedAt], [{ ...before, judgedBy }, updatedAt]);
+      const asked = lab.request(held, ['www.acme.test'], { role: 'operator' });
+      if (judgedBy.length === 0)
+        await assert.rejects(asked, { code: 'issuance-refused', message: /issuer: .*declared anew with `judgedBy`/ });
+      else assert.equal((await asked).status, 'requested');
+    }
+    assert.equal((await lab.request(await lab.declare(of), ['www.acme.test'])).status, 'requested');
+  });
+
+  test('what was declared anew since it was read is not ordered by what it was', async () => {
+    await using lab = await openExternalLab(await newUrl());
+    const old = await lab.declare(of);
+    lab.advance(1);
+    await lab.declare({ ...of, allowedNames: ['api.acme.test'] });
+    await assert.rejects(lab.request(old, ['www.acme.test']), { code: 'state-conflict', message: /changed a moment ago/ });
   });
 
   test('a pipeline takes no renewal from the engine that lets some of the names end', async () => {
