@@ -169,6 +169,30 @@ forEachDatabase('settings', (newUrl) => {
     assert.deepEqual(await sent(), [[], ProxyProtocol.UNSPECIFIED]);
   });
 
+  test('say what an endpoint bears to those who serve it, and what its replicas meet to those who call it', async () => {
+    await using fleet = await openFleet(await newUrl());
+    const sent = async () => {
+      await fleet.reconcile();
+      const [inbound] = (await fleet.settingsOf('orders-1')).inbound;
+      const [outbound] = (await fleet.settingsOf('web-1')).outbound;
+      const { maximumConnections, handshakesPerAddress, maximumBodyOctets } = inbound!;
+      const { retries, ejection, healthCheck } = outbound!;
+      return {
+        bears: [maximumConnections, handshakesPerAddress, maximumBodyOctets],
+        meets: [retries?.percent, ejection?.failures, healthCheck?.path, healthCheck?.intervalMs],
+      };
+    };
+    assert.deepEqual(await sent(), { bears: [16_000, 1_000, 0n], meets: [20, undefined, undefined, undefined] });
+    await fleet.apply(`
+kind: Policy
+name: default
+http: { maximumBodyOctets: 1000000 }
+limits: { connections: 50, handshakesPerAddress: 5 }
+replicas: { retries: none, ejection: { failures: 7 }, healthCheck: { path: /healthz, intervalMs: 1000 } }
+`);
+    assert.deepEqual(await sent(), { bears: [50, 5, 1_000_000n], meets: [undefined, 7, '/healthz', 1_000] });
+  });
+
   test('say what a proxy listens on, who may call and where it hands on', async () => {
     await using fleet = await openFleet(await newUrl());
     assert.equal(await fleet.reconcile(), 3);
