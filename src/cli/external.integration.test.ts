@@ -85,6 +85,42 @@ test(
     const audited = await line('countersign audit search --type external-order.issued');
     assert.match(audited!.stdout, /www\.acme\.example/);
 
+    await context.test('dns-01 by updates of the zone is declared with a key by file, and in no other way', async () => {
+      const base = declared.replace(/^challenge: .*$/m, '') + trust.join('');
+      const updates = blocks('yaml')[1]!;
+      const key = Buffer.alloc(32, 7).toString('base64');
+      writeFileSync(file('zone.key'), `${key}\n`);
+      const declare = (yaml: string, ...more: readonly string[]) => {
+        writeFileSync(file('updates.yaml'), yaml);
+        const args = ['external', 'declare', '--name', 'by-updates', '--file', file('updates.yaml'), ...more];
+        return runCommand([...args, ...where, '--token-file', file('ada.token')]);
+      };
+      const withKey = ['--dns-key-file', file('zone.key')];
+      for (const [yaml, more, why] of [
+        [base + updates, [], /updates for dns-01 without a DNS key/],
+        [base + updates.replace('dns-01', 'http-01'), withKey, /neither with http-01/],
+        [`${base + updates}webhook: { url: "https://dns.example/" }\n`, withKey, /expected a webhook or dnsUpdate/],
+        [`${base + updates}dnsKey: ${key}\n`, withKey, /without secrets/],
+        [base + updates.replace('keyName', 'algorithm: hmac-md5, keyName'), withKey, /algorithm/],
+      ] as const) {
+        const refused = await declare(yaml, ...more);
+        assert.notEqual(refused.code, 0, yaml);
+        assert.match(refused.stderr, why);
+      }
+      const made = await declare(base + updates, ...withKey, '--json');
+      assert.equal(made.code, 0, made.stderr);
+      assert.deepEqual(JSON.parse(made.stdout).dnsUpdate, {
+        host: 'ns1.acme.example',
+        port: 53,
+        zones: ['acme.example'],
+        keyName: 'countersign',
+        algorithm: 'hmac-sha256',
+        settleSeconds: 5,
+      });
+      assert.ok(!`${made.stdout}${made.stderr}`.includes(key));
+      assert.equal((await declare(base + updates)).code, 0, 'the stored key stays');
+    });
+
     await context.test('a certificate is watched at an endpoint of the inventory, which has to be declared', async () => {
       const ask = (args: readonly string[]) => runCommand([...args, ...where, '--token-file', file('ada.token')]);
       const renewed = stranger.issue({ dnsNames: ['api.partner.example'], usages: ['server'] });
