@@ -4,7 +4,7 @@ import { type Certificate, parseCertificate } from '../../core/x509/certificate.
 import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { oids } from '../../core/x509/oid.ts';
 import { decodePem } from '../../core/x509/pem.ts';
-import { verifyPath } from '../../core/x509/verify-path.ts';
+import { type PathUsage, verifyPath } from '../../core/x509/verify-path.ts';
 import { publicAnchorsFor } from '../../platform/network/public-anchors.ts';
 import type { ExternalAuthoritySettings } from './external-authority.ts';
 import type { ExternalOrder } from './external-order.ts';
@@ -35,7 +35,7 @@ export function acceptChain(
     return { kind: 'refused', detail: 'the certificate is for another key' };
   const [asked, got] = [order.names, namesOf(leaf)].map((names) => [...new Set(names)].toSorted().join(' '));
   if (asked !== got) return { kind: 'refused', detail: `the certificate has other names: ${got!.slice(0, 200)}` };
-  const verdict = verifyChain(certificates, settings.rootsPem, now);
+  const verdict = verifyChain(certificates, { rootsPem: settings.rootsPem, usage: 'server' }, now);
   const excess = verdict.kind === 'accepted' ? findExcess(leaf, order) : null;
   return excess === null ? verdict : { kind: 'refused', detail: excess };
 }
@@ -51,13 +51,17 @@ function findExcess(leaf: Certificate, { purposes, longestMs }: Pick<ExternalOrd
   return `the certificate lasts ${has}, expected at most ${bound} by its profile or the credential that asked`;
 }
 
-/** Whether a chain, leaf first, leads to one of the roots (PEM; null: those that Node carries) as a TLS server's. @throws der-malformed if a root is none */
-export function verifyChain(certificates: readonly Certificate[], rootsPem: string | null, now: Instant): ChainVerdict {
+/** Whether a chain, leaf first, leads to one of the roots (PEM; null: those that Node carries) as that of a TLS server, or client. @throws der-malformed if a root is none */
+export function verifyChain(
+  certificates: readonly Certificate[],
+  { rootsPem, usage }: { readonly rootsPem: string | null; readonly usage: PathUsage },
+  now: Instant,
+): ChainVerdict {
   const [leaf, ...rest] = certificates;
   if (leaf === undefined) return { kind: 'refused', detail: 'the chain is empty' };
   const anchors =
     rootsPem === null ? publicAnchorsFor(certificates) : decodePem(rootsPem, 'CERTIFICATE').map((der) => parseCertificate(der));
-  const verdict = verifyPath({ leaf, intermediates: rest, anchors, usage: 'server', now });
+  const verdict = verifyPath({ leaf, intermediates: rest, anchors, usage, now });
   if (verdict.kind === 'invalid')
     return { kind: 'refused', detail: `the chain is not valid: ${verdict.reason}, ${verdict.detail}`.slice(0, 300) };
   const issuer = verdict.path[1];

@@ -20,7 +20,11 @@ async function holdCertificate(lab: ExternalLab, authority: ExternalAuthorityRec
   const now = lab.clock.now();
   const stranger = makeTestAuthority(now, 'Partner');
   const { certificate } = stranger.issue({ dnsNames: ['www.acme.test', 'api.acme.test'], usages: ['server'] });
-  const accepted = verifyChain([certificate, stranger.issuing], encodePem('CERTIFICATE', stranger.root.der), now);
+  const accepted = verifyChain(
+    [certificate, stranger.issuing],
+    { rootsPem: encodePem('CERTIFICATE', stranger.root.der), usage: 'server' },
+    now,
+  );
   assert.ok(accepted.kind !== 'refused');
   const issuerId = await lab.deps.database.commit(({ queries }) =>
     recordForeignCertificate(

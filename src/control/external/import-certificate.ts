@@ -2,6 +2,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+import { oids } from '../../core/x509/oid.ts';
 import { decodePem } from '../../core/x509/pem.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { Actor, AuditedDatabase } from '../audit/entry.ts';
@@ -66,9 +67,16 @@ function readChain({ chainPem, rootsPem }: CertificateImport, now: Instant): Acc
   const chain: readonly Certificate[] = decodePem(chainPem, 'CERTIFICATE').map((der) => parseCertificate(der));
   if (chain.length === 0 || chain.length > MAXIMUM_CHAIN)
     throw invalid(`${chain.length} certificates, expected 1 to ${MAXIMUM_CHAIN} as PEM`);
-  const verdict = verifyChain(chain, rootsPem, now);
+  const verdict = verifyChain(chain, { rootsPem, usage: isForClientsAlone(chain[0]!) ? 'client' : 'server' }, now);
   if (verdict.kind === 'refused') throw invalid(`${verdict.detail}; expected a path to a root`);
   return verdict;
+}
+
+/** Such as third parties give to those who call them. */
+function isForClientsAlone({ extendedKeyUsage: purposes }: Certificate): boolean {
+  return (
+    purposes?.includes(oids.clientAuth) === true && !purposes.some((one) => one === oids.serverAuth || one === oids.anyExtendedKeyUsage)
+  );
 }
 
 function invalid(what: string): Problem {

@@ -128,6 +128,10 @@ forEachDatabase('certificates of other CAs, renewed and watched', (newUrl) => {
     const made = await bring({});
     assert.equal(made.serialHex, certificate.serialHex);
     await assert.rejects(bring({}), /already/);
+    // What a third party gave us to call it with is watched too.
+    const client = stranger.issue({ dnsNames: ['acme.test'], usages: ['client'] });
+    const clientPem = client.chain.map((der) => encodePem('CERTIFICATE', der)).join('');
+    assert.equal((await bring({ chainPem: clientPem })).serialHex, client.certificate.serialHex);
     await watchCertificates(lab.deps);
     assert.equal((await findForeignCertificate(lab.ca.database.queries, made))!.finding, 'none');
     lab.advance(20 * HOUR_MS);
