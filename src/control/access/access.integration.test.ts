@@ -166,7 +166,9 @@ forEachDatabase('access', (newUrl) => {
       refused,
       'another key',
     );
-    await assert.rejects(checkJoinToken(database.queries, { ...claim, csrSpkiSha256: keyB }, now), refused);
+    const held = await checkJoinToken(database.queries, claim, now);
+    assert.deepEqual(held.grantTo(claim.csrSpkiSha256), first);
+    assert.throws(() => held.grantTo(keyB), refused);
     await assert.rejects(
       database.commit((unit) => claimJoinToken(unit, claim, now + HOUR_MS)),
       refused,
@@ -201,7 +203,8 @@ forEachDatabase('access', (newUrl) => {
     ];
     const messages = new Set<string>();
     for (const [name, attempt, at] of cases) {
-      await assert.rejects(checkJoinToken(database.queries, attempt, at), { code: 'token-refused' }, name);
+      const granted = async () => (await checkJoinToken(database.queries, attempt, at)).grantTo(attempt.csrSpkiSha256);
+      await assert.rejects(granted(), { code: 'token-refused' }, name);
       await assert.rejects(
         database.commit((unit) => claimJoinToken(unit, attempt, at)),
         (error: Error & { code: string }) => {
@@ -235,7 +238,7 @@ forEachDatabase('access', (newUrl) => {
       throw new Error('the reservation failed');
     });
     await assert.rejects(failed, /reservation failed/);
-    assert.equal((await checkJoinToken(database.queries, { ...claim, csrSpkiSha256: keyB }, now)).spiffeId, orders);
+    assert.equal((await checkJoinToken(database.queries, claim, now)).grantTo(keyB).spiffeId, orders);
     assert.equal(opened.types().includes('join-token.claimed'), false);
   });
 });

@@ -29,9 +29,25 @@ export type JoinGrant = {
   readonly region: string;
 };
 
-/** The grant, if the token would be accepted now. Claims nothing. @throws token-refused */
-export async function checkJoinToken(queries: Queries, claim: JoinClaim, now: Instant): Promise<JoinGrant> {
-  return grantOf(await openToken(queries, claim, now));
+/** A token that is open; whose it is shows when its bearer's request is read. */
+export type OpenJoinToken = {
+  /** What the key of this hash gets by it. @throws token-refused if another key has it */
+  grantTo(csrSpkiSha256: string): JoinGrant;
+};
+
+/** The token, if it would be accepted now. Claims nothing, and wants no request: what a stranger sends is not read. @throws token-refused */
+export async function checkJoinToken(
+  queries: Queries,
+  bearer: Pick<JoinClaim, 'tokenId' | 'secret'>,
+  now: Instant,
+): Promise<OpenJoinToken> {
+  const token = await findOpen(queries, bearer, now);
+  return {
+    grantTo(csrSpkiSha256) {
+      demandOwner(token, csrSpkiSha256);
+      return grantOf(token);
+    },
+  };
 }
 
 /**
@@ -40,7 +56,8 @@ export async function checkJoinToken(queries: Queries, claim: JoinClaim, now: In
  * @throws token-refused
  */
 export async function claimJoinToken(unit: AuditedUnit, claim: JoinClaim, now: Instant): Promise<JoinGrant> {
-  const token = await openToken(unit.queries, claim, now);
+  const token = await findOpen(unit.queries, claim, now);
+  demandOwner(token, claim.csrSpkiSha256);
   const claimed = await markJoinTokenClaimed(
     unit.queries,
     { id: token.id, claimedBy: claim.csrSpkiSha256, maximumClaims: MAXIMUM_CLAIMS },
@@ -58,13 +75,21 @@ export async function claimJoinToken(unit: AuditedUnit, claim: JoinClaim, now: I
   return grantOf(token);
 }
 
-async function openToken(queries: Queries, claim: JoinClaim, now: Instant): Promise<JoinTokenRecord> {
-  if (!isEntityId('token', claim.tokenId) || !/^[0-9a-f]{64}$/.test(claim.csrSpkiSha256)) throw refused();
-  const token = await findJoinToken(queries, claim.tokenId);
-  if (!tokenSecretMatches(claim.secret, token?.secretSha256 ?? null) || token === null) throw refused();
-  const usedByAnother = token.claimedBy !== null && token.claimedBy !== claim.csrSpkiSha256;
-  if (token.revokedAt !== null || token.expiresAt <= now || usedByAnother || token.claims >= MAXIMUM_CLAIMS) throw refused();
+async function findOpen(
+  queries: Queries,
+  { tokenId, secret }: Pick<JoinClaim, 'tokenId' | 'secret'>,
+  now: Instant,
+): Promise<JoinTokenRecord> {
+  if (!isEntityId('token', tokenId)) throw refused();
+  const token = await findJoinToken(queries, tokenId);
+  if (!tokenSecretMatches(secret, token?.secretSha256 ?? null) || token === null) throw refused();
+  if (token.revokedAt !== null || token.expiresAt <= now || token.claims >= MAXIMUM_CLAIMS) throw refused();
   return token;
+}
+
+/** @throws token-refused */
+function demandOwner({ claimedBy }: JoinTokenRecord, csrSpkiSha256: string): void {
+  if (!/^[0-9a-f]{64}$/.test(csrSpkiSha256) || (claimedBy !== null && claimedBy !== csrSpkiSha256)) throw refused();
 }
 
 function grantOf(token: JoinTokenRecord): JoinGrant {

@@ -5,7 +5,7 @@ import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 import type { Actor, AuditedUnit } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { digestOf, type WaitingContent, type WaitingRequest } from './waiting-request.ts';
-import { insertWaiting, listOpen } from './waiting-store.ts';
+import { countOpen, findFiled, insertWaiting } from './waiting-store.ts';
 
 /** What is filed, for whom, and until when. */
 export type Filing = {
@@ -26,12 +26,12 @@ export type Filing = {
 export async function fileRequest(unit: AuditedUnit, filing: Filing, now: Instant): Promise<WaitingRequest> {
   const { content, asker, tokenId, withinMs } = filing;
   const digest = digestOf(content);
-  const open = await listOpen(unit.queries, MAXIMUM_OPEN + 1);
-  const same = open.find((one) => one.digest === digest && one.asker === asker && now < one.expiresAt);
-  if (same !== undefined) return same;
-  if (open.length >= MAXIMUM_OPEN)
-    throw new Problem('rate-limited', `Cannot file request: ${open.length} wait for approval, expected fewer than ${MAXIMUM_OPEN}`);
-  const own = open.filter((one) => one.asker === asker).length;
+  const same = await findFiled(unit.queries, { asker, digest }, now);
+  if (same !== null) return same;
+  const open = await countOpen(unit.queries, MAXIMUM_OPEN, null);
+  if (open >= MAXIMUM_OPEN)
+    throw new Problem('rate-limited', `Cannot file request: ${open} wait for approval, expected fewer than ${MAXIMUM_OPEN}`);
+  const own = await countOpen(unit.queries, MAXIMUM_OPEN_EACH, asker);
   if (own >= MAXIMUM_OPEN_EACH)
     throw new Problem('rate-limited', `Cannot file request: ${own} of yours wait for approval, expected fewer than ${MAXIMUM_OPEN_EACH}`);
   await filing.claim?.(unit);

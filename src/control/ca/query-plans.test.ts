@@ -31,6 +31,18 @@ test('what is read whole and often is read by an index that stays small', async 
         'certificates_(compromised|by_key)',
       ],
       [
+        "select * from issuance_requests where settled_at is null and asker = 'a' and digest = 'b' and expires_at > 1 order by expires_at limit 1",
+        'issuance_requests_filed',
+      ],
+      [
+        "select count(*) as many from (select 1 as one from issuance_requests where settled_at is null and asker = 'a' limit 100) as counted",
+        'COVERING INDEX issuance_requests_filed',
+      ],
+      [
+        'select count(*) as many from (select 1 as one from issuance_requests where settled_at is null limit 1000) as counted',
+        'COVERING INDEX issuance_requests_filed',
+      ],
+      [
         "select der from certificates where issuer_id in (select id from authorities where spki_sha256 = 'a') and serial = x'01'",
         'certificates_by_serial',
       ],

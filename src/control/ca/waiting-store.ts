@@ -37,16 +37,39 @@ export async function findWaiting(queries: Queries, id: string): Promise<Waiting
   return row === undefined ? null : ((await withApprovers(queries, [row]))[0] ?? null);
 }
 
+/** What this asker asked for by this content, and may still get; null: nothing. */
+export async function findFiled(
+  queries: Queries,
+  { asker, digest }: { readonly asker: string; readonly digest: string },
+  now: Instant,
+): Promise<WaitingRequest | null> {
+  const row = await openRequests(queries)
+    .selectAll()
+    .where('asker', '=', asker)
+    .where('digest', '=', digest)
+    .where('expires_at', '>', now)
+    .orderBy('expires_at')
+    .limit(1)
+    .executeTakeFirst();
+  return row === undefined ? null : ((await withApprovers(queries, [row]))[0] ?? null);
+}
+
+/** How many have not ended, of all or of one asker; no more than `limit` are counted. */
+export async function countOpen(queries: Queries, limit: number, asker: string | null): Promise<number> {
+  const counted = openRequests(queries)
+    .select(sql<number>`1`.as('one'))
+    .$if(asker !== null, (query) => query.where('asker', '=', asker!))
+    .limit(limit);
+  const { many } = await tables(queries)
+    .selectFrom(counted.as('counted'))
+    .select((of) => of.fn.countAll<number>().as('many'))
+    .executeTakeFirstOrThrow();
+  return many;
+}
+
 /** Everything that has not ended, by when it expires; `limit` is above what may be open at a time. */
 export async function listOpen(queries: Queries, limit: number): Promise<readonly WaitingRequest[]> {
-  const rows = await tables(queries)
-    .selectFrom('issuance_requests')
-    .selectAll()
-    .where('settled_at', 'is', null)
-    .orderBy('expires_at')
-    .limit(limit)
-    .execute();
-  return withApprovers(queries, rows);
+  return withApprovers(queries, await openRequests(queries).selectAll().orderBy('expires_at').limit(limit).execute());
 }
 
 /** Newest first, of these environments. */
@@ -265,5 +288,7 @@ type RequestRow = {
   reason: string | null;
 };
 type ApprovalRow = { request_id: string; approver: string; at: number; token_id: string | null };
+
+const openRequests = (queries: Queries) => tables(queries).selectFrom('issuance_requests').where('settled_at', 'is', null);
 
 const tables = (queries: Queries) => queries.withTables<{ issuance_requests: RequestRow; issuance_approvals: ApprovalRow }>();

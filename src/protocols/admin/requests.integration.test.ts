@@ -311,7 +311,20 @@ forEachDatabase('requests that persons have to approve of', (newUrl) => {
     const refused = await ask(pipeline.token);
     assert.deepEqual([refused.status, refused.json.code], [429, 'rate-limited']);
     assert.match(refused.json.detail, /100 of yours/);
-    assert.equal((await ask((await named('other', 'ci')).token)).status, 202);
+    const other = (await named('other', 'ci')).token;
+    assert.equal((await ask(other)).status, 202);
+    await api.database.commit(async ({ queries }) => {
+      for (let count = 101; count < 1_000; count++)
+        await insertWaiting(queries, {
+          ...filed,
+          id: newEntityId('request', api.clock.now()),
+          digest: String(count),
+          asker: `ci-${count}`,
+        });
+    });
+    const full = await ask((await named('third', 'ci')).token);
+    assert.deepEqual([full.status, full.json.code], [429, 'rate-limited']);
+    assert.match(full.json.detail, /1000 wait for approval/);
   });
 
   test('one that cannot be issued keeps no other waiting', async () => {

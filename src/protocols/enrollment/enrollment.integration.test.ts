@@ -302,6 +302,14 @@ describe('join', () => {
     await assert.rejects(ask(buildCertificateRequest({ uris: [name('shipping')], dnsNames: ['x.test'] }, key)), { code: 'forbidden' });
     await assert.rejects(ask(randomBytes(300)), { code: 'csr-malformed' });
     await assert.rejects(ask(buildCertificateRequest({}, key), 'x'.repeat(65)), { code: 'input-invalid' });
+    // What a stranger sends is not even read.
+    const strange = encodeJoinToken({ ...token, secret: new Secret(randomBytes(32).toString('base64url')) }).reveal();
+    await assert.rejects(
+      connection.call(EnrollmentService.method.join, create(JoinRequestSchema, { token: strange, csr: randomBytes(300) })),
+      {
+        code: 'token-refused',
+      },
+    );
     await assert.rejects(connection.call(EnrollmentService.method.join, create(JoinRequestSchema, { token: 'csjoin1.e30' })), {
       code: 'token-refused',
     });

@@ -4,6 +4,7 @@ import type { ProxyRecord } from '../../control/inventory/record.ts';
 import { listDeclaredProxies } from '../../control/inventory/store.ts';
 import { profileForJoin } from '../../core/issuance/profile.ts';
 import type { RuleGrant } from '../../core/oidc/identity-provider.ts';
+import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import { dataPlaneAsker } from './data-plane-asker.ts';
@@ -12,11 +13,11 @@ import type { Joiner, JoinerDeps } from './joiner.ts';
 /**
  * The declared data plane that the bearer of a machine's token may join as, by the first rule that opens the door `join` to one. A rule names
  * the data plane, or it is the only one of the rule's SPIFFE ID. The scanner joins by a join token alone.
- * @throws MachineTokenRefused
+ * @throws MachineTokenRefused, csr-malformed
  */
 export async function machineJoiner(
   { queries, machineTokens }: JoinerDeps,
-  { token, csrSpkiSha256 }: { readonly token: string; readonly csrSpkiSha256: string },
+  { token, csr }: { readonly token: string; readonly csr: Uint8Array },
   now: Instant,
 ): Promise<Joiner> {
   if (machineTokens === null) throw new MachineTokenRefused('no-rule', 'no issuer is taken here');
@@ -28,6 +29,7 @@ export async function machineJoiner(
     throw refusal;
   }
   const { proxy, grant } = found;
+  const { spkiSha256: csrSpkiSha256 } = parseCertificateRequest(csr);
   const { id: proxyId, name: proxyName, spiffeId, role, environment, region } = proxy;
   const { asker, actor } = dataPlaneAsker(spiffeId, environment, 'data-plane');
   return {

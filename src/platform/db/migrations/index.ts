@@ -22,6 +22,7 @@ import * as publishedKeys from './0022-published-keys.ts';
 import * as acmeReads from './0023-acme-reads.ts';
 import * as oneEvaluator from './0024-one-evaluator.ts';
 import * as anonymousExceptions from './0025-anonymous-exceptions.ts';
+import * as filedRequests from './0026-filed-requests.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -51,4 +52,5 @@ export const migrations: Record<string, Migration> = {
   '0023-acme-reads': acmeReads,
   '0024-one-evaluator': oneEvaluator,
   '0025-anonymous-exceptions': anonymousExceptions,
+  '0026-filed-requests': filedRequests,
 };
