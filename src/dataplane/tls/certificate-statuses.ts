@@ -135,7 +135,7 @@ export class CertificateStatuses {
 }
 
 function askByNetwork(subject: StatusSubject, policy: OutsidePolicy, now: Instant): Promise<CertificateStanding | null> {
-  return askStatus({ resolver: makeNameResolver([]), policy }, subject, now);
+  return askStatus({ resolver: makeNameResolver([]), policy, longestList: LONGEST_LIST }, subject, now);
 }
 
 function unknown(detail: string): CertificateStanding {
@@ -155,5 +155,7 @@ const REFRESH_MS = HOUR_MS;
 const UNDATED_MS = 10 * MINUTE_MS;
 /** A responder that is away is not asked at each connection. */
 const RETRY_MS = MINUTE_MS;
+/** Some hundred thousand entries. A longer one would hold up the traffic beside it while it is read. */
+const LONGEST_LIST = 4 * 1024 * 1024;
 /** Third parties are few; each has a chain of two or three. */
 const MAXIMUM_HELD = 1_000;

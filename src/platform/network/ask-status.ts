@@ -10,7 +10,12 @@ import type { NameResolver } from './name-resolver.ts';
 import type { OutsidePolicy } from './outside-policy.ts';
 import { type OutsideMessage, sendOutside } from './send-outside.ts';
 
-type StatusDeps = { readonly resolver: NameResolver; readonly policy: OutsidePolicy };
+type StatusDeps = {
+  readonly resolver: NameResolver;
+  readonly policy: OutsidePolicy;
+  /** A longer list says nothing; the largest of public CAs if not given. */
+  readonly longestList?: number;
+};
 type Subject = { readonly leaf: Certificate; readonly issuer: Certificate };
 
 /**
@@ -49,7 +54,12 @@ async function ask(
   message: Pick<OutsideMessage, 'method' | 'url' | 'contentType' | 'body'>,
   judge: (der: Uint8Array) => CertificateStanding,
 ): Promise<CertificateStanding> {
-  const sent = await sendOutside(deps, { ...message, anchorsPem: null, timeoutMs: TIMEOUT_MS, maximumOctets: MAXIMUM_OCTETS });
+  const sent = await sendOutside(deps, {
+    ...message,
+    anchorsPem: null,
+    timeoutMs: TIMEOUT_MS,
+    maximumOctets: deps.longestList ?? MAXIMUM_OCTETS,
+  });
   if (sent.kind === 'failed') return { kind: 'unknown', detail: `${sent.stage}: ${sent.detail}` };
   if (sent.status !== 200) return { kind: 'unknown', detail: `HTTP status ${sent.status}` };
   try {
