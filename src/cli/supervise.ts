@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { PROXY_NODE_OPTIONS } from '../dataplane/proxy/node-options.ts';
+import { proxyNodeOptions } from '../dataplane/proxy/node-options.ts';
 import { SERVER_ENVIRONMENT } from '../server/process-environment.ts';
 import { pause } from '../platform/clock/pause.ts';
 
@@ -40,7 +40,7 @@ export async function supervise({ name, prepare }: Supervised, { ending, killing
 /** Resolves with how the process ended, for people. */
 async function runOnce(args: readonly string[], ending: AbortSignal, killing: AbortSignal): Promise<string> {
   // A session of its own: Ctrl-C on the terminal is told to the supervisor alone, which passes it on once.
-  const options = args[0] === 'proxy' ? PROXY_NODE_OPTIONS : [];
+  const options = args[0] === 'proxy' ? proxyNodeOptions(process) : [];
   const command = ['--disable-warning=ExperimentalWarning', ...options, join(import.meta.dirname, 'main.ts'), ...args];
   const child = spawn(process.execPath, command, {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

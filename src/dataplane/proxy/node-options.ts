@@ -3,3 +3,13 @@
  * hands while it is collected waits for all that six hundred connections left behind; a quarter of it is collected in a quarter of the time.
  */
 export const PROXY_NODE_OPTIONS: readonly string[] = ['--max-semi-space-size=4'];
+
+/** The same for a process that this one starts to be a proxy, or what whoever started this one chose instead. */
+export function proxyNodeOptions({ execArgv, env }: Pick<NodeJS.Process, 'execArgv' | 'env'>): readonly string[] {
+  const chosen = execArgv.filter((option) => CHOICE.test(option));
+  if (chosen.length > 0) return chosen;
+  return CHOICE.test(env['NODE_OPTIONS'] ?? '') ? [] : PROXY_NODE_OPTIONS;
+}
+
+/** V8 takes underscores as well. */
+const CHOICE = /max[-_]semi[-_]space[-_]size/;

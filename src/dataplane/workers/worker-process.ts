@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { getCompileCacheDir } from 'node:module';
 import { dirname, join } from 'node:path';
-import { PROXY_NODE_OPTIONS } from '../proxy/node-options.ts';
 import type { SeenKeysOptions } from '../tls/seen-keys.ts';
 import type { SharedUse } from '../tls/shared-use.ts';
+import { proxyNodeOptions } from '../proxy/node-options.ts';
 import type { FromWorker, ToWorker, WorkerAnswer, WorkerOrder } from './worker-order.ts';
 
 /** `lost`: it ended, or was ended because it did not answer in time. */
@@ -31,7 +31,7 @@ export class WorkerProcess {
   /** It inherits these descriptors as its own from FIRST_INHERITED on. */
   constructor(descriptors: readonly number[], { onSeen, onUse }: WorkerNews) {
     this.#child = fork(join(import.meta.dirname, 'run-worker.ts'), [], {
-      execArgv: ['--disable-warning=ExperimentalWarning', ...nodeOptions()],
+      execArgv: ['--disable-warning=ExperimentalWarning', ...proxyNodeOptions(process)],
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...descriptors],
       env: workerEnvironment(),
@@ -99,17 +99,6 @@ export class WorkerProcess {
     this.#whyKilled ??= why;
     this.#child.kill('SIGKILL');
   }
-}
-
-/** Short pauses, or what whoever started this chose. */
-function nodeOptions(): readonly string[] {
-  const chosen = process.execArgv.filter(isOfPauses);
-  if (chosen.length > 0) return chosen;
-  return isOfPauses(process.env['NODE_OPTIONS'] ?? '') ? [] : PROXY_NODE_OPTIONS;
-}
-
-function isOfPauses(option: string): boolean {
-  return /max[-_]semi[-_]space[-_]size/.test(option);
 }
 
 /** Ours, but for the sockets that are handed on apart. */
