@@ -157,7 +157,7 @@ describe('OpenSSL examines a running proxy', { skip }, () => {
     assert.doesNotMatch(text, SERVED);
   });
 
-  test('early data is neither offered nor taken', async () => {
+  test('early data is not offered, so that a client which has some sends none', async () => {
     const [session, early] = [join(folder, 'early.session'), join(folder, 'early.data')];
     await writeFile(early, 'GET /early HTTP/1.1\r\nHost: x\r\n\r\n');
     const first = await examine('-tls1_3', '-sess_out', session);
@@ -169,7 +169,7 @@ describe('OpenSSL examines a running proxy', { skip }, () => {
   });
 
   for (const version of ['-tls1_2', '-tls1_3']) {
-    test(`a session resumes by its ticket for half an hour, not without one, and not under another trust bundle (${version})`, async () => {
+    test(`a session resumes by its ticket for half an hour, not without one, and not at a proxy with other keys (${version})`, async () => {
       const session = join(folder, `session${version}`);
       const full = await examine(version, '-sess_out', session);
       assert.match(full, /New, TLSv1/);
