@@ -40,12 +40,13 @@ export class RepeatableCall implements Dispatcher.DispatchHandler {
     this.#handler.onRequestUpgrade?.(this.#controller, statusCode, headers, socket);
   }
 
+  /** Of the first octet: half a status line is an answer, too. */
   onResponseStarted(): void {
+    this.#hasAnswer = true;
     this.#handler.onResponseStarted?.();
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders, statusText?: string): void {
-    this.#hasAnswer = true;
     if (statusCode >= 200) this.#way.note(this.#index, statusCode < 500);
     this.#handler.onResponseStart?.(this.#controller, statusCode, headers, statusText);
   }

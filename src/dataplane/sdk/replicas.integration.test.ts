@@ -6,7 +6,7 @@ import { type OutboundSchema, Origination } from '../../core/messages/generated/
 import { calls, openService } from '../../../test/support/sdk-lab.ts';
 import { startTestControlPlane } from '../../../test/support/test-control-plane.ts';
 
-type Replica = { answer: string | null; readonly seen: string[] };
+type Replica = { answer: string | null; readonly seen: string[]; readonly endsThere?: true };
 
 /** Replicas in the clear that answer each read, or hang up without an octet, and a service that calls them. */
 async function openCaller(replicas: readonly Replica[], more: MessageInitShape<typeof OutboundSchema>) {
@@ -17,6 +17,7 @@ async function openCaller(replicas: readonly Replica[], more: MessageInitShape<t
       socket.on('data', (octets: Buffer) => {
         replica.seen.push(String(octets).split(' HTTP/')[0]!);
         if (replica.answer === null) socket.destroy();
+        else if (replica.endsThere) socket.end(replica.answer);
         else socket.write(replica.answer);
       });
     }),
@@ -68,6 +69,15 @@ for (const [what, init, answer] of [
     else await assert.rejects(got);
     assert.equal(both[0]!.seen.length + both[1]!.seen.length, 1);
     got.catch(() => {});
+  });
+}
+
+for (const answer of ['H', 'HTTP/1.1 20', 'HTTP/1.1 103 Early Hints\r\n\r\n']) {
+  test(`what began with ${JSON.stringify(answer)} was an answer, and the SDK sends nothing again`, async () => {
+    const both: Replica = { answer, seen: [], endsThere: true };
+    await using caller = await openCaller([both, both], { retries: RETRIES });
+    await assert.rejects(caller.fetch());
+    assert.equal(both.seen.length, 1);
   });
 }
 
