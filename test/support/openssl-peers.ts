@@ -22,12 +22,12 @@ export class OpensslPeers implements AsyncDisposable {
   }
 
   /** A responder that knows from its start on what it is told then. */
-  async responder(): Promise<{ readonly ocspUri: string; start(entries: readonly IndexEntry[]): Promise<void> }> {
+  async responder(): Promise<{ readonly ocspUri: string; start(entries: readonly IndexEntry[], ends?: readonly string[]): Promise<void> }> {
     const port = await freePort();
     const [ca, key] = [await this.file('ca', encodePem('CERTIFICATE', this.web.issuing.der)), await this.file('key', keyOf(this.web))];
-    const start = async (entries: readonly IndexEntry[]): Promise<void> => {
+    const start = async (entries: readonly IndexEntry[], ends: readonly string[] = ['-nmin', '10']): Promise<void> => {
       const index = await this.file('index', entries.map((entry) => `${lineOf(entry)}\n`).join(''));
-      const args = ['ocsp', '-port', String(port), '-index', index, '-CA', ca, '-rsigner', ca, '-rkey', key, '-nmin', '10'];
+      const args = ['ocsp', '-port', String(port), '-index', index, '-CA', ca, '-rsigner', ca, '-rkey', key, ...ends];
       await this.#run(args, /waiting for OCSP client/);
     };
     return { ocspUri: `http://127.0.0.1:${port}/`, start };

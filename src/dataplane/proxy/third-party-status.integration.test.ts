@@ -12,6 +12,8 @@ import { Origination, type OutboundSchema, StatusCheck } from '../../core/messag
 import { Outcome } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { DAY_MS, HOUR_MS } from '../../core/time/instant.ts';
 import type { Certificate } from '../../core/x509/certificate.ts';
+import { issuerHashesOf } from '../../core/x509/ocsp-cert-id.ts';
+import { buildOcspRequest } from '../../core/x509/ocsp-request.ts';
 import { pemOf } from '../../../test/support/endpoints.ts';
 import { OpensslPeers } from '../../../test/support/openssl-peers.ts';
 import { hasOpenssl } from '../../../test/support/openssl.ts';
@@ -262,6 +264,19 @@ describe('OpenSSL as the other side', { skip }, () => {
     assert.match(await call(peers.web, await peers.server(good), strict), PAID);
     assert.match(await call(peers.web, await peers.server(fallen), strict), failure('revoked'));
     assert.match(await call(peers.web, await peers.server(strange), strict), failure('status-unknown'));
+  });
+
+  test('a staple of its responder that names no next update could be shown for ever, so it is as none', async () => {
+    await using peers = new OpensslPeers(folder);
+    const { web } = peers;
+    const { ocspUri, start } = await peers.responder();
+    const credential = web.issue({ dnsNames: [NAME] });
+    await start([{ certificate: credential.certificate, status: 'V' }], []);
+    const hashes = { hash: 'sha1', issuer: issuerHashesOf(web.issuing, 'sha1'), serial: credential.certificate.serial } as const;
+    const body = Buffer.from(buildOcspRequest([hashes]));
+    const answer = await fetch(ocspUri, { method: 'POST', headers: { 'Content-Type': 'application/ocsp-request' }, body });
+    const staple = await peers.file('endless', new Uint8Array(await answer.arrayBuffer()));
+    assert.match(await call(web, await peers.server(credential, ['-status_file', staple]), strict), failure('status-unknown'));
   });
 
   test('a staple of its server (-status_file) is enough where nobody else can be asked, in both versions', async () => {

@@ -108,6 +108,34 @@ test('a stapled answer is as good as a fetched one, and spares the question', ()
   assert.equal(asked(), 0);
 });
 
+test('a staple that is shown again and again does not keep the CA from being asked', async () => {
+  const { statuses, asked, answers, clock } = open();
+  answers(revoked);
+  for (let minute = 0; minute < 60; minute++) {
+    statuses.learn(subject, good(START + 7 * DAY_MS));
+    assert.equal(statuses.known(subject, policy)?.kind, 'good');
+    clock.advance(MINUTE_MS);
+  }
+  assert.equal(asked(), 0);
+  statuses.learn(subject, good(START + 7 * DAY_MS));
+  statuses.known(subject, policy);
+  assert.equal(asked(), 1, 'beside what goes on');
+  assert.equal((await statuses.ask(subject, policy)).kind, 'revoked');
+});
+
+test('a newer staple is news, one that names no end is none', () => {
+  const { statuses, asked, clock } = open();
+  statuses.learn(subject, good(null));
+  assert.equal(statuses.known(subject, policy), null);
+  statuses.learn(subject, good(START + HOUR_MS));
+  clock.advance(HOUR_MS / 2);
+  statuses.learn(subject, good(START + DAY_MS));
+  assert.equal(statuses.known(subject, policy)?.kind, 'good');
+  clock.advance(HOUR_MS);
+  assert.equal(statuses.known(subject, policy)?.kind, 'good');
+  assert.equal(asked(), 1, 'an hour after the last news');
+});
+
 test('open connections are told once when their certificate falls, and those that have closed are not', async () => {
   const { statuses, answers } = open();
   await statuses.ask(subject, policy);

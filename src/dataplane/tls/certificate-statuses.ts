@@ -54,10 +54,15 @@ export class CertificateStatuses {
     return held.asking;
   }
 
-  /** Takes an answer that the server stapled. It does not clear what was found revoked: it may be of before. */
+  /**
+   * Takes an answer that the server stapled. It does not clear what was found revoked: it may be of before. Nor does it put off the next question by being
+   * shown again, or a server whose certificate fell since would show the last good one until that ends, and the CA would never be asked.
+   */
   learn(subject: StatusSubject, standing: CertificateStanding): void {
     const held = this.#hold(subject);
-    if (standing.kind === 'revoked' || (standing.kind === 'good' && held.standing.kind !== 'revoked')) this.#keep(held, standing);
+    if (standing.kind === 'revoked') this.#keep(held, standing);
+    if (standing.kind !== 'good' || standing.nextUpdate === null || held.standing.kind === 'revoked') return;
+    if (held.standing.kind === 'unknown' || standing.nextUpdate > held.until) this.#keep(held, standing);
   }
 
   /** Calls back once when the certificate is found to be revoked, and asks for that while somebody wants to know; returns what ends it. */

@@ -70,7 +70,10 @@ function judgeStaple(subject: StatusSubject | undefined, { staple, statuses, now
 
 function judgeOctets(now: Instant, staple: Uint8Array, subject: StatusSubject): CertificateStanding {
   try {
-    return judgeByResponse(now, staple, subject);
+    const standing = judgeByResponse(now, staple, subject);
+    // It could be shown for ever, whatever became of the certificate since.
+    const isEndless = standing.kind === 'good' && standing.nextUpdate === null;
+    return isEndless ? { kind: 'unknown', detail: 'what it staples names no next update' } : standing;
   } catch {
     return { kind: 'unknown', detail: 'what it staples cannot be parsed' };
   }
