@@ -32,3 +32,24 @@ test('what is called no more goes first when there is too much', async () => {
   assert.equal(read.size, 2_000);
   assert.ok(read.has('another') && read.has('endpoint_1') && !read.has('endpoint_0'));
 });
+
+test('servers that take turns at one address do not make a write of each connection, and what was seen last is kept', async () => {
+  const state = await openStateDirectory(join(folder, 'turns'));
+  let writes = 0;
+  const keeper = await openSeenKeys(
+    {
+      readSeenKeys: () => state.readSeenKeys(),
+      writeSeenKeys(seen) {
+        writes += 1;
+        return state.writeSeenKeys(seen);
+      },
+    },
+    () => {},
+  );
+  for (let turn = 0; turn < 100; turn++) keeper.onNews('a', new Set([(turn % 2 === 0 ? '11' : '22').repeat(32)]));
+  await new Promise(setImmediate);
+  keeper.onNews('a', new Set(['33'.repeat(32)]));
+  await keeper.stop();
+  assert.deepEqual(await state.readSeenKeys(), new Map([['a', new Set(['33'.repeat(32)])]]));
+  assert.ok(writes <= 2, `${writes} writes`);
+});
