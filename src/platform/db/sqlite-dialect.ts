@@ -92,6 +92,8 @@ class SqliteConnection implements DatabaseConnection {
   /** The least recently used statement gives way: a map keeps its keys in the order in which they were set. */
   #prepare(sql: string): Prepared {
     let prepared = this.#statements.get(sql);
+    // While there is room for all, their order is of no interest, and costs more than the look did.
+    if (prepared !== undefined && this.#statements.size <= MAXIMUM_STATEMENTS / 2) return prepared;
     if (prepared === undefined) {
       const statement = this.#database.prepare(sql);
       prepared = { statement, hasRows: statement.columns().length > 0 };

@@ -37,7 +37,12 @@ export async function dialOutside(
 
 function open(address: string, port: number, signal: AbortSignal): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const socket = connect({ host: address, port, signal });
+  const socket = connect({ host: address, port });
+  // By hand: Node's own way listens to seven events of the socket, for as long as it lives.
+  const giveUp = (): void => void socket.destroy(Object.assign(new Error('given up'), { code: 'ABORT_ERR' }));
+  if (signal.aborted) giveUp();
+  else signal.addEventListener('abort', giveUp, { once: true });
+  socket.once('close', () => signal.removeEventListener('abort', giveUp));
   const late = setTimeout(
     () => socket.destroy(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' })),
     CONNECT_TIMEOUT_MS,
