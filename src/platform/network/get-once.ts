@@ -102,7 +102,9 @@ class OnceReader {
 /** The first one, if there are several; null: there is none. */
 function locationOf({ octets, fieldsAt, fieldsEnd }: AnswerHead): string | null {
   const lines = Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('latin1', fieldsAt, fieldsEnd);
-  return /^location:[ \t]*(.*?)[ \t]*\r$/im.exec(lines)?.[1] ?? null;
+  // Blanks are cut off afterwards: a pattern that looks for them takes the square of a line that is full of them.
+  const found = /^location:(.*)\r$/im.exec(lines);
+  return found === null ? null : found[1]!.trim();
 }
 
 function failure(code: string, message: string): Error {
