@@ -57,7 +57,11 @@ export class PublishedKeySets {
     const wanted = new Map(
       sourcesOf((await listPolicies(database.queries, '*')).map(({ policy }) => policy)).map((source) => [keySourceDigest(source), source]),
     );
-    const due = [...wanted].filter(([digest]) => this.#isDue(known.get(digest), digest, now)).slice(0, FETCHES_A_ROUND);
+    // Whose turn was longest ago goes first: issuers that are away must not stand before all others, round by round.
+    const due = [...wanted]
+      .filter(([digest]) => this.#isDue(known.get(digest), digest, now))
+      .toSorted(([a], [b]) => this.#lastTriedAt(a) - this.#lastTriedAt(b))
+      .slice(0, FETCHES_A_ROUND);
     for (const [digest, source] of due) {
       this.#triedAt.set(digest, now);
       const fetched = await this.#fetch(source);
@@ -74,7 +78,11 @@ export class PublishedKeySets {
 
   #isDue(known: PublishedKeysRecord | undefined, digest: KeySourceDigest, now: Instant): boolean {
     if (known !== undefined && now - known.fetchedAt < FRESH_MS) return false;
-    return now - (this.#triedAt.get(digest) ?? Number.NEGATIVE_INFINITY) >= COOL_DOWN_MS;
+    return now - this.#lastTriedAt(digest) >= COOL_DOWN_MS;
+  }
+
+  #lastTriedAt(digest: KeySourceDigest): Instant {
+    return this.#triedAt.get(digest) ?? 0;
   }
 
   async #known(): Promise<ReadonlyMap<KeySourceDigest, PublishedKeysRecord>> {
