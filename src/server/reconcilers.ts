@@ -46,7 +46,7 @@ export type ReconcilerDeps = {
 export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
   const { config, state, authorities, signals, clock } = deps;
   const { database } = state;
-  const retirement = new ProxyRetirement({ database, changed: signals.authorities });
+  const retirement = new ProxyRetirement({ database, changed: signals.authorities, longestGraceMs: () => deps.profiles.longestGraceMs() });
   const startOrder = makeStartOrder({ database, authorities, changed: signals.external });
   const work: Reconciler[] = [
     {

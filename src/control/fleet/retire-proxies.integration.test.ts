@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { joinRequest, openTestAuthorities, orders, place, trustDomain } from '../../../test/support/authorities.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import { MINUTE_MS } from '../../core/time/instant.ts';
+import { HOUR_MS, MINUTE_MS } from '../../core/time/instant.ts';
 import { makeSignal } from '../../platform/clock/signal.ts';
 import { createJoinToken } from '../access/create-join-token.ts';
 import { listLiveJoinTokens } from '../access/store.ts';
@@ -29,7 +29,8 @@ async function open(url: string) {
   let told = 0;
   const changed = makeSignal();
   changed.subscribe(() => told++);
-  const retirement = new ProxyRetirement({ database, changed });
+  let graceMs = 0;
+  const retirement = new ProxyRetirement({ database, changed, longestGraceMs: () => graceMs });
   const apply = (...documents: readonly string[]) =>
     applyDeclaration(
       { database, place: { trustDomain, ...place }, changed: makeSignal() },
@@ -63,7 +64,7 @@ async function open(url: string) {
     (await listCertificates(database.queries, { environments: '*', proxyId, status: 'revoked', limit: 9 })).map(
       ({ revocationReason }) => revocationReason,
     );
-  return { ...lab, apply, idOf, join, tokenFor, revokedOf, retirement, told: () => told };
+  return { ...lab, apply, idOf, join, tokenFor, revokedOf, retirement, told: () => told, grant: (ms: number) => void (graceMs = ms) };
 }
 
 forEachDatabase('a proxy that is removed from the inventory', (newUrl) => {
@@ -101,6 +102,22 @@ forEachDatabase('a proxy that is removed from the inventory', (newUrl) => {
     await assert.rejects(renewal, { code: 'issuance-refused' });
     assert.equal(await lab.retirement.reconcile(NOW + 2 * MINUTE_MS), 0);
     assert.equal(lab.entriesOf('proxy.retired').length, 1);
+  });
+
+  test('loses what ended within the grace too, by which it could have itself issued another; what ended before is left alone', async () => {
+    for (const [graceMs, revoked] of [
+      [HOUR_MS, ['cessationOfOperation']],
+      [0, []],
+    ] as const) {
+      await using lab = await open(await newUrl());
+      lab.grant(graceMs);
+      const proxyId = await lab.idOf('orders-1');
+      const { issuerKeySha256, serial } = await lab.join(proxyId, 'orders-1');
+      const { notAfter } = (await findCertificate(lab.database.queries, issuerKeySha256, serial))!;
+      await lab.apply(document('kind: Proxy\nname: orders-1\nstate: absent'));
+      assert.equal(await lab.retirement.reconcile(notAfter + MINUTE_MS), 1);
+      assert.deepEqual(await lab.revokedOf(proxyId), revoked);
+    }
   });
 
   test('loses a token that nobody used yet, though it never joined', async () => {

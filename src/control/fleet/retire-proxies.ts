@@ -9,7 +9,12 @@ import { listCertificates } from '../ca/search-certificates.ts';
 import { listDeclaredProxyIds, readInventoryRevision } from '../inventory/store.ts';
 import { deleteJoinedProxy, findJoinedProxy, listJoinedProxyIds } from './joined-proxy-store.ts';
 
-type Deps = { readonly database: AuditedDatabase; readonly changed: Signal };
+type Deps = {
+  readonly database: AuditedDatabase;
+  readonly changed: Signal;
+  /** How long after its end a certificate may still be renewed, by the profile that gives the longest. */
+  readonly longestGraceMs: () => number;
+};
 
 /**
  * Takes away what a proxy got that the inventory does not declare any more: its certificates are revoked, its join tokens end, and it is
@@ -25,13 +30,13 @@ export class ProxyRetirement {
 
   /** Compares inventory and fleet anew where the inventory changed, where something is left to do, and every minute. Returns how many are gone. */
   async reconcile(now: Instant): Promise<number> {
-    const { database, changed } = this.#deps;
+    const { database, changed, longestGraceMs } = this.#deps;
     const revision = await readInventoryRevision(database.queries);
     if (revision === this.#settled.revision && Math.abs(now - this.#settled.at) < MINUTE_MS) return 0;
     let retired = 0;
     const undeclared = await findUndeclared(this.#deps, now);
     for (const proxyId of undeclared) {
-      const { isDone, revoked } = await database.commitFenced((unit) => retire(unit, proxyId, now));
+      const { isDone, revoked } = await database.commitFenced((unit) => retire(unit, { proxyId, graceMs: longestGraceMs() }, now));
       if (revoked > 0) changed.notify();
       if (isDone) retired++;
     }
@@ -55,7 +60,7 @@ async function findUndeclared({ database: { queries } }: Deps, now: Instant): Pr
  */
 async function retire(
   unit: AuditedFence,
-  proxyId: EntityId<'proxy'>,
+  { proxyId, graceMs }: { readonly proxyId: EntityId<'proxy'>; readonly graceMs: number },
   now: Instant,
 ): Promise<{ readonly isDone: boolean; readonly revoked: number }> {
   const { queries } = unit;
@@ -64,7 +69,8 @@ async function retire(
   const tokens = (await listLiveJoinTokens(queries, now)).filter((token) => token.proxyId === proxyId);
   for (const { id } of tokens) await markJoinTokenRevoked(queries, id, now);
   const mine = { environments: '*', proxyId, limit: MAXIMUM_ROUND } as const;
-  const certificates = await listCertificates(queries, { ...mine, revocableAt: now });
+  // By what ended within the grace it could have itself issued another.
+  const certificates = await listCertificates(queries, { ...mine, revocableAt: now - graceMs });
   for (const { issuerKeySha256, serial } of certificates)
     await revoke(unit, { issuerKeySha256, serial, reason: 'cessationOfOperation' }, SYSTEM, now);
   const underWay = await listCertificates(queries, { ...mine, status: 'reserved' });
