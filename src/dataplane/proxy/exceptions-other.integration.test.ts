@@ -6,7 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import { describe, test } from 'node:test';
 import { Protocol } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { makeDrillRequest } from '../scanner/drill-request.ts';
-import { countsOf, exceptedPort, MovedClock, openExceptionLab, urls, type Wire } from '../../../test/support/exception-lab.ts';
+import { countsOf, exceptedPort, get, last, MovedClock, openExceptionLab, urls, type Wire } from '../../../test/support/exception-lab.ts';
 import { callUnary, GRPC, grpcClient, grpcService } from '../../../test/support/grpc-lab.ts';
 import { callInClear, callOverTls, clientOptions, ORDERS, ProxyLab, STRANGER, tcpOrigin } from '../../../test/support/proxy-lab.ts';
 
@@ -171,4 +171,30 @@ test('a health check of gRPC in the clear is let in, and no other method of the 
     lab.refusals().map(({ reason }) => reason),
     ['plaintext'],
   );
+});
+
+test('whoever is held for its first call counts as one of its address that has begun, until it is let in or gone', async () => {
+  const { lab, port } = await openExceptionLab({ inbound: { handshakesPerAddress: 2 } });
+  await using _ = lab;
+  // More than is collected before it is held.
+  const half = connectTcp(port, '127.0.0.1');
+  half.write(get('/healthz', `X-Filler: ${'x'.repeat(100)}\r\n`).slice(0, -2));
+  const silent = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false });
+  lab.onClose(() => [half, silent].forEach((socket) => socket.destroy()));
+  await once(
+    silent.on('error', () => {}),
+    'secureConnect',
+  );
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+  for (let call = 0; call < 3; call++) assert.equal(await callInClear(port, last('/healthz')), '');
+  assert.deepEqual(countsOf(lab), [['connection', 'refused', 'limit-exceeded', 3]]);
+  half.write('\r\n');
+  assert.match(String((await once(half, 'data'))[0]), /^HTTP\/1\.1 200 /);
+  assert.match(await callInClear(port, last('/healthz')), /^HTTP\/1\.1 200 /, 'though the one that was let in stays');
+  const third = connectTcp(port, '127.0.0.1');
+  lab.onClose(() => third.destroy());
+  third.write('GET ');
+  while ((await callInClear(port, last('/healthz'))) !== '') await new Promise(setImmediate);
+  silent.destroy();
+  while ((await callInClear(port, last('/healthz'))) === '') await new Promise(setImmediate);
 });

@@ -149,29 +149,30 @@ export class InboundGate {
     live.contexts
       .terminatorFor({ policy, protocol, legacy, resumption, status: hello.asksForStatus ? 'asked' : 'none' }, hello.ticketKeyName)
       .accept(newcomer.socket, (handshake: Handshake) => {
-        this.#crowd.settle(newcomer.socket);
         if (handshake.kind === 'failed') {
           this.#fail(newcomer, handshake.reason, first, handshake.detail);
           return;
         }
         const { socket } = handshake;
         socket.on('error', () => socket.destroy());
-        this.#admit({ ...newcomer, socket, sni: hello.sni }, readPeer(this.#deps, socket, legacy), first);
+        this.#admit({ ...newcomer, socket, sni: hello.sni }, readPeer(this.#deps, socket, legacy), first, newcomer.socket);
       });
   }
 
   /** The one place where a connection gets through to the service behind. */
-  #admit(newcomer: Newcomer, peer: Peer, first: Buffer): void {
+  #admit(newcomer: Newcomer, peer: Peer, first: Buffer, arrived: Socket = newcomer.socket): void {
     const { live, clock, table, limits } = this.#deps;
     const settings = this.#settings;
     const { socket, remote } = newcomer;
-    this.#crowd.settle(socket);
     const verdict = judgeConnection(clock.now(), peer, settings, live.revoked);
     const exception = verdict.kind === 'accept' ? null : this.#exceptionOf(newcomer, peer);
     if (verdict.kind === 'refuse' && exception === null) {
       this.#refuse(newcomer, peer, verdict.reason, first);
       return;
     }
+    const isHeld = verdict.kind === 'refuse' && settings.protocol !== 'tcp';
+    // Who is held counts as one that has begun: else silent connections from an address of an exception would take all there are.
+    if (!isHeld) this.#crowd.settle(arrived);
     // The prober's calls are no traffic of any path, so they are not counted.
     if (isProbe(peer, settings)) {
       answerProbe(socket, live.generation);
@@ -194,9 +195,12 @@ export class InboundGate {
       },
       clock,
     );
-    if (verdict.kind === 'refuse' && settings.protocol !== 'tcp') {
+    if (isHeld) {
       // Who serves HTTP/1.1 waits for a head only so long itself; what speaks HTTP/2 may be silent.
-      connection.hold(limits.firstOctetsMs + limits.headMs, () => this.#endHold(connection));
+      connection.hold(limits.firstOctetsMs + limits.headMs, {
+        onOver: () => this.#endHold(connection),
+        onReleased: () => this.#crowd.settle(arrived),
+      });
     } else {
       if (exception !== null && settings.protocol === 'tcp') connection.endBy(exception.until);
       const counted = exception === null ? verdict : ({ kind: 'except', reason: 'no-certificate', exception: exception.name } as const);

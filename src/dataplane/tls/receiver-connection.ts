@@ -53,7 +53,7 @@ export class ReceiverConnection implements OpenConnection {
   #graceUntil = 0;
   #timer: NodeJS.Timeout | null = null;
   #announce: (() => void) | null = null;
-  #hold: NodeJS.Timeout | null = null;
+  #hold: { readonly timer: NodeJS.Timeout; readonly onReleased: () => void } | null = null;
   readonly #clock: Clock;
   #endsAt: Instant = Number.POSITIVE_INFINITY;
   #cancelEnd: () => void = doNothing;
@@ -128,8 +128,8 @@ export class ReceiverConnection implements OpenConnection {
   }
 
   /** Enforced, and let in for nothing but to say what it asks, for so long. */
-  hold(withinMs: number, onOver: () => void): void {
-    this.#hold = setTimeout(onOver, withinMs).unref();
+  hold(withinMs: number, { onOver, onReleased }: { readonly onOver: () => void; readonly onReleased: () => void }): void {
+    this.#hold = { timer: setTimeout(onOver, withinMs).unref(), onReleased };
   }
 
   /** True until a first call was let in. */
@@ -138,8 +138,11 @@ export class ReceiverConnection implements OpenConnection {
   }
 
   release(): void {
-    if (this.#hold !== null) clearTimeout(this.#hold);
+    if (this.#hold === null) return;
+    const { timer, onReleased } = this.#hold;
     this.#hold = null;
+    clearTimeout(timer);
+    onReleased();
   }
 
   /** Is cut at this instant where it is enforced, whatever is under way, by the data plane's own clock. */
