@@ -51,7 +51,7 @@ function startOptions([program]) {
   const choosesSize = [...execArgv, env.NODE_OPTIONS ?? ''].some((option) => /max[-_]semi[-_]space[-_]size/.test(option));
   const choosesMemory = env.MALLOC_MMAP_THRESHOLD_ !== undefined || env.GLIBC_TUNABLES !== undefined;
   return {
-    options: program === 'proxy' && !choosesSize ? ['--max-semi-space-size=4'] : [],
+    options: program === 'proxy' && !choosesSize ? ['--max-semi-space-size=4', '--no-parallel-scavenge'] : [],
     environment: program === 'server' && !choosesMemory ? { MALLOC_MMAP_THRESHOLD_: '65536' } : {},
   };
 }
