@@ -198,3 +198,21 @@ test('whoever is held for its first call counts as one of its address that has b
   silent.destroy();
   while ((await callInClear(port, last('/healthz'))) === '') await new Promise(setImmediate);
 });
+
+test('what is held when enforcement ends is let in, and its call is not cut for having been held', async () => {
+  const { lab, origin, port } = await openExceptionLab();
+  await using _ = lab;
+  const socket = connectTcp(port, '127.0.0.1');
+  lab.onClose(() => socket.destroy());
+  const orders = get('/orders', `X-Filler: ${'x'.repeat(100)}\r\n`);
+  socket.write(orders.slice(0, -2));
+  await once(socket, 'connect');
+  // A connection that came later was judged, so this one is held.
+  assert.match(await callInClear(port, last('/healthz')), /^HTTP\/1\.1 200 /);
+  countsOf(lab);
+  await lab.apply({ inbound: [exceptedPort(origin, 'observe', [])] });
+  assert.deepEqual(countsOf(lab), [['connection', 'would-refuse', 'plaintext', 1]]);
+  socket.write('\r\n');
+  assert.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 200 /);
+  assert.deepEqual(countsOf(lab), [['call', 'would-refuse', 'plaintext', 1]]);
+});

@@ -1,5 +1,6 @@
+import { countConnection } from './admit-excepted.ts';
 import type { Cause } from './connection-table.ts';
-import { judgeConnection } from './judge-connection.ts';
+import { judgeConnection, type Verdict } from './judge-connection.ts';
 import type { ProvedIdentity } from './peer.ts';
 import type { PortDeps } from './port-deps.ts';
 import type { InboundSettings } from './proxy-settings.ts';
@@ -18,6 +19,7 @@ export function rejudgeConnection(deps: PortDeps, settings: InboundSettings, con
     connection.spare();
     if (connection.exception !== null && !isExceptedStill(deps, settings, connection))
       deps.table.reclassify(connection, () => (connection.exception = null));
+    letIn(deps, connection, verdict);
     return;
   }
   if (verdict.reason === 'revoked' || verdict.reason === 'suspended') {
@@ -29,6 +31,14 @@ export function rejudgeConnection(deps: PortDeps, settings: InboundSettings, con
   // What was let in by name, and never under a weaker mode, has no grace when that ends.
   else if (cause === 'end') connection.socket.destroy();
   else if (!isExceptedStill(deps, settings, connection)) connection.retire(settings.drainMs);
+}
+
+/** What was held for its first call waits for none where nothing is enforced any more, and is not cut for that. */
+function letIn(deps: PortDeps, connection: ReceiverConnection, verdict: Verdict): void {
+  if (!connection.isHeld) return;
+  connection.release();
+  const { exception } = connection;
+  countConnection(deps, connection, exception === null ? verdict : { kind: 'except', reason: 'no-certificate', exception });
 }
 
 /** Under the trust bundle of now; judged once for all connections of one certificate. */
