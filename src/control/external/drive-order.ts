@@ -10,6 +10,7 @@ import { acceptChain } from './accept-chain.ts';
 import type { ExternalAuthorityRecord } from './external-authority.ts';
 import type { ExternalOrder } from './external-order.ts';
 import { CONFLICT, HeldOrder } from './held-order.ts';
+import { isSaidCompromised } from './foreign-revocation-store.ts';
 import { type ExternalDeps, openExternalSession } from './open-session.ts';
 import { finishOrder, settleFailure } from './settle-order.ts';
 import { presentAnswer, type PresentedRecord, removeRecord } from './solve-challenge.ts';
@@ -127,7 +128,8 @@ async function proveName(
 /** A key that became known to others since it was asked for gets no certificate. */
 async function finalize({ database }: DriveDeps, { held, session }: Work, url: string): Promise<void> {
   const { csr } = held.order;
-  if (await isKeyCompromised(database.queries, parseCertificateRequest(csr).spkiSha256)) {
+  const { spkiSha256 } = parseCertificateRequest(csr);
+  if ((await isKeyCompromised(database.queries, spkiSha256)) || (await isSaidCompromised(database.queries, spkiSha256))) {
     throw new AcmeFailure('refused', 'badPublicKey', 'the key is known to be compromised');
   }
   // Who lost the order meanwhile finalizes nothing.

@@ -33,13 +33,17 @@ export async function findForeignCertificates(queries: Queries, keys: readonly F
   return rows.map(toForeign);
 }
 
-/** Those that the engine has to renew and nobody renews yet. */
+/** Those that the engine has to renew and nobody renews yet: not what is to be revoked, whatever was written about its renewal meanwhile. */
 export async function listDueRenewals(queries: Queries, now: Instant, limit: number): Promise<readonly ForeignCertificate[]> {
   const rows = await tables(queries)
     .selectFrom('external_certificates')
     .selectAll()
     .where(sql<boolean>`authority_id is not null and renewal is null`)
     .where('renew_at', '<=', now)
+    .where(
+      sql<boolean>`not exists (select 1 from external_revocations as r
+        where r.issuer_id = external_certificates.issuer_id and r.serial = external_certificates.serial and r.status = 'asked')`,
+    )
     .orderBy('renew_at')
     .limit(limit)
     .execute();

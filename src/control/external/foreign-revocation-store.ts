@@ -30,6 +30,22 @@ export async function findForeignRevocations(queries: Queries, keys: readonly Fo
   return rows.map(toRevocation);
 }
 
+/** Whether another CA is being asked to revoke a certificate of this key because others know it: until it has answered, no list says so. */
+export async function isSaidCompromised(queries: Queries, spkiSha256: string): Promise<boolean> {
+  const row = await queries
+    .withTables<{ external_revocations: Row; certificates: { issuer_id: string; serial: Uint8Array; spki_sha256: string } }>()
+    .selectFrom('external_revocations as asked')
+    .innerJoin('certificates as held', (join) =>
+      join.onRef('held.issuer_id', '=', 'asked.issuer_id').onRef('held.serial', '=', 'asked.serial'),
+    )
+    .select('asked.serial')
+    .where(sql<boolean>`asked.status = 'asked'`)
+    .where('asked.reason', '=', 'keyCompromise')
+    .where('held.spki_sha256', '=', spkiSha256)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Puts it in the place of one that failed. */
 export async function putForeignRevocation(queries: Queries, revocation: ForeignRevocation): Promise<void> {
   const row = fromRevocation(revocation);

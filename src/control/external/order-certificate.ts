@@ -19,6 +19,7 @@ import type { ExternalAuthorityRecord } from './external-authority.ts';
 import type { ExternalOrder, OrderApprovals } from './external-order.ts';
 import { type ForeignCertificate, renewalIdOf } from './foreign-certificate.ts';
 import { claimRenewal } from './foreign-certificate-store.ts';
+import { isSaidCompromised } from './foreign-revocation-store.ts';
 import { judgeRequest, type OrderPolicy } from './judge-request.ts';
 import { leafOf } from './leaf-of.ts';
 import { findExternalAuthorityById } from './store.ts';
@@ -112,7 +113,7 @@ async function decide(queries: Queries, policy: OrderPolicy, request: OrderReque
   const profile = findProfile(policy, authority.environment, request.profile);
   await demandProfileInForce(queries, authority.environment, { name: request.profile, digest: profile?.digest ?? null });
   if (profile === null) return null;
-  const keyBlocked = await isKeyCompromised(queries, csr.spkiSha256);
+  const keyBlocked = (await isKeyCompromised(queries, csr.spkiSha256)) || (await isSaidCompromised(queries, csr.spkiSha256));
   return judgeRequest(policy, { profile, request: judgedOf(request) }, { keyBlocked, approvals: approvalsFor(profile, request) }, now);
 }
 

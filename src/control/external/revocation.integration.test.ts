@@ -13,7 +13,7 @@ import { type CertificateKey, type CertificateRecord, findCertificate, findCerti
 import type { RevocationReason } from '../ca/revocation-reason.ts';
 import { revokeCertificate } from '../ca/revoke-certificate.ts';
 import { askRevocations } from './ask-revocations.ts';
-import { findForeignCertificate, NEVER } from './foreign-certificate-store.ts';
+import { findForeignCertificate, NEVER, releaseRenewal } from './foreign-certificate-store.ts';
 import { findForeignRevocation } from './foreign-revocation-store.ts';
 import { importCertificate } from './import-certificate.ts';
 import { renewCertificates } from './renew-certificates.ts';
@@ -92,6 +92,24 @@ forEachDatabase('revocation at another CA', (newUrl) => {
     const there = await findCertificate(other.ca.database.queries, held.issuerKeySha256, held.serial);
     assert.equal(there?.revocationReason, 'keyCompromise', 'what was learnt before the CA was asked counts');
     const { key } = scene;
+    await assert.rejects(lab.request(await declare(lab, other), [NAME], { key }), { code: 'issuance-refused', message: /key is blocked/ });
+  });
+
+  test('stands above a renewal that is under way: it is not begun anew where it fails, and by a key that others know it ends', async () => {
+    await using scene = await open(newUrl);
+    const { lab, other, key } = scene;
+    const { queries } = lab.ca.database;
+    const held = await issue(scene);
+    const certificate = (await findForeignCertificate(queries, held))!;
+    lab.advance(certificate.renewAt - lab.clock.now());
+    assert.equal(await renewCertificates(lab.deps, lab.clock.now()), 1);
+    const order = (await findForeignCertificate(queries, held))!.renewal!;
+    await revoke(lab, held);
+    await lab.ca.database.commit((unit) => releaseRenewal(unit.queries, certificate, { order, renewAt: lab.clock.now() }));
+    assert.equal(await renewCertificates(lab.deps, lab.clock.now()), 0);
+    await revoke(lab, held, 'keyCompromise');
+    const driven = await lab.drive(await lab.find(order));
+    assert.deepEqual([driven.status, driven.detail?.includes('the key is known to be compromised')], ['failed', true]);
     await assert.rejects(lab.request(await declare(lab, other), [NAME], { key }), { code: 'issuance-refused', message: /key is blocked/ });
   });
 
