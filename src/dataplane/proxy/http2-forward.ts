@@ -17,7 +17,8 @@ export function forwardHttp2(request: Http2Request, hop: CallHop): void {
   if (forwarded.kind === 'malformed') {
     stream.resume();
     hop.onEnd({ kind: 'failed', reason: 'request-malformed' });
-    answerHttp2(stream, { status: 400, isGrpc: false, reason: 'request-malformed', rules: hop.answers });
+    const reason = hop.explainsFailures ? 'request-malformed' : null;
+    answerHttp2(stream, { status: 400, isGrpc: false, reason, rules: hop.answers });
     return;
   }
   const { headers, isGrpc } = forwarded;

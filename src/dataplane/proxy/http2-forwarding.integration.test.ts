@@ -323,7 +323,8 @@ for (const [name, headers] of [
     let seen = 0;
     const { lab, session } = await openLab(() => (seen += 1));
     await using _ = lab;
-    assert.equal((await call(session, headers)).headers[':status'], 400);
+    const { headers: answer } = await call(session, headers);
+    assert.deepEqual([answer[':status'], answer['countersign-failure']], [400, undefined], 'the reason is not for a peer');
     assert.equal(seen, 0);
     assert.deepEqual(failuresOf(lab), ['request-malformed']);
   });
