@@ -36,6 +36,8 @@ const FIRST_NUMBER = now / SECOND_MS;
 const conflict = { code: 'state-conflict' };
 const suspension = { spiffeId: orders, region: 'local', reason: 'stolen' };
 
+type Wrap = NonNullable<NonNullable<Parameters<typeof openTestAuthorities>[2]>['wrap']>;
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const hex = (octets: Uint8Array): string => Buffer.from(octets).toString('hex');
 
@@ -68,18 +70,22 @@ forEachDatabase('revocation', (newUrl) => {
   });
 
   test('revocation is refused for what is unknown, revoked, expired or being issued, and changes nothing', async () => {
-    await using ca = await openTestAuthorities(await newUrl(), now);
+    let fences = 0;
+    const wrap: Wrap = (bare) => ({ ...bare, commitFenced: (unit) => (fences++, bare.commitFenced(unit)) });
+    await using ca = await openTestAuthorities(await newUrl(), now, { wrap });
     const issued = await issueCertificate(ca, joinRequest(), now);
     const reason = 'superseded' as const;
     await assert.rejects(revokeCertificate(ca, { ...issued, serial: new Uint8Array(17), reason }, ada, now), { code: 'not-found' });
     await assert.rejects(revokeCertificate(ca, { ...issued, issuerKeySha256: ca.authorities.issuing[1]!.keySha256, reason }, ada, now), {
       code: 'not-found',
     });
+    const fencesBefore = fences;
     await assert.rejects(
       revokeCertificate(ca, { ...issued, reason }, ada, issued.notAfter + 7 * DAY_MS + 1),
       conflict,
       'expired, and past every grace',
     );
+    assert.equal(fences, fencesBefore, 'nobody waits for that');
     const before = await readRevokedSet(ca.database.queries);
     assert.deepEqual(before.certificates, []);
     await revokeCertificate(ca, { ...issued, reason }, ada, now);

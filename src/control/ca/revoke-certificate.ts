@@ -22,6 +22,9 @@ export async function revokeCertificate(
   actor: Actor,
   now: Instant,
 ): Promise<{ readonly revokedSequence: number }> {
+  const known = await findCertificate(deps.database.queries, revocation.issuerKeySha256, revocation.serial);
+  // Everybody waits for a fence, and strangers may ask for this one: what has ended does not come back.
+  if (known !== null && known.revokedAt === null) refuseEnded(known, now);
   const revokedSequence = await deps.database.commitFenced((unit) => revoke(unit, revocation, actor, now));
   deps.changed.notify();
   return { revokedSequence };
@@ -68,10 +71,15 @@ async function revokeFresh(
   if (certificate.status === 'reserved') {
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is being issued, expected an issued certificate`);
   }
-  // By what ended lately its holder may still renew.
-  if (certificate.notAfter + MAXIMUM_RENEWAL_GRACE_MS < mark.at)
-    throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is expired, expected a current certificate`);
+  refuseEnded(certificate, mark.at);
   if (!(await markRevoked(unit, certificate, mark))) {
     throw new Problem('state-conflict', `Cannot revoke certificate: ${serial} is revoked already`);
   }
+}
+
+/** By what ended lately its holder may still renew. @throws state-conflict */
+function refuseEnded({ serial, notAfter }: CertificateRecord, now: Instant): void {
+  if (notAfter + MAXIMUM_RENEWAL_GRACE_MS >= now) return;
+  const text = Buffer.from(serial).toString('hex');
+  throw new Problem('state-conflict', `Cannot revoke certificate: ${text} is expired, expected a current certificate`);
 }
