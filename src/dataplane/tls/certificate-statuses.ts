@@ -98,7 +98,7 @@ export class CertificateStatuses {
           : (standing.nextUpdate ?? now + UNDATED_MS);
     held.standing = standing;
     held.until = until;
-    held.refreshAt = now + Math.min(REFRESH_MS, (until - now) / 2);
+    held.refreshAt = now + Math.max(SOONEST_MS, Math.min(REFRESH_MS, (until - now) / 2));
     if (standing.kind !== 'revoked') return;
     const watchers = [...held.watchers];
     held.watchers.clear();
@@ -156,6 +156,8 @@ function ignore(): void {}
 
 /** How late a revocation may be learnt, though the last answer would last longer. */
 const REFRESH_MS = HOUR_MS;
+/** A CA whose answers end soon is asked no oftener. */
+const SOONEST_MS = 10_000;
 /** For how long a responder that names no next update is believed. */
 const UNDATED_MS = 10 * MINUTE_MS;
 /** A responder that is away is not asked at each connection. */

@@ -28,10 +28,12 @@ export class ConnectionTable {
   readonly #byRevocationKey = new Map<string, Set<OpenConnection>>();
   readonly #byIdentity = new Map<string, Set<OpenConnection>>();
   readonly #counts = new Map<string, OpenConnections>();
+  readonly #atEndpoints = new Map<string, number>();
 
   add(connection: OpenConnection): void {
     this.#all.add(connection);
     this.#count(connection, 1);
+    this.#countAtEndpoint(connection, 1);
     const { identity } = connection;
     if (identity === null) return;
     insert(this.#byIdentity, identity.spiffeId, connection);
@@ -41,6 +43,7 @@ export class ConnectionTable {
   remove(connection: OpenConnection): void {
     if (!this.#all.delete(connection)) return;
     this.#count(connection, -1);
+    this.#countAtEndpoint(connection, -1);
     const { identity } = connection;
     if (identity !== null) {
       drop(this.#byIdentity, identity.spiffeId, connection);
@@ -77,13 +80,16 @@ export class ConnectionTable {
     return open;
   }
 
-  /** Of callers, by endpoint. */
+  /** Of callers, by endpoint, those under an exception included. */
   openAtEndpoints(): ReadonlyMap<string, number> {
-    const open = new Map<string, number>();
-    for (const { side, endpointId, count } of this.#counts.values()) {
-      if (side === sides.receiver && count > 0) open.set(endpointId, (open.get(endpointId) ?? 0) + count);
-    }
-    return open;
+    return new Map(this.#atEndpoints);
+  }
+
+  #countAtEndpoint({ side, endpointId }: OpenConnection, change: 1 | -1): void {
+    if (side !== 'receiver') return;
+    const count = (this.#atEndpoints.get(endpointId) ?? 0) + change;
+    if (count === 0) this.#atEndpoints.delete(endpointId);
+    else this.#atEndpoints.set(endpointId, count);
   }
 
   #count({ side, endpointId, caller, channel, exception = null }: OpenConnection, change: 1 | -1): void {
