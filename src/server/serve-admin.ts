@@ -69,7 +69,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         desiredChanged: signals.inventory,
         kek: state.kek,
         ticketsOrdered: signals.ticketOrders,
-        learnKeys: (policies, now) => deps.publishedKeys.learn(policies, now),
+        learnKeys: (policies, asker, now) => deps.publishedKeys.learn(policies, asker, now),
         reloadProfiles: () => profiles.reload(queries),
       }),
       ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: signals.external }),

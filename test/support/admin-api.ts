@@ -103,7 +103,7 @@ export async function openAdminApi(url: string) {
       desiredChanged,
       kek,
       ticketsOrdered: makeSignal(),
-      learnKeys: (policies, now) => publishedKeys.learn(policies, now),
+      learnKeys: (policies, asker, now) => publishedKeys.learn(policies, asker, now),
       reloadProfiles: () => profiles.reload(queries),
     }),
     ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: makeSignal() }),

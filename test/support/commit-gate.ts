@@ -22,7 +22,7 @@ export class CommitGate {
   readonly wrap = (database: AuditedDatabase): AuditedDatabase => ({
     ...database,
     queries: database.queries,
-    commit: (unit) =>
+    commit: (unit, alone) =>
       database.commit(async (work) => {
         const types: string[] = [];
         const made = await unit({ queries: work.queries, stage: (item) => (types.push(item.entry.type), work.stage(item)) });
@@ -32,7 +32,7 @@ export class CommitGate {
         held.reached();
         await held.released;
         return made;
-      }),
+      }, alone),
   });
 }
 

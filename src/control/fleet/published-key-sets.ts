@@ -36,12 +36,24 @@ export class PublishedKeySets {
 
   /**
    * Fetches what these policies want and was never fetched: a policy shall not come into force before the keys that its calls need.
-   * @throws input-invalid where an issuer's keys cannot be had
+   * Only who may have us connect anywhere names a new source. @throws forbidden; input-invalid where an issuer's keys cannot be had, and for too many
    */
-  async learn(policies: readonly Policy[], now: Instant): Promise<void> {
+  async learn(policies: readonly Policy[], { mayName }: { readonly mayName: boolean }, now: Instant): Promise<void> {
     const known = await this.#known();
-    for (const source of sourcesOf(policies)) {
-      if (known.has(keySourceDigest(source))) continue;
+    const fresh = sourcesOf(policies).filter((source) => !known.has(keySourceDigest(source)));
+    if (fresh.length > 0 && !mayName) {
+      throw new Problem(
+        'forbidden',
+        `Cannot use http.boundTokens.jwksUri ${fresh[0]!.uri}: it is new, expected a token whose role covers admin`,
+      );
+    }
+    if (fresh.length > FETCHES_A_ROUND) {
+      throw new Problem(
+        'input-invalid',
+        `Cannot use http.boundTokens.jwksUri: ${fresh.length} new ones, expected at most ${FETCHES_A_ROUND} at a time`,
+      );
+    }
+    for (const source of fresh) {
       const fetched = await this.#fetch(source);
       if (fetched.kind === 'failed') {
         throw new Problem('input-invalid', `Cannot use http.boundTokens.jwksUri ${source.uri}: ${fetched.detail}, expected a JWK Set`);

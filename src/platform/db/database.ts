@@ -23,6 +23,8 @@ export type Seal<Staged> = (queries: Queries, staged: readonly Staged[]) => Prom
  * Ordering: units of one process run one after another; concurrent calls share one transaction and one flush.
  * Between processes: commits run side by side on PostgreSQL, but none beside a fenced one. A unit that looks before it writes has either been committed
  * when a fence begins, or sees in every statement what the fence left.
+ * Rows that units of several processes change in any order are named as `alone` beforehand: of the units that name one, in whatever process, one batch runs at
+ * a time, and no two batches wait for each other.
  * Retries: none; a unit that throws is rolled back alone (savepoint) and its error goes to its caller.
  * Inside a unit only the database may be awaited, and a statement that failed ends it: PostgreSQL takes no more after one.
  */
@@ -32,7 +34,7 @@ export type Database<Staged = never> = {
   readonly queries: Queries;
   /** Names what reads of `queries` see: as long as the name stays, they all see the same. Null: the next read may see something else. */
   snapshot(): number | null;
-  commit<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>): Promise<T>;
+  commit<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>, alone?: readonly string[]): Promise<T>;
   /** Waits for the commits that are open in any process, and keeps others from beginning until it is through. */
   commitFenced<T>(unit: (work: FencedUnit<Staged>) => Promise<T>): Promise<T>;
   [Symbol.asyncDispose](): Promise<void>;

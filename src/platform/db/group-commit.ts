@@ -10,9 +10,13 @@ export type WriterTransaction = {
   rollback(): Promise<void>;
 };
 
+/** What a transaction is begun with: alone of all, or alone with these names. */
+export type BatchNeeds = { readonly isFence: boolean; readonly alone: readonly string[] };
+
 type Waiting<Staged> = {
   readonly unit: (work: UnitOfWork<Staged>) => Promise<unknown>;
   readonly isFence: boolean;
+  readonly alone: readonly string[];
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
 };
@@ -22,27 +26,27 @@ type Waiting<Staged> = {
  * but itself. One fence makes its whole batch one. The seal runs last. If the commit fails, every unit of the batch fails with its error.
  */
 export class GroupCommit<Staged> {
-  readonly #begin: (isFence: boolean) => Promise<WriterTransaction>;
+  readonly #begin: (needs: BatchNeeds) => Promise<WriterTransaction>;
   readonly #seal: Seal<Staged> | null;
   #waiting: Waiting<Staged>[] = [];
   #running: Promise<void> | null = null;
 
-  constructor(begin: (isFence: boolean) => Promise<WriterTransaction>, seal: Seal<Staged> | null) {
+  constructor(begin: (needs: BatchNeeds) => Promise<WriterTransaction>, seal: Seal<Staged> | null) {
     this.#begin = begin;
     this.#seal = seal;
   }
 
-  commit<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>): Promise<T> {
-    return this.#queue(unit, false);
+  commit<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>, alone: readonly string[] = []): Promise<T> {
+    return this.#queue(unit, { isFence: false, alone });
   }
 
   commitFenced<T>(unit: (work: FencedUnit<Staged>) => Promise<T>): Promise<T> {
-    return this.#queue(unit as (work: UnitOfWork<Staged>) => Promise<T>, true);
+    return this.#queue(unit as (work: UnitOfWork<Staged>) => Promise<T>, { isFence: true, alone: [] });
   }
 
-  #queue<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>, isFence: boolean): Promise<T> {
+  #queue<T>(unit: (work: UnitOfWork<Staged>) => Promise<T>, needs: BatchNeeds): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ unit, isFence, resolve: resolve as (value: never) => void, reject });
+      this.#waiting.push({ unit, ...needs, resolve: resolve as (value: never) => void, reject });
       this.#running ??= this.#drain();
     });
   }
@@ -67,7 +71,7 @@ export class GroupCommit<Staged> {
     const done: (() => void)[] = [];
     let transaction: WriterTransaction | null = null;
     try {
-      transaction = await this.#begin(batch.some(({ isFence }) => isFence));
+      transaction = await this.#begin({ isFence: batch.some(({ isFence }) => isFence), alone: batch.flatMap(({ alone }) => alone) });
       const staged: Staged[] = [];
       for (const waiting of batch) {
         const settle = await this.#runUnit(transaction, waiting, staged);

@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Database, Queries, Seal } from './database.ts';
-import { GroupCommit, type WriterTransaction } from './group-commit.ts';
+import { type BatchNeeds, GroupCommit, type WriterTransaction } from './group-commit.ts';
 
 /**
  * Opens a PostgreSQL database. A connection lost during COMMIT leaves the outcome unknown: the caller gets the error, and nothing is
@@ -31,12 +32,12 @@ export async function openPostgresDatabase<Staged>(
     await queries.destroy();
     throw error;
   }
-  const commits = new GroupCommit<Staged>((isFence) => beginTransaction(queries, isFence), seal);
+  const commits = new GroupCommit<Staged>((needs) => beginTransaction(queries, needs), seal);
   const database: Database<Staged> = {
     kind: 'postgres',
     queries,
     snapshot: () => null,
-    commit: (unit) => commits.commit(unit),
+    commit: (unit, alone) => commits.commit(unit, alone),
     commitFenced: (unit) => commits.commitFenced(unit),
     async [Symbol.asyncDispose]() {
       await commits.idle();
@@ -50,11 +51,13 @@ export async function openPostgresDatabase<Staged>(
  * Shared by commits, exclusive for a fence, until the transaction ends. At READ COMMITTED each statement after it sees what was committed before it was given;
  * PostgreSQL lets no sharer past a fence that waits. Taken first and once, so that nothing which holds it waits for it.
  */
-async function beginTransaction(queries: Queries, isFence: boolean): Promise<WriterTransaction> {
+async function beginTransaction(queries: Queries, { isFence, alone }: BatchNeeds): Promise<WriterTransaction> {
   const transaction = await queries.startTransaction().execute();
   try {
     const lock = sql.raw(isFence ? 'pg_advisory_xact_lock' : 'pg_advisory_xact_lock_shared');
     await sql`select ${lock}(${FENCE_LOCK})`.execute(transaction);
+    // A fence is alone with everything.
+    if (!isFence && alone.length > 0) await lockAll(transaction, alone);
   } catch (error) {
     await transaction.rollback().execute();
     throw error;
@@ -65,6 +68,17 @@ async function beginTransaction(queries: Queries, isFence: boolean): Promise<Wri
     commit: async () => transaction.commit().execute(),
     rollback: async () => transaction.rollback().execute(),
   };
+}
+
+/** All at once and in one order, whatever the order in which units need them: so nobody waits for who waits for him. */
+async function lockAll(transaction: Queries, names: readonly string[]): Promise<void> {
+  const keys = [...new Set(names.map(lockKeyOf))].toSorted();
+  await sql`select pg_advisory_xact_lock(key) from (select unnest(${keys}::bigint[]) as key order by 1) as sorted`.execute(transaction);
+}
+
+/** Two names that share one lock, which is unlikely, only wait for each other. */
+function lockKeyOf(name: string): string {
+  return createHash('sha256').update(name).digest().readBigInt64BE().toString();
 }
 
 /** `synchronous_commit` off loses the last commits in a crash; `fsync` or `full_page_writes` off may lose the database. */

@@ -52,7 +52,7 @@ export function openSqliteDatabase<Staged>(
     kind: 'sqlite',
     queries: reader,
     snapshot: () => snapshot.current,
-    commit: (unit) => commits.commit(unit),
+    commit: (unit, alone) => commits.commit(unit, alone),
     commitFenced: (unit) => commits.commitFenced(unit),
     async [Symbol.asyncDispose]() {
       await commits.idle();

@@ -34,6 +34,9 @@ export async function findAccount(queries: Queries, id: string): Promise<Account
   return row === undefined ? null : toAccount(row);
 }
 
+/** With which a commit that changes accounts has to be alone: all of them move the one revision. */
+export const ALL_ACCOUNTS = 'acme-accounts';
+
 /** Grows in the commit of every change of an account that is there, whoever makes it: the database sees to it (migration 0023). */
 export async function readAccountRevision(queries: Queries): Promise<number> {
   return (await selectRevision(queries, {})).rows[0]!.value;

@@ -1,7 +1,8 @@
+import type { AuditedUnit } from '../../control/audit/entry.ts';
 import { recordEntry } from '../../control/audit/record-entry.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type Account, actorOfAccount, viewAccount } from './account.ts';
-import { changeAccountKey, findAccount, findAccountByKey } from './account-store.ts';
+import { ALL_ACCOUNTS, changeAccountKey, findAccount, findAccountByKey } from './account-store.ts';
 import { type AcmeAnswer, jsonAnswer } from './answer.ts';
 import type { AcmeDeps } from './deps.ts';
 import { type AccountKey, parseJwk } from './jwk.ts';
@@ -16,7 +17,7 @@ export async function changeKey(
 ): Promise<AcmeAnswer> {
   const { account } = call;
   const next = readInner(call, urls.account(account.id));
-  const changed = await database.commit(async (unit) => {
+  const applyKey = async (unit: AuditedUnit) => {
     const holder = await findAccountByKey(unit.queries, next.thumbprint);
     if (holder !== null) return { kind: 'held', holder } as const;
     const keys = { from: account.thumbprint, to: next };
@@ -25,7 +26,8 @@ export async function changeKey(
     const data = { accountId: account.id, from: account.thumbprint, to: next.thumbprint };
     recordEntry(unit, { type: 'acme-account.key-changed', at: now, environment, region, actor: actorOfAccount(account), data });
     return { kind: 'changed', account: (await findAccount(unit.queries, account.id))! } as const;
-  });
+  };
+  const changed = await database.commit(applyKey, [ALL_ACCOUNTS]);
   if (changed.kind === 'held') {
     throw malformed('the new key is the key of an account', { status: 409, headers: { location: urls.account(changed.holder.id) } });
   }

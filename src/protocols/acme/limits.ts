@@ -13,9 +13,14 @@ export type AcmeLimits = {
   readonly ordersPerName: Rate;
 };
 
+/** Names the allowances of an account, with which a commit that takes of them has to be alone. */
+export function allowancesOf(accountId: string): string {
+  return `acme-allowances:${accountId}`;
+}
+
 /**
  * Takes one order from the allowance of the account and of each name, in the commit that makes the order: one row read and written for each,
- * by its key. @throws rateLimited with Retry-After; nothing is taken then
+ * by its key. The commit is alone with `allowancesOf` the account, or two servers would both take the last one. @throws rateLimited with Retry-After; nothing is taken then
  */
 export async function takeOrder(
   unit: AuditedUnit,

@@ -1,3 +1,4 @@
+import type { AuditedUnit } from '../../control/audit/entry.ts';
 import { DAY_MS, type Instant } from '../../core/time/instant.ts';
 import { newEntityId } from '../../platform/ids/new-entity-id.ts';
 import { randomOctets } from '../../platform/ids/random-octets.ts';
@@ -7,7 +8,7 @@ import type { Authorization } from './authorization.ts';
 import { insertAuthorizations, listValidAuthorizations } from './authorization-store.ts';
 import type { AcmeDeps } from './deps.ts';
 import type { Identifier } from './identifier.ts';
-import { takeOrder } from './limits.ts';
+import { allowancesOf, takeOrder } from './limits.ts';
 import { termsNeeded } from './new-account.ts';
 import { type Order, viewOrder } from './order.ts';
 import { insertOrder } from './order-store.ts';
@@ -34,7 +35,7 @@ export async function newOrder(
   const identifiers = parseIdentifiers(payload['identifiers']);
   const profile = parseProfile(payload['profile'], { authorities, environment: account.environment });
   const names = identifiers.map(({ value }) => value);
-  const order = await database.commit(async (unit) => {
+  const makeOrder = async (unit: AuditedUnit) => {
     const replaces = await checkReplacement(unit.queries, { account, value: payload['replaces'], names }, now);
     // RFC 9773 section 5: what ARI asked for is not held against the client.
     if (replaces === null) await takeOrder(unit, settings.limits, { accountId: account.id, names }, now);
@@ -65,7 +66,8 @@ export async function newOrder(
     );
     await insertOrder(unit.queries, made);
     return { made, authorizations };
-  });
+  };
+  const order = await database.commit(makeOrder, [allowancesOf(account.id)]);
   return jsonAnswer(201, viewOrder(now, order.made, order.authorizations, urls), { location: urls.order(order.made.id) });
 }
 

@@ -1,7 +1,8 @@
+import type { AuditedUnit } from '../../control/audit/entry.ts';
 import { recordEntry } from '../../control/audit/record-entry.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type Account, actorOfAccount, parseContacts, viewAccount } from './account.ts';
-import { findAccount, updateAccount } from './account-store.ts';
+import { ALL_ACCOUNTS, findAccount, updateAccount } from './account-store.ts';
 import { type AcmeAnswer, jsonAnswer } from './answer.ts';
 import { deactivateAuthorizationsOf } from './authorization-store.ts';
 import type { AcmeDeps } from './deps.ts';
@@ -19,7 +20,7 @@ export async function postAccount(
   if (id !== account.id) throw notFound();
   const change = payload === null ? {} : readChange(deps, payload);
   if (Object.keys(change).length === 0) return answer(deps, account);
-  const changed = await deps.database.commit(async (unit) => {
+  const applyChange = async (unit: AuditedUnit) => {
     if (!(await updateAccount(unit.queries, account.id, change))) return null;
     // RFC 8555 section 7.3.6: what is pending is called off; certificates stay.
     if (change.status === 'deactivated') await deactivateAuthorizationsOf(unit.queries, account.id);
@@ -33,7 +34,8 @@ export async function postAccount(
       data: { accountId: account.id },
     });
     return findAccount(unit.queries, account.id);
-  });
+  };
+  const changed = await deps.database.commit(applyChange, [ALL_ACCOUNTS]);
   return answer(deps, changed ?? (await findAccount(deps.database.queries, account.id))!);
 }
 

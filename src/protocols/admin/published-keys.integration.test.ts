@@ -55,8 +55,8 @@ forEachDatabase('keys of access tokens that an issuer publishes', (newUrl) => {
     const issuer = await startTokenIssuer();
     const api = await openAdminApi(await newUrl());
     const { database, clock, publishedKeys } = api;
-    const operator = await api.tokenOf('operator');
-    const apply = (text: string) => api.call({ method: 'POST', path: '/v1/declarations', token: operator, body: { text } });
+    const [admin, operator] = [await api.tokenOf('admin'), await api.tokenOf('operator')];
+    const apply = (text: string, token = admin) => api.call({ method: 'POST', path: '/v1/declarations', token, body: { text } });
     const settings = async () => {
       const deps = { database, trustDomain: place.trustDomain, readLatched: async () => new Set<never>(), changed: makeSignal() };
       await reconcileSettings(deps, clock.now());
@@ -66,6 +66,7 @@ forEachDatabase('keys of access tokens that an issuer publishes', (newUrl) => {
     return {
       issuer,
       api,
+      operator,
       apply,
       uri: `${issuer.issuer}/keys`,
       /** Names of the keys that the proxy has, and the generation of its settings. */
@@ -142,6 +143,16 @@ forEachDatabase('keys of access tokens that an issuer publishes', (newUrl) => {
       (await lab.api.call({ method: 'GET', path: '/v1/services', token: await lab.api.tokenOf('viewer') })).json.items.length,
       0,
     );
+  });
+
+  test('are fetched from where an admin said, and an operator may use what is known', async () => {
+    await using lab = await open();
+    const { issuer, operator, uri } = lab;
+    const refused = await lab.apply(documents(uri, issuer.anchorsPem), operator);
+    assert.equal(refused.status, 403, refused.text);
+    assert.equal(issuer.state.asked, 0, 'nobody was asked');
+    assert.equal((await lab.apply(documents(uri, issuer.anchorsPem))).status, 200);
+    assert.equal((await lab.apply(documents(uri, issuer.anchorsPem), operator)).status, 200);
   });
 
   test('that no policy wants any more are forgotten', async () => {

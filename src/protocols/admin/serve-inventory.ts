@@ -33,7 +33,7 @@ export type InventoryDeps = {
   /** Told when other ticket keys were asked for. */
   readonly ticketsOrdered: Signal;
   /** Fetches keys that these policies need and that nobody has. */
-  readonly learnKeys: (policies: readonly Policy[], now: Instant) => Promise<void>;
+  readonly learnKeys: (policies: readonly Policy[], asker: { readonly mayName: boolean }, now: Instant) => Promise<void>;
   /** Has the doors use the declared profiles as they are now. */
   readonly reloadProfiles: () => Promise<void>;
 };
@@ -61,7 +61,7 @@ export function inventoryHandlers({
     'apply-declaration': async (call) => {
       const deps = { database, place, changed: desiredChanged, permit: permitBy(call.principal) };
       const declarations = read(call.body.text, call);
-      await learnKeys(policiesOf(declarations), call.now);
+      await learnKeys(policiesOf(declarations), { mayName: roleCovers(call.principal.role, 'admin') }, call.now);
       const changes = await applyDeclaration(deps, declarations, call.actor, call.now);
       if (changes.some(({ kind }) => kind === 'Profile')) await reloadProfiles();
       return json({ changes });
