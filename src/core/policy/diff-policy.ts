@@ -1,3 +1,4 @@
+import { canonicalJson, type JsonValue } from '../merkle/canonical-json.ts';
 import { type Policy } from './policy.ts';
 
 /** One field that differs, by its dotted name. */
@@ -54,16 +55,21 @@ function flatten(policy: Policy): Map<string, string | number> {
     ['certificates.renewAtPermille.standard', policy.certificates.renewAtPermille.standard],
     ['certificates.renewalSmearMs', policy.certificates.renewalSmearMs],
     ['http.hostMatchesSni', String(policy.http.hostMatchesSni)],
-    ['http.hsts', JSON.stringify(policy.http.hsts)],
+    ['http.hsts', written(policy.http.hsts)],
     ['http.answerFields', policy.http.answerFields.join(':')],
     ['http.identityFields', policy.http.identityFields.join(':')],
     ['http.maximumBodyOctets', String(policy.http.maximumBodyOctets)],
-    ['http.rates', JSON.stringify(policy.http.rates)],
-    ['http.boundTokens', JSON.stringify(policy.http.boundTokens)],
+    ['http.rates', written(policy.http.rates)],
+    ['http.boundTokens', written(policy.http.boundTokens)],
     ['limits.connections', policy.limits.connections],
     ['limits.handshakesPerAddress', policy.limits.handshakesPerAddress],
-    ['replicas', JSON.stringify(policy.replicas)],
+    ['replicas', written(policy.replicas)],
     ['drainMs', policy.drainMs],
     ['telemetryIntervalMs', policy.telemetryIntervalMs],
   ]);
+}
+
+/** In one spelling: what was stored has its keys in another order than what was just read. */
+function written(value: object | null): string {
+  return canonicalJson(value as JsonValue);
 }

@@ -48,7 +48,7 @@ test('take() starts anew', () => {
   counters.count(call);
   counters.refuse(refusal);
   counters.take();
-  assert.deepEqual(counters.take(), { counts: [], refusals: [], refusalsDropped: 0n });
+  assert.deepEqual(counters.take(), { counts: [], refusals: [], refusalsDropped: 0n, replicas: [] });
 });
 
 test('count() stays bounded against any number of callers, and the sum stays true', () => {
