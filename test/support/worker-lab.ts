@@ -186,12 +186,17 @@ export class WorkerLab implements AsyncDisposable {
     const found = new Map<number, TLSSocket>();
     while (found.size < this.pool.pids.length) {
       const socket = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options });
-      await once(socket, 'secureConnect');
+      socket.on('error', () => {});
+      // What is closed just now still counts at the other workers for a moment, and keeps this one out.
+      const isConnected = await Promise.race([once(socket, 'secureConnect'), once(socket, 'close')]).then(
+        () => !socket.destroyed,
+        () => false,
+      );
+      if (!isConnected) continue;
       // The address is gone with the connection; a worker that took it has judged it when it answers.
       const pid = (await callOn(socket)).endsWith('ok') ? this.workerOf(socket) : 0;
       if (pid === 0 || found.has(pid)) socket.destroy();
       else found.set(pid, socket);
-      socket.on('error', () => {});
     }
     return found;
   }
