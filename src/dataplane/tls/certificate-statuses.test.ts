@@ -16,16 +16,17 @@ const good = (nextUpdate: number | null): CertificateStanding => ({ kind: 'good'
 const silent: CertificateStanding = { kind: 'unknown', detail: 'away' };
 
 /** A book over a CA that answers what it is told to, when it is told to. */
-function open() {
+function open(soonestMs?: number) {
   const clock = new ManualClock(START);
   let answer: CertificateStanding | null = good(START + DAY_MS);
   let asked = 0;
   let gate: Promise<void> = Promise.resolve();
-  const statuses = new CertificateStatuses(clock, async () => {
+  const ask = async () => {
     asked += 1;
     await gate;
     return answer;
-  });
+  };
+  const statuses = new CertificateStatuses(clock, ask, soonestMs);
   return {
     clock,
     statuses,
@@ -149,8 +150,22 @@ test('open connections are told once when their certificate falls, and those tha
   assert.deepEqual(told, ['open']);
 });
 
+test('a CA whose answers end soon is asked no oftener than every ten seconds', async () => {
+  const { statuses, answers, asked, clock } = open();
+  answers(good(START + 60_000));
+  await statuses.ask(subject, policy);
+  clock.advance(59_000);
+  answers(good(START + 60_000));
+  statuses.known(subject, policy);
+  await statuses.ask(subject, policy);
+  assert.equal(asked(), 2);
+  clock.advance(500);
+  assert.equal(statuses.known(subject, policy)?.kind, 'good');
+  assert.equal(asked(), 2, 'half of what is left is half a second');
+});
+
 test('while a connection is open its certificate is asked about again by itself', async () => {
-  const { statuses, answers, clock } = open();
+  const { statuses, answers, clock } = open(0);
   answers(good(START + 2));
   await statuses.ask(subject, policy);
   const fallen = Promise.withResolvers<void>();

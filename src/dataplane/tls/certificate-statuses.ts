@@ -31,11 +31,13 @@ type Held = {
 export class CertificateStatuses {
   readonly #clock: Clock;
   readonly #ask: AskCa;
+  readonly #soonestMs: number;
   readonly #held = new Map<string, Held>();
 
-  constructor(clock: Clock, ask: AskCa = askByNetwork) {
+  constructor(clock: Clock, ask: AskCa = askByNetwork, soonestMs = SOONEST_MS) {
     this.#clock = clock;
     this.#ask = ask;
+    this.#soonestMs = soonestMs;
   }
 
   /** What is known now; an answer that gets old is asked for anew, and nobody waits. Null: nothing is known. */
@@ -98,7 +100,7 @@ export class CertificateStatuses {
           : (standing.nextUpdate ?? now + UNDATED_MS);
     held.standing = standing;
     held.until = until;
-    held.refreshAt = now + Math.max(SOONEST_MS, Math.min(REFRESH_MS, (until - now) / 2));
+    held.refreshAt = now + Math.max(this.#soonestMs, Math.min(REFRESH_MS, (until - now) / 2));
     if (standing.kind !== 'revoked') return;
     const watchers = [...held.watchers];
     held.watchers.clear();
