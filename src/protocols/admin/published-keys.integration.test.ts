@@ -155,6 +155,21 @@ forEachDatabase('keys of access tokens that an issuer publishes', (newUrl) => {
     assert.equal((await lab.apply(documents(uri, issuer.anchorsPem), operator)).status, 200);
   });
 
+  test('of more than ten new places at a time are fetched from none', async () => {
+    await using lab = await open();
+    const { issuer, uri } = lab;
+    const many = Array.from({ length: 11 }, (_none, at) =>
+      policy(`${uri}/${at}`, issuer.anchorsPem).replace('name: bound', `name: bound-${at}`),
+    );
+    const refused = await lab.apply(many.join('---\n'));
+    assert.equal(refused.status, 400, refused.text);
+    assert.match(refused.text, /11 new ones, expected at most 10/);
+    assert.equal(issuer.state.asked, 0);
+    const applied = await lab.apply(many.slice(1).join('---\n'));
+    assert.equal(applied.status, 200, applied.text);
+    assert.equal(issuer.state.asked, 10);
+  });
+
   test('that no policy wants any more are forgotten', async () => {
     await using lab = await open();
     const { issuer, uri } = lab;
