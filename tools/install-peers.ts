@@ -54,6 +54,13 @@ const testPeers: readonly Peer[] = [
     go: 'github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1',
     for: "Let's Encrypt's CA for tests, of which we are a client; Debian's is too old for ARI and profiles",
   },
+  {
+    name: 'strongswan-pki',
+    present: () => onPath('pki')() && existsSync('/usr/lib/ipsec/plugins/libstrongswan-curl.so'),
+    apt: ['strongswan-pki', 'libstrongswan-standard-plugins', 'libstrongswan-extra-plugins'],
+    for: 'EST by an unmodified client',
+  },
+  { name: 'scepclient', present: onPath('scepclient'), apt: ['scep'], for: 'SCEP by an unmodified client' },
   { name: 'haproxy', present: onPath('haproxy'), apt: ['haproxy'], for: 'the PROXY protocol, sent to us and taken from us' },
   { name: 'curl', present: onPath('curl'), apt: ['curl'], for: 'HTTP/2 by an unmodified client' },
   { name: 'nghttp2', present: onPath('h2load'), apt: ['nghttp2-client'], for: 'HTTP/2 by an unmodified client and under load' },

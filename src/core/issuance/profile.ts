@@ -6,7 +6,7 @@ import type { PublicKeyKind } from '../x509/public-key.ts';
 import type { PermittedNames } from './permitted-names.ts';
 
 /** By which way a request comes in; `external`: to be passed on to another CA. */
-export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane', 'acme', 'external', 'import'] as const;
+export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane', 'acme', 'est', 'scep', 'external', 'import'] as const;
 export type Door = (typeof doors)[number];
 
 /** Who asks, as the door has proved: the role of a token's holder, or what a machine is. */
@@ -101,7 +101,13 @@ const MAX_BACKDATE_MS = 5 * MINUTE_MS;
 
 const workload: Profile = {
   name: 'workload',
-  askers: { join: ['data-plane'], renewal: ['data-plane', 'holder'], rest: ['admin', 'operator', 'ci'] },
+  askers: {
+    join: ['data-plane'],
+    renewal: ['data-plane', 'holder'],
+    rest: ['admin', 'operator', 'ci'],
+    est: ['admin', 'operator', 'ci'],
+    scep: ['admin', 'operator', 'ci'],
+  },
   names: 'workload',
   keys: allKeys,
   keyUsage: ['digitalSignature'],
@@ -121,6 +127,8 @@ const server: Profile = {
     rest: ['admin', 'operator', 'ci'],
     renewal: ['holder'],
     acme: ['acme-account', 'admin', 'operator', 'partner-manager', 'ci'],
+    est: ['admin', 'operator', 'ci'],
+    scep: ['admin', 'operator', 'ci'],
     external: ['admin', 'operator', 'ci'],
   },
   names: 'server',

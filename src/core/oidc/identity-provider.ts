@@ -6,8 +6,8 @@ import { type Claims, readClaim } from './claim.ts';
 import { type ClaimPattern, matchesClaim } from './claim-pattern.ts';
 import { expandTemplate, parseNameTemplate, type TemplateKind } from './name-template.ts';
 
-/** By which door a token may be used: for a certificate by REST, to join as a declared proxy, or for one of another CA. */
-export const tokenDoors = ['rest', 'join', 'external'] as const;
+/** By which door a token may be used: for a certificate by REST or EST, to join as a declared proxy, or for one of another CA. */
+export const tokenDoors = ['rest', 'join', 'est', 'external'] as const;
 export type TokenDoor = (typeof tokenDoors)[number];
 
 /** Which bearers of an issuer's tokens may ask for what. Names are templates, as they were declared and checked. */

@@ -19,7 +19,7 @@ import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import { bearerOf, jwtOf, checkEnvironment, checkRole, narrowScope } from './authorize.ts';
 import type { Answer, Asked, Handlers } from './handler.ts';
 import { isInternal, type ProblemAnswer, toProblemAnswer } from './problems.ts';
-import { RefusalLog } from './refusal-log.ts';
+import { RefusalLog } from '../../control/access/refusal-log.ts';
 import { DEFAULT_BODY_LIMIT, type Route } from './route.ts';
 import { type RouteName, routes } from './routes.ts';
 

@@ -15,7 +15,7 @@ import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
-import { askerOf, grantedAsker } from './asker-of.ts';
+import { askerOf, grantedAsker } from '../../control/ca/asker-of.ts';
 import type { certificateRoutes } from './certificate-routes.ts';
 import { accepted, type Answer, created, type Handlers, items, json } from './handler.ts';
 import { criteriaOf, identityOfService } from './certificate-criteria.ts';

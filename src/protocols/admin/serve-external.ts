@@ -23,7 +23,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import { Secret } from '../../core/secrets/secret.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { KeyEncryptionKey } from '../../platform/signer/key-encryption-key.ts';
-import { grantedAsker } from './asker-of.ts';
+import { grantedAsker } from '../../control/ca/asker-of.ts';
 import type { externalRoutes } from './external-routes.ts';
 import { accepted, created, type Handlers, items, json } from './handler.ts';
 import { readCsr } from './read-csr.ts';

@@ -1,11 +1,11 @@
-import { claimMachineToken, type Machine } from '../../control/access/machine-tokens.ts';
-import type { Principal } from '../../control/access/principal.ts';
-import type { IssuanceRequest } from '../../control/ca/issuance-request.ts';
 import { judgeGrant } from '../../core/issuance/judge-grant.ts';
 import type { Asker, IssuanceOrder } from '../../core/issuance/issuance-order.ts';
 import type { ProfileName } from '../../core/issuance/profile.ts';
 import type { RuleGrant } from '../../core/oidc/identity-provider.ts';
 import type { Instant } from '../../core/time/instant.ts';
+import { claimMachineToken, type Machine } from '../access/machine-tokens.ts';
+import type { Principal } from '../access/principal.ts';
+import type { IssuanceRequest } from './issuance-request.ts';
 
 /** What is asked for, as far as a grant bounds it. */
 export type Wanted = Pick<IssuanceOrder, 'door' | 'environment' | 'spiffeId' | 'dnsNames' | 'ipAddresses'> & {

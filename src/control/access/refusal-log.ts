@@ -1,12 +1,11 @@
-import { actorOf, type Principal } from '../../control/access/principal.ts';
-import type { AuditedDatabase } from '../../control/audit/entry.ts';
-import { recordEntry } from '../../control/audit/record-entry.ts';
 import type { ProblemCode } from '../../core/problems/codes.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import type { RouteName } from './routes.ts';
+import type { AuditedDatabase } from '../audit/entry.ts';
+import { recordEntry } from '../audit/record-entry.ts';
+import { actorOf, type Principal } from './principal.ts';
 
-/** A request that was refused for who sent it. */
-export type Refusal = { readonly route: RouteName; readonly code: ProblemCode; readonly principal: Principal | null };
+/** A request that was refused for who sent it; `route` is one of a few words of the door that it came to. */
+export type Refusal = { readonly route: string; readonly code: ProblemCode; readonly principal: Principal | null };
 
 /**
  * Puts refused requests into the audit log: the first of its kind at once, before it is answered; the same again within a minute is
