@@ -99,6 +99,8 @@ function askerOf({ body, principal, environment }: Call<'explain-issuance'>): As
     join: 'data-plane',
     renewal: 'data-plane',
     acme: 'acme-account',
+    est: isHuman ? principal.role : 'ci',
+    scep: isHuman ? principal.role : 'ci',
     external: isHuman ? principal.role : 'ci',
   } as const;
   const role = asker?.role ?? usual[door];
