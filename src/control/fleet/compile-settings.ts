@@ -12,6 +12,7 @@ import {
   type Outbound,
   OutboundSchema,
   Origination as WireOrigination,
+  Plane as WirePlane,
   Protocol as WireProtocol,
   ProxyProtocol,
   type ProxySettings,
@@ -35,6 +36,7 @@ import {
   isCarried,
   type OutboundRecord,
   type PathRecord,
+  type Plane,
   type ProxyRecord,
   type RouteRecord,
   type ServiceRecord,
@@ -82,6 +84,7 @@ export function compileSettings(view: FleetView, proxy: ProxyRecord): ProxySetti
     region: proxy.region,
     spiffeId: proxy.spiffeId,
     trustDomain: view.trustDomain,
+    plane: wirePlanes[proxy.plane],
     inbound: proxy.inbound.map((inbound) => compileInbound(view, proxy, inbound)).toSorted(byEndpoint),
     outbound: proxy.outbound.map((outbound) => compileOutbound(view, proxy, outbound)).toSorted(byEndpoint),
     // One certificate serves all endpoints of the proxy: the most careful of their policies decides.
@@ -262,6 +265,7 @@ const wireModes: { readonly [mode in Mode]: WireMode } = {
 };
 /** How an endpoint's protocol is called in settings and drill jobs. */
 export const wireProtocols = { http: WireProtocol.HTTP, grpc: WireProtocol.GRPC, tcp: WireProtocol.TCP } as const;
+const wirePlanes: { readonly [plane in Plane]: WirePlane } = { native: WirePlane.UNSPECIFIED, envoy: WirePlane.ENVOY };
 const wireProxyProtocols = { none: ProxyProtocol.UNSPECIFIED, v1: ProxyProtocol.V1, v2: ProxyProtocol.V2 } as const;
 const wireOriginations: { readonly [origination in Origination]: WireOrigination } = {
   plaintext: WireOrigination.PLAINTEXT,

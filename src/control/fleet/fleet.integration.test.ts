@@ -8,6 +8,7 @@ import {
   Mode,
   Origination,
   PinMode,
+  Plane,
   StatusCheck,
   Protocol,
   ProxyProtocol,
@@ -225,6 +226,22 @@ replicas: { retries: none, ejection: { failures: 7 }, healthCheck: { path: /heal
     assert.deepEqual([inbound[0]?.endpointName, inbound[0]?.listen, inbound[0]?.upstream], ['orders-api', undefined, undefined]);
     assert.deepEqual([outbound[0]?.endpointName, outbound[0]?.listen, outbound[0]?.upstreams.length], ['processor', undefined, 1]);
     assert.deepEqual(inbound[0]?.callers.length, 1);
+  });
+
+  test('say what is to run them, and are another generation when that changes', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.reconcile();
+    const before = await fleet.settingsOf('web-1');
+    const planes = async () => (await fleet.snapshot()).proxies.map(({ name, plane }) => `${name} ${plane}`).toSorted();
+    assert.deepEqual([before.plane, await planes()], [Plane.UNSPECIFIED, ['orders-1 native', 'scanner-1 native', 'web-1 native']]);
+    await fleet.apply(
+      'kind: Proxy\nname: web-1\nservice: web\nrole: sidecar\nplane: envoy\noutbound: [{ endpoint: orders-api, listen: "127.0.0.1:9111" }]\n',
+    );
+    assert.equal(await fleet.reconcile(), 1);
+    const after = await fleet.settingsOf('web-1');
+    assert.deepEqual({ ...after, plane: before.plane, generation: before.generation }, before);
+    assert.deepEqual([after.plane, after.generation], [Plane.ENVOY, before.generation + 1n]);
+    assert.deepEqual((await planes()).at(-1), 'web-1 envoy');
   });
 
   test('reach an endpoint of ours by its identity, and a foreign one by its name under its own anchors', async () => {

@@ -9,6 +9,7 @@ import type {
   EndpointProtocol,
   Exposure,
   ExternalServer,
+  Plane,
   ProxyProtocolTerms,
   ProxyRole,
   Termination,
@@ -78,6 +79,7 @@ export type ProxyDeclaration = {
   /** Null of a scanner only. */
   readonly service: string | null;
   readonly role: ProxyRole;
+  readonly plane: Plane;
   /** Addresses are null of the role `sdk` only. */
   readonly inbound: readonly InboundDeclaration[];
   readonly outbound: readonly { readonly endpoint: string; readonly listen: string | null }[];

@@ -306,6 +306,16 @@ test('a scanner is no service, and everything else is', () => {
   assert.equal(parseDeclaration(`${head}kind: Proxy\nname: scanner-1\nrole: scanner\n`).length, 1);
   refuses(`${head}kind: Proxy\nname: scanner-1\nrole: scanner\nservice: orders\n`, /no service/);
   refuses(`${head}kind: Proxy\nname: orders-1\nrole: sidecar\n`, /service holds/);
+  refuses(`${head}kind: Proxy\nname: scanner-1\nrole: scanner\nplane: envoy\n`, /native for the role scanner/);
+});
+
+const planeOf = (more: string) => parseDeclaration(proxy + more).map((declaration) => declaration.kind === 'Proxy' && declaration.plane);
+
+test('a proxy is native until it is declared to be Envoy', () => {
+  assert.deepEqual([planeOf(''), planeOf('plane: native\n'), planeOf('plane: envoy\n')], [['native'], ['native'], ['envoy']]);
+  for (const word of ['Envoy', 'nginx', '""', '[envoy]'])
+    refuses(`${proxy}plane: ${word}\n`, /plane holds .*expected one of native, envoy/);
+  refuses(`${head}kind: Proxy\nname: a\nservice: a\nrole: sdk\nplane: envoy\n`, /native for the role sdk/);
 });
 
 test('an exception is of one thing, of a known kind, and ends', () => {

@@ -17,7 +17,7 @@ import { type Fields, openFields, problemAt } from './declaration-fields.ts';
 import { readAnonymousTerms } from './parse-anonymous.ts';
 import { readExternal } from './parse-external.ts';
 import { readInbound, readOwnOutbound, readOwnPort, refuseSharedListens } from './parse-inbound.ts';
-import { dataClasses, exposures, protocols, proxyRoles } from './record.ts';
+import { dataClasses, exposures, planes, protocols, proxyRoles } from './record.ts';
 import {
   addressForm,
   callerForm,
@@ -118,6 +118,10 @@ const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content
   Endpoint: readEndpoint,
   Proxy(fields) {
     const role = fields.word('role', proxyRoles);
+    const plane = fields.has('plane') ? fields.word('plane', planes) : 'native';
+    if (plane === 'envoy' && (role === 'sdk' || role === 'scanner')) {
+      throw fields.fail('plane', plane, `native for the role ${role}, which is a program of ours`);
+    }
     const service = fields.has('service') ? fields.text('service', nameForm) : null;
     const inbound = fields.maps('inbound').map((port) => (role === 'sdk' ? readOwnPort(port) : readInbound(port)));
     const outbound = fields.maps('outbound').map((port) => (role === 'sdk' ? readOwnOutbound(port) : readOutbound(port)));
@@ -130,7 +134,7 @@ const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content
       refuseTwice(fields, 'inbound', inbound);
       refuseTwice(fields, 'outbound', outbound);
     }
-    return { kind: 'Proxy', role, service, inbound, outbound };
+    return { kind: 'Proxy', role, plane, service, inbound, outbound };
   },
   Exception(fields) {
     const of = readExceptionSubject(fields);

@@ -107,6 +107,10 @@ export type PathRecord = {
 export const proxyRoles = ['sidecar', 'gateway', 'bridge', 'sdk', 'scanner'] as const;
 export type ProxyRole = (typeof proxyRoles)[number];
 
+/** What runs beside the traffic: our own data plane, or Envoy with a companion of ours. */
+export const planes = ['native', 'envoy'] as const;
+export type Plane = (typeof planes)[number];
+
 export const terminations = ['terminate', 'reencrypt', 'passthrough', 'mutual'] as const;
 
 /** Where TLS of a caller ends; endpoints are called by id or, in a declaration, by name. `mutual`: in another proxy of ours, which demands its certificate. */
@@ -134,6 +138,7 @@ export type ProxyRecord = {
   readonly serviceId: EntityId<'service'> | null;
   readonly spiffeId: SpiffeId;
   readonly role: ProxyRole;
+  readonly plane: Plane;
   readonly inbound: readonly InboundRecord[];
   readonly outbound: readonly OutboundRecord[];
 };

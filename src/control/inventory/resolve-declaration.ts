@@ -98,7 +98,7 @@ function mayEnforcePins({ terms }: ExternalServer, held: ExternalServer | null, 
 
 /** @throws input-invalid where an endpoint is not there, is another service's or is outside of the trust domain */
 export function draftProxy(draft: Draft, declaration: Placed<'Proxy'>, { trustDomain, newId }: PlanContext): void {
-  const { environment, region, name, role } = declaration;
+  const { environment, region, name, role, plane } = declaration;
   const key = nameKey(environment, name);
   const service = declaration.service === null ? null : draft.services.get(nameKey(environment, declaration.service));
   if (service === undefined) throw faultOf(declaration, `service ${declaration.service} is not declared in ${environment}`);
@@ -126,7 +126,7 @@ export function draftProxy(draft: Draft, declaration: Placed<'Proxy'>, { trustDo
   }));
   const id = draft.proxies.get(key)?.id ?? newId('proxy');
   const spiffeId = service?.spiffeId ?? probeSpiffeId(trustDomain, environment);
-  draft.proxies.set(key, { id, environment, region, name, serviceId: service?.id ?? null, spiffeId, role, inbound, outbound });
+  draft.proxies.set(key, { id, environment, region, name, serviceId: service?.id ?? null, spiffeId, role, plane, inbound, outbound });
 }
 
 function resolveTermination(

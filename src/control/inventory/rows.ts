@@ -16,6 +16,7 @@ import type {
   InboundRecord,
   OutboundRecord,
   PathRecord,
+  Plane,
   ProxyRecord,
   ProxyRole,
   RouteRecord,
@@ -66,6 +67,7 @@ export type ProxyRow = Place & {
   service_id: string | null;
   spiffe_id: string;
   role: string;
+  plane: string;
   inbound: string;
   outbound: string;
 };
@@ -177,6 +179,7 @@ export function toProxy(row: ProxyRow): ProxyRecord {
     serviceId: row.service_id as EntityId<'service'> | null,
     spiffeId: row.spiffe_id as SpiffeId,
     role: row.role as ProxyRole,
+    plane: row.plane as Plane,
     // Rows of before there was another way have no termination.
     inbound: (JSON.parse(row.inbound) as (Omit<InboundRecord, 'termination' | 'proxyProtocol'> & Partial<InboundRecord>)[]).map(
       (inbound) => ({
@@ -189,13 +192,14 @@ export function toProxy(row: ProxyRow): ProxyRecord {
   };
 }
 
-export function fromProxy({ id, environment, region, name, serviceId, spiffeId, role, inbound, outbound }: ProxyRecord): ProxyRow {
+export function fromProxy({ id, environment, region, name, serviceId, spiffeId, role, plane, inbound, outbound }: ProxyRecord): ProxyRow {
   return {
     id,
     environment,
     region,
     name,
     role,
+    plane,
     service_id: serviceId,
     spiffe_id: spiffeId,
     inbound: JSON.stringify(inbound),

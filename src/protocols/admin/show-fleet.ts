@@ -41,7 +41,7 @@ export async function showProxies(queries: Queries, scope: Scope): Promise<reado
     ({ proxy_id }) => proxy_id,
   );
   return Promise.all(
-    declared.map(async ({ id, environment, region, name, serviceId, spiffeId, role, inbound, outbound }) => {
+    declared.map(async ({ id, environment, region, name, serviceId, spiffeId, role, plane, inbound, outbound }) => {
       const { generation, connected, lastSeenAt, delivery: state } = delivery.proxies.get(id)!;
       const [certificate] = await listCertificates(queries, { environments: '*', proxyId: id, status: 'issued', limit: 1 });
       return {
@@ -50,6 +50,7 @@ export async function showProxies(queries: Queries, scope: Scope): Promise<reado
         region,
         name,
         role,
+        plane,
         spiffeId,
         connected,
         lastSeenAt,

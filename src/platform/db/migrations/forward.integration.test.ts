@@ -23,12 +23,15 @@ forEachDatabase('migrations of a database that is in use', (newUrl, kind) => {
       await run(`insert into telemetry_counts (environment, region, bucket_at, width_ms, endpoint_id, side, caller, channel, unit, outcome, reason, generation, count)
         values ('production', 'local', ${bucket}, 60000, 'endpoint_1', 'receiver', 'caller', 'mtls', 'call', 'accepted', '', 1, 7)`);
     await run(`insert into issuance_approvals (request_id, approver, at) values ('request_1', 'ada', 1)`);
+    await run(`insert into declared_proxies (id, environment, region, name, service_id, spiffe_id, role, inbound, outbound)
+      values ('proxy_1', 'production', 'local', 'a', 'service_1', 'spiffe://a/b', 'sidecar', '[]', '[]')`);
     assert.equal((await migrator.migrateToLatest()).error, undefined);
     assert.deepEqual(await run('select bucket_at, exception, count from telemetry_counts order by bucket_at'), [
       { bucket_at: 1, exception: '', count: 7 },
       { bucket_at: 2, exception: '', count: 7 },
     ]);
     assert.deepEqual(await run('select approver, token_id from issuance_approvals'), [{ approver: 'ada', token_id: null }]);
+    assert.deepEqual(await run('select name, plane from declared_proxies'), [{ name: 'a', plane: 'native' }]);
     assert.deepEqual(await run('select value from acme_account_revision'), [{ value: 0 }]);
   });
 });
