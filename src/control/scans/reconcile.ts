@@ -1,4 +1,5 @@
 import { POSITIVE_DRILL } from '../../core/findings/drill-kind.ts';
+import { type DrilledConnection, findSighting, type LoggedRefusal } from '../../core/findings/find-sighting.ts';
 import { type DrillEvidence, type DrillVerdict, judgeDrill } from '../../core/findings/judge-drill.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
@@ -46,10 +47,10 @@ async function judgeJob({ database }: ScanDeps, job: DrillJobRecord, now: Instan
   const results = (await readDrillResults(queries, [job.id])).filter(
     ({ kind, endpoint_id, environment }) => !known.has(kind) && endpoint_id === job.endpointId && environment === job.environment,
   );
-  const refusals = await findRefusals(
-    queries,
-    results.map((result) => result.first_octets_sha256).filter((digest) => digest !== ''),
-  );
+  const refusals = await findRefusals(queries, {
+    firstOctetsSha256: results.map((result) => result.first_octets_sha256).filter(isGiven),
+    addresses: results.map((result) => result.local_address).filter(isGiven),
+  });
   const serials = results.some(({ kind }) => kind === POSITIVE_DRILL) ? await currentSerials(queries, job) : new Set<string>();
   const judged: VerdictRecord[] = [];
   for (const result of results) {
@@ -76,18 +77,43 @@ async function judgeJob({ database }: ScanDeps, job: DrillJobRecord, now: Instan
 }
 
 function evidenceOf(result: DrillResultRow, refusals: readonly RefusalRow[], job: DrillJobRecord): DrillEvidence {
-  const sighting = refusals.find(
-    ({ first_octets_sha256, endpoint_id }) => first_octets_sha256 === result.first_octets_sha256 && endpoint_id === job.endpointId,
-  );
+  const sighting = findSighting(connectionOf(result, job), refusals.map(loggedOf));
   return {
     kind: result.kind,
     octetsSent: result.octets_sent,
     octetsAnswered: result.octets_answered,
     seen: result.seen,
     resumed: result.resumed === 1,
+    offeredSession: result.offered_session === 1,
     servedSerial: result.served_serial === '' ? null : result.served_serial,
-    sighting: sighting === undefined ? null : { reason: sighting.reason, octetsForwarded: sighting.octets_forwarded },
+    sighting:
+      sighting === null
+        ? null
+        : {
+            reason: sighting.row.reason,
+            octetsForwarded: sighting.row.octets_forwarded,
+            knownBy: sighting.firstOctetsSha256 === '' ? 'address' : 'octets',
+          },
   };
+}
+
+function connectionOf(result: DrillResultRow, job: DrillJobRecord): DrilledConnection {
+  return {
+    endpointId: job.endpointId,
+    at: result.at,
+    firstOctetsSha256: result.first_octets_sha256,
+    localAddress: result.local_address,
+    presentedSerial: result.presented_serial,
+  };
+}
+
+function loggedOf(row: RefusalRow): LoggedRefusal & { readonly row: RefusalRow } {
+  const { endpoint_id: endpointId, at, first_octets_sha256: firstOctetsSha256, remote_address: remoteAddress, serial } = row;
+  return { endpointId, at, firstOctetsSha256, remoteAddress, serial, row };
+}
+
+function isGiven(text: string): boolean {
+  return text !== '';
 }
 
 function recordOf(

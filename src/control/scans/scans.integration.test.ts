@@ -119,7 +119,14 @@ function resultOf(job: DrillJobRecord, kind: DrillRunKind): DrillResultRow {
     presented_serial: '',
     served_serial: '',
     resumed: Number(kind === 'revoked-then-resumed'),
+    local_address: '',
+    offered_session: Number(kind === 'revoked-then-resumed'),
   };
+}
+
+/** Each shot comes from a port of its own. */
+function addressOf(kind: DrillRunKind): string {
+  return `127.0.0.1:${50_000 + drillRunKinds.indexOf(kind)}`;
 }
 
 function refusalOf(job: DrillJobRecord, kind: DrillRunKind, position: number): RefusalRow {
@@ -140,6 +147,7 @@ function refusalOf(job: DrillJobRecord, kind: DrillRunKind, position: number): R
     serial: '',
     resumed: 0,
     octets_forwarded: 0,
+    remote_address: '',
   };
 }
 
@@ -177,6 +185,34 @@ forEachDatabase('control/scans', (newUrl) => {
     const { runId, jobs } = await scans.order([], START);
     assert.deepEqual([jobs.length, scans.notified(), scans.logged('drill.ordered').length], [0, 0, 0]);
     assert.equal(await readDrillRun(scans.queries, runId), null);
+  });
+
+  test('a proxy that is told no octets is believed by address and time, and the refusal of another connection proves nothing', async () => {
+    await using scans = await open(await newUrl());
+    const serial = await scans.renew('refunds-1', START);
+    const { runId, jobs } = await scans.order(['refunds'], START);
+    const job = jobs[0]!;
+    // The word on these is about another port, another time, another endpoint, another certificate.
+    const foreign: Partial<Record<DrillRunKind, Partial<RefusalRow>>> = {
+      expired: { remote_address: '127.0.0.1:49999' },
+      revoked: { at: START - 60_000 },
+      'wrong-usage': { endpoint_id: scans.endpointId('orders') },
+      'wrong-identity': { serial: '02' },
+    };
+    for (const kind of drillRunKinds) {
+      const shown = { local_address: addressOf(kind), presented_serial: '01', resumed: 0 };
+      await scans.report(job, kind, kind === POSITIVE_DRILL ? { served_serial: serial } : shown);
+      if (kind !== POSITIVE_DRILL) {
+        await scans.refuse(job, kind, { first_octets_sha256: '', remote_address: addressOf(kind), serial: '01', ...foreign[kind] });
+      }
+    }
+    await scans.reconcile(START + 1);
+    const proven = drillRunKinds.filter((kind) => !Object.hasOwn(foreign, kind));
+    assert.deepEqual(await verdictsOf(scans, runId), Object.fromEntries(proven.map((kind) => [kind, 'proven'])));
+    await scans.reconcile(START + DEADLINE_MS + 1);
+    for (const kind of Object.keys(foreign)) {
+      assert.equal((await verdictsOf(scans, runId))[kind], 'the proxy logged no refusal of this connection', kind);
+    }
   });
 
   test('a run whose every shot is as it must be is proven, closed and logged once', async () => {

@@ -146,6 +146,7 @@ function refusalRows({ sender, report, receivedAt, region }: AdmittedReport): Re
     serial: refusal.serial,
     resumed: refusal.resumed ? 1 : 0,
     octets_forwarded: refusal.octetsForwarded,
+    remote_address: refusal.remoteAddress,
   }));
 }
 
@@ -180,6 +181,8 @@ function drillRows({ sender, report, receivedAt, region }: AdmittedReport): Dril
     presented_serial: drill.presentedSerial,
     served_serial: drill.servedSerial,
     resumed: drill.resumed ? 1 : 0,
+    local_address: drill.localAddress,
+    offered_session: drill.offeredSession ? 1 : 0,
   }));
 }
 

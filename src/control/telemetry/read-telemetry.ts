@@ -86,10 +86,19 @@ export async function readLatestReports(queries: Queries, scope: Scope): Promise
   return new Map(rows.map((row) => [row.proxy_id, row]));
 }
 
-/** The refusals whose connection began with these octets (SHA-256, lower case hex), for the correlation of drills. */
-export async function findRefusals(queries: Queries, firstOctetsSha256: readonly string[]): Promise<readonly RefusalRow[]> {
-  if (firstOctetsSha256.length === 0) return [];
-  return tables(queries).selectFrom('telemetry_refusals').selectAll().where('first_octets_sha256', 'in', firstOctetsSha256).execute();
+/**
+ * The refusals whose connection began with these octets (SHA-256, lower case hex) or, where none were told, came from these addresses,
+ * for the correlation of drills.
+ */
+export async function findRefusals(
+  queries: Queries,
+  { firstOctetsSha256, addresses }: { readonly firstOctetsSha256: readonly string[]; readonly addresses: readonly string[] },
+): Promise<readonly RefusalRow[]> {
+  const of = (column: 'first_octets_sha256' | 'remote_address', values: readonly string[]): Promise<readonly RefusalRow[]> =>
+    values.length === 0
+      ? Promise.resolve([])
+      : tables(queries).selectFrom('telemetry_refusals').selectAll().where(column, 'in', values).where(column, '!=', '').execute();
+  return [...(await of('first_octets_sha256', firstOctetsSha256)), ...(await of('remote_address', addresses))];
 }
 
 /** The latest refusals of an environment, newest first. */

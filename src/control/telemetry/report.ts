@@ -60,6 +60,8 @@ export type ParsedRefusal = {
   readonly serial: string;
   readonly resumed: boolean;
   readonly octetsForwarded: number;
+  /** `IP:PORT`, only of a connection of which no octets were told; else empty. */
+  readonly remoteAddress: string;
 };
 export type ParsedServed = {
   readonly endpointId: EntityId<'endpoint'>;
@@ -79,6 +81,9 @@ export type ParsedDrill = {
   readonly presentedSerial: string;
   readonly servedSerial: string;
   readonly resumed: boolean;
+  /** `IP:PORT` of the prober, or empty. */
+  readonly localAddress: string;
+  readonly offeredSession: boolean;
 };
 
 /** @throws input-invalid when the report cannot be counted once: no boot id, no sequence. */
@@ -172,6 +177,8 @@ function parseRefusal(wire: TelemetryReport['refusals'][number]): ParsedRefusal 
     serial: toHex(wire.serial),
     resumed: wire.resumed,
     octetsForwarded: toCount(wire.octetsForwarded) ?? Number.MAX_SAFE_INTEGER,
+    // Who tells octets is held to them.
+    remoteAddress: wire.firstOctetsSha256.length === 0 ? toAddress(wire.remoteAddress) : '',
   };
 }
 
@@ -200,7 +207,14 @@ function parseDrill(wire: TelemetryReport['drills'][number]): ParsedDrill | null
     presentedSerial: toHex(wire.presentedSerial),
     servedSerial: toHex(wire.servedSerial),
     resumed: wire.resumed,
+    localAddress: toAddress(wire.localAddress),
+    offeredSession: wire.offeredSession,
   };
+}
+
+/** Only what can be the end of a TCP connection is compared. */
+function toAddress(text: string): string {
+  return ADDRESS.test(text) ? text : '';
 }
 
 function toCaller(text: string): string | null {
@@ -246,6 +260,8 @@ type Words<Word> = { readonly [wire: number]: Word };
 const MAX_COUNT = 100_000_000_000_000n;
 /** As inventory has names. */
 const EXCEPTION_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+/** IPv4, or IPv6 in brackets, with a port. */
+const ADDRESS = /^(?:[0-9.]{7,15}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}$/;
 const MAX_BOOT_ID = 100;
 const MAX_SEEN = 100;
 const SHA256_OCTETS = 32;

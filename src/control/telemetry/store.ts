@@ -56,6 +56,8 @@ export type RefusalRow = Place & {
   readonly serial: string;
   readonly resumed: number;
   readonly octets_forwarded: number;
+  /** Empty where there are octets. */
+  readonly remote_address: string;
 };
 export type ServedRow = Place & {
   readonly proxy_id: EntityId<'proxy'>;
@@ -81,6 +83,8 @@ export type DrillResultRow = Place & {
   readonly presented_serial: string;
   readonly served_serial: string;
   readonly resumed: number;
+  readonly local_address: string;
+  readonly offered_session: number;
 };
 export type TelemetryTables = {
   telemetry_counts: CountRow;

@@ -335,6 +335,25 @@ forEachDatabase('control/telemetry', (newUrl) => {
     }
   });
 
+  test('a refusal of which no octets were told is found by its address, and who tells octets is held to these', async () => {
+    await using control = await open(await newUrl());
+    const refusal = { endpointId: orders, atMs: BigInt(now), reason: 'expired', caller: '', remoteAddress: '10.0.0.9:40000' };
+    await control.report({
+      refusals: [
+        refusal,
+        { ...refusal, firstOctetsSha256: new Uint8Array(32).fill(1) },
+        { ...refusal, remoteAddress: '10.0.0.9:' },
+        { ...refusal, remoteAddress: '[::1]:40000' },
+      ],
+    });
+    const found = await findRefusals(control.queries, { firstOctetsSha256: [''], addresses: ['10.0.0.9:40000', '10.0.0.9:', ''] });
+    assert.deepEqual(
+      found.map(({ remote_address, first_octets_sha256 }) => [remote_address, first_octets_sha256]),
+      [['10.0.0.9:40000', '']],
+    );
+    assert.equal((await findRefusals(control.queries, { firstOctetsSha256: [], addresses: ['[::1]:40000'] })).length, 1);
+  });
+
   test('a window holds the buckets that touch it and no other', async () => {
     await using control = await open(await newUrl());
     for (let second = 0; second < 10; second++) await control.report({ counts: [received] }, now + 500 + second * 1_000);
@@ -358,13 +377,13 @@ forEachDatabase('control/telemetry', (newUrl) => {
       octetsForwarded: 0n,
     };
     await control.report({ refusals: [refusal, { ...refusal, firstOctetsSha256: new Uint8Array(32) }], refusalsDropped: 3n });
-    const found = await findRefusals(control.queries, ['ab'.repeat(32)]);
+    const found = await findRefusals(control.queries, { firstOctetsSha256: ['ab'.repeat(32)], addresses: [] });
     assert.deepEqual(
       found.map(({ reason, serial, resumed, octets_forwarded }) => [reason, serial, resumed, octets_forwarded]),
       [['revoked', '01ff', 1, 0]],
     );
-    assert.deepEqual(await findRefusals(control.queries, []), []);
-    assert.deepEqual(await findRefusals(control.queries, ['ac'.repeat(32)]), []);
+    assert.deepEqual(await findRefusals(control.queries, { firstOctetsSha256: [], addresses: [] }), []);
+    assert.deepEqual(await findRefusals(control.queries, { firstOctetsSha256: ['ac'.repeat(32)], addresses: [] }), []);
     assert.equal((await readLatestReports(control.queries, [environment])).get(sender.proxyId)!.refusals_dropped, 3);
   });
 

@@ -13,8 +13,9 @@ function refused(kind: DrillKind): DrillEvidence {
     octetsAnswered: 0,
     seen: 'closed',
     resumed: kind === 'revoked-then-resumed',
+    offeredSession: kind === 'revoked-then-resumed',
     servedSerial: '01aa',
-    sighting: { reason: drillReasons[kind], octetsForwarded: 0 },
+    sighting: { reason: drillReasons[kind], octetsForwarded: 0, knownBy: 'octets' },
   };
 }
 
@@ -36,19 +37,38 @@ test('a drill waits for the word of the proxy: a closed connection alone proves 
 
 test('a drill refused for another reason has failed', () => {
   for (const kind of kinds) {
-    assert.equal(judgeDrill({ ...refused(kind), sighting: { reason: 'timeout', octetsForwarded: 0 } }, current).kind, 'failed', kind);
+    assert.equal(
+      judgeDrill({ ...refused(kind), sighting: { reason: 'timeout', octetsForwarded: 0, knownBy: 'octets' } }, current).kind,
+      'failed',
+      kind,
+    );
   }
 });
 
 test('a drill of which the service saw an octet has failed', () => {
   for (const kind of kinds) {
-    const sighting = { reason: drillReasons[kind], octetsForwarded: 1 };
+    const sighting = { reason: drillReasons[kind], octetsForwarded: 1, knownBy: 'octets' } as const;
     assert.equal(judgeDrill({ ...refused(kind), sighting }, current).kind, 'failed', kind);
   }
 });
 
 test('revoked-then-resumed has failed when the session was not resumed', () => {
   assert.equal(judgeDrill({ ...refused('revoked-then-resumed'), resumed: false }, current).kind, 'failed');
+});
+
+test('revoked-then-resumed is proven by an Envoy that shook hands anew, if the session was offered', () => {
+  const sighting = { reason: 'revoked', octetsForwarded: 0, knownBy: 'address' } as const;
+  const anew = { ...refused('revoked-then-resumed'), resumed: false, sighting };
+  assert.deepEqual(judgeDrill(anew, current), { kind: 'proven' });
+  for (const change of [
+    { offeredSession: false },
+    { octetsAnswered: 1 },
+    { sighting: { ...sighting, reason: 'no-certificate' } },
+    { sighting: { ...sighting, octetsForwarded: 1 } },
+  ] as const) {
+    assert.equal(judgeDrill({ ...anew, ...change }, current).kind, 'failed');
+  }
+  assert.equal(judgeDrill({ ...anew, sighting: null }, current).kind, 'waiting');
 });
 
 test('the positive handshake passes only answered and with a current serial', () => {

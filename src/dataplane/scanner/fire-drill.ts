@@ -22,6 +22,8 @@ export type DrillShot = {
 export type DrillSight = {
   readonly firstOctetsSha256: Buffer | null;
   readonly octetsSent: number;
+  /** Our own end of the connection, `IP:PORT`; empty if there was none. */
+  readonly localAddress: string;
   /** Octets of application data that came back. */
   readonly octetsAnswered: number;
   readonly statusLine: string;
@@ -114,8 +116,8 @@ function servedSerialOf(socket: TLSSocket): Uint8Array | null {
   return hex === undefined ? null : Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
 }
 
-function sightOf(wire: WireSocket): Pick<DrillSight, 'firstOctetsSha256' | 'octetsSent'> {
-  return { firstOctetsSha256: wire.firstOctetsSha256, octetsSent: wire.octetsSent };
+function sightOf(wire: WireSocket): Pick<DrillSight, 'firstOctetsSha256' | 'octetsSent' | 'localAddress'> {
+  return { firstOctetsSha256: wire.firstOctetsSha256, octetsSent: wire.octetsSent, localAddress: wire.localAddress };
 }
 
 /** Whoever answered was not refused, whatever became of the connection. */

@@ -125,7 +125,8 @@ describe('runDrillJob()', () => {
     const credentials = openCredentials();
     await using guard = await openGuard((serial) => credentials.revoked.has(serial));
     const result = (await run(guard.address, credentials, ['revoked-then-resumed'])).get('revoked-then-resumed')!;
-    assert.deepEqual([result.resumed, result.octetsAnswered], [true, 0n]);
+    assert.deepEqual([result.resumed, result.octetsAnswered, result.offeredSession], [true, 0n, true]);
+    assert.match(result.localAddress, /^127\.0\.0\.1:[1-9]/);
     assert.equal(credentials.revoked.size, 1);
   });
 
@@ -151,6 +152,7 @@ describe('runDrillJob()', () => {
     await using guard = await openGuard(() => true);
     const result = (await run(guard.address, credentials, ['revoked-then-resumed'])).get('revoked-then-resumed')!;
     assert.deepEqual([result.seen, result.octetsAnswered, result.resumed], ['error:NO_SESSION', 0n, false]);
+    assert.equal(result.offeredSession, false);
     assert.equal(credentials.revoked.size, 0);
   });
 

@@ -24,10 +24,11 @@ export type DrillJobOptions = {
 export async function runDrillJob(options: DrillJobOptions): Promise<void> {
   for (const kind of options.job.kinds) {
     if (!isDrillRunKind(kind)) continue;
-    const { sight, credential, at } = await runOne(kind, options).catch((error: Error) => ({
+    const { sight, credential, at, offeredSession } = await runOne(kind, options).catch((error: Error) => ({
       sight: failedSight(error),
       credential: null,
       at: options.clock.now(),
+      offeredSession: false,
     }));
     options.onResult(
       create(DrillResultSchema, {
@@ -42,12 +43,14 @@ export async function runDrillJob(options: DrillJobOptions): Promise<void> {
         presentedSerial: credential?.serial ?? new Uint8Array(),
         servedSerial: sight.servedSerial ?? new Uint8Array(),
         resumed: sight.resumed,
+        localAddress: sight.localAddress,
+        offeredSession,
       }),
     );
   }
 }
 
-type Fired = { readonly sight: DrillSight; readonly credential: Credential | null; readonly at: number };
+type Fired = { readonly sight: DrillSight; readonly credential: Credential | null; readonly at: number; readonly offeredSession: boolean };
 
 async function runOne(kind: DrillRunKind, { job, address, credentials, clock }: DrillJobOptions): Promise<Fired> {
   const speech = job.protocol === Protocol.GRPC ? 'h2' : 'http/1.1';
@@ -63,12 +66,13 @@ async function runOne(kind: DrillRunKind, { job, address, credentials, clock }: 
     }),
     credential,
     at: clock.now(),
+    offeredSession: session !== undefined,
   });
   if (kind !== 'revoked' && kind !== 'revoked-then-resumed') return fire();
   if (credential === null) throw new Error('no credential');
   const before = kind === 'revoked-then-resumed' ? (await fire()).sight : null;
   if (before !== null && (before.seen !== 'answered' || before.session === null))
-    return { sight: { ...before, octetsAnswered: 0, seen: 'error:NO_SESSION' }, credential, at: clock.now() };
+    return { sight: { ...before, octetsAnswered: 0, seen: 'error:NO_SESSION' }, credential, at: clock.now(), offeredSession: false };
   await credentials.revoke(credential);
   return untilRefused(() => fire(before?.session ?? undefined));
 }
@@ -91,6 +95,7 @@ function failedSight(error: Error): DrillSight {
   return {
     firstOctetsSha256: null,
     octetsSent: 0,
+    localAddress: '',
     octetsAnswered: 0,
     statusLine: '',
     seen: `error:${code}`,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { formatHostPort } from '../../platform/network/host-port.ts';
 
 /**
  * A TCP connection that remembers what left it: TLS runs over this stream, so the octets counted are those of the wire.
@@ -11,6 +12,7 @@ export class WireSocket extends Duplex {
   readonly #head: Buffer[] = [];
   #headLength = 0;
   #octetsSent = 0;
+  #localAddress = '';
   #received: Buffer[] = [];
   #receivedLength = 0;
 
@@ -22,6 +24,7 @@ export class WireSocket extends Duplex {
     const timer = setTimeout(() => this.destroy(Object.assign(new Error('connect timed out'), { code: 'ETIMEDOUT' })), connectTimeoutMs);
     this.#socket.once('connect', () => {
       clearTimeout(timer);
+      this.#localAddress = formatHostPort({ host: this.#socket.localAddress ?? '', port: this.#socket.localPort ?? 0 });
       this.emit('connect');
     });
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
@@ -36,6 +39,11 @@ export class WireSocket extends Duplex {
   /** Octets that the kernel took. */
   get octetsSent(): number {
     return this.#octetsSent;
+  }
+
+  /** Our own end, `IP:PORT`; empty before it was connected. */
+  get localAddress(): string {
+    return this.#localAddress;
   }
 
   /** SHA-256 over the first 64 octets sent, or null when fewer left. */

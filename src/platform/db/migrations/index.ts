@@ -24,6 +24,7 @@ import * as oneEvaluator from './0024-one-evaluator.ts';
 import * as anonymousExceptions from './0025-anonymous-exceptions.ts';
 import * as filedRequests from './0026-filed-requests.ts';
 import * as planes from './0027-planes.ts';
+import * as drillsByAddress from './0028-drills-by-address.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -55,4 +56,5 @@ export const migrations: Record<string, Migration> = {
   '0025-anonymous-exceptions': anonymousExceptions,
   '0026-filed-requests': filedRequests,
   '0027-planes': planes,
+  '0028-drills-by-address': drillsByAddress,
 };
