@@ -30,6 +30,7 @@ import { makeCredentials } from './server/server-credentials.ts';
 import { serveAcme } from './server/serve-acme.ts';
 import { serveAdmin } from './server/serve-admin.ts';
 import { serveBundle } from './server/serve-bundle.ts';
+import { serveEst } from './server/serve-est.ts';
 import { serveDataPlane } from './server/serve-data-plane.ts';
 import { servePublic } from './server/serve-public.ts';
 import type { Signals } from './server/signals.ts';
@@ -44,6 +45,7 @@ export type RunningServer = AsyncDisposable & {
     readonly acme: HostPort | null;
     readonly bundleSpiffe: HostPort | null;
     readonly bundleWeb: HostPort | null;
+    readonly est: HostPort | null;
   };
   /** Where the bootstrap token of a first start lies, or null. */
   readonly bootstrapFile: string | null;
@@ -139,9 +141,13 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
             ownListeners,
           }),
         );
+  const est = config.est === null ? null : stack.use(await serveEst({ ...shared, est: config.est, credentials: credentials.listener }));
   stack.use(startReconcilers(shared));
-  const acmeListener = (): HostPort[] => (config.acme === null || acme === null ? [] : [portOf(config.acme.listen, acme.port)]);
-  stack.use(runExternal({ ...shared, ownListeners: () => [...ownListeners(), ...acmeListener()] }));
+  const otherListeners = (): HostPort[] => [
+    ...(config.acme === null || acme === null ? [] : [portOf(config.acme.listen, acme.port)]),
+    ...(config.est === null || est === null ? [] : [portOf(config.est.listen, est.port)]),
+  ];
+  stack.use(runExternal({ ...shared, ownListeners: () => [...ownListeners(), ...otherListeners()] }));
   const make = () => makeCredentials(state, authorities, config, clock);
   stack.use(
     renewCredentials({
@@ -149,7 +155,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       make,
       clock,
       log,
-      use: ({ listener }) => [dataPlane, admin, acme, bundle].forEach((server) => server?.setCredentials(listener)),
+      use: ({ listener }) => [dataPlane, admin, acme, est, bundle].forEach((server) => server?.setCredentials(listener)),
     }),
   );
   const bootstrapFile = await offerBootstrap(state, config, clock);
@@ -161,6 +167,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       public: portOf(config.listen.public, open.port),
       acme: config.acme === null || acme === null ? null : portOf(config.acme.listen, acme.port),
       ...bundleAddresses,
+      est: config.est === null || est === null ? null : portOf(config.est.listen, est.port),
     },
     bootstrapFile,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

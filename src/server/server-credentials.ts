@@ -17,9 +17,10 @@ export async function makeCredentials(
   config: ServerConfig,
   clock: Clock,
 ): Promise<ServerCredentials> {
-  const { environment, region, listen, acme } = config;
+  const { environment, region, listen, acme, est } = config;
   const acmeHost = acme === null ? [] : [acme.listen.host, ...(acme.externalUrl === null ? [] : [hostOf(acme.externalUrl)])];
-  const hosts = [...new Set(['localhost', listen.admin.host, listen.dataPlane.host, ...acmeHost])];
+  const estHosts = est === null ? [] : [est.listen.host, ...est.serverNames];
+  const hosts = [...new Set(['localhost', listen.admin.host, listen.dataPlane.host, ...acmeHost, ...estHosts])];
   const names = { dns: hosts.filter((host) => isIP(host) === 0), ip: hosts.filter((host) => isIP(host) !== 0) };
   const { certificate, privateKey } = await issueControlPlaneCertificate(
     { database, authorities },

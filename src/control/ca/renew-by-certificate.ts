@@ -1,3 +1,4 @@
+import type { ProfileName } from '../../core/issuance/profile.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
@@ -9,7 +10,7 @@ import { type CertificateRecord, findCertificate } from './certificate-store.ts'
 import type { IssuanceRequest, IssuedCertificate } from './issuance-request.ts';
 import { IssuanceRefused } from './issuance-refused.ts';
 import { findProfile } from './prepare-certificate.ts';
-import { renewalOf, renewCertificate } from './renew-certificate.ts';
+import { type RenewalRequest, renewalOf, renewCertificate } from './renew-certificate.ts';
 import { findFallen } from './standing.ts';
 
 export type RenewalDeps = {
@@ -19,6 +20,17 @@ export type RenewalDeps = {
   readonly refused: (reason: string, detail: string) => void;
 };
 
+/** What is asked for by whoever proved to hold a certificate. */
+export type HolderRequest = {
+  /** DER, leaf first, as the handshake proved it. */
+  readonly chain: readonly Uint8Array[];
+  readonly csr: CertificateRequest;
+  /** The door takes certificates of this environment and profile only; absent: of all. */
+  readonly only?: { readonly environment: string; readonly profile: ProfileName };
+  /** More that the entries of the log shall say. */
+  readonly note?: RenewalRequest['note'];
+};
+
 /**
  * A successor for the certificate that a TLS client proved to hold: same names, same profile, a new key if the CSR has one. It may have ended, by no more than
  * the grace of its profile; whatever else is wrong with it is as wrong as ever.
@@ -26,14 +38,18 @@ export type RenewalDeps = {
  */
 export async function renewByCertificate(
   deps: RenewalDeps,
-  { chain, csr }: { readonly chain: readonly Uint8Array[]; readonly csr: CertificateRequest },
+  { chain, csr, only, note }: HolderRequest,
   now: Instant,
 ): Promise<IssuedCertificate> {
   const record = await proveHolder(deps, chain, now);
   // A data plane's connection is known by its certificate, and the listener for data planes keeps count of them.
   if (record.proxyId !== null)
     throw new Problem('state-conflict', 'Cannot renew certificate: a data plane renews on its own listener, expected one of REST or ACME');
-  const request = { predecessor: record, csr, by: { kind: 'holder' } } as const;
+  if (only !== undefined && (record.environment !== only.environment || record.profile !== only.profile)) {
+    deps.refused('other-profile', `${record.environment}/${record.profile}`);
+    throw new Problem('forbidden', 'Cannot renew certificate: it is of another environment or profile than this door is for');
+  }
+  const request = { predecessor: record, csr, by: { kind: 'holder' }, ...(note === undefined ? {} : { note }) } as const;
   await checkStanding(deps, await renewalOf(deps.database.queries, request), now);
   return renewCertificate(deps, request, now);
 }

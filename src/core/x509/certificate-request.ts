@@ -4,10 +4,10 @@ import { type IpAddress, parseIpAddress } from '../identity/ip-address.ts';
 import { Problem } from '../problems/problem.ts';
 import { subjectAltNameExtension } from './build-certificate.ts';
 import { contextConstructed, type DerLimits, DerReader, malformed, readOctetAlignedBits, readSmallInteger, tags } from './der.ts';
-import { bitString, constructed, encodeDer, oid, raw, sequence, smallInteger } from './der-writer.ts';
+import { bitString, constructed, encodeDer, oid, raw, sequence, smallInteger, utf8String } from './der-writer.ts';
 import { type Extension, readExtensions, readKnownExtensions } from './extensions.ts';
 import { noNames, type SubjectAltNames } from './general-name.ts';
-import { buildName, isEmptyName, type Name, readName } from './name.ts';
+import { buildName, decodeText, isEmptyName, type Name, readName } from './name.ts';
 import { oids, readOid } from './oid.ts';
 import { openPublicKey, type PublicKeyKind, readSubjectPublicKey, sha256Hex } from './public-key.ts';
 import {
@@ -31,6 +31,10 @@ export type CertificateRequest = {
   readonly subjectAltNames: SubjectAltNames;
   /** All requested extensions, the names among them. */
   readonly extensions: readonly Extension[];
+  /** The text of a challengePassword (RFC 2985 section 5.4.1); null: it has none. */
+  readonly challengePassword: string | null;
+  /** Dotted identifiers of its attributes. */
+  readonly attributeTypes: readonly string[];
 };
 
 /**
@@ -58,7 +62,7 @@ function readRequest(der: Uint8Array): CertificateRequest {
   if (readSmallInteger(info) !== 0) throw malformed('version of the request is not 1');
   const subject = readName(info);
   const key = readSubjectPublicKey(info);
-  const extensions = readAttributes(info);
+  const { extensions, ...attributes } = readAttributes(info);
   info.finish();
   const algorithm = readAlgorithmIdentifier(body.element(tags.sequence));
   const signature = readOctetAlignedBits(body);
@@ -71,26 +75,43 @@ function readRequest(der: Uint8Array): CertificateRequest {
   const publicKey = openPublicKey(key.der);
   if (!verifySignature(algorithm, publicKey, signed, signature)) throw malformed('the self-signature does not verify');
   const { subjectAltNames } = readKnownExtensions(extensions, requestLimits);
-  return { der, spki: key.der, spkiSha256: sha256Hex(key.der), publicKey, publicKeyKind: key.kind, subject, subjectAltNames, extensions };
+  const { der: spki, kind: publicKeyKind } = key;
+  return { der, spki, spkiSha256: sha256Hex(spki), publicKey, publicKeyKind, subject, subjectAltNames, extensions, ...attributes };
 }
 
-/** `[0] IMPLICIT SET OF Attribute`; of them only extensionRequest is read (RFC 2985 section 5.4.2). */
-function readAttributes(info: DerReader): readonly Extension[] {
+type RequestAttributes = Pick<CertificateRequest, 'extensions' | 'challengePassword' | 'attributeTypes'>;
+
+/** `[0] IMPLICIT SET OF Attribute`; of them extensionRequest and challengePassword are read (RFC 2985 section 5.4). */
+function readAttributes(info: DerReader): RequestAttributes {
   // RFC 2986 demands the field; some clients leave it out when it would be empty.
   const set = info.enterOptional(contextConstructed(0));
-  if (!set) return [];
   let extensions: readonly Extension[] | null = null;
+  let challengePassword: string | null = null;
+  const attributeTypes: string[] = [];
+  if (!set) return { extensions: [], challengePassword, attributeTypes };
   while (!set.done) {
     const attribute = set.enter(tags.sequence);
     const type = readOid(attribute);
     const values = attribute.enter(tags.set);
     attribute.finish();
-    if (type !== oids.extensionRequest) continue;
-    if (extensions) throw malformed('extension request twice');
-    extensions = readExtensions(values.enter(tags.sequence));
+    attributeTypes.push(type);
+    if (type === oids.extensionRequest) {
+      if (extensions) throw malformed('extension request twice');
+      extensions = readExtensions(values.enter(tags.sequence));
+    } else if (type === oids.challengePassword) {
+      if (challengePassword !== null) throw malformed('challenge password twice');
+      challengePassword = readString(values);
+    } else continue;
     values.finish();
   }
-  return extensions ?? [];
+  return { extensions: extensions ?? [], challengePassword, attributeTypes };
+}
+
+function readString(values: DerReader): string {
+  const tag = values.nextTag;
+  const text = tag < 0 ? null : decodeText(values, tag, values.content(tag));
+  if (text === null) throw malformed('challenge password is no string');
+  return text;
 }
 
 /** What to ask for; a common name, if any, must repeat one of the names. */
@@ -99,6 +120,7 @@ export type RequestFields = {
   readonly uris?: readonly string[];
   readonly dnsNames?: readonly string[];
   readonly ipAddresses?: readonly string[];
+  readonly challengePassword?: string;
 };
 
 /** Makes a request of these names, signed by the private key. @throws identity-malformed when a DNS name or an address is none */
@@ -107,7 +129,12 @@ export function buildCertificateRequest(fields: RequestFields, privateKey: KeyOb
   const subject = buildName(fields.subjectCommonName === undefined ? [] : [[oids.commonName, fields.subjectCommonName]]);
   const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
   const san = names ? [subjectAltNameExtension(names, isEmptyName(subject))] : [];
-  const attributes = san.length === 0 ? [] : [sequence(oid(oids.extensionRequest), constructed(tags.set, [sequence(...san)]))];
+  const password = fields.challengePassword;
+  // In the order that DER wants a set in: the shorter identifier's last octet is the smaller one.
+  const attributes = [
+    ...(password === undefined ? [] : [sequence(oid(oids.challengePassword), constructed(tags.set, [utf8String(password)]))]),
+    ...(san.length === 0 ? [] : [sequence(oid(oids.extensionRequest), constructed(tags.set, [sequence(...san)]))]),
+  ];
   const info = encodeDer(sequence(smallInteger(0), raw(subject.der), raw(spki), constructed(contextConstructed(0), attributes)));
   const algorithm = signatureAlgorithmFor(privateKey);
   const { hash, options } = signatureParameters(algorithm);

@@ -57,7 +57,15 @@ export const oids = {
   userId: '0.9.2342.19200300.100.1.1',
   emailAddress: '1.2.840.113549.1.9.1',
   // PKCS#9 (RFC 2985)
+  challengePassword: '1.2.840.113549.1.9.7',
   extensionRequest: '1.2.840.113549.1.9.14',
+  // CMS (RFC 5652) and attributes of requests (RFC 7030 section 4.4.1, RFC 9908 section 3.4)
+  cmsData: '1.2.840.113549.1.7.1',
+  cmsSignedData: '1.2.840.113549.1.7.2',
+  decryptKeyId: '1.2.840.113549.1.9.16.2.37',
+  asymmetricDecryptKeyId: '1.2.840.113549.1.9.16.2.54',
+  requestTemplate: '1.2.840.113549.1.9.16.2.61',
+  extensionTemplate: '1.2.840.113549.1.9.16.2.62',
   // keys and signatures (RFC 3279, 4055, 5480, 5758, 8410)
   rsaEncryption: '1.2.840.113549.1.1.1',
   rsaPss: '1.2.840.113549.1.1.10',

@@ -22,17 +22,19 @@ export function decodePem(text: string, label: string): Uint8Array[] {
     const stop = text.indexOf(end, start);
     if (stop < 0) throw bad(`a ${label} block without its end line`);
     if (blocks.length === MAX_BLOCKS) throw bad(`more than ${MAX_BLOCKS} blocks`);
-    blocks.push(decodeBase64(text.slice(start, stop)));
+    const block = decodeBase64(text.slice(start, stop));
+    if (block === null) throw bad('a block that is not base64');
+    blocks.push(block);
     at = stop + end.length;
   }
   return blocks;
 }
 
-/** Strict base64 with white space: a text that does not encode back to itself could mean two things. */
-function decodeBase64(body: string): Uint8Array {
+/** Strict base64 with white space, else null: a text that does not encode back to itself could mean two things. */
+export function decodeBase64(body: string): Uint8Array | null {
   const compact = body.replaceAll(/[ \t\r\n\v\f]+/g, '');
   const octets = Buffer.from(compact, 'base64');
-  if (compact === '' || octets.toString('base64') !== compact) throw bad('a block that is not base64');
+  if (compact === '' || octets.toString('base64') !== compact) return null;
   return new Uint8Array(octets.buffer, octets.byteOffset, octets.length);
 }
 

@@ -7,6 +7,7 @@ import { type HostPort, parseHostPort } from '../network/host-port.ts';
 import { type ExternalConfig, externalConfigKeys, readExternalConfig } from './external-config.ts';
 import { type FederationConfig, federationConfigKeys, readFederationConfig } from './federation-config.ts';
 import { type AcmeConfig, acmeConfigKeys, readAcmeConfig } from './acme-config.ts';
+import { type EstConfig, estConfigKeys, readEstConfig } from './est-config.ts';
 import { type AddressPolicy, parseAddressPolicy } from '../network/address-policy.ts';
 
 /** The control plane's configuration, parsed once; docs/configuration.md is held against `serverConfigKeys`. */
@@ -26,6 +27,8 @@ export type ServerConfig = {
   readonly network: AddressPolicy;
   /** Null: ACME is not served. */
   readonly acme: AcmeConfig | null;
+  /** Null: EST is not served. */
+  readonly est: EstConfig | null;
   readonly external: ExternalConfig;
   readonly federation: FederationConfig;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -64,6 +67,7 @@ export const serverConfigKeys = {
   },
   'network.allow': { default: '127.0.0.0/8', meaning: 'Ranges that discovery, scans and drills may connect to (CIDR).' },
   ...acmeConfigKeys,
+  ...estConfigKeys,
   ...externalConfigKeys,
   ...federationConfigKeys,
   logLevel: { default: 'info', meaning: 'debug, info, warn or error.' },
@@ -114,6 +118,7 @@ export function parseServerConfig(text: string, base: string): ServerConfig {
     blockedKeysFile: text1('blockedKeysFile') === undefined ? null : resolve(base, text1('blockedKeysFile')!),
     network: parseAddressPolicy(readRanges(values.get('network.allow'))),
     acme: readAcmeConfig(values),
+    est: readEstConfig(values),
     external: readExternalConfig(values),
     federation: readFederationConfig(values, base),
     logLevel: readLogLevel(text1('logLevel') ?? serverConfigKeys.logLevel.default),

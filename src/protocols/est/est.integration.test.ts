@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { TLSSocket } from 'node:tls';
+import { basic, type EstCallOptions, type EstReply, openEstLab } from '../../../test/support/est-lab.ts';
+import { makeTestAuthority } from '../../../test/support/test-authority.ts';
+import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
+import { buildCertificateRequest, type RequestFields } from '../../core/x509/certificate-request.ts';
+import { parseCertificate } from '../../core/x509/certificate.ts';
+import { encodePem } from '../../core/x509/pem.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'countersign-est-'));
+const lab = await openEstLab(`sqlite:${join(scratch, 'est.sqlite')}`, {
+  profiles: {
+    device: { base: 'server', extendedKeyUsage: ['clientAuth'], names: { dns: ['*.devices.example'] }, askers: { est: {}, renewal: {} } },
+    bound: { base: 'server', askers: { est: {}, renewal: {} } },
+    shut: { base: 'server', askers: { rest: {} } },
+  },
+  est: { bound: ['bound'] },
+});
+after(async () => {
+  await lab[Symbol.asyncDispose]();
+  rmSync(scratch, { recursive: true, force: true });
+});
+const token = await lab.tokenOf('ci');
+
+const EST = '/.well-known/est';
+const ENROL = `${EST}/device/simpleenroll`;
+const keyPair = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+
+function csr(fields: RequestFields = { dnsNames: ['a.devices.example'] }, key = keyPair()): string {
+  return Buffer.from(buildCertificateRequest(fields, key)).toString('base64');
+}
+
+const enrol = (call: EstCallOptions = {}, path = ENROL) => lab.call(path, { body: csr(), headers: basic(token), ...call });
+
+/** The only certificate of a certs-only answer whose set has one. */
+function certificateOf({ status, headers, text }: EstReply): Uint8Array {
+  assert.equal(status, 200, text);
+  assert.equal(headers['content-type'], 'application/pkcs7-mime; smime-type=certs-only');
+  assert.equal(headers['content-transfer-encoding'], undefined);
+  assert.equal(headers['content-length'], String(text.length));
+  const der = Buffer.from(text, 'base64');
+  // The certificate stands between the inner content type and the empty set of signers.
+  const start = der.indexOf(Buffer.from('06092a864886f70d010701a0', 'hex')) + 12;
+  const length = der[start]! - 0x80;
+  return new Uint8Array(der.subarray(start + 1 + length, -2));
+}
+
+/** A certificate of ours with its key, as a TLS client presents it. */
+async function enrolled(fields?: RequestFields, path = ENROL) {
+  const key = keyPair();
+  const certificate = certificateOf(await enrol({ body: csr(fields, key) }, path));
+  const client = { cert: encodePem('CERTIFICATE', certificate), key: key.export({ type: 'pkcs8', format: 'pem' }) as string };
+  return { certificate: parseCertificate(certificate), client };
+}
+
+const refusal = (fields: { readonly [name: string]: unknown }): boolean =>
+  lab.logged.some(
+    ({ event, fields: held }) => event === 'est.refused' && Object.entries(fields).every(([name, value]) => held[name] === value),
+  );
+
+test('an enrolment is in the log with the door, the label and who asked', async () => {
+  const { certificate } = await enrolled({ dnsNames: ['log.devices.example'] });
+  const issued = lab.ca.entriesOf('certificate.issued').find(({ data }) => data['serial'] === certificate.serialHex);
+  const reserved = lab.ca.entriesOf('certificate.reserved').find(({ data }) => data['serial'] === certificate.serialHex);
+  assert.ok(issued);
+  assert.equal(reserved?.data['door'], 'est');
+  assert.equal(reserved?.data['est'], 'device');
+  assert.deepEqual(reserved?.actor, { kind: 'machine', name: 'ci of the test' });
+});
+
+test('a common name is a name where there is no other', async () => {
+  const { certificate } = await enrolled({ subjectCommonName: 'cn.devices.example' });
+  assert.deepEqual(certificate.subjectAltNames.dns, ['cn.devices.example']);
+});
+
+test('nobody who does not prove who he is enrols, and hears no more than that', async () => {
+  const auditor = await lab.tokenOf('auditor');
+  const elsewhere = await lab.tokenOf('ci', ['staging']);
+  const strangers: readonly (readonly [headers: { readonly [name: string]: string }, status: number])[] = [
+    [{}, 401],
+    [{ authorization: 'Basic !' }, 401],
+    [{ authorization: `Bearer ${token}` }, 401],
+    [basic('password'), 401],
+    [basic(`${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`), 401],
+    [{ authorization: `Basic ${Buffer.from(token).toString('base64')}` }, 401],
+    [basic('eyJhbGciOiJFUzI1NiJ9.e30.AA'), 401],
+    [basic(auditor), 403],
+    [basic(elsewhere), 403],
+  ];
+  for (const [headers, status] of strangers) {
+    const answer = await enrol({ headers });
+    assert.equal(answer.status, status, JSON.stringify(headers));
+    if (status === 401) assert.match(String(answer.headers['www-authenticate']), /^Basic realm=/);
+  }
+  const refused = lab.ca.entriesOf('request.refused').map(({ data }) => `${String(data['route'])} ${String(data['code'])}`);
+  assert.ok(refused.includes('est simpleenroll unauthenticated') && refused.includes('est simpleenroll forbidden'));
+});
+
+test('the one evaluator judges names, keys and doors', async () => {
+  const other = await enrol({ body: csr({ dnsNames: ['a.example'] }) });
+  assert.equal(other.status, 403);
+  assert.match(other.text, /permitted: /);
+  const several = await enrol({ body: csr({ uris: ['spiffe://acme.example/a/b', 'spiffe://acme.example/a/c'] }) });
+  assert.equal(several.status, 400);
+  const workload = await enrol(
+    { body: csr({ uris: ['spiffe://acme.example/production/orders'] }) },
+    `${EST}/production.workload/simpleenroll`,
+  );
+  assert.equal(workload.status, 200);
+});
+
+test('garbage is refused by name', async () => {
+  const bodies: readonly (readonly [body: string | Buffer, status: number])[] = [
+    ['', 400],
+    ['not base64 !', 400],
+    [Buffer.from([0x30, 0x80, 0, 0]).toString('base64'), 400],
+    [`${csr()}A`, 400],
+    [csr().slice(0, 40), 400],
+    [Buffer.alloc(2_000, 0x30).toString('base64'), 400],
+    ['A'.repeat(65_537), 413],
+  ];
+  for (const [body, status] of bodies) assert.equal((await enrol({ body })).status, status, String(body).slice(0, 40));
+  assert.equal((await enrol({ headers: { ...basic(token), 'content-type': 'text/plain' } })).status, 415);
+});
+
+test('paths and methods', async () => {
+  const expected: readonly (readonly [path: string, call: EstCallOptions, status: number])[] = [
+    [`${EST}/shut/simpleenroll`, { body: csr() }, 404],
+    [`${EST}/nothing/cacerts`, {}, 404],
+    [`${EST}/staging.device/cacerts`, {}, 404],
+    [`${EST}/device/other`, {}, 404],
+    [`${EST}/device/device/cacerts`, {}, 404],
+    [`${EST}/../est/cacerts`, {}, 404],
+    [`${EST}/cacerts`, {}, 200],
+    [`${EST}/cacerts`, { method: 'PUT' }, 405],
+    [`${EST}/fullcmc`, { method: 'POST' }, 501],
+    [ENROL, {}, 405],
+    ['/', {}, 404],
+  ];
+  for (const [path, call, status] of expected) assert.equal((await lab.call(path, call)).status, status, path);
+});
+
+test('a holder renews by its certificate: the same names, this label, not once it is revoked', async () => {
+  const { certificate, client } = await enrolled();
+  const again = `${EST}/device/simplereenroll`;
+  const renew = (fields?: RequestFields, path = again) => lab.call(path, { body: csr(fields), client });
+  const renewed = parseCertificate(certificateOf(await renew()));
+  assert.deepEqual(renewed.subjectAltNames.dns, certificate.subjectAltNames.dns);
+  const reserved = lab.ca.entriesOf('certificate.reserved').find(({ data }) => data['serial'] === renewed.serialHex);
+  assert.equal(reserved?.data['est'], 'device');
+  assert.equal(reserved?.data['door'], 'renewal');
+  // A certificate and no password: simpleenroll is the same.
+  assert.equal((await renew(undefined, ENROL)).status, 200);
+  assert.equal((await renew({ dnsNames: ['b.devices.example'] })).status, 403);
+  assert.equal((await renew({ dnsNames: ['a.devices.example', 'b.devices.example'] })).status, 403);
+  assert.ok(refusal({ reason: 'other-names' }));
+  assert.equal((await renew(undefined, `${EST}/server/simplereenroll`)).status, 403);
+  assert.ok(refusal({ reason: 'other-profile' }));
+  assert.equal((await lab.call(again, { body: csr(), headers: basic(token) })).status, 401);
+  const { issuing } = lab.authorities;
+  const issuerKeySha256 = issuing[0]!.keySha256;
+  await revokeCertificate(
+    { database: lab.ca.database, changed: lab.ca.changed },
+    { issuerKeySha256, serial: certificate.serial, reason: 'superseded' },
+    { kind: 'person', name: 'ada' },
+    lab.clock.now(),
+  );
+  assert.equal((await renew()).status, 403);
+  assert.ok(refusal({ reason: 'certificate-fallen' }));
+});
+
+test('a certificate of another CA renews nothing', async () => {
+  const stranger = makeTestAuthority(lab.clock.now()).issue({ dnsNames: ['a.devices.example'] });
+  const client = {
+    cert: encodePem('CERTIFICATE', stranger.certificate.der),
+    key: stranger.key.export({ type: 'pkcs8', format: 'pem' }) as string,
+  };
+  assert.equal((await lab.call(`${EST}/device/simplereenroll`, { body: csr(), client })).status, 401);
+  assert.ok(refusal({ reason: 'certificate-invalid' }));
+});
+
+const uniqueOf = (socket: TLSSocket): string => socket.getFinished()!.toString('base64');
+const exporterOf = (socket: TLSSocket): string =>
+  socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)).toString('base64');
+
+for (const [maxVersion, right, wrong] of [
+  ['TLSv1.2', uniqueOf, exporterOf],
+  ['TLSv1.3', exporterOf, uniqueOf],
+] as const) {
+  test(`${maxVersion}: a CSR is bound to its session, where the label demands it and where it says so`, async () => {
+    const path = `${EST}/bound/simpleenroll`;
+    const asked = (binding: ((socket: TLSSocket) => string) | null, label = path) =>
+      lab.call(label, {
+        headers: basic(token),
+        maxVersion,
+        bodyFor: (socket) => csr({ dnsNames: ['a.devices.example'], ...(binding === null ? {} : { challengePassword: binding(socket) }) }),
+      });
+    assert.equal((await asked(right)).status, 200);
+    assert.equal((await asked(right, ENROL)).status, 200);
+    assert.equal((await asked(null)).status, 403);
+    assert.equal((await asked(wrong)).status, 403);
+    assert.equal((await asked(wrong, ENROL)).status, 403);
+    assert.equal((await asked(() => Buffer.alloc(12).toString('base64'))).status, 403);
+  });
+}
+
+test('what is issued verifies under what cacerts says', async () => {
+  const { certificate } = await enrolled();
+  const { issuing } = lab.authorities;
+  assert.ok(new X509Certificate(certificate.der).verify(new X509Certificate(issuing[0]!.certificate.der).publicKey));
+});
