@@ -36,7 +36,7 @@ export function serveEst({
   const { environment, region } = config;
   const { database } = state;
   const place = { environment, region };
-  const { profile } = est;
+  const { profile, retryAfterMs } = est;
   const deps = {
     database,
     authorities,
@@ -44,6 +44,7 @@ export function serveEst({
     refusals: new RefusalLog({ database, place }),
     place,
     profile,
+    retryAfterMs,
     bound: new Set(est.bound),
     log,
   };

@@ -42,6 +42,8 @@ export async function openTestAuthorities(
     readonly reopen?: KeyEncryptionKey;
     /** What stands between the CA and its database. */
     readonly wrap?: (database: AuditedDatabase) => AuditedDatabase;
+    /** Told of each entry, in the order of the log. */
+    readonly onEntry?: (entry: AuditEntry) => void;
   } = {},
 ): Promise<TestAuthorities> {
   const entries: AuditEntry[] = [];
@@ -52,6 +54,7 @@ export async function openTestAuthorities(
     seal: async (_queries, staged) => {
       commits++;
       entries.push(...staged.map(({ entry }) => entry));
+      for (const { entry } of staged) options.onEntry?.(entry);
     },
   });
   const database = wrap(bare);

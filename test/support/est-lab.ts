@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -7,14 +8,19 @@ import type { TLSSocket } from 'node:tls';
 import { createToken } from '../../src/control/access/create-token.ts';
 import { MachineTokens } from '../../src/control/access/machine-tokens.ts';
 import type { Role } from '../../src/control/access/role.ts';
+import type { AuditEntry } from '../../src/control/audit/entry.ts';
+import { approveRequest, denyRequest } from '../../src/control/ca/judge-request.ts';
 import { pinnedRoot } from '../../src/control/ca/authorities.ts';
 import { issueControlPlaneCertificate } from '../../src/control/ca/issue-control-plane-certificate.ts';
-import { builtInProfiles, overlayProfiles } from '../../src/control/policies/declared-profiles.ts';
+import { DeclaredProfiles } from '../../src/control/policies/declared-profiles.ts';
+import { upsertProfile } from '../../src/control/policies/profile-store.ts';
 import { parseProfileSpec } from '../../src/core/issuance/parse-profile-spec.ts';
+import { profileDigest } from '../../src/core/issuance/profile-spec.ts';
 import type { ProfileName } from '../../src/core/issuance/profile.ts';
 import { encodePem } from '../../src/core/x509/pem.ts';
 import { ManualClock } from '../../src/platform/clock/clock.ts';
 import type { EstConfig } from '../../src/platform/config/est-config.ts';
+import { newEntityId } from '../../src/platform/ids/new-entity-id.ts';
 import { fetchOutside, type FetchRequest } from '../../src/platform/network/fetch-outside.ts';
 import { makeNameResolver } from '../../src/platform/network/name-resolver.ts';
 import { parseOutsidePolicy } from '../../src/platform/network/outside-policy.ts';
@@ -40,7 +46,9 @@ export async function openEstLab(
 ) {
   const stack = new AsyncDisposableStack();
   const clock = new ManualClock(Date.now());
-  const ca = stack.use(await openTestAuthorities(url, clock.now(), { crlBaseUrl: null }));
+  const events = new EventEmitter<{ entry: [AuditEntry] }>();
+  const onEntry = (entry: AuditEntry): void => void events.emit('entry', entry);
+  const ca = stack.use(await openTestAuthorities(url, clock.now(), { crlBaseUrl: null, onEntry }));
   const { database } = ca;
   const directory = await mkdtemp(join(tmpdir(), 'countersign-est-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
@@ -48,12 +56,21 @@ export async function openEstLab(
   const roots = encodePem('CERTIFICATE', pinnedRoot(ca.authorities).der);
   const rootFile = join(directory, 'root.pem');
   await writeFile(rootFile, roots);
-  const declared = Object.entries(options.profiles ?? {}).map(([name, spec]) => ({
-    environment: place.environment,
-    name: name as ProfileName,
-    spec: parseProfileSpec(spec),
-  }));
-  const authorities = { ...ca.authorities, profiles: overlayProfiles(builtInProfiles, declared) };
+  const profiles = new DeclaredProfiles();
+  for (const [name, input] of Object.entries(options.profiles ?? {})) {
+    const spec = parseProfileSpec(input);
+    const record = {
+      ...spec,
+      ...place,
+      id: newEntityId('profile', clock.now()),
+      name: name as ProfileName,
+      digest: profileDigest(spec),
+      updatedAt: clock.now(),
+    };
+    await database.commit(({ queries }) => upsertProfile(queries, record));
+  }
+  await profiles.reload(database.queries);
+  const authorities = { ...ca.authorities, profiles };
   const names = { dns: ['localhost'], ip: ['127.0.0.1'] };
   const { certificate, privateKey } = await issueControlPlaneCertificate(ca, { ...place, names }, clock.now());
   const logged: { readonly level: string; readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
@@ -65,7 +82,7 @@ export async function openEstLab(
   const server = stack.use(
     await serveEst({
       config: place,
-      est: { listen: { host: '127.0.0.1', port: 0 }, serverNames: [], profile: 'server', bound: [], ...options.est },
+      est: { listen: { host: '127.0.0.1', port: 0 }, serverNames: [], profile: 'server', bound: [], retryAfterMs: 1_000, ...options.est },
       state: { database },
       authorities,
       machineTokens: new MachineTokens({ database, trustDomain, place, fetch, log }),
@@ -88,10 +105,32 @@ export async function openEstLab(
       const made = await createToken({ database }, { name: `${role} of the test`, role, scope, ...place, ttlMs: null }, ada, clock.now());
       return made.token.reveal();
     },
+    /** The next entry of a type. */
+    entry: async (type: AuditEntry['type']): Promise<AuditEntry> => {
+      for (;;) {
+        const [entry] = await once(events, 'entry');
+        if (entry.type === type) return entry;
+      }
+    },
+    /** A person says yes or no to what waits. */
+    judge: async (id: string, verdict: 'approve' | 'deny', person = 'grace') => {
+      const { tokenId } = await createToken(
+        { database },
+        { name: person, role: 'operator', scope: '*', ...place, ttlMs: null },
+        ada,
+        clock.now(),
+      );
+      const principal = { tokenId, name: person, role: 'operator', scope: '*' } as const;
+      const judgement = { id, principal, actor: { kind: 'person', name: person } } as const;
+      if (verdict === 'approve') return approveRequest({ database, authorities, startOrder }, judgement, clock.now());
+      return denyRequest({ database, authorities }, { ...judgement, reason: 'unknown device' }, clock.now());
+    },
     call: (path: string, call: EstCallOptions = {}) => send({ port: server.port, roots }, path, call),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
+
+const startOrder = async (): Promise<never> => assert.fail('no other CA is asked');
 
 export type EstReply = {
   readonly status: number;
@@ -126,9 +165,4 @@ function send({ port, roots }: { readonly port: number; readonly roots: string }
   if (bodyFor === undefined) asked.end(body);
   else asked.once('socket', (socket) => socket.once('secureConnect', () => asked.end(bodyFor(socket as TLSSocket))));
   return promise;
-}
-
-/** SHA-256 of octets, hex. */
-export function sha256(octets: Uint8Array): string {
-  return createHash('sha256').update(octets).digest('hex');
 }

@@ -43,6 +43,10 @@ test('what is read whole and often is read by an index that stays small', async 
         'COVERING INDEX issuance_requests_filed',
       ],
       [
+        "select status from issuance_requests where digest = 'b' and settled_at is not null and asker = 'a' order by settled_at desc limit 1",
+        'issuance_requests_answered',
+      ],
+      [
         "select der from certificates where issuer_id in (select id from authorities where spki_sha256 = 'a') and serial = x'01'",
         'certificates_by_serial',
       ],

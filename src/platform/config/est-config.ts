@@ -1,5 +1,6 @@
 import { profileNamePattern } from '../../core/issuance/profile-spec.ts';
 import { Problem } from '../../core/problems/problem.ts';
+import { HOUR_MS, MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
 import { type HostPort, parseHostPort } from '../network/host-port.ts';
 
 /** How EST is served; null in the configuration as a whole: it is not. */
@@ -11,6 +12,8 @@ export type EstConfig = {
   readonly profile: string;
   /** Labels whose requests have to be bound to their TLS session; the empty text is the path without one, `*` all of them. */
   readonly bound: readonly string[];
+  /** After how long a client is to ask again for what waits for approval. */
+  readonly retryAfterMs: number;
 };
 
 /** The keys of EST, each with its default and what it means. */
@@ -30,6 +33,10 @@ export const estConfigKeys = {
     meaning:
       'Labels (PROFILE or ENVIRONMENT.PROFILE; "" for the path without one, "*" for all) whose requests have to be bound to their TLS session by a challengePassword (RFC 7030 section 3.5). One that is there has to be right at every label.',
   },
+  'est.retryAfter': {
+    default: '1m',
+    meaning: 'After how long a client is to ask again for what waits for approval (Retry-After), such as 30s, 1m or 1h.',
+  },
 } as const;
 
 /** Reads the keys from the flattened configuration. @throws input-invalid, also if EST is configured and not served */
@@ -48,6 +55,7 @@ export function readEstConfig(values: ReadonlyMap<string, unknown>): EstConfig |
     serverNames: readTexts(values, 'est.serverNames'),
     profile,
     bound: readTexts(values, 'est.bound'),
+    retryAfterMs: readWait(values.get('est.retryAfter') ?? estConfigKeys['est.retryAfter'].default),
   };
 }
 
@@ -55,6 +63,12 @@ function readTexts(values: ReadonlyMap<string, unknown>, key: keyof typeof estCo
   const value = values.get(key) ?? [];
   if (!Array.isArray(value) || value.some((entry) => typeof entry !== 'string')) throw invalid(`${key} is not a list of texts`);
   return value as readonly string[];
+}
+
+function readWait(value: unknown): number {
+  const [, digits, unit] = (typeof value === 'string' && /^([1-9]\d{0,3})([smh])$/.exec(value)) || [];
+  if (digits === undefined) throw invalid('est.retryAfter is not a number with its unit, such as 30s, 1m or 1h');
+  return Number(digits) * (unit === 's' ? SECOND_MS : unit === 'm' ? MINUTE_MS : HOUR_MS);
 }
 
 function invalid(what: string): Problem {

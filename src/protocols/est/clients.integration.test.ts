@@ -55,6 +55,25 @@ test('strongSwan: cacerts, enrolment by HTTP Basic, re-enrolment by mutual TLS w
   assert.notEqual(refused.code, 0);
 });
 
+test('strongSwan: told to wait, it asks again until persons have approved', { skip: missing('pki') }, async () => {
+  await using slow = await openEstLab(`sqlite:${file('slow.sqlite')}`, {
+    profiles: { device: { base: 'server', askers: { est: {} }, approvals: {} } },
+    est: { profile: 'device' },
+  });
+  await make('slow.key', 'pki', '--gen', '--type', 'ecdsa', '--size', '256', '--outform', 'pem');
+  const names = ['--dn', 'CN=slow.example', '--san', 'slow.example'];
+  await make('slow.req', 'pki', '--req', '--in', file('slow.key'), '--type', 'ecdsa', ...names, '--outform', 'pem');
+  const who = ['--cacert', slow.rootFile, '-p', `slow:${await slow.tokenOf('ci')}`];
+  const filed = slow.entry('issuance-request.filed');
+  const polls = ['--interval', '1', '--maxpolltime', '20'];
+  const enrolled = make('slow.pem', 'pki', '--est', '--url', slow.base, '--in', file('slow.req'), ...who, ...polls, '--outform', 'pem');
+  const { data } = await filed;
+  await slow.judge(String(data['requestId']), 'approve');
+  await enrolled;
+  assert.equal((await pemOf('slow.pem')).subjectAltName, 'DNS:slow.example');
+  assert.equal(slow.ca.entriesOf('certificate.issued').at(-1)?.data['requestId'], data['requestId']);
+});
+
 test('curl and openssl: cacerts, enrolment', { skip: missing('curl') || missing('openssl') }, async () => {
   const curl = ['-sS', '--fail', '--cacert', lab.rootFile];
   const fetched = await make('cacerts.b64', 'curl', ...curl, `${lab.base}/.well-known/est/cacerts`);

@@ -16,5 +16,7 @@ export type EstDeps = {
   readonly profile: string;
   /** Labels whose requests have to be bound to their TLS session; `*`: all. */
   readonly bound: ReadonlySet<string>;
+  /** After how long a client is to ask again for what waits. */
+  readonly retryAfterMs: number;
   readonly log: Log;
 };

@@ -2,10 +2,10 @@ import { actorOf, type Principal } from '../../control/access/principal.ts';
 import { grantedAsker } from '../../control/ca/asker-of.ts';
 import type { IssuanceRequest } from '../../control/ca/issuance-request.ts';
 import { renewByCertificate } from '../../control/ca/renew-by-certificate.ts';
-import { requestCertificate } from '../../control/ca/request-certificate.ts';
+import { requestOrCollect } from '../../control/ca/request-or-collect.ts';
 import { requestedNames, sameNames } from '../../core/issuance/requested-names.ts';
 import { Problem } from '../../core/problems/problem.ts';
-import type { Instant } from '../../core/time/instant.ts';
+import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
 import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { certificatesAnswer, type EstAnswer } from './answer.ts';
@@ -19,8 +19,8 @@ import { readCsr } from './read-csr.ts';
 /** A certificate for the holder of a token, through the one door; 202 where its profile wants persons to approve first (RFC 7030 section 4.2.3). */
 export async function enrol(deps: EstDeps, call: EstCall, principal: Principal, now: Instant): Promise<EstAnswer> {
   const csr = await readBoundCsr(deps, call);
-  const requested = await requestCertificate(deps, orderOf(deps, call.target, { csr, principal }, now), principal.tokenId, now);
-  return requested.kind === 'issued' ? certificatesAnswer([requested.certificate.der]) : waitingAnswer();
+  const requested = await requestOrCollect(deps, orderOf(deps, call.target, { csr, principal }, now), principal.tokenId, now);
+  return requested.kind === 'issued' ? certificatesAnswer([requested.der]) : waitingAnswer(deps);
 }
 
 /**
@@ -77,9 +77,6 @@ function noteOf({ label }: EstTarget) {
   return { est: label === '' ? '-' : label };
 }
 
-function waitingAnswer(): EstAnswer {
-  return textAnswer(202, 'The request waits for approval', { 'retry-after': String(RETRY_AFTER_SECONDS) });
+function waitingAnswer({ retryAfterMs }: EstDeps): EstAnswer {
+  return textAnswer(202, 'The request waits for approval', { 'retry-after': String(retryAfterMs / SECOND_MS) });
 }
-
-/** Persons approve; a minute is soon enough to look again. */
-const RETRY_AFTER_SECONDS = 60;

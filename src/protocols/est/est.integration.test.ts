@@ -17,6 +17,7 @@ const lab = await openEstLab(`sqlite:${join(scratch, 'est.sqlite')}`, {
   profiles: {
     device: { base: 'server', extendedKeyUsage: ['clientAuth'], names: { dns: ['*.devices.example'] }, askers: { est: {}, renewal: {} } },
     bound: { base: 'server', askers: { est: {}, renewal: {} } },
+    slow: { base: 'server', askers: { est: {}, rest: {} }, approvals: {} },
     shut: { base: 'server', askers: { rest: {} } },
   },
   est: { bound: ['bound'] },
@@ -208,6 +209,45 @@ for (const [maxVersion, right, wrong] of [
     assert.equal((await asked(() => Buffer.alloc(12).toString('base64'))).status, 403);
   });
 }
+
+test('what waits is collected by saying the same again, and by nobody else', async () => {
+  const path = `${EST}/slow/simpleenroll`;
+  const body = csr({ dnsNames: ['slow.example'] });
+  const filed = lab.entry('issuance-request.filed');
+  const waiting = await enrol({ body }, path);
+  assert.equal(waiting.status, 202);
+  assert.ok(Number(waiting.headers['retry-after']) > 0);
+  const requestId = String((await filed).data['requestId']);
+  assert.equal((await enrol({ body }, path)).status, 202);
+  assert.equal(lab.ca.entriesOf('issuance-request.filed').length, 1);
+  await lab.judge(requestId, 'approve');
+  const first = certificateOf(await enrol({ body }, path));
+  assert.deepEqual(certificateOf(await enrol({ body }, path)), first);
+  assert.equal((await enrol({ body, headers: basic(await lab.tokenOf('operator')) }, path)).status, 202, 'another asker');
+  assert.equal((await enrol({ body: csr({ dnsNames: ['slow.example'] }) }, path)).status, 202, 'another key');
+  const { issuing } = lab.authorities;
+  const revoked = { issuerKeySha256: issuing[0]!.keySha256, serial: parseCertificate(first).serial, reason: 'superseded' } as const;
+  await revokeCertificate(
+    { database: lab.ca.database, changed: lab.ca.changed },
+    revoked,
+    { kind: 'person', name: 'ada' },
+    lab.clock.now(),
+  );
+  assert.equal((await enrol({ body }, path)).status, 403);
+});
+
+test('what was denied stays so, and says why', async () => {
+  const path = `${EST}/slow/simpleenroll`;
+  const body = csr({ dnsNames: ['denied.example'] });
+  const filed = lab.entry('issuance-request.filed');
+  assert.equal((await enrol({ body }, path)).status, 202);
+  await lab.judge(String((await filed).data['requestId']), 'deny');
+  for (let times = 0; times < 2; times++) {
+    const answer = await enrol({ body }, path);
+    assert.equal(answer.status, 403);
+    assert.match(answer.text, /denied: unknown device/);
+  }
+});
 
 test('what is issued verifies under what cacerts says', async () => {
   const { certificate } = await enrolled();
