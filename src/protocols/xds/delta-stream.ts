@@ -9,15 +9,17 @@ import type { Log } from '../../platform/log/logger.ts';
 import type { Node } from '../data-plane/peer.ts';
 import { type ServerStream, type StreamHandler, type StreamMethod, streamMethod } from '../data-plane/rpc-method.ts';
 import { Violation } from '../data-plane/violation.ts';
+import { type Channel, inOrder, newChannel, othersOf, oweEndpoints } from './channel.ts';
 import { encodeDeltaResponse, type EncodedResource } from './encoded-resource.ts';
+import { isAwaited, mayAdd, mayRemove } from './push-order.ts';
 import type { Acknowledged, ResourceSource } from './resource-source.ts';
-import { applySubscriptions, beginPush, endPush, firstState, NOTHING_CLAIMED, planPush, type TypeState } from './type-state.ts';
+import { applySubscriptions, beginPush, endPush, firstState, NOTHING_CLAIMED, planPush, type PushPlan } from './type-state.ts';
 
 export type DeltaOptions = {
   readonly sources: readonly ResourceSource[];
   /** Durable when it resolves. The same acknowledgement may come more than once. */
   readonly recordAcknowledgement: (acknowledged: Acknowledged) => Promise<void>;
-  /** Told of each stream that opens; disposed of when the stream has ended. */
+  /** Told of each stream that asks for a type of ours, as a data plane does; disposed of when the stream has ended. */
   readonly attend?: (node: Node) => Disposable;
   readonly log: Log;
   /** How long a push may stay without an answer, 60 s if not given. */
@@ -36,15 +38,6 @@ export function deltaMethod(options: DeltaOptions): StreamMethod {
   });
 }
 
-type Channel = {
-  readonly source: ResourceSource;
-  readonly state: TypeState;
-  readonly subscription: Disposable;
-  dirty: boolean;
-  busy: boolean;
-  timer: NodeJS.Timeout | null;
-};
-
 /** The server half of one delta stream: at most one push per type is under way, later changes are merged into the next. */
 class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
   readonly #stream: ServerStream<typeof DeltaDiscoveryResponseSchema>;
@@ -56,7 +49,7 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
   #nonce = 0;
   #writable = true;
   #closed = false;
-  readonly #attendance: Disposable | null;
+  #attendance: Disposable | null = null;
 
   constructor(
     stream: ServerStream<typeof DeltaDiscoveryResponseSchema>,
@@ -68,7 +61,6 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
     this.#node = node;
     this.#sources = sources;
     this.#options = options;
-    this.#attendance = options.attend?.(node) ?? null;
   }
 
   message(request: DeltaDiscoveryRequest): void {
@@ -108,10 +100,17 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
     const wildcardReason = state.wildcard ? source.forbids(this.#node, '*') : null;
     if (wildcardReason !== null) throw new Violation(wildcardReason, `${source.typeUrl.slice(0, 100)} "*"`);
     const changed = (names: readonly string[] | null): void => {
-      if (names === null || state.wildcard || names.some((name) => state.named.has(name))) this.#poke(channel);
+      if (source.ordered !== undefined) this.#changedAll();
+      else if (names === null || state.wildcard || names.some((name) => state.named.has(name))) this.#poke(channel);
     };
-    const channel: Channel = { source, state, subscription: source.subscribe(changed), dirty: false, busy: false, timer: null };
+    for (const [name, content] of source.ordered?.begin(this.#node, state.claimed) ?? []) state.refused.set(name, content);
+    // One of the ordered types hears for all.
+    const isHeard = source.ordered !== undefined && inOrder(this.#channels).length > 0;
+    const subscription = isHeard ? { [Symbol.dispose]() {} } : source.subscribe(changed);
+    const channel = newChannel(source, state, subscription);
     this.#channels.set(source.typeUrl, channel);
+    // A data plane of ours is there; Envoy alone is none.
+    if (source.ordered === undefined && isOwnType(source.typeUrl)) this.#attendance ??= this.#options.attend?.(this.#node) ?? null;
     this.#poke(channel);
   }
 
@@ -121,7 +120,10 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
     if (push === null) return;
     if (channel.timer !== null) clearTimeout(channel.timer);
     const refusal = errorDetail === undefined ? {} : { refusal: errorDetail.message.slice(0, MAXIMUM_REFUSAL) };
-    for (const resource of push.resources) this.#record(channel, resource, refusal);
+    // Of several it is not known which was refused: they come again one by one.
+    const isUnsure = errorDetail !== undefined && push.resources.length > 1;
+    for (const resource of isUnsure ? [] : push.resources) this.#record(channel, resource, refusal);
+    if (channel.source.ordered !== undefined) this.#pokeWaiting(channel);
   }
 
   #record({ source }: Channel, { name, version }: EncodedResource, refusal: { readonly refusal?: string }): void {
@@ -134,36 +136,88 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
   /** Reads and sends until nothing is due, a push is under way, or the receiver is slow. */
   #poke(channel: Channel): void {
     channel.dirty = true;
-    if (channel.busy) return;
+    if (channel.busy) {
+      channel.again = true;
+      return;
+    }
     channel.busy = true;
+    channel.again = false;
     this.#push(channel).then(
-      () => (channel.busy = false),
+      () => {
+        channel.busy = false;
+        // Poked while it ended.
+        if (channel.again) this.#poke(channel);
+      },
       (error: unknown) => this.#fail(error),
     );
   }
 
   async #push(channel: Channel): Promise<void> {
     const { state, source } = channel;
-    while (channel.dirty && !this.#closed && this.#writable && state.outstanding === null) {
+    const { ordered } = source;
+    while (channel.dirty && !this.#closed && this.#writable) {
+      const isOutstanding = state.outstanding !== null;
+      if (isOutstanding && (ordered === undefined || !isAwaited(ordered.place))) return;
+      if (ordered !== undefined && !mayAdd(ordered.place, othersOf(inOrder(this.#channels), channel))) return;
       channel.dirty = false;
       const { revision } = state;
       const current = await source.read(this.#node, state.wildcard ? null : [...state.named, ...state.owed]);
+      if (ordered !== undefined && (await ordered.isHeld(this.#node))) return this.#settle(channel);
       if (this.#closed) return;
       // A name asked for while this was read is not in `current`, and so may not be called absent.
       if (state.revision !== revision) continue;
       this.#recordClaims(channel, current);
-      const plan = planPush(state, current, source.maximumPerResponse);
-      if (plan === null) continue;
-      const nonce = `${++this.#nonce}`;
-      beginPush(state, plan, nonce);
-      // What did not fit goes after the acknowledgement.
+      const holdsRemovals = ordered !== undefined && !mayRemove(ordered.place, othersOf(inOrder(this.#channels), channel));
+      const plan = planPush(state, current, { maximumPerResponse: source.maximumPerResponse, holdsRemovals });
+      channel.isBehind = plan.behind;
+      // The answer may have come while this was read, or a change.
+      if (state.outstanding !== null) {
+        channel.dirty = true;
+        return plan.resources.length === 0 ? this.#settle(channel) : undefined;
+      }
+      if (plan.due) this.#send(channel, plan);
+      if (!plan.more) this.#settle(channel);
+      if (plan.due || !plan.holds) continue;
       channel.dirty = true;
-      channel.timer = setTimeout(
-        () => this.#fail(new Problem('state-conflict', 'Cannot keep stream: a response was not acknowledged in time')),
-        this.#timeoutMs,
-      ).unref();
-      this.#writable = this.#stream.send(encodeDeltaResponse({ typeUrl: source.typeUrl, nonce, ...plan }));
+      return;
     }
+  }
+
+  #send(channel: Channel, plan: PushPlan): void {
+    const { state, source } = channel;
+    const nonce = `${++this.#nonce}`;
+    beginPush(state, plan, nonce);
+    // What did not fit goes after the acknowledgement.
+    channel.dirty = true;
+    if (source.ordered === undefined) channel.timer = this.#startTimer();
+    this.#writable = this.#stream.send(encodeDeltaResponse({ typeUrl: source.typeUrl, nonce, ...plan }));
+    const owing = source.ordered?.place === 'cluster' ? oweEndpoints(inOrder(this.#channels), plan.resources) : null;
+    if (owing !== null) this.#poke(owing);
+  }
+
+  /** Not for ordered types: Envoy may answer only once something else has come, from us or from its companion. */
+  #startTimer(): NodeJS.Timeout {
+    return setTimeout(
+      () => this.#fail(new Problem('state-conflict', 'Cannot keep stream: a response was not acknowledged in time')),
+      this.#timeoutMs,
+    ).unref();
+  }
+
+  /** What one of them refers to may have changed with it: none is settled until all were looked at. */
+  #changedAll(): void {
+    const channels = inOrder(this.#channels);
+    for (const channel of channels) channel.settled = false;
+    for (const channel of channels) this.#poke(channel);
+  }
+
+  #settle(channel: Channel): void {
+    if (channel.settled || channel.source.ordered === undefined) return;
+    channel.settled = true;
+    this.#pokeWaiting(channel);
+  }
+
+  #pokeWaiting(channel: Channel): void {
+    for (const other of inOrder(this.#channels)) if (other !== channel && other.dirty) this.#poke(other);
   }
 
   /** A client that came back with the current version has it in force: that counts, its acknowledgement may have been lost. */
@@ -186,6 +240,10 @@ class DeltaStream implements StreamHandler<typeof DeltaDiscoveryRequestSchema> {
 /** A type that this release does not know: a newer data plane is told that there is none of it, and goes on. */
 function nothingOf(typeUrl: string): ResourceSource {
   return { typeUrl, maximumPerResponse: 1, forbids: () => null, read: async () => [], subscribe: () => ({ [Symbol.dispose]() {} }) };
+}
+
+function isOwnType(typeUrl: string): boolean {
+  return typeUrl.startsWith('type.googleapis.com/countersign.');
 }
 
 const MAXIMUM_TYPES = 16;

@@ -5,11 +5,18 @@ import { ResourceSchema } from '../../core/messages/generated/envoy/service/disc
 /** One resource in one version, encoded once for every stream that it goes to. */
 export type EncodedResource = {
   readonly name: string;
-  /** Equal versions mean equal content. */
+  /** What stands behind its last dot is of the content alone. */
   readonly version: string;
   /** An `envoy.service.discovery.v3.Resource`. */
   readonly octets: Uint8Array;
+  /** It exists and is not to be sent: who has another version keeps that. */
+  readonly withheld?: boolean;
 };
+
+/** Equal for equal content: a version, or of one such as `7.4.12.DIGEST`, which tells also when the content came to be, the digest. */
+export function contentOf(version: string): string {
+  return version.slice(version.lastIndexOf('.') + 1);
+}
 
 /** Encodes a resource from its message's octets. */
 export function encodeResource(typeUrl: string, name: string, version: string, body: Uint8Array): EncodedResource {

@@ -1,5 +1,6 @@
 import type { Node, ViolationReason } from '../data-plane/peer.ts';
 import type { EncodedResource } from './encoded-resource.ts';
+import type { Place } from './push-order.ts';
 
 /**
  * Where the resources of one type come from. Reads give committed state; a resource that the node may not have is not there for it.
@@ -14,6 +15,16 @@ export type ResourceSource = {
   /** The resources by these names that exist, or all that the node may have for null. */
   read(node: Node, names: readonly string[] | null): Promise<readonly EncodedResource[]>;
   subscribe(listener: (names: readonly string[] | null) => void): Disposable;
+  /** Of the types that are sent in an order. */
+  readonly ordered?: OrderedType;
+};
+
+export type OrderedType = {
+  readonly place: Place;
+  /** A stream of the node begins with this type and these versions of it. Gives the contents by name that it refused on other streams. */
+  begin(node: Node, claimed: ReadonlyMap<string, string>): ReadonlyMap<string, string>;
+  /** True if nothing may be sent to the node for now. */
+  isHeld(node: Node): Promise<boolean>;
 };
 
 /** What a data plane said about a resource. With `refusal` it kept what it had before. */

@@ -17,8 +17,8 @@ const subscribe = (...names: string[]): TypeState => firstState(request({ resour
 
 /** Sends what is due and says what it was: `a@1` for a resource, `-a` for a removal; null for silence. */
 function push(state: TypeState, current: readonly EncodedResource[], nonce = 'n', maximum = 100): string[] | null {
-  const plan = planPush(state, current, maximum);
-  if (plan === null) return null;
+  const plan = planPush(state, current, { maximumPerResponse: maximum });
+  if (!plan.due) return null;
   beginPush(state, plan, nonce);
   return [...plan.resources.map(({ name, version }) => `${name}@${version}`), ...plan.removed.map((name) => `-${name}`)];
 }

@@ -1,6 +1,6 @@
 import type { DeltaDiscoveryRequest } from '../../core/messages/generated/envoy/service/discovery/v3/discovery_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
-import type { EncodedResource } from './encoded-resource.ts';
+import { contentOf, type EncodedResource } from './encoded-resource.ts';
 
 /** What one stream wants of one type, and what it has. Changed by the functions below only. */
 export type TypeState = {
@@ -14,8 +14,10 @@ export type TypeState = {
   answerOwed: boolean;
   /** What the client claimed to have when the stream began, until it was compared. */
   claimed: ReadonlyMap<string, string>;
-  /** The version by name that the client refused: not sent again. */
+  /** The content by name that the client refused: not sent again. */
   readonly refused: Map<string, string>;
+  /** What was in a response of several that the client refused: each is sent by itself, to find which it was. */
+  readonly suspects: Set<string>;
   outstanding: Push | null;
   /** Rises with each change of what is wanted. */
   revision: number;
@@ -30,7 +32,24 @@ export type Push = {
   readonly before: ReadonlyMap<string, string | null | undefined>;
 };
 
-export type PushPlan = { readonly resources: readonly EncodedResource[]; readonly removed: readonly string[] };
+export type PushPlan = {
+  readonly resources: readonly EncodedResource[];
+  readonly removed: readonly string[];
+  /** There is something to say, if only that there is nothing. */
+  readonly due: boolean;
+  /** Resources that do not fit into this response are left. */
+  readonly more: boolean;
+  /** Removals are held back. */
+  readonly holds: boolean;
+  /** Something is not sent in its present form: it was refused, or is withheld. */
+  readonly behind: boolean;
+};
+
+export type PushLimits = {
+  readonly maximumPerResponse: number;
+  /** What the client has stays for now, though it is gone here: something else may still refer to it. */
+  readonly holdsRemovals?: boolean;
+};
 
 /** The state after the first request of a type. A first request that names nothing asks for everything (xDS, "wildcard subscriptions"). */
 export function firstState(request: DeltaDiscoveryRequest): TypeState {
@@ -45,6 +64,7 @@ export function firstState(request: DeltaDiscoveryRequest): TypeState {
     answerOwed: wildcard,
     claimed,
     refused: new Map(),
+    suspects: new Set(),
     outstanding: null,
     revision: 0,
   };
@@ -76,6 +96,7 @@ export function applySubscriptions(state: TypeState, request: DeltaDiscoveryRequ
       state.named.delete(name);
       state.known.delete(name);
       state.refused.delete(name);
+      state.suspects.delete(name);
       state.owed.delete(name);
       // Who wants everything is told again what became of a name that it gave up by itself.
       if (state.wildcard) state.owed.add(name);
@@ -89,58 +110,100 @@ export function applySubscriptions(state: TypeState, request: DeltaDiscoveryRequ
   }
 }
 
-/** What is to be sent now, given the resources as they are; null if the client has it all. Content that it refused is never sent again. */
-export function planPush(state: TypeState, current: readonly EncodedResource[], maximumPerResponse: number): PushPlan | null {
-  const resources: EncodedResource[] = [];
+/** What is to be sent now, given the resources as they are. Content that the client refused is never sent again. */
+export function planPush(state: TypeState, current: readonly EncodedResource[], limits: PushLimits): PushPlan {
   const existing = new Set<string>();
-  let octets = 0;
+  const wanted: EncodedResource[] = [];
+  let behind = false;
   for (const resource of current) {
+    const known = state.known.get(resource.name);
+    // What is withheld from who has none of it is not there for him: a handshake that waits for it would hang.
+    if (resource.withheld === true && typeof known !== 'string') continue;
     existing.add(resource.name);
-    if (state.refused.get(resource.name) === resource.version) continue;
-    if (state.known.get(resource.name) === resource.version && !state.owed.has(resource.name)) continue;
-    if (resources.length > 0 && (resources.length >= maximumPerResponse || octets + resource.octets.length > MAXIMUM_RESPONSE)) continue;
-    resources.push(resource);
+    if (resource.withheld === true || state.refused.get(resource.name) === contentOf(resource.version)) {
+      behind = true;
+      continue;
+    }
+    const isHad = typeof known === 'string' && contentOf(known) === contentOf(resource.version);
+    if (!isHad || state.owed.has(resource.name)) wanted.push(resource);
+  }
+  const resources = takeFirst(wanted, state, limits.maximumPerResponse);
+  const absent = absentNames(state, existing);
+  const removed = limits.holdsRemovals === true ? absent.filter((name) => !isHeldBack(state, name)) : absent;
+  return {
+    resources,
+    removed,
+    due: resources.length > 0 || removed.length > 0 || state.answerOwed,
+    more: resources.length < wanted.length,
+    holds: removed.length < absent.length,
+    behind,
+  };
+}
+
+/** As many as fit into one response; a suspect by itself. */
+function takeFirst(wanted: readonly EncodedResource[], { suspects }: TypeState, maximumPerResponse: number): readonly EncodedResource[] {
+  const suspect = wanted.find(({ name }) => suspects.has(name));
+  if (suspect !== undefined) return [suspect];
+  const taken: EncodedResource[] = [];
+  let octets = 0;
+  for (const resource of wanted) {
+    if (taken.length > 0 && (taken.length >= maximumPerResponse || octets + resource.octets.length > MAXIMUM_RESPONSE)) continue;
+    taken.push(resource);
     octets += resource.octets.length;
   }
+  return taken;
+}
+
+function absentNames(state: TypeState, existing: ReadonlySet<string>): readonly string[] {
   const absent = new Set(
     [...state.named].filter((name) => !existing.has(name) && (state.known.get(name) !== null || state.owed.has(name))),
   );
   for (const [name, version] of state.known) if (version !== null && !existing.has(name)) absent.add(name);
   for (const name of state.owed) if (!existing.has(name)) absent.add(name);
-  if (resources.length === 0 && absent.size === 0 && !state.answerOwed) return null;
-  return { resources, removed: [...absent] };
+  return [...absent];
+}
+
+function isHeldBack({ known, owed }: TypeState, name: string): boolean {
+  return typeof known.get(name) === 'string' && !owed.has(name);
 }
 
 /** Notes that the plan was sent under this nonce. */
-export function beginPush(state: TypeState, plan: PushPlan, nonce: string): void {
+export function beginPush(state: TypeState, { resources, removed }: Pick<PushPlan, 'resources' | 'removed'>, nonce: string): void {
   const before = new Map<string, string | null | undefined>();
-  for (const { name, version } of plan.resources) {
+  for (const { name, version } of resources) {
     before.set(name, state.known.get(name));
     state.known.set(name, version);
     state.owed.delete(name);
   }
-  for (const name of plan.removed) {
+  for (const name of removed) {
     state.owed.delete(name);
+    state.refused.delete(name);
     if (state.named.has(name)) state.known.set(name, null);
     else state.known.delete(name);
   }
   state.answerOwed = false;
-  state.outstanding = { nonce, ...plan, before };
+  state.outstanding = { nonce, resources, removed, before };
 }
 
-/** Ends the outstanding push if the nonce is its own; a stale nonce acknowledges nothing. */
+/**
+ * Ends the outstanding push if the nonce is its own; a stale nonce acknowledges nothing. A refusal does not say whether it is of all: of several
+ * resources none counts as refused yet.
+ */
 export function endPush(state: TypeState, nonce: string, refused: boolean): Push | null {
   const push = state.outstanding;
   if (push === null || nonce === '' || push.nonce !== nonce) return null;
   state.outstanding = null;
   for (const { name, version } of push.resources) {
+    const isAlone = push.resources.length === 1;
+    if (!refused || isAlone) state.suspects.delete(name);
     if (!refused) {
       state.refused.delete(name);
       continue;
     }
     // Unsubscribed meanwhile: nothing to restore.
     if (!state.known.has(name)) continue;
-    state.refused.set(name, version);
+    if (isAlone) state.refused.set(name, contentOf(version));
+    else state.suspects.add(name);
     const before = push.before.get(name);
     if (before === undefined) state.known.delete(name);
     else state.known.set(name, before);

@@ -1,0 +1,48 @@
+import type { EncodedResource } from './encoded-resource.ts';
+import type { Ordered } from './push-order.ts';
+import type { ResourceSource } from './resource-source.ts';
+import type { TypeState } from './type-state.ts';
+
+/** One type of one stream. */
+export type Channel = {
+  readonly source: ResourceSource;
+  readonly state: TypeState;
+  readonly subscription: Disposable;
+  dirty: boolean;
+  busy: boolean;
+  /** Poked while busy. */
+  again: boolean;
+  /** Of ordered types: nothing to be added was left at the last look. */
+  settled: boolean;
+  /** Of ordered types: something stays as it was, because it was refused or is withheld. */
+  isBehind: boolean;
+  timer: NodeJS.Timeout | null;
+};
+
+export function newChannel(source: ResourceSource, state: TypeState, subscription: Disposable): Channel {
+  return { source, state, subscription, dirty: false, busy: false, again: false, settled: false, isBehind: false, timer: null };
+}
+
+/** The channels of the types that are sent in an order. */
+export function inOrder(channels: ReadonlyMap<string, Channel>): readonly Channel[] {
+  return [...channels.values()].filter(({ source }) => source.ordered !== undefined);
+}
+
+/** What these show to the one that asks if it may send. */
+export function othersOf(channels: readonly Channel[], channel: Channel): readonly Ordered[] {
+  return channels
+    .filter((other) => other !== channel)
+    .map(({ source, settled, isBehind, state }) => ({
+      place: source.ordered!.place,
+      settled,
+      isInForce: state.outstanding === null && !isBehind,
+    }));
+}
+
+/** A cluster that is replaced waits for its endpoints anew, and does not ask for them again: they are owed. Gives their channel. */
+export function oweEndpoints(channels: readonly Channel[], clusters: readonly EncodedResource[]): Channel | null {
+  const endpoints = channels.find(({ source }) => source.ordered?.place === 'endpoint');
+  if (endpoints === undefined) return null;
+  for (const { name } of clusters) if (endpoints.state.named.has(name)) endpoints.state.owed.add(name);
+  return endpoints;
+}
