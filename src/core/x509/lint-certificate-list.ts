@@ -11,8 +11,14 @@ import { oids } from './oid.ts';
 type ListRule = {
   readonly id: string;
   readonly clause: string;
-  readonly find: (list: TbsCertificateList, issuer: Certificate, now: Instant) => string | null;
+  readonly find: (list: TbsCertificateList, issuer: Certificate, at: { readonly now: Instant; readonly life: ListLife }) => string | null;
 };
+
+/**
+ * `published`: as long as the Baseline Requirements let a list live. `issuer`: as long as its authority, for lists that are handed to data planes of ours
+ * alone and replaced by push: one that ran out would have these refuse everybody.
+ */
+export type ListLife = 'published' | 'issuer';
 
 /**
  * Holds the octets of a certificate list that is about to be signed against RFC 5280 section 5 and CA/B BR 7.2. `vetted`: entries that this rule book found
@@ -22,21 +28,21 @@ type ListRule = {
 export function lintTbsCertificateList(
   tbs: Uint8Array,
   issuer: Certificate,
-  { now, vetted = null }: { readonly now: Instant; readonly vetted?: Uint8Array | null },
+  { now, vetted = null, life = 'published' }: { readonly now: Instant; readonly vetted?: Uint8Array | null; readonly life?: ListLife },
 ): LintResult {
-  const findings = findAll(tbs, issuer, { now, vetted });
+  const findings = findAll(tbs, issuer, { now, vetted, life });
   return findings.length > 0 ? { kind: 'faulty', findings } : { kind: 'clean', tbs: tbs as LintedTbs, excepted: [] };
 }
 
 function findAll(
   tbs: Uint8Array,
   issuer: Certificate,
-  { now, vetted }: { readonly now: Instant; readonly vetted: Uint8Array | null },
+  { now, vetted, life }: { readonly now: Instant; readonly vetted: Uint8Array | null; readonly life: ListLife },
 ): readonly LintFinding[] {
   try {
     const list = parseUnvetted(tbs, vetted);
     return certificateListRules.flatMap(({ id, clause, find }) => {
-      const message = find(list, issuer, now);
+      const message = find(list, issuer, { now, life });
       return message === null ? [] : [{ rule: id, clause, message }];
     });
   } catch (error) {
@@ -78,9 +84,10 @@ export const certificateListRules: readonly ListRule[] = [
   {
     id: 'crl-updates',
     clause: 'RFC 5280 section 5.1.2.5, CA/B BR 4.9.7',
-    find: ({ thisUpdate, nextUpdate }, _, now) => {
+    find: ({ thisUpdate, nextUpdate }, { notAfter }, { now, life }) => {
       if (nextUpdate === null) return 'next update is absent';
       if (thisUpdate > now || nextUpdate <= thisUpdate) return 'this update is still to come, or next update is not after it';
+      if (life === 'issuer') return unless(nextUpdate <= notAfter, "next update is after the authority's end");
       return unless(nextUpdate - thisUpdate <= MAX_VALIDITY_MS, 'next update is more than ten days away');
     },
   },
