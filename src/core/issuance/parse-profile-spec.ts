@@ -18,7 +18,19 @@ import {
 
 /** Reads what a person wrote over the base's own values. @throws input-invalid naming the field, what it holds and what was expected */
 export function parseProfileSpec(input: unknown): ProfileSpec {
-  const fields = ['base', 'cadence', 'lifetime', 'keys', 'extendedKeyUsage', 'names', 'askers', 'approvals', 'renewalGrace', 'status'];
+  const fields = [
+    'base',
+    'cadence',
+    'lifetime',
+    'keys',
+    'extendedKeyUsage',
+    'names',
+    'askers',
+    'approvals',
+    'renewalGrace',
+    'status',
+    'serverKeys',
+  ];
   const spec = readObject('spec', input ?? {}, fields);
   const base = readWord('base', spec['base'], profileBases, null);
   const own = profiles[base];
@@ -37,6 +49,7 @@ export function parseProfileSpec(input: unknown): ProfileSpec {
     approvals: spec['approvals'] === undefined ? null : readApprovals(spec['approvals']),
     renewalGraceMs: spec['renewalGrace'] === undefined ? 0 : readDuration('renewalGrace', spec['renewalGrace'], 0),
     ...(spec['status'] === undefined ? {} : { status: readWord('status', spec['status'], declaredStatuses, null) }),
+    ...(readBoolean('serverKeys', spec['serverKeys'], false) ? { serverKeys: true } : {}),
   };
   if (parsed.status !== undefined && (base === 'server-shortlived' || cadence === 'short-lived')) {
     throw invalid('status', parsed.status, 'none: it ends before anybody would ask (RFC 9608)');
@@ -45,6 +58,9 @@ export function parseProfileSpec(input: unknown): ProfileSpec {
   if (base === 'server-shortlived' && parsed.lifetimeMs.max > own.lifetimeMs.max) {
     throw invalid('lifetime.max', parsed.lifetimeMs.max, 'at most 7d: it is never revoked (RFC 9608)');
   }
+  // CA/B BR 6.1.1.3: nobody but the server itself makes the key of a server.
+  if (parsed.serverKeys === true && parsed.extendedKeyUsage.includes('serverAuth'))
+    throw invalid('serverKeys', true, 'false, or extendedKeyUsage without serverAuth: the key of a server is made by itself');
   checkWaiting(parsed);
   return parsed;
 }

@@ -57,6 +57,8 @@ test('parseProfileSpec() refuses what is unknown, out of bounds or contradictory
     { base: 'server', cadence: 'standard', lifetime: { max: '181d' } },
     { base: 'server', cadence: 'short-lived', lifetime: { max: '25h' } },
     { base: 'workload', status: 'stapled' },
+    { base: 'workload', serverKeys: true },
+    { base: 'server', extendedKeyUsage: ['clientAuth'], serverKeys: 'yes' },
     { base: 'server', cadence: 'short-lived', status: 'ocsp' },
     { base: 'server-shortlived', status: 'lists' },
     { base: 'server', lifetime: { max: '399d' } },

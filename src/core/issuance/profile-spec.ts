@@ -55,6 +55,8 @@ export type ProfileSpec = {
   readonly renewalGraceMs: number;
   /** `ocsp`: its certificates name a responder beside their list, and what serves them staples its answers. Absent: as the base has it. */
   readonly status?: (typeof declaredStatuses)[number];
+  /** Keys may be made here for it; never where it is for servers. */
+  readonly serverKeys?: true;
 };
 
 export const declaredStatuses = ['lists', 'ocsp'] as const;
@@ -106,5 +108,6 @@ export function compileProfile(name: ProfileName, spec: ProfileSpec): Profile {
     digest: profileDigest(spec),
     ...(spec.renewalGraceMs === 0 ? {} : { renewalGraceMs: spec.renewalGraceMs }),
     ...(spec.approvals === null ? {} : { approvals: spec.approvals }),
+    ...(spec.serverKeys === undefined ? {} : { serverKeys: spec.serverKeys }),
   };
 }

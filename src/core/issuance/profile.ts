@@ -74,6 +74,8 @@ export type Profile = {
   readonly approvals?: { readonly count: number; readonly role: AskerRole; readonly withinMs: number };
   /** How long after its end a certificate may still be renewed by its holder; absent: not at all. */
   readonly renewalGraceMs?: number;
+  /** A key may be made here and given out with its certificate; absent: whoever asks makes it. */
+  readonly serverKeys?: true;
   /** Of the content of a declared profile; absent for those that come with the product. */
   readonly digest?: string;
 };

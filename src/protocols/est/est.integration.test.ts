@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import type { TLSSocket } from 'node:tls';
 import { basic, type EstCallOptions, type EstReply, openEstLab } from '../../../test/support/est-lab.ts';
 import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
+import { buildCsrAttributes } from '../../core/issuance/csr-attributes.ts';
 import { buildCertificateRequest, type RequestFields } from '../../core/x509/certificate-request.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { encodePem } from '../../core/x509/pem.ts';
@@ -18,6 +19,14 @@ const lab = await openEstLab(`sqlite:${join(scratch, 'est.sqlite')}`, {
     device: { base: 'server', extendedKeyUsage: ['clientAuth'], names: { dns: ['*.devices.example'] }, askers: { est: {}, renewal: {} } },
     bound: { base: 'server', askers: { est: {}, renewal: {} } },
     slow: { base: 'server', askers: { est: {}, rest: {} }, approvals: {} },
+    sensor: {
+      base: 'server',
+      extendedKeyUsage: ['clientAuth'],
+      keys: { curves: ['P-256'], ed25519: false, rsa: false },
+      askers: { est: {} },
+      serverKeys: true,
+    },
+    approved: { base: 'server', extendedKeyUsage: ['clientAuth'], askers: { est: {} }, approvals: {}, serverKeys: true },
     shut: { base: 'server', askers: { rest: {} } },
   },
   est: { bound: ['bound'] },
@@ -247,6 +256,54 @@ test('what was denied stays so, and says why', async () => {
     assert.equal(answer.status, 403);
     assert.match(answer.text, /denied: unknown device/);
   }
+});
+
+test('a key is made here where the profile says so, and is in the answer alone', async () => {
+  const path = `${EST}/sensor/serverkeygen`;
+  const own = keyPair();
+  const answer = await enrol({ body: csr({ dnsNames: ['s1.example'] }, own) }, path);
+  assert.equal(answer.status, 200, answer.text);
+  const boundary = /^multipart\/mixed; boundary=(.+)$/.exec(String(answer.headers['content-type']))?.[1];
+  const parts = answer.text.split(`--${boundary}`).slice(1, -1);
+  const [keyPart, certPart] = parts.map((part) => part.split('\r\n\r\n'));
+  assert.match(keyPart![0]!, /^\r\nContent-Type: application\/pkcs8$/);
+  const key = createPrivateKey({ key: Buffer.from(keyPart![1]!, 'base64'), format: 'der', type: 'pkcs8' });
+  const headers = {
+    'content-type': certPart![0]!.replace(/^\r\nContent-Type: /, ''),
+    'content-length': String(certPart![1]!.trim().length),
+  };
+  const der = certificateOf({ status: 200, headers, text: certPart![1]!.trim() });
+  assert.ok(new X509Certificate(der).checkPrivateKey(key));
+  assert.ok(!new X509Certificate(der).checkPrivateKey(own));
+  const { serialHex, subjectAltNames } = parseCertificate(der);
+  assert.deepEqual(subjectAltNames.dns, ['s1.example']);
+  const reserved = lab.ca.entriesOf('certificate.reserved').find(({ data }) => data['serial'] === serialHex);
+  assert.equal(reserved?.data['serverKey'], true);
+});
+
+test('a key is made for nobody else', async () => {
+  const wants = (label: string, fields?: RequestFields, key?: KeyObject) =>
+    enrol({ body: csr(fields, key) }, `${EST}/${label}/serverkeygen`);
+  assert.equal((await wants('device')).status, 403, 'the profile does not say so');
+  assert.equal((await wants('approved')).status, 403, 'it would have to be stored');
+  const sensor = { dnsNames: ['s1.example'] };
+  assert.equal(
+    (await wants('sensor', sensor, generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey)).status,
+    403,
+    'not such a key',
+  );
+  assert.equal((await wants('sensor', sensor, generateKeyPairSync('ed448').privateKey)).status, 403);
+  assert.equal((await enrol({ body: csr(sensor), headers: {} }, `${EST}/sensor/serverkeygen`)).status, 401);
+});
+
+test('csrattrs says what a CSR has to hold', async () => {
+  const answer = await lab.call(`${EST}/bound/csrattrs`);
+  assert.equal(answer.headers['content-type'], 'application/csrattrs');
+  assert.deepEqual(
+    Buffer.from(answer.text, 'base64'),
+    Buffer.from(buildCsrAttributes(lab.authorities.profiles.find('production', 'server')!, true)),
+  );
+  assert.equal((await lab.call(`${EST}/nothing/csrattrs`)).status, 404);
 });
 
 test('what is issued verifies under what cacerts says', async () => {

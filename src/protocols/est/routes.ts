@@ -1,14 +1,16 @@
 import type { Principal } from '../../control/access/principal.ts';
 import { MachineTokenRefused } from '../../control/access/machine-token-refused.ts';
 import type { ProblemCode } from '../../core/problems/codes.ts';
+import { buildCsrAttributes } from '../../core/issuance/csr-attributes.ts';
 import type { Instant } from '../../core/time/instant.ts';
-import type { EstAnswer } from './answer.ts';
+import { base64, type EstAnswer } from './answer.ts';
 import { authenticateBasic } from './authenticate.ts';
 import { caCerts } from './ca-certs.ts';
 import type { EstCall } from './call.ts';
 import type { EstDeps } from './deps.ts';
 import { enrol, reEnrol } from './enrol.ts';
 import { isOurs, textAnswer } from './problems.ts';
+import { makeServerKey } from './server-keys.ts';
 
 /** Answers an operation; refusals for who asked are in the log before they are told. @throws what its handler throws */
 export async function answerEst(deps: EstDeps, call: EstCall, now: Instant): Promise<EstAnswer> {
@@ -25,11 +27,12 @@ export async function answerEst(deps: EstDeps, call: EstCall, now: Instant): Pro
       case 'simplereenroll':
         return await reEnrol(deps, call, now);
       case 'csrattrs':
-        return { status: 204, headers: {}, body: null };
+        return csrAttributes(deps, call);
       case 'serverkeygen':
+        return await makeServerKey(deps, call, await known(), now);
       case 'fullcmc':
         // RFC 7030 section 4.3: optional, and said so.
-        return textAnswer(501, `${call.target.operation} is not offered`);
+        return textAnswer(501, 'fullcmc is not offered');
       default:
         return call.target.operation satisfies never;
     }
@@ -37,6 +40,11 @@ export async function answerEst(deps: EstDeps, call: EstCall, now: Instant): Pro
     if (isOurs(error)) await logRefusal(deps, call, { error, principal }, now);
     throw error;
   }
+}
+
+function csrAttributes({ bound }: EstDeps, { target }: EstCall): EstAnswer {
+  const der = buildCsrAttributes(target.profile, bound.has('*') || bound.has(target.label));
+  return { status: 200, headers: { 'content-type': 'application/csrattrs' }, body: base64(der) };
 }
 
 async function logRefusal(
