@@ -6,6 +6,7 @@ import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'no
 import { dirname, join } from 'node:path';
 import { commands, groups } from '../src/cli/commands.ts';
 import { exitCodes } from '../src/cli/exit-codes.ts';
+import { postureRules, severities } from '../src/core/findings/posture-rules.ts';
 import { problems } from '../src/core/problems/codes.ts';
 import { refusalReasons } from '../src/core/tls/refusal-reason.ts';
 import { serverConfigKeys } from '../src/platform/config/server-config.ts';
@@ -79,6 +80,16 @@ const pages: { readonly [file: string]: string } = {
     table(
       ['reason', 'meaning'],
       Object.entries(refusalReasons).map(([reason, meaning]) => [`\`${reason}\``, meaning]),
+    ),
+  ].join('\n\n'),
+  'docs/reference/rules.md': [
+    '# Rules of TLS endpoints',
+    'What a scan of an endpoint is held against, the worst first. A rule of the policy is broken only by what that policy says.',
+    table(
+      ['rule', 'severity', 'what is found', 'clause', 'fix'],
+      Object.entries(postureRules)
+        .toSorted(([, a], [, b]) => severities.indexOf(a.severity) - severities.indexOf(b.severity))
+        .map(([id, { severity, meaning, clause, fix }]) => [`\`${id}\``, severity, meaning, clause, fix]),
     ),
   ].join('\n\n'),
   'docs/reference/metrics.md': [

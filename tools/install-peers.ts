@@ -89,6 +89,7 @@ const testPeers: readonly Peer[] = [
     for: 'SVIDs, trust bundles and federation judged by go-spiffe',
   },
   { name: 'haproxy', present: onPath('haproxy'), apt: ['haproxy'], for: 'the PROXY protocol, sent to us and taken from us' },
+  { name: 'nginx', present: onPath('nginx'), apt: ['nginx-light'], for: 'scans of a server that others wrote' },
   { name: 'curl', present: onPath('curl'), apt: ['curl'], for: 'HTTP/2 by an unmodified client' },
   { name: 'nghttp2', present: onPath('h2load'), apt: ['nghttp2-client'], for: 'HTTP/2 by an unmodified client and under load' },
   { name: 'bind', present: () => existsSync('/usr/sbin/named'), apt: ['bind9'], for: 'dns-01 by dynamic updates of a zone' },

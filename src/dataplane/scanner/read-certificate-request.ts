@@ -1,4 +1,5 @@
 import { createDecipheriv, createHmac } from 'node:crypto';
+import { type HandshakeMessage, splitMessages } from '../../core/tls/read-server-flight.ts';
 
 /** What the server's handshake said of client certificates. */
 export type CertificateDemand = 'requested' | 'none' | 'unknown';
@@ -13,6 +14,13 @@ export type CertificateDemand = 'requested' | 'none' | 'unknown';
  * @param suite the IANA name of the negotiated suite
  */
 export function readCertificateDemand(received: Buffer, serverHandshakeSecret: Buffer | null, suite: string): CertificateDemand {
+  const types = readHandshake(received, serverHandshakeSecret, suite).map(({ type }) => type);
+  if (types.includes(CERTIFICATE_REQUEST)) return 'requested';
+  return types.includes(CERTIFICATE) ? 'none' : 'unknown';
+}
+
+/** The server's handshake messages up to its Finished in TLS 1.3, or up to its ChangeCipherSpec before; parameters as above. */
+export function readHandshake(received: Buffer, serverHandshakeSecret: Buffer | null, suite: string): readonly HandshakeMessage[] {
   const cipher = suites[suite];
   const messages: Buffer[] = [];
   let sequence = 0;
@@ -25,9 +33,7 @@ export function readCertificateDemand(received: Buffer, serverHandshakeSecret: B
       if (inner.type === HANDSHAKE) messages.push(inner.body);
     }
   }
-  const types = messageTypes(Buffer.concat(messages));
-  if (types.includes(CERTIFICATE_REQUEST)) return 'requested';
-  return types.includes(CERTIFICATE) ? 'none' : 'unknown';
+  return splitMessages(Buffer.concat(messages));
 }
 
 /** The certificates (DER, leaf first) of a flight in the clear, as TLS 1.2 and older send it; empty for TLS 1.3 (RFC 5246 section 7.4.2). */
@@ -95,12 +101,6 @@ function expandLabel(secret: Buffer, label: string, octets: number, hash: 'sha25
   const name = Buffer.from(`tls13 ${label}`);
   const info = Buffer.concat([Buffer.from([octets >> 8, octets & 255, name.length]), name, Buffer.from([0, 1])]);
   return createHmac(hash, secret).update(info).digest().subarray(0, octets);
-}
-
-function messageTypes(octets: Buffer): number[] {
-  const types: number[] = [];
-  for (let at = 0; at + 4 <= octets.length; at += 4 + octets.readUIntBE(at + 1, 3)) types.push(octets[at]!);
-  return types;
 }
 
 /** Before TLS 1.3, handshake messages after it are encrypted and look like anything (RFC 5246 section 7.1). */
