@@ -25,6 +25,7 @@ import { keyFetcher } from './server/key-fetcher.ts';
 import { openOrMakeAuthorities, openState, type State } from './server/open-state.ts';
 import { startReconcilers } from './server/reconcilers.ts';
 import { runExternal } from './server/run-external.ts';
+import { runFederation } from './server/run-federation.ts';
 import { renewCredentials } from './server/renew-credentials.ts';
 import { makeCredentials } from './server/server-credentials.ts';
 import { serveAcme } from './server/serve-acme.ts';
@@ -75,6 +76,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
     tickets: makeSignal(),
     ticketOrders: makeSignal(),
     external: makeSignal(),
+    federation: makeSignal(),
   };
   const { database } = state;
   await forgetConnections({ database });
@@ -147,7 +149,9 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
     ...(config.acme === null || acme === null ? [] : [portOf(config.acme.listen, acme.port)]),
     ...(config.est === null || est === null ? [] : [portOf(config.est.listen, est.port)]),
   ];
-  stack.use(runExternal({ ...shared, ownListeners: () => [...ownListeners(), ...otherListeners()] }));
+  const everyListener = (): HostPort[] => [...ownListeners(), ...otherListeners()];
+  stack.use(runExternal({ ...shared, ownListeners: everyListener }));
+  stack.use(runFederation({ ...shared, ownListeners: everyListener }));
   const make = () => makeCredentials(state, authorities, config, clock);
   stack.use(
     renewCredentials({

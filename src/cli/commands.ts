@@ -1,6 +1,7 @@
 import { authorityCommands } from './authority-commands.ts';
 import type { Command } from './command.ts';
 import { externalCommands } from './external-commands.ts';
+import { federationCommands } from './federation-commands.ts';
 import { fleetCommands } from './fleet-commands.ts';
 import { policyCommands } from './policy-commands.ts';
 import { programCommands } from './program-commands.ts';
@@ -13,6 +14,7 @@ export const commands: readonly Command[] = [
   ...fleetCommands,
   ...authorityCommands,
   ...externalCommands,
+  ...federationCommands,
   ...tokenCommands,
   ...policyCommands,
   ...requestCommands,
@@ -25,6 +27,7 @@ export const groups: { readonly [word: string]: string } = {
   cert: 'Certificates.',
   drill: 'Handshakes that must fail.',
   external: 'Certificates of other CAs, asked for by ACME.',
+  federation: 'Trust domains of others, and our bundle for theirs.',
   identity: 'Suspension of identities.',
   policy: 'What the policy of issuance says, before it is asked.',
   request: 'Requests for certificates that persons have to approve of.',

@@ -14,6 +14,7 @@ import { accessHandlers } from '../protocols/admin/serve-access.ts';
 import { acmeHandlers } from '../protocols/admin/serve-acme-bindings.ts';
 import { certificateHandlers } from '../protocols/admin/serve-certificates.ts';
 import { externalHandlers } from '../protocols/admin/serve-external.ts';
+import { federationHandlers } from '../protocols/admin/serve-federation.ts';
 import { inventoryHandlers } from '../protocols/admin/serve-inventory.ts';
 import { issuanceHandlers } from '../protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../protocols/admin/serve-log.ts';
@@ -83,6 +84,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
       }),
       ...acmeHandlers({ bindings: deps.acmeSecrets === null ? null : acmeBindings(database, deps.acmeSecrets), place }),
       ...externalHandlers({ database, kek: state.kek, region, changed: signals.external, authorities }),
+      ...federationHandlers({ queries }),
       ...logHandlers({
         queries,
         metrics,

@@ -22,4 +22,6 @@ export type Signals = {
   readonly ticketOrders: Signal;
   /** Orders at other CAs, and certificates of theirs to be looked at. */
   readonly external: Signal;
+  /** Bundles of other trust domains. */
+  readonly federation: Signal;
 };

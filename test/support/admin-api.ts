@@ -33,6 +33,7 @@ import { acmeBindings } from '../../src/server/serve-acme.ts';
 import { certificateHandlers } from '../../src/protocols/admin/serve-certificates.ts';
 import { makeStartOrder } from '../../src/control/external/start-order.ts';
 import { externalHandlers } from '../../src/protocols/admin/serve-external.ts';
+import { federationHandlers } from '../../src/protocols/admin/serve-federation.ts';
 import { inventoryHandlers } from '../../src/protocols/admin/serve-inventory.ts';
 import { issuanceHandlers } from '../../src/protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../../src/protocols/admin/serve-log.ts';
@@ -117,6 +118,7 @@ export async function openAdminApi(url: string) {
     }),
     ...acmeHandlers({ bindings: acmeBindings(database, await ensureAcmeSecrets({ database, kek }, place, clock.now())), place }),
     ...externalHandlers({ database, kek, region, changed: desiredChanged, authorities }),
+    ...federationHandlers({ queries }),
     ...logHandlers({
       queries,
       metrics,

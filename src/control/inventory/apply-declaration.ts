@@ -13,6 +13,7 @@ import { removePolicy, setPolicy } from '../policies/set-policy.ts';
 import { removeTarget, setTarget } from '../policies/set-target.ts';
 import { deleteRecord, upsertEndpoint, upsertException, upsertPath, upsertProxy, upsertService } from './change-store.ts';
 import type { Declaration } from './declaration.ts';
+import { deleteFederatedDomain, upsertFederatedDomain } from './federated-domain-store.ts';
 import type { InventoryChange, ShownChange } from './inventory-change.ts';
 import { planDeclaration } from './plan-declaration.ts';
 import { showChanges } from './show-change.ts';
@@ -110,6 +111,8 @@ async function writeRecord(unit: AuditedUnit, change: Exclude<InventoryChange, {
   const { queries } = unit;
   if (change.kind === 'Profile')
     return change.action === 'remove' ? deleteProfile(queries, change.before.id) : upsertProfile(queries, change.after);
+  if (change.kind === 'FederatedTrustDomain')
+    return change.action === 'remove' ? deleteFederatedDomain(queries, change.before.id) : upsertFederatedDomain(queries, change.after);
   if (change.action === 'remove') return deleteRecord(queries, tableOf[change.kind], change.before.id);
   switch (change.kind) {
     case 'Service':
@@ -135,6 +138,7 @@ const tableOf = {
   Exception: 'exceptions',
 } as const;
 const entryNouns = {
+  FederatedTrustDomain: 'federated-domain',
   Profile: 'profile',
   Service: 'service',
   Endpoint: 'endpoint',

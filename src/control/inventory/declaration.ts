@@ -2,9 +2,11 @@ import type { ProfileSpec } from '../../core/issuance/profile-spec.ts';
 import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import type { Policy, Tier } from '../../core/policy/policy.ts';
+import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type {
   AnonymousTerms,
+  BundleEndpoint,
   DataClass,
   EndpointProtocol,
   Exposure,
@@ -32,9 +34,19 @@ export type Declaration = {
   | PolicyDeclaration
   | ProfileDeclaration
   | TargetDeclaration
+  | FederatedDomainDeclaration
 );
 
-export const declarationKinds = ['Service', 'Endpoint', 'Proxy', 'Exception', 'Policy', 'Profile', 'Target'] as const;
+export const declarationKinds = [
+  'Service',
+  'Endpoint',
+  'Proxy',
+  'Exception',
+  'Policy',
+  'Profile',
+  'Target',
+  'FederatedTrustDomain',
+] as const;
 export type DeclarationKind = (typeof declarationKinds)[number];
 
 /** `state: absent`: the thing of that kind and name shall not be there. */
@@ -100,6 +112,13 @@ export type ExceptionDeclaration = {
 export type PolicyDeclaration = { readonly kind: 'Policy'; readonly policy: Policy };
 
 export type ProfileDeclaration = { readonly kind: 'Profile'; readonly spec: ProfileSpec };
+
+export type FederatedDomainDeclaration = {
+  readonly kind: 'FederatedTrustDomain';
+  readonly trustDomain: TrustDomain;
+  readonly url: string;
+  readonly endpoint: BundleEndpoint;
+};
 
 export type TargetDeclaration = {
   readonly kind: 'Target';

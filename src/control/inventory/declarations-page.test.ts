@@ -30,9 +30,8 @@ test('the page has every kind of exception, as the table in the code has it', ()
 });
 
 test('the page has every field that the parser knows', () => {
-  const parser = ['./parse-declaration.ts', './parse-inbound.ts', './parse-external.ts', './parse-anonymous.ts']
-    .map((file) => readFileSync(new URL(file, import.meta.url), 'utf8'))
-    .join('');
+  const parsers = ['declaration', 'inbound', 'external', 'anonymous', 'federated-domain'];
+  const parser = parsers.map((name) => readFileSync(new URL(`./parse-${name}.ts`, import.meta.url), 'utf8')).join('');
   const read = [...parser.matchAll(/\.(?:text|word|texts|maps|map|plain|number|flag)\('(\w+)'/g)].map(([, field]) => field!);
   assert.ok(read.length > 25, 'the parser reads its fields in another way');
   for (const field of new Set(read)) assert.match(page, new RegExp(`^\\| \`(?:\\w+(?:\\[\\])?\\.)?${field}\` \\|`, 'm'));

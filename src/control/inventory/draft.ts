@@ -3,7 +3,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import type { ProfileRecord } from '../policies/profile-store.ts';
 import type { PolicyRecord, TargetRecord } from '../policies/store.ts';
 import type { Declaration, DeclarationKind } from './declaration.ts';
-import type { EndpointRecord, ExceptionRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
+import type { EndpointRecord, ExceptionRecord, FederatedDomainRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
 import type { InventorySnapshot } from './snapshot.ts';
 
 /** The inventory as it would be: named things by environment and name, paths by their two ends. Changed while a plan is made, then compared. */
@@ -16,6 +16,7 @@ export type Draft = {
   readonly policies: Map<string, PolicyRecord>;
   readonly profiles: Map<string, ProfileRecord>;
   readonly targets: Map<string, TargetRecord>;
+  readonly federatedDomains: Map<string, FederatedDomainRecord>;
 };
 
 export function openDraft(snapshot: InventorySnapshot): Draft {
@@ -28,6 +29,7 @@ export function openDraft(snapshot: InventorySnapshot): Draft {
     policies: byName(snapshot.policies),
     profiles: byName(snapshot.profiles),
     targets: byName(snapshot.targets),
+    federatedDomains: byName(snapshot.federatedDomains),
   };
 }
 
@@ -48,6 +50,8 @@ export function draftOf(draft: Draft, kind: DeclarationKind): Map<string, { read
       return draft.profiles;
     case 'Target':
       return draft.targets;
+    case 'FederatedTrustDomain':
+      return draft.federatedDomains;
     default:
       throw new TypeError(`Cannot find kind: ${String(kind satisfies never)}`);
   }

@@ -4,7 +4,7 @@ import type { PolicyRecord, TargetRecord } from '../policies/store.ts';
 import type { JsonValue } from '../audit/entry.ts';
 import type { DeclarationKind } from './declaration.ts';
 import type { Draft } from './draft.ts';
-import type { EndpointRecord, ExceptionRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
+import type { EndpointRecord, ExceptionRecord, FederatedDomainRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
 
 /** One thing that is added, changed or removed. */
 export type InventoryChange =
@@ -15,7 +15,8 @@ export type InventoryChange =
   | Change<'Proxy', ProxyRecord>
   | Change<'Path', PathRecord>
   | Change<'Exception', ExceptionRecord>
-  | Change<'Target', TargetRecord>;
+  | Change<'Target', TargetRecord>
+  | Change<'FederatedTrustDomain', FederatedDomainRecord>;
 
 export type ChangeKind = DeclarationKind | 'Path';
 
@@ -43,6 +44,7 @@ export type ShownChange = {
 /** In an order that can be written as it stands. */
 export function changesBetween(before: Draft, after: Draft): readonly InventoryChange[] {
   return [
+    ...compare('FederatedTrustDomain', before.federatedDomains, after.federatedDomains, nameOf),
     ...compare('Service', before.services, after.services, nameOf),
     ...compare('Policy', before.policies, after.policies, nameOf),
     ...compare('Profile', before.profiles, after.profiles, nameOf),

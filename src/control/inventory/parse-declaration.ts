@@ -16,6 +16,7 @@ import {
 import { type Fields, openFields, problemAt } from './declaration-fields.ts';
 import { readAnonymousTerms } from './parse-anonymous.ts';
 import { readExternal } from './parse-external.ts';
+import { readFederatedDomain } from './parse-federated-domain.ts';
 import { readInbound, readOwnOutbound, readOwnPort, refuseSharedListens } from './parse-inbound.ts';
 import { dataClasses, exposures, planes, protocols, proxyRoles } from './record.ts';
 import {
@@ -154,6 +155,7 @@ const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content
   Policy: (fields) => ({ kind: 'Policy', policy: attempt(fields, () => parsePolicy(takeRest(fields))) }),
   Profile: readProfile,
   Target: readTarget,
+  FederatedTrustDomain: readFederatedDomain,
 };
 
 function readEndpoint(fields: Fields): EndpointDeclaration {

@@ -5,6 +5,7 @@ import { type Draft, draftOf, faultOf, nameKey, openDraft, pathKey } from './dra
 import {
   draftEndpoint,
   draftException,
+  draftFederatedDomain,
   draftPolicy,
   draftProfile,
   draftProxy,
@@ -37,6 +38,7 @@ export function planDeclaration(snapshot: InventorySnapshot, declarations: reado
   const of = <Kind extends Declaration['kind']>(kind: Kind): readonly Placed<Kind>[] =>
     placed.filter((declaration): declaration is Placed<Kind> => declaration.kind === kind);
   for (const absent of of('absent')) removeNamed(draft, absent);
+  for (const declaration of of('FederatedTrustDomain')) draftFederatedDomain(draft, declaration, context);
   for (const declaration of of('Service')) draftService(draft, declaration, context);
   for (const declaration of of('Policy')) draftPolicy(draft, declaration, context);
   for (const declaration of of('Profile')) draftProfile(draft, declaration, context);

@@ -1,4 +1,5 @@
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Tier } from '../../core/policy/policy.ts';
@@ -15,6 +16,25 @@ export type ServiceRecord = {
   readonly tier: Tier;
   readonly spiffeId: SpiffeId;
 };
+
+/** A trust domain of others whose identities may be trusted in this environment, each by its own bundle alone. */
+export type FederatedDomainRecord = {
+  readonly id: EntityId<'domain'>;
+  readonly environment: string;
+  readonly region: string;
+  readonly name: string;
+  readonly trustDomain: TrustDomain;
+  /** Of its bundle endpoint. */
+  readonly url: string;
+  readonly endpoint: BundleEndpoint;
+};
+
+/** Who the bundle endpoint has to be (SPIFFE Federation section 5.2). */
+export type BundleEndpoint =
+  /** A server of the URL's name under these anchors (PEM); null: those that come with Node. */
+  | { readonly kind: 'https_web'; readonly anchorsPem: string | null }
+  /** The holder of this SPIFFE ID, by the bundle fetched last and at first by this one, a bundle document. */
+  | { readonly kind: 'https_spiffe'; readonly spiffeId: SpiffeId; readonly bundle: string };
 
 export const protocols = ['http', 'grpc', 'tcp'] as const;
 export type EndpointProtocol = (typeof protocols)[number];

@@ -52,6 +52,30 @@ export function draftProfile(draft: Draft, declaration: Placed<'Profile'>, { now
   draft.profiles.set(key, { ...spec, id: held?.id ?? newId('profile'), environment, region, name: name as ProfileName, digest, updatedAt });
 }
 
+/** @throws input-invalid for our own trust domain, and for one that another declaration of the environment names */
+export function draftFederatedDomain(
+  draft: Draft,
+  declaration: Placed<'FederatedTrustDomain'>,
+  { trustDomain: own, newId }: PlanContext,
+): void {
+  const { environment, region, name, trustDomain, url, endpoint } = declaration;
+  if (trustDomain === own) throw faultOf(declaration, `${own} is our own trust domain, whose bundle nobody else may name`);
+  const key = nameKey(environment, name);
+  const other = [...draft.federatedDomains].find(
+    ([held, record]) => held !== key && record.environment === environment && record.trustDomain === trustDomain,
+  );
+  if (other !== undefined) throw faultOf(declaration, `${trustDomain} is declared in ${environment} as ${other[1].name} already`);
+  draft.federatedDomains.set(key, {
+    id: draft.federatedDomains.get(key)?.id ?? newId('domain'),
+    environment,
+    region,
+    name,
+    trustDomain,
+    url,
+    endpoint,
+  });
+}
+
 /** @throws input-invalid where it names a service, caller or policy that is not there */
 export function draftEndpoint(draft: Draft, declaration: Placed<'Endpoint'>, { now, newId }: PlanContext): void {
   const { environment, region, name, policy, external } = declaration;

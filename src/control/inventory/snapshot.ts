@@ -1,7 +1,8 @@
 import type { Queries } from '../../platform/db/database.ts';
 import { listProfiles, type ProfileRecord } from '../policies/profile-store.ts';
 import { listPolicies, listTargets, type PolicyRecord, type TargetRecord } from '../policies/store.ts';
-import type { EndpointRecord, ExceptionRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
+import { listFederatedDomains } from './federated-domain-store.ts';
+import type { EndpointRecord, ExceptionRecord, FederatedDomainRecord, PathRecord, ProxyRecord, ServiceRecord } from './record.ts';
 import { listDeclaredProxies, listEndpoints, listExceptions, listPaths, listServices } from './store.ts';
 
 /** Everything that declarations make, as it stands: what a plan compares against, in all environments because callers cross them. */
@@ -14,9 +15,10 @@ export type InventorySnapshot = {
   readonly policies: readonly PolicyRecord[];
   readonly profiles: readonly ProfileRecord[];
   readonly targets: readonly TargetRecord[];
+  readonly federatedDomains: readonly FederatedDomainRecord[];
 };
 
-/** Eight queries, whatever the fleet's size. */
+/** Nine queries, whatever the fleet's size. */
 export async function readSnapshot(queries: Queries): Promise<InventorySnapshot> {
   return {
     services: await listServices(queries, '*'),
@@ -27,5 +29,6 @@ export async function readSnapshot(queries: Queries): Promise<InventorySnapshot>
     policies: await listPolicies(queries, '*'),
     profiles: await listProfiles(queries, '*'),
     targets: await listTargets(queries, '*'),
+    federatedDomains: await listFederatedDomains(queries, '*'),
   };
 }

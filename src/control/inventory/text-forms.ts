@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { parseDnsName, parseDnsPattern } from '../../core/identity/dns-name.ts';
 import { parseIpAddress } from '../../core/identity/ip-address.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
+import { parseTrustDomain } from '../../core/identity/trust-domain.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { parseMethod, parsePathPattern } from '../../core/routes/call-pattern.ts';
 import { decodePem } from '../../core/x509/pem.ts';
@@ -33,6 +34,19 @@ export const routeCallerForm: TextForm = {
     if (!text.startsWith('uri:')) return callerForm.parse(text);
     if (!/^uri:[a-z][a-z0-9+.-]{0,30}:[\x21-\x7e]{1,1000}$/i.test(text)) throw refused();
     return text;
+  },
+};
+
+export const trustDomainForm: TextForm = { expected: 'a trust domain of [a-z0-9._-], at most 255', parse: parseTrustDomain };
+export const spiffeIdForm: TextForm = { expected: 'a SPIFFE ID with a path', parse: parseSpiffeId };
+
+/** Of a bundle endpoint: SPIFFE Federation section 5.2 wants https without credentials. */
+export const bundleUrlForm: TextForm = {
+  expected: 'an https URL without credentials and fragment, at most 2000 characters',
+  parse: (text) => {
+    const url = text.length <= 2_000 && URL.canParse(text) ? new URL(text) : null;
+    if (url === null || url.protocol !== 'https:' || url.username !== '' || url.password !== '' || url.hash !== '') throw refused();
+    return url.href;
   },
 };
 

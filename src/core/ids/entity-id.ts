@@ -5,6 +5,7 @@ export type EntityKind =
   | 'account'
   | 'authority'
   | 'authorization'
+  | 'domain'
   | 'drill'
   | 'endpoint'
   | 'entry'

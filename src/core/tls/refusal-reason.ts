@@ -9,6 +9,7 @@ export const refusalReasons = {
   'proxy-header': 'no PROXY protocol header where one is demanded, a broken one, or one from whom none is taken',
   'no-certificate': 'TLS without a client certificate',
   'unknown-authority': 'the certificate does not chain to an authority of the trust bundle',
+  'crossed-trust-domain': 'the certificate names one trust domain and chains to the authorities of another',
   'chain-invalid': 'the chain breaks a rule of RFC 5280 section 6 (constraint, critical extension, signature)',
   expired: 'a certificate of the chain is past its notAfter',
   'not-yet-valid': 'a certificate of the chain is before its notBefore',

@@ -1,4 +1,4 @@
-import { connect as tlsConnect } from 'node:tls';
+import { connect as tlsConnect, TLSSocket } from 'node:tls';
 import { isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { dialOutside } from './dial-outside.ts';
@@ -6,11 +6,15 @@ import { getOnce } from './get-once.ts';
 import type { NameResolver } from './name-resolver.ts';
 import type { OutsidePolicy } from './outside-policy.ts';
 import { hostOf, portOf } from './outside-url.ts';
+import { readPeerChain } from './peer-chain.ts';
 
 /** The last answer, or why there is none; details are fit to be shown to whoever named the URL. */
 export type Fetched =
   | { readonly kind: 'answered'; readonly status: number; readonly body: Buffer; readonly url: string; readonly address: string }
   | { readonly kind: 'failed'; readonly stage: 'dns' | 'policy' | 'connection' | 'answer'; readonly detail: string };
+
+/** Why the server that presented this chain (DER, leaf first) is not the one that was meant; null: it is. Nothing is sent to it before. */
+export type JudgeServer = (chain: readonly Uint8Array[]) => string | null;
 
 export type FetchRequest = {
   readonly url: string;
@@ -19,8 +23,8 @@ export type FetchRequest = {
   readonly maximumOctets: number;
   /** Ports that a redirect may lead to. */
   readonly redirectPorts: readonly number[];
-  /** Of https, that the server is the one that the URL names, under these anchors (PEM; null: those that come with Node). Absent: not checked. */
-  readonly verified?: { readonly anchorsPem: string | null };
+  /** Of https, that the server is the one that the URL names, under these anchors (PEM; null: those that come with Node), or another judge's. Absent: not checked. */
+  readonly verified?: { readonly anchorsPem: string | null } | { readonly judge: JudgeServer };
 };
 
 /**
@@ -56,7 +60,10 @@ async function fetchWithin(
     if (dialled.kind === 'failed') return dialled;
     const { socket, address } = dialled;
     try {
-      const answer = await getOnce(next.protocol === 'https:' ? wrap(next, socket, verified) : socket, next, maximumOctets);
+      const stream = next.protocol === 'https:' ? wrap(next, socket, verified) : socket;
+      const objection = verified !== undefined && 'judge' in verified ? await objectionTo(stream, verified.judge) : null;
+      if (objection !== null) return { kind: 'failed', stage: 'connection', detail: objection };
+      const answer = await getOnce(stream, next, maximumOctets);
       if (answer.kind === 'too-large') {
         return { kind: 'failed', stage: 'answer', detail: `the answer is larger than ${maximumOctets} octets` };
       }
@@ -86,11 +93,22 @@ async function fetchWithin(
   return { kind: 'failed', stage: 'policy', detail: `more than ${MAXIMUM_REDIRECTS} redirects` };
 }
 
+/** @throws the error of a handshake that broke */
+async function objectionTo(stream: Duplex, judge: JudgeServer): Promise<string | null> {
+  if (!(stream instanceof TLSSocket)) return 'no TLS, expected https';
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  stream.once('secureConnect', resolve).once('error', reject);
+  stream.once('close', () => reject(Object.assign(new Error('the connection was cut off'), { code: 'ECONNRESET' })));
+  await promise;
+  return judge(readPeerChain(stream));
+}
+
 function wrap(url: URL, socket: Socket, verified: FetchRequest['verified']): Duplex {
   const host = hostOf(url);
   const name = isIP(host) === 0 ? { servername: host } : {};
-  const anchors = verified === undefined || verified.anchorsPem === null ? {} : { ca: verified.anchorsPem };
-  return tlsConnect({ socket, host, rejectUnauthorized: verified !== undefined, minVersion: 'TLSv1.2', ...anchors, ...name });
+  const named = verified !== undefined && 'anchorsPem' in verified ? verified : null;
+  const anchors = named === null || named.anchorsPem === null ? {} : { ca: named.anchorsPem };
+  return tlsConnect({ socket, host, rejectUnauthorized: named !== null, minVersion: 'TLSv1.2', ...anchors, ...name });
 }
 
 const MAXIMUM_REDIRECTS = 10;

@@ -6,6 +6,11 @@ export const metricTable = {
     help: 'Calls and connections of data planes that were refused, by reason.',
     labels: ['reason'],
   },
+  countersign_federated_fetches_total: {
+    kind: 'counter',
+    help: 'Fetches of bundles of other trust domains, by result: newer, same, failed (nothing usable came), refused (what came cannot be).',
+    labels: ['result'],
+  },
   countersign_log_entries_total: {
     kind: 'counter',
     help: 'Entries recorded in the audit log by this process, by type: what was issued, refused, revoked, ordered.',

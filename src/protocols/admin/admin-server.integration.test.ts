@@ -169,6 +169,8 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'list-acme-bindings': named,
     'create-acme-binding': { body: { environment, name: 'web', role: 'ci' } },
     'declare-external-authority': { body: { ...external, name: 'other' } },
+    'list-federated-domains': named,
+    'read-own-bundle': {},
     'list-external-authorities': named,
     'create-external-order': { body: externalOrder },
     'list-external-orders': named,

@@ -32,7 +32,7 @@ export const inventoryRoutes = {
     method: 'POST',
     path: '/v1/declarations',
     summary:
-      'Apply YAML documents: services, endpoints, proxies, exceptions, policies, profiles and targets; a profile is changed by an admin.',
+      'Apply YAML documents: services, endpoints, proxies, exceptions, policies, profiles, targets and trust domains of others; a profile or trust domain is changed by an admin.',
     role: 'operator',
     scope: 'record',
     body: declaration,

@@ -2,6 +2,7 @@ import { accessRoutes } from './access-routes.ts';
 import { acmeRoutes } from './acme-routes.ts';
 import { certificateRoutes } from './certificate-routes.ts';
 import { externalRoutes } from './external-routes.ts';
+import { federationRoutes } from './federation-routes.ts';
 import { inventoryRoutes } from './inventory-routes.ts';
 import { issuanceRoutes } from './issuance-routes.ts';
 import { logRoutes } from './log-routes.ts';
@@ -22,6 +23,7 @@ export const routes = {
   ...logRoutes,
   ...acmeRoutes,
   ...externalRoutes,
+  ...federationRoutes,
 } as const satisfies RouteTable;
 
 export type RouteName = keyof typeof routes;

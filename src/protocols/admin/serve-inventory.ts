@@ -118,10 +118,13 @@ function policiesOf(declarations: readonly Declaration[]): readonly Policy[] {
   return declarations.flatMap((declaration) => (declaration.kind === 'Policy' ? [declaration.policy] : []));
 }
 
-/** Who may declare profiles could take away the approvals that bind them, so that takes more than the role of who asks and approves. */
+/**
+ * Who may declare profiles could take away the approvals that bind them, so that takes more than the role of who asks and approves. Whom another trust
+ * domain vouches for is let in on its word, which is as much.
+ */
 function permitBy({ role }: Principal): (change: ShownChange) => void {
   return ({ kind, name }) => {
-    if (kind === 'Profile' && !roleCovers(role, 'admin'))
-      throw new Problem('forbidden', `Cannot change profile ${name}: the token's role is ${role}, expected one that covers admin`);
+    if ((kind === 'Profile' || kind === 'FederatedTrustDomain') && !roleCovers(role, 'admin'))
+      throw new Problem('forbidden', `Cannot change ${kind} ${name}: the token's role is ${role}, expected one that covers admin`);
   };
 }
