@@ -10,7 +10,7 @@ export const policyCommands: readonly Command[] = [
     options: [
       ['--environment <name>', "environment of the request (default: the control plane's own)"],
       ['--profile <name>', 'profile of the certificate'],
-      ['--door <door>', 'rest, join, renewal, acme or external (default: rest)'],
+      ['--door <door>', 'rest, join, renewal, acme, cmp or external (default: rest)'],
       ['--authority <name>', 'the other CA that would be asked, with --door external'],
       [
         '--role <role>',

@@ -30,6 +30,8 @@ export type IssuanceRequest = {
   readonly predecessor?: CertificateKey;
   /** What is wrong with a drill's credential on purpose. */
   readonly flaw?: DrillFlaw;
+  /** That the certificate carries the identifier of its key. */
+  readonly keyIdentifier?: true;
   /** Which authority signs; absent: the current one. */
   readonly issuerId?: EntityId<'authority'>;
   /** The name of an OCSP responder, which has no other. */

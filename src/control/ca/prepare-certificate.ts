@@ -75,7 +75,7 @@ export function findProfile(
 
 /** The request as the evaluator takes it. */
 export function orderOf(request: IssuanceRequest): IssuanceOrder {
-  const { door, asker, environment, csr, spiffeId, names, lifetimeMs, flaw } = request;
+  const { door, asker, environment, csr, spiffeId, names, lifetimeMs, flaw, keyIdentifier } = request;
   return {
     door,
     asker,
@@ -87,6 +87,7 @@ export function orderOf(request: IssuanceRequest): IssuanceOrder {
     authorityName: request.distinguishedName ?? null,
     ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
     ...(flaw === undefined ? {} : { flaw }),
+    ...(keyIdentifier === undefined ? {} : { keyIdentifier }),
   };
 }
 

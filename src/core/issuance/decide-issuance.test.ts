@@ -69,6 +69,7 @@ const good: { readonly [N in BuiltInProfile]: IssuanceOrder } = (() => {
     server,
     'server-shortlived': server,
     'ocsp-signer': { ...authority, asker: asker('control-plane') },
+    'cmp-signer': { ...authority, asker: asker('control-plane') },
     'control-plane': {
       ...workload,
       door: 'control-plane',
@@ -444,6 +445,17 @@ test('decideIssuance() makes a responder for the control plane alone, with a dis
   refuses('names', decide('ocsp-signer', { authorityName: null }), 'no name');
   refuses('names', decide('ocsp-signer', { dnsNames: ['www.acme.test'] }), 'a host');
   assert.equal(decide('ocsp-signer', { spiffeId: orders }).kind, 'refuse', 'an identity');
+});
+
+test('decideIssuance() makes a signer of CMP answers for the control plane alone, known by its key, and on a list', () => {
+  for (const role of ['admin', 'operator', 'ci', 'data-plane', 'holder', 'viewer'] as const)
+    assert.equal(decide('cmp-signer', { asker: asker(role, role === 'data-plane' ? orders : null) }).kind, 'refuse', role);
+  refuses('names', decide('cmp-signer', { authorityName: null }), 'no name');
+  refuses('names', decide('cmp-signer', { dnsNames: ['www.acme.test'] }), 'a host');
+  const decision = decide('cmp-signer');
+  assert.ok(decision.kind === 'issue');
+  assert.equal(decision.template.fields.subjectKeyId?.length, 20);
+  assert.equal(said('cmp-signer').crl, true);
 });
 
 test('a host of the control plane is certified by its own door only, wildcards over it included', () => {

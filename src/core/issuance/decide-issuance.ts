@@ -155,7 +155,9 @@ type Chosen = { readonly subject: Name; readonly names: SubjectAltNames; readonl
 function makeTemplate(profile: Profile, order: IssuanceOrder, facts: IssuanceFacts, chosen: Chosen): CertificateTemplate {
   const { subject, names, notBefore, notAfter } = chosen;
   const { issuer } = facts;
-  const isAuthority = profile.names === 'authority';
+  // Both are known by the identifier of their key: the one in what it signs, the other in the header of its messages (RFC 9483 section 3.1).
+  const hasKeyId = profile.names === 'authority' || profile.names === 'message-signer';
+  const keyId = (): Uint8Array => keyIdentifierOf(parseSubjectPublicKey(order.key.spki));
   const authorityKeyId = issuer?.subjectKeyId ?? null;
   return {
     profile: profile.name,
@@ -175,9 +177,9 @@ function makeTemplate(profile: Profile, order: IssuanceOrder, facts: IssuanceFac
       ...(profile.names === 'server' && facts.issuerUri != null ? { issuerUri: facts.issuerUri } : {}),
       ...(profile.names === 'responder'
         ? {}
-        : isAuthority
-          ? { subjectKeyId: keyIdentifierOf(parseSubjectPublicKey(order.key.spki)) }
-          : { subjectAltNames: names }),
+        : hasKeyId
+          ? { subjectKeyId: keyId() }
+          : { subjectAltNames: names, ...(order.door === 'cmp' || order.keyIdentifier === true ? { subjectKeyId: keyId() } : {}) }),
       ...(authorityKeyId === null ? {} : { authorityKeyId: Buffer.from(authorityKeyId, 'hex') }),
     },
   };

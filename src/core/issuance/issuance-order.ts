@@ -37,6 +37,8 @@ export type IssuanceOrder = {
   readonly ipAddresses: readonly string[];
   /** Distinguished name of an authority or of its OCSP responder; null for everything else, whose subject is empty. */
   readonly authorityName: Name | null;
+  /** Whether its certificate carries the identifier of its key, by which its holder is known in messages of CMP (RFC 9483 section 3.1). Absent: only by the door `cmp`. */
+  readonly keyIdentifier?: true;
   /** Absent: the profile's usual lifetime, cut at the end of the issuer's. */
   readonly lifetimeMs?: number;
   /** Absent: no flaw. */

@@ -18,7 +18,7 @@ export function judgeNames(
   const refuse = (rule: IssuanceReason['rule'], message: string): void => void reasons.push({ rule, message });
   const names = readNames(order, refuse);
   judgeCount(names, refuse);
-  if (profile.names === 'authority' || profile.names === 'responder') judgeAuthorityName(order, names, refuse);
+  if (distinguished.includes(profile.names)) judgeAuthorityName(order, names, refuse);
   else if (order.authorityName !== null) refuse('names', 'a distinguished name is for authorities only');
   judgeIdentity(profile, order, facts, refuse);
   if (profile.names === 'server') {
@@ -140,4 +140,5 @@ function judgeCsrNames({ key, authorityName }: IssuanceOrder, names: SubjectAltN
 /** Let's Encrypt allows 100; a certificate with more is a directory. */
 const MAX_NAMES = 100;
 const MAX_TOLD = 10;
-const withoutIdentity: readonly Profile['names'][] = ['server', 'authority', 'responder'];
+const distinguished: readonly Profile['names'][] = ['authority', 'responder', 'message-signer'];
+const withoutIdentity: readonly Profile['names'][] = ['server', ...distinguished];

@@ -22,7 +22,7 @@ export const cadences = {
 export type Cadence = keyof typeof cadences;
 
 /** The doors that a declared profile can open. */
-export const declaredDoors = ['rest', 'join', 'renewal', 'acme', 'est', 'scep', 'external'] as const satisfies readonly Door[];
+export const declaredDoors = ['rest', 'join', 'renewal', 'acme', 'est', 'scep', 'cmp', 'external'] as const satisfies readonly Door[];
 export const purposes = ['serverAuth', 'clientAuth'] as const;
 export const approverRoles = ['admin', 'operator', 'auditor', 'partner-manager'] as const;
 

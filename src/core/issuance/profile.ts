@@ -6,7 +6,7 @@ import type { PublicKeyKind } from '../x509/public-key.ts';
 import type { PermittedNames } from './permitted-names.ts';
 
 /** By which way a request comes in; `external`: to be passed on to another CA. */
-export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane', 'acme', 'est', 'scep', 'external', 'import'] as const;
+export const doors = ['rest', 'join', 'renewal', 'drill', 'control-plane', 'acme', 'est', 'scep', 'cmp', 'external', 'import'] as const;
 export type Door = (typeof doors)[number];
 
 /** Who asks, as the door has proved: the role of a token's holder, or what a machine is. */
@@ -34,9 +34,9 @@ export type DrillFlaw = (typeof drillFlaws)[number];
 
 /**
  * Which names a certificate may carry. `workload`: one SPIFFE ID of a service, with DNS names and addresses beside it if it wants.
- * `server`: DNS names and addresses alone. The others: the reserved identities. `authority`, `responder`: a distinguished name alone.
+ * `server`: DNS names and addresses alone. The others: the reserved identities. `authority`, `responder`, `message-signer`: a distinguished name alone.
  */
-export type NameRule = 'workload' | 'server' | 'control-plane' | 'probe' | 'drill' | 'authority' | 'responder';
+export type NameRule = 'workload' | 'server' | 'control-plane' | 'probe' | 'drill' | 'authority' | 'responder' | 'message-signer';
 
 export type KeyRule = {
   readonly curves: readonly Extract<PublicKeyKind, { kind: 'ec' }>['curve'][];
@@ -92,7 +92,8 @@ export type BuiltInProfile =
   | 'control-plane'
   | 'probe'
   | 'drill'
-  | 'ocsp-signer';
+  | 'ocsp-signer'
+  | 'cmp-signer';
 
 const YEAR_MS = 365 * DAY_MS;
 const allKeys: KeyRule = { curves: ['P-256', 'P-384', 'P-521'], ed25519: true, rsaBits: { min: 2_048, max: 4_096 } };
@@ -109,6 +110,7 @@ const workload: Profile = {
     rest: ['admin', 'operator', 'ci'],
     est: ['admin', 'operator', 'ci'],
     scep: ['admin', 'operator', 'ci'],
+    cmp: ['admin', 'operator', 'ci'],
   },
   names: 'workload',
   keys: allKeys,
@@ -131,6 +133,7 @@ const server: Profile = {
     acme: ['acme-account', 'admin', 'operator', 'partner-manager', 'ci'],
     est: ['admin', 'operator', 'ci'],
     scep: ['admin', 'operator', 'ci'],
+    cmp: ['admin', 'operator', 'ci'],
     external: ['admin', 'operator', 'ci'],
   },
   names: 'server',
@@ -181,6 +184,15 @@ export const profiles: { readonly [N in BuiltInProfile]: Profile } = {
     // Whoever has the key can answer for all until it ends, and nobody asks whether it is revoked: so it ends soon.
     lifetimeMs: { min: HOUR_MS, usual: 7 * DAY_MS, max: 14 * DAY_MS },
     revocation: 'no-check',
+  },
+  'cmp-signer': {
+    ...workload,
+    name: 'cmp-signer',
+    askers: { 'control-plane': ['control-plane'] },
+    names: 'message-signer',
+    extendedKeyUsage: [oids.cmcCa],
+    // Whoever has the key can answer devices in the authority's name until it ends.
+    lifetimeMs: { min: HOUR_MS, usual: 7 * DAY_MS, max: 14 * DAY_MS },
   },
   'control-plane': {
     ...workload,

@@ -18,8 +18,10 @@ import {
   verifySignature,
 } from './signature-algorithm.ts';
 
-/** A PKCS#10 request whose self-signature has been verified: the asker holds the private key. What it asks for is only asked for. */
+/** A request whose signature by its own key has been verified: the asker holds the private key. What it asks for is only asked for. */
 export type CertificateRequest = {
+  /** Absent: PKCS#10. `crmf`: a CertReqMsg (RFC 4211). */
+  readonly form?: 'crmf';
   readonly der: Uint8Array;
   /** DER of SubjectPublicKeyInfo. */
   readonly spki: Uint8Array;

@@ -39,8 +39,8 @@ export const extensionRules: readonly LintRule[] = [
     clause: 'CA/B BR 7.1.2.2',
     find: ({ tbs, issuer }) => {
       const allowed = issuer?.extendedKeyUsage ?? null;
-      // CA/B BR 7.1.2.10.6 forbids OCSPSigning in an authority, whose responders have it all the same.
-      const asked = (tbs.extendedKeyUsage ?? []).filter((purpose) => purpose !== oids.ocspSigning);
+      // CA/B BR 7.1.2.10.6 forbids OCSPSigning in an authority, whose responders have it all the same; so it is with those who speak for it by CMP.
+      const asked = (tbs.extendedKeyUsage ?? []).filter((purpose) => purpose !== oids.ocspSigning && purpose !== oids.cmcCa);
       const beyond = allowed === null ? undefined : asked.find((purpose) => !allowed.includes(purpose));
       return unless(beyond === undefined, `purpose ${beyond} is not among the issuer's`);
     },
@@ -158,6 +158,11 @@ function judgeKeyUsage(tbs: TbsCertificate, usage: ReadonlySet<KeyUsageBit>): st
 /** True of a delegated OCSP responder, which has no host and so no alternative name. */
 export function isResponder(tbs: TbsCertificate): boolean {
   return tbs.extendedKeyUsage?.includes(oids.ocspSigning) === true;
+}
+
+/** True of who signs messages in the name of an authority, and is no host either. */
+export function speaksForAuthority(tbs: TbsCertificate): boolean {
+  return tbs.extendedKeyUsage?.includes(oids.cmcCa) === true;
 }
 
 function accessUrisOf(tbs: TbsCertificate, wanted: string): readonly (string | null)[] {

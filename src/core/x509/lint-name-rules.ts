@@ -4,7 +4,7 @@ import { findExtension, type TbsCertificate } from './certificate.ts';
 import { tags } from './der.ts';
 import { countNames } from './general-name.ts';
 import { unless } from './lint-certificate-rules.ts';
-import { isResponder } from './lint-extension-rules.ts';
+import { isResponder, speaksForAuthority } from './lint-extension-rules.ts';
 import type { LintRule } from './lint-rule.ts';
 import { breaksNameConstraints } from './match-name-constraints.ts';
 import { isEmptyName } from './name.ts';
@@ -17,7 +17,7 @@ export const nameRules: readonly LintRule[] = [
     clause: 'RFC 5280 section 4.1.2.6, 4.2.1.6',
     find: ({ tbs }) => {
       const extension = findExtension(tbs, oids.subjectAltName);
-      if (!extension) return unless(tbs.basicConstraints?.ca === true || isResponder(tbs), 'a leaf without subject alternative name');
+      if (!extension) return unless(isDistinguished(tbs), 'a leaf without subject alternative name');
       return unless(
         extension.critical === isEmptyName(tbs.subject),
         'subject alternative name is critical exactly if the subject is empty',
@@ -37,7 +37,7 @@ export const nameRules: readonly LintRule[] = [
     id: 'common-name',
     clause: 'CA/B BR 7.1.4.3',
     find: ({ tbs }) => {
-      if (tbs.basicConstraints?.ca === true || isResponder(tbs)) return null;
+      if (isDistinguished(tbs)) return null;
       const { dns, ip, uri, email } = tbs.subjectAltNames;
       const names = [...dns, ...ip, ...uri, ...email] as readonly string[];
       const stranger = tbs.subject.rdns.flat().find(({ type, value }) => type === oids.commonName && !names.includes(value ?? ''));
@@ -104,6 +104,11 @@ export const nameRules: readonly LintRule[] = [
     },
   },
 ];
+
+/** True of what has a distinguished name and no other. */
+function isDistinguished(tbs: TbsCertificate): boolean {
+  return tbs.basicConstraints?.ca === true || isResponder(tbs) || speaksForAuthority(tbs);
+}
 
 function isSvid(tbs: TbsCertificate): boolean {
   return tbs.subjectAltNames.uri.some((uri) => /^spiffe:/i.test(uri));

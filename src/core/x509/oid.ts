@@ -36,6 +36,8 @@ export const oids = {
   emailProtection: '1.3.6.1.5.5.7.3.4',
   timeStamping: '1.3.6.1.5.5.7.3.8',
   ocspSigning: '1.3.6.1.5.5.7.3.9',
+  /** RFC 6402 section 2.10: speaks for a CA under a key that is not the CA's own. */
+  cmcCa: '1.3.6.1.5.5.7.3.27',
   // OCSP (RFC 6960 section 4, RFC 9654)
   ocspAccess: '1.3.6.1.5.5.7.48.1',
   caIssuers: '1.3.6.1.5.5.7.48.2',

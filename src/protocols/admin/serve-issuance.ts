@@ -101,6 +101,7 @@ function askerOf({ body, principal, environment }: Call<'explain-issuance'>): As
     acme: 'acme-account',
     est: isHuman ? principal.role : 'ci',
     scep: isHuman ? principal.role : 'ci',
+    cmp: isHuman ? principal.role : 'ci',
     external: isHuman ? principal.role : 'ci',
   } as const;
   const role = asker?.role ?? usual[door];
