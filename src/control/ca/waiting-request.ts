@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import { readProvedRequest } from '../../core/cmp/prove-possession.ts';
 import type { Approvals } from '../../core/issuance/profile-spec.ts';
 import type { ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
@@ -56,6 +57,8 @@ export type WaitingContent = Pick<
   'door' | 'profile' | 'asker' | 'actor' | 'spiffeId' | 'names' | 'environment' | 'region'
 > & {
   readonly csr: string;
+  /** Of a request that is no PKCS#10. */
+  readonly csrForm?: 'crmf';
   readonly lifetimeMs?: number;
   readonly predecessor?: { readonly issuerKeySha256: string; readonly serial: string };
   readonly note?: IssuanceRequest['note'];
@@ -73,6 +76,7 @@ export function contentOf(request: IssuanceRequest): WaitingContent {
     asker,
     actor,
     csr: hex(csr.der),
+    ...(csr.form === undefined ? {} : { csrForm: csr.form }),
     spiffeId,
     names,
     environment,
@@ -85,10 +89,10 @@ export function contentOf(request: IssuanceRequest): WaitingContent {
 
 /** The request as the one door takes it, with who approved. */
 export function requestOf({ id, content }: WaitingRequest, approvals: number): IssuanceRequest {
-  const { csr, predecessor, note, grantBasis: _basis, external: _external, ...asked } = content;
+  const { csr, csrForm, predecessor, note, grantBasis: _basis, external: _external, ...asked } = content;
   return {
     ...asked,
-    csr: parseCertificateRequest(octets(csr)),
+    csr: csrForm === 'crmf' ? readProvedRequest(octets(csr)) : parseCertificateRequest(octets(csr)),
     proxyId: null,
     ...(predecessor === undefined ? {} : { predecessor: { ...predecessor, serial: octets(predecessor.serial) } }),
     approvals,
