@@ -29,6 +29,7 @@ import { runFederation } from './server/run-federation.ts';
 import { renewCredentials } from './server/renew-credentials.ts';
 import { makeCredentials } from './server/server-credentials.ts';
 import { serveAcme } from './server/serve-acme.ts';
+import { ensureCmpRoot, serveCmp } from './server/serve-cmp.ts';
 import { serveAdmin } from './server/serve-admin.ts';
 import { serveBundle } from './server/serve-bundle.ts';
 import { serveEst } from './server/serve-est.ts';
@@ -47,6 +48,7 @@ export type RunningServer = AsyncDisposable & {
     readonly bundleSpiffe: HostPort | null;
     readonly bundleWeb: HostPort | null;
     readonly est: HostPort | null;
+    readonly cmp: HostPort | null;
   };
   /** Where the bootstrap token of a first start lies, or null. */
   readonly bootstrapFile: string | null;
@@ -119,17 +121,21 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
     }),
   );
   const acmeSecrets = config.acme === null ? null : await ensureAcmeSecrets(state, config, clock.now());
-  const admin = stack.use(await serveAdmin({ ...shared, acmeSecrets, credentials: credentials.listener }));
+  const cmpRoot = config.cmp === null ? null : await ensureCmpRoot(state, config, clock);
+  const admin = stack.use(await serveAdmin({ ...shared, acmeSecrets, cmpRoot, credentials: credentials.listener }));
   const bundle = stack.use(await serveBundle({ ...shared, credentials: credentials.listener }));
   const bundleAddresses = {
     bundleSpiffe: addressOf(config.federation.spiffeListen, bundle.spiffe),
     bundleWeb: addressOf(config.federation.web?.listen ?? null, bundle.web),
   };
+  const cmp = config.cmp === null || cmpRoot === null ? null : stack.use(await serveCmp({ ...shared, cmp: config.cmp, root: cmpRoot }));
+  const cmpAddress = config.cmp === null || cmp === null ? null : portOf(config.cmp.listen, cmp.port);
   const ownListeners = (): HostPort[] => [
     portOf(config.listen.admin, admin.port),
     portOf(config.listen.dataPlane, dataPlane.port),
     portOf(config.listen.public, open.port),
     ...Object.values(bundleAddresses).filter((address) => address !== null),
+    ...(cmpAddress === null ? [] : [cmpAddress]),
   ];
   const acme =
     config.acme === null || acmeSecrets === null
@@ -172,6 +178,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       acme: config.acme === null || acme === null ? null : portOf(config.acme.listen, acme.port),
       ...bundleAddresses,
       est: config.est === null || est === null ? null : portOf(config.est.listen, est.port),
+      cmp: cmpAddress,
     },
     bootstrapFile,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

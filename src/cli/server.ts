@@ -20,6 +20,7 @@ export const run: Run = async (invocation) => {
     dataPlane: formatHostPort(server.addresses.dataPlane),
     public: formatHostPort(server.addresses.public),
     ...(server.addresses.acme === null ? {} : { acme: formatHostPort(server.addresses.acme) }),
+    ...(server.addresses.cmp === null ? {} : { cmp: formatHostPort(server.addresses.cmp) }),
   });
   if (server.bootstrapFile !== null)
     log('info', 'first start: exchange the bootstrap token within one hour', { file: server.bootstrapFile });

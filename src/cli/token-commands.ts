@@ -86,4 +86,23 @@ export const tokenCommands: readonly Command[] = [
     example: 'countersign token acme --name web-frontends --role ci --out web.eab',
     load: () => import('./token-acme.ts'),
   },
+  {
+    words: 'token cmp',
+    summary: 'Make a reference and a secret by which a device enrols by CMP, for one profile and exactly these names.',
+    options: [
+      inEnvironment,
+      ['--name <name>', 'whom it is for, as the log will call it'],
+      ['--profile <name>', 'profile of its certificates (default: server)'],
+      ['--dns <names>', 'comma-separated DNS names'],
+      ['--ip <addresses>', 'comma-separated addresses'],
+      ['--identity <spiffe id>', 'SPIFFE ID, for the profile workload and those made from it'],
+      ['--role <role>', 'admin, operator or ci, in which it asks; not more than your own (default: ci)'],
+      ['--uses <count>', 'how many certificates it buys (default: 1)'],
+      ['--ttl <minutes>', 'life of the secret (default: 1440)'],
+      out,
+    ],
+    client: true,
+    example: 'countersign token cmp --name printer-7 --dns printer-7.acme.example --out printer-7.secret',
+    load: () => import('./token-cmp.ts'),
+  },
 ];

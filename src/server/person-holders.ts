@@ -7,6 +7,7 @@ import { holdOwners } from '../control/inventory/hold-owners.ts';
 import { holdProfileAskers } from '../control/policies/hold-profile-askers.ts';
 import { holdWeakeners } from '../control/rollouts/hold-weakeners.ts';
 import { holdContacts } from '../protocols/acme/hold-contacts.ts';
+import { holdSecretNames } from '../protocols/cmp/hold-secret-names.ts';
 
 /** Every slice whose rows name persons; who is to be forgotten is forgotten by all of them in one commit. */
 export const personHolders: readonly PersonHolder[] = [
@@ -18,4 +19,5 @@ export const personHolders: readonly PersonHolder[] = [
   holdAskers,
   holdAuthorityContacts,
   holdContacts,
+  holdSecretNames,
 ];

@@ -5,6 +5,7 @@ import { pinnedRoot } from '../control/ca/authorities.ts';
 import type { PublishedKeySets } from '../control/fleet/published-key-sets.ts';
 import { makeStartOrder } from '../control/external/start-order.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
+import type { Secret } from '../core/secrets/secret.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Log } from '../platform/log/logger.ts';
@@ -12,6 +13,7 @@ import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { type AdminCredentials, type AdminServer, startAdminServer } from '../protocols/admin/admin-server.ts';
 import { accessHandlers } from '../protocols/admin/serve-access.ts';
 import { acmeHandlers } from '../protocols/admin/serve-acme-bindings.ts';
+import { cmpHandlers } from '../protocols/admin/serve-cmp-secrets.ts';
 import { certificateHandlers } from '../protocols/admin/serve-certificates.ts';
 import { externalHandlers } from '../protocols/admin/serve-external.ts';
 import { federationHandlers } from '../protocols/admin/serve-federation.ts';
@@ -23,6 +25,7 @@ import { requestHandlers } from '../protocols/admin/serve-requests.ts';
 import { rolloutHandlers } from '../protocols/admin/serve-rollouts.ts';
 import { readLogFile } from '../protocols/log/log-files.ts';
 import { acmeBindings } from './serve-acme.ts';
+import { cmpSecrets } from './serve-cmp.ts';
 import type { AcmeSecrets } from '../protocols/acme/acme-secrets.ts';
 import { fleetPort } from './fleet-link.ts';
 import { personHolders } from './person-holders.ts';
@@ -40,6 +43,8 @@ export type AdminDeps = {
   readonly signals: Signals;
   /** Null: ACME is not served. */
   readonly acmeSecrets: AcmeSecrets | null;
+  /** Null: CMP is not served. */
+  readonly cmpRoot: Secret<Uint8Array> | null;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -83,6 +88,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         drillsChanged: signals.drills,
       }),
       ...acmeHandlers({ bindings: deps.acmeSecrets === null ? null : acmeBindings(database, deps.acmeSecrets), place }),
+      ...cmpHandlers({ secrets: deps.cmpRoot === null ? null : cmpSecrets(state, authorities, deps.cmpRoot), place }),
       ...externalHandlers({ database, kek: state.kek, region, changed: signals.external, authorities }),
       ...federationHandlers({ queries }),
       ...logHandlers({

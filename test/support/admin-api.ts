@@ -29,7 +29,9 @@ import type { Handlers } from '../../src/protocols/admin/handler.ts';
 import { accessHandlers } from '../../src/protocols/admin/serve-access.ts';
 import { ensureAcmeSecrets } from '../../src/protocols/acme/acme-secrets.ts';
 import { acmeHandlers } from '../../src/protocols/admin/serve-acme-bindings.ts';
+import { cmpHandlers } from '../../src/protocols/admin/serve-cmp-secrets.ts';
 import { acmeBindings } from '../../src/server/serve-acme.ts';
+import { cmpSecrets, ensureCmpRoot } from '../../src/server/serve-cmp.ts';
 import { certificateHandlers } from '../../src/protocols/admin/serve-certificates.ts';
 import { makeStartOrder } from '../../src/control/external/start-order.ts';
 import { externalHandlers } from '../../src/protocols/admin/serve-external.ts';
@@ -117,6 +119,7 @@ export async function openAdminApi(url: string) {
       drillsChanged,
     }),
     ...acmeHandlers({ bindings: acmeBindings(database, await ensureAcmeSecrets({ database, kek }, place, clock.now())), place }),
+    ...cmpHandlers({ secrets: cmpSecrets({ database }, authorities, await ensureCmpRoot({ database, kek }, place, clock)), place }),
     ...externalHandlers({ database, kek, region, changed: desiredChanged, authorities }),
     ...federationHandlers({ queries }),
     ...logHandlers({

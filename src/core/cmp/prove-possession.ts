@@ -40,6 +40,8 @@ export function provePossession(message: CertificateRequestMessage): Possession 
       subject: template.subject ?? buildName([]),
       subjectAltNames,
       extensions: template.extensions,
+      challengePassword: null,
+      attributeTypes: [],
     },
   };
 }

@@ -70,7 +70,8 @@ function checkWaiting({ approvals, askers }: ProfileSpec): void {
   if (approvals === null) return;
   for (const door of Object.keys(askers)) {
     const reason = whyNobodyWaits[door as keyof typeof whyNobodyWaits];
-    if (reason !== undefined) throw invalid('approvals', `with askers.${door}`, `the doors rest, est, scep, cmp and external alone: ${reason}`);
+    if (reason !== undefined)
+      throw invalid('approvals', `with askers.${door}`, `the doors rest, est, scep, cmp and external alone: ${reason}`);
   }
 }
 

@@ -8,6 +8,7 @@ import { type ExternalConfig, externalConfigKeys, readExternalConfig } from './e
 import { type FederationConfig, federationConfigKeys, readFederationConfig } from './federation-config.ts';
 import { type AcmeConfig, acmeConfigKeys, readAcmeConfig } from './acme-config.ts';
 import { type EstConfig, estConfigKeys, readEstConfig } from './est-config.ts';
+import { type CmpConfig, cmpConfigKeys, readCmpConfig } from './cmp-config.ts';
 import { type AddressPolicy, parseAddressPolicy } from '../network/address-policy.ts';
 
 /** The control plane's configuration, parsed once; docs/configuration.md is held against `serverConfigKeys`. */
@@ -29,6 +30,8 @@ export type ServerConfig = {
   readonly acme: AcmeConfig | null;
   /** Null: EST is not served. */
   readonly est: EstConfig | null;
+  /** Null: CMP is not served. */
+  readonly cmp: CmpConfig | null;
   readonly external: ExternalConfig;
   readonly federation: FederationConfig;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -68,6 +71,7 @@ export const serverConfigKeys = {
   'network.allow': { default: '127.0.0.0/8', meaning: 'Ranges that discovery, scans and drills may connect to (CIDR).' },
   ...acmeConfigKeys,
   ...estConfigKeys,
+  ...cmpConfigKeys,
   ...externalConfigKeys,
   ...federationConfigKeys,
   logLevel: { default: 'info', meaning: 'debug, info, warn or error.' },
@@ -119,6 +123,7 @@ export function parseServerConfig(text: string, base: string): ServerConfig {
     network: parseAddressPolicy(readRanges(values.get('network.allow'))),
     acme: readAcmeConfig(values),
     est: readEstConfig(values),
+    cmp: readCmpConfig(values),
     external: readExternalConfig(values),
     federation: readFederationConfig(values, base),
     logLevel: readLogLevel(text1('logLevel') ?? serverConfigKeys.logLevel.default),

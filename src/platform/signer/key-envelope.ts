@@ -25,6 +25,7 @@ export type KeyPurpose =
   | 'issuing'
   | 'checkpoint'
   | 'acme'
+  | 'cmp'
   | 'external-account'
   | 'external-binding'
   | 'external-webhook'

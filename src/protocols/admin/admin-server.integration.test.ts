@@ -89,6 +89,13 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     token: admin,
     body: { environment, name: 'web', role: 'ci' },
   });
+  const shared = await api.call({
+    method: 'POST',
+    path: '/v1/cmp-secrets',
+    token: admin,
+    body: { environment, name: 'printers', dnsNames: ['printer.acme.test'] },
+  });
+  assert.equal(shared.status, 201, shared.text);
   const spiffeId = `spiffe://acme.example/${environment}/orders`;
   const external = {
     environment,
@@ -168,6 +175,8 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     metrics: {},
     'list-acme-bindings': named,
     'create-acme-binding': { body: { environment, name: 'web', role: 'ci' } },
+    'list-cmp-secrets': named,
+    'create-cmp-secret': { body: { environment, name: 'printers', dnsNames: ['printer.acme.test'] } },
     'declare-external-authority': { body: { ...external, name: 'other' } },
     'list-federated-domains': named,
     'read-own-bundle': {},
@@ -176,6 +185,7 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     'list-external-orders': named,
     'show-external-order': { path: `/v1/external-orders/${ordered.json.id}` },
     'import-certificate': { body: { environment, pem: 'none' } },
+    'revoke-cmp-secret': { path: `/v1/cmp-secrets/${shared.json.reference}` },
     'revoke-acme-binding': { path: `/v1/acme-bindings/${binding.json.keyId}` },
   };
 }

@@ -1,6 +1,7 @@
 import { accessRoutes } from './access-routes.ts';
 import { acmeRoutes } from './acme-routes.ts';
 import { certificateRoutes } from './certificate-routes.ts';
+import { cmpRoutes } from './cmp-routes.ts';
 import { externalRoutes } from './external-routes.ts';
 import { federationRoutes } from './federation-routes.ts';
 import { inventoryRoutes } from './inventory-routes.ts';
@@ -22,6 +23,7 @@ export const routes = {
   ...rolloutRoutes,
   ...logRoutes,
   ...acmeRoutes,
+  ...cmpRoutes,
   ...externalRoutes,
   ...federationRoutes,
 } as const satisfies RouteTable;

@@ -1,0 +1,107 @@
+import { type BodyKind, type PkiMessage, readPkiMessage } from '../../core/cmp/pki-message.ts';
+import { Problem } from '../../core/problems/problem.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import { randomOctets } from '../../platform/ids/random-octets.ts';
+import { type CmpAnswer, errorAnswer } from './answer.ts';
+import { answerGeneral } from './answer-general.ts';
+import { answerRequest, type Call } from './answer-request.ts';
+import { answerRevocation } from './answer-revocation.ts';
+import { authenticate } from './authenticate.ts';
+import { cmpOids } from '../../core/cmp/cmp-oids.ts';
+import { readCertProfiles } from '../../core/cmp/read-bodies.ts';
+import { type CheckedHeader, checkHeader } from './check-header.ts';
+import { confirmCertificate } from './confirm-certificate.ts';
+import type { CmpDeps } from './deps.ts';
+import { pollCertificate } from './poll-certificate.ts';
+import { CmpProblem, toCmpProblem } from './problems.ts';
+import { NONCE_OCTETS, protectAnswer } from './protect-answer.ts';
+import type { CmpSecret } from './secret-store.ts';
+import type { Sender } from './sender.ts';
+
+/** Answers one message; null: it is none, so that there is nobody whom an answer could be for. */
+export async function answerMessage(
+  deps: CmpDeps,
+  { octets, profile }: { readonly octets: Uint8Array; /** That the path names; null: none. */ readonly profile: string | null },
+  now: Instant,
+): Promise<Uint8Array | null> {
+  const message = readMessage(octets);
+  if (message === null) return null;
+  const nonce = randomOctets(NONCE_OCTETS);
+  let sender: Sender | null = null;
+  let answer: CmpAnswer;
+  try {
+    if (message.header.version !== 2 && message.header.version !== 3)
+      throw new CmpProblem('unsupportedVersion', `Cannot read message: version ${message.header.version}, expected 2 or 3`);
+    sender = await authenticate(deps, message, now);
+    const header = checkHeader(deps, message.header, now);
+    demandProfile(header, sender, profile);
+    answer = await answerCall(deps, { message, header, sender, nonce }, now);
+  } catch (error) {
+    answer = refuse(deps, { error, message, sender });
+  }
+  return protectAnswer(deps, { asked: message.header, sender, answer, nonce }, now);
+}
+
+function readMessage(octets: Uint8Array): PkiMessage | null {
+  try {
+    return readPkiMessage(octets);
+  } catch (error) {
+    if (error instanceof Problem) return null;
+    throw error;
+  }
+}
+
+/** The reason is for the log; the outside is told by which bit of PKIFailureInfo. */
+function refuse(
+  { log }: Pick<CmpDeps, 'log'>,
+  { error, message, sender }: { readonly error: unknown; readonly message: PkiMessage; readonly sender: Sender | null },
+): CmpAnswer {
+  const problem = toCmpProblem(error);
+  const { failure, message: reason } = problem;
+  const isFault = failure === 'systemFailure';
+  const told = { sender: sender?.name ?? null, body: message.kind, failure, reason };
+  log(isFault ? 'error' : 'warn', 'cmp.refused', isFault ? { ...told, err: problem.cause ?? problem } : told);
+  return errorAnswer(failure);
+}
+
+async function answerCall(deps: CmpDeps, call: Call, now: Instant): Promise<CmpAnswer> {
+  const { message, header, sender } = call;
+  const { kind } = message;
+  const seen = `${sender.name} ${Buffer.from(header.transactionId).toString('hex')} ${Buffer.from(header.senderNonce).toString('hex')}`;
+  if (!deps.seen.take(seen, now)) throw new CmpProblem('transactionIdInUse', 'Cannot answer: the message was answered before');
+  if (sender.kind === 'certificate' && sender.record.notAfter < now && kind !== 'kur' && kind !== 'certConf')
+    throw new CmpProblem('signerNotTrusted', 'Cannot trust signer: its certificate has ended, expected an update of it');
+  if (sender.kind === 'secret' && kind !== 'certConf' && kind !== 'pollReq') demandOpen(sender.secret, kind, now);
+  switch (kind) {
+    case 'ir':
+    case 'cr':
+    case 'p10cr':
+    case 'kur':
+      return answerRequest(deps, kind, call, now);
+    case 'certConf':
+      return confirmCertificate(deps, call, now);
+    case 'pollReq':
+      return pollCertificate(deps, call, now);
+    case 'genm':
+      return answerGeneral(deps, call);
+    case 'rr':
+      return answerRevocation(deps, call, now);
+    default:
+      throw new CmpProblem('badRequest', `Cannot answer: a message of kind ${kind} is for nobody here`);
+  }
+}
+
+/** A secret that has ended asks for nothing any more; one that is used up may still revoke what it bought, as long as it lasts. */
+function demandOpen({ id, used, uses, revokedAt, expiresAt }: CmpSecret, kind: BodyKind, now: Instant): void {
+  if (revokedAt === null && expiresAt > now && (used < uses || kind === 'rr')) return;
+  throw new CmpProblem('notAuthorized', `Cannot use secret: ${id} is used up, revoked or expired`);
+}
+
+/** A profile may be named by the path (RFC 9811 section 3.4) and in the header (RFC 9483 section 3.1). It chooses nothing: who sends it has one. */
+function demandProfile({ info }: CheckedHeader, sender: Sender, ofPath: string | null): void {
+  const own = sender.kind === 'secret' ? sender.secret.profile : sender.record.profile;
+  const item = info.find(({ type }) => type === cmpOids.certProfile);
+  const named = [...(ofPath === null ? [] : [ofPath]), ...(item?.value == null ? [] : readCertProfiles(item.value))];
+  const other = named.find((name) => name !== own);
+  if (other !== undefined) throw new CmpProblem('badRequest', `Cannot answer: profile ${other.slice(0, 100)} is named, expected ${own}`);
+}

@@ -1,0 +1,134 @@
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { CertificateKey } from '../../control/ca/certificate-store.ts';
+import type { Queries } from '../../platform/db/database.ts';
+
+/** A transaction that goes on with another message of the device. */
+export type CmpTransaction = {
+  /** Lower case hex. */
+  readonly transactionId: string;
+  /** Whose it is, as the log calls them. */
+  readonly sender: string;
+  readonly environment: string;
+  readonly region: string;
+  /** The nonce of our last message, which the next one repeats. */
+  readonly nonce: Uint8Array;
+  readonly answer: 'ip' | 'cp' | 'kup';
+  readonly requestNumber: number;
+  readonly implicitConfirm: boolean;
+  /** When it ends by itself. */
+  readonly deadline: Instant;
+  readonly state:
+    | { readonly kind: 'waiting'; readonly requestId: EntityId<'request'> }
+    | { readonly kind: 'issued'; readonly certificate: CertificateKey };
+};
+
+type TransactionKey = Pick<CmpTransaction, 'transactionId' | 'sender'>;
+
+export async function insertTransaction(queries: Queries, transaction: CmpTransaction): Promise<void> {
+  const { transactionId, sender, environment, region, nonce, answer, requestNumber, implicitConfirm, deadline, state } = transaction;
+  await tables(queries)
+    .insertInto('cmp_transactions')
+    .values({
+      transaction_id: transactionId,
+      sender,
+      environment,
+      region,
+      nonce,
+      answer,
+      request_number: requestNumber,
+      implicit_confirm: implicitConfirm ? 1 : 0,
+      deadline,
+      ...columnsOf(state),
+    })
+    .execute();
+}
+
+export async function findTransaction(queries: Queries, { transactionId, sender }: TransactionKey): Promise<CmpTransaction | null> {
+  const row = await tables(queries)
+    .selectFrom('cmp_transactions')
+    .selectAll()
+    .where('transaction_id', '=', transactionId)
+    .where('sender', '=', sender)
+    .executeTakeFirst();
+  return row === undefined ? null : toTransaction(row);
+}
+
+/** As it is after our next message. */
+export async function updateTransaction(
+  queries: Queries,
+  { transactionId, sender }: TransactionKey,
+  { nonce, deadline, state }: Pick<CmpTransaction, 'nonce' | 'deadline' | 'state'>,
+): Promise<void> {
+  await tables(queries)
+    .updateTable('cmp_transactions')
+    .set({ nonce, deadline, ...columnsOf(state) })
+    .where('transaction_id', '=', transactionId)
+    .where('sender', '=', sender)
+    .execute();
+}
+
+/** False if it was not there any more: somebody else ended it. */
+export async function deleteTransaction(queries: Queries, { transactionId, sender }: TransactionKey): Promise<boolean> {
+  const result = await tables(queries)
+    .deleteFrom('cmp_transactions')
+    .where('transaction_id', '=', transactionId)
+    .where('sender', '=', sender)
+    .executeTakeFirst();
+  return result.numDeletedRows > 0n;
+}
+
+/** Those that ended by themselves, the oldest first, at most `limit`. */
+export async function listOverdue(queries: Queries, now: Instant, limit: number): Promise<CmpTransaction[]> {
+  const rows = await tables(queries)
+    .selectFrom('cmp_transactions')
+    .selectAll()
+    .where('deadline', '<', now)
+    .orderBy('deadline')
+    .limit(limit)
+    .execute();
+  return rows.map(toTransaction);
+}
+
+type TransactionRow = {
+  transaction_id: string;
+  sender: string;
+  environment: string;
+  region: string;
+  status: string;
+  nonce: Uint8Array;
+  answer: string;
+  request_number: number;
+  implicit_confirm: number;
+  waiting_request: string | null;
+  issuer_key_sha256: string | null;
+  serial: Uint8Array | null;
+  deadline: number;
+};
+
+const tables = (queries: Queries) => queries.withTables<{ cmp_transactions: TransactionRow }>();
+
+function columnsOf(state: CmpTransaction['state']): Pick<TransactionRow, 'status' | 'waiting_request' | 'issuer_key_sha256' | 'serial'> {
+  if (state.kind === 'waiting') return { status: 'waiting', waiting_request: state.requestId, issuer_key_sha256: null, serial: null };
+  const { issuerKeySha256, serial } = state.certificate;
+  return { status: 'issued', waiting_request: null, issuer_key_sha256: issuerKeySha256, serial };
+}
+
+function toTransaction(row: TransactionRow): CmpTransaction {
+  const { issuer_key_sha256: issuerKeySha256, serial } = row;
+  return {
+    transactionId: row.transaction_id,
+    sender: row.sender,
+    environment: row.environment,
+    region: row.region,
+    nonce: row.nonce,
+    answer: row.answer as CmpTransaction['answer'],
+    requestNumber: row.request_number,
+    implicitConfirm: row.implicit_confirm === 1,
+    deadline: row.deadline,
+    state:
+      issuerKeySha256 === null || serial === null
+        ? { kind: 'waiting', requestId: row.waiting_request as EntityId<'request'> }
+        : { kind: 'issued', certificate: { issuerKeySha256, serial } },
+  };
+}

@@ -1,0 +1,97 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { ProfileBook } from '../../src/control/policies/declared-profiles.ts';
+import { ensureStoredSecret } from '../../src/control/ca/stored-secret.ts';
+import { encodePem } from '../../src/core/x509/pem.ts';
+import { MINUTE_MS } from '../../src/core/time/instant.ts';
+import { ManualClock } from '../../src/platform/clock/clock.ts';
+import { createMetrics } from '../../src/platform/telemetry/metrics.ts';
+import { createSecret, type SecretRequest } from '../../src/protocols/cmp/secret.ts';
+import { serveCmp } from '../../src/server/serve-cmp.ts';
+import { ada, openTestAuthorities, place } from './authorities.ts';
+
+const run = promisify(execFile);
+
+export type CmpLab = AsyncDisposable & Awaited<ReturnType<typeof openCmpLab>>;
+
+/** The real listener of CMP over a real CA and database, a directory for clients, and what was logged. */
+export async function openCmpLab(
+  url: string,
+  options: { readonly clock?: ManualClock; readonly profiles?: ProfileBook; readonly confirmWithinMs?: number } = {},
+) {
+  const stack = new AsyncDisposableStack();
+  const clock = options.clock ?? new ManualClock(Date.now());
+  const ca = stack.use(await openTestAuthorities(url, clock.now()));
+  const directory = await mkdtemp(join(tmpdir(), 'countersign-cmp-'));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  await writeFile(join(directory, 'root.pem'), ca.authorities.roots.map(({ der }) => encodePem('CERTIFICATE', der)).join(''));
+  const authorities = options.profiles === undefined ? ca.authorities : { ...ca.authorities, profiles: options.profiles };
+  const logged: { readonly level: string; readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
+  const root = await ensureStoredSecret(ca, { ownerId: 'cmp', purpose: 'cmp' }, place, clock.now());
+  const server = stack.use(
+    await serveCmp({
+      cmp: { listen: { host: '127.0.0.1', port: 0 }, confirmWithinMs: options.confirmWithinMs ?? 10 * MINUTE_MS },
+      state: { database: ca.database, kek: ca.kek, verifier: null as never, [Symbol.asyncDispose]: async () => {} },
+      authorities,
+      root,
+      signals: { authorities: ca.changed } as never,
+      clock,
+      log: (level, event, fields = {}) => void logged.push({ level, event, fields }),
+      metrics: createMetrics(),
+    }),
+  );
+  return {
+    ca,
+    authorities,
+    clock,
+    root,
+    directory,
+    port: server.port,
+    logged,
+    /** Reasons of refusals, as the log has them. */
+    refusals: () =>
+      logged.flatMap(({ event, fields }) => (event === 'cmp.refused' ? [`${String(fields['failure'])}: ${String(fields['reason'])}`] : [])),
+    /** A secret for this name unless something else is said. */
+    secret: async (changes: Partial<SecretRequest> = {}) => {
+      const request = {
+        name: 'printers',
+        role: 'ci',
+        profile: 'server',
+        spiffeId: null,
+        ipAddresses: [],
+        uses: 1,
+        ttlMs: MINUTE_MS,
+      } as const;
+      const made = await createSecret(
+        { database: ca.database, authorities, root },
+        { ...request, ...place, dnsNames: ['dev1.acme.example'], ...changes },
+        ada,
+        clock.now(),
+      );
+      return { ...made, args: ['-ref', made.reference, '-secret', `pass:${made.secret.reveal()}`] };
+    },
+    /** Runs `openssl cmp` in the directory; never throws. */
+    cmp: (command: string, ...args: readonly string[]) =>
+      runCmp(directory, ['-cmd', command, '-server', `127.0.0.1:${server.port}`, ...args]),
+    openssl: async (...args: readonly string[]) => (await run('openssl', args, { cwd: directory })).stdout,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** What the client said; `code` 0: it got what it asked for. */
+export type CmpAnswer = { readonly code: number; readonly output: string };
+
+async function runCmp(cwd: string, args: readonly string[]): Promise<CmpAnswer> {
+  // A configuration of the machine's own would change what is asked for.
+  const options = { cwd, timeout: 30_000, env: { PATH: process.env['PATH'], OPENSSL_CONF: '/dev/null' } };
+  try {
+    const { stdout, stderr } = await run('openssl', ['cmp', '-config', '', ...args], options);
+    return { code: 0, output: stdout + stderr };
+  } catch (error) {
+    const { code, stdout = '', stderr = '' } = error as { code?: number | string; stdout?: string; stderr?: string };
+    return { code: typeof code === 'number' ? code : -1, output: stdout + stderr };
+  }
+}
