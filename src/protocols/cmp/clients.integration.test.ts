@@ -45,7 +45,6 @@ describe('openssl cmp, as Debian has it', { skip }, () => {
     lab.logged.length = 0;
   };
   const byMac = ['-newkey', 'a.key', '-subject', `/CN=${NAME}`] as const;
-  const signed = (cert: string, key: string): readonly string[] => ['-cert', cert, '-key', key, '-trusted', 'root.pem'];
   /** A certificate for `a.key`, by a secret of its own. */
   const enrol = async (out: string): Promise<void> =>
     succeeds(await lab.cmp('ir', ...byMac, ...(await lab.secret()).args, '-implicit_confirm', '-certout', out));
@@ -249,3 +248,8 @@ describe('openssl cmp, as Debian has it', { skip }, () => {
     assert.equal(lab.ca.entriesOf('certificate.unconfirmed').at(-1)?.data['serial'], read('silent.pem').serialHex);
   });
 });
+
+/** Protected by the signature of this certificate. */
+function signed(cert: string, key: string): readonly string[] {
+  return ['-cert', cert, '-key', key, '-trusted', 'root.pem'];
+}

@@ -1,8 +1,8 @@
-import type { CertificateNames } from '../../control/ca/certificate-store.ts';
 import type { IssuanceRequest } from '../../control/ca/issuance-request.ts';
-import { parseSpiffeId, type SpiffeId } from '../../core/identity/spiffe-id.ts';
+import { type RequestedNames, requestedNames } from '../../core/issuance/requested-names.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { CertificateRequest } from '../../core/x509/certificate-request.ts';
+import { countNames } from '../../core/x509/general-name.ts';
 import { CmpProblem } from './problems.ts';
 import type { CertificateAsked } from './read-request.ts';
 import { claimSecret, type CmpSecret } from './secret-store.ts';
@@ -33,11 +33,7 @@ export function orderOf(secret: CmpSecret, asked: CertificateAsked, name: string
   };
 }
 
-function wantedNames(
-  { subjectAltNames: { uri, dns, ip } }: CertificateRequest,
-  secret: CmpSecret,
-): { readonly spiffeId: SpiffeId | null; readonly names: CertificateNames } {
-  if (uri.length + dns.length + ip.length === 0)
-    return { spiffeId: secret.spiffeId, names: { dns: secret.dnsNames, ip: secret.ipAddresses } };
-  return { spiffeId: uri[0] === undefined ? null : parseSpiffeId(uri[0]), names: { dns: dns.map((one) => one.toLowerCase()), ip } };
+function wantedNames(csr: CertificateRequest, secret: CmpSecret): RequestedNames {
+  if (countNames(csr.subjectAltNames) > 0) return requestedNames(csr);
+  return { spiffeId: secret.spiffeId, names: { dns: secret.dnsNames, ip: secret.ipAddresses } };
 }

@@ -28,7 +28,7 @@ import * as drillsByAddress from './0028-drills-by-address.ts';
 import * as answeredRequests from './0029-answered-requests.ts';
 import * as fleetLists from './0030-fleet-lists.ts';
 import * as federation from './0031-federation.ts';
-import * as cmp from './0033-cmp.ts';
+import * as cmp from './0032-cmp.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -64,5 +64,5 @@ export const migrations: Record<string, Migration> = {
   '0029-answered-requests': answeredRequests,
   '0030-fleet-lists': fleetLists,
   '0031-federation': federation,
-  '0033-cmp': cmp,
+  '0032-cmp': cmp,
 };
