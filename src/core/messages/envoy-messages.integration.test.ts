@@ -48,7 +48,7 @@ describe('our subset of the messages of Envoy', async () => {
 
 async function loadOurs(): Promise<readonly DescFile[]> {
   const folder = join(import.meta.dirname, 'generated');
-  const paths = globSync('{envoy,google}/**/*_pb.ts', { cwd: folder });
+  const paths = globSync('{envoy,google,xds}/**/*_pb.ts', { cwd: folder });
   const modules = await Promise.all(paths.map((path) => import(join(folder, path)) as Promise<Record<string, unknown>>));
   return modules.flatMap((module) => Object.values(module)).filter((one): one is DescFile => (one as DescFile | null)?.kind === 'file');
 }
@@ -120,7 +120,10 @@ const MAXIMUM_DEPTH = 3;
 /** What the copy of the API in @grpc/grpc-js-xds is too old to know, and Envoy 1.40 knows. */
 const NEWER = new Set<string>([
   'envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget.budget_interval',
+  'envoy.config.core.v3.CelExpressionConfig',
+  'envoy.config.rbac.v3.Policy.cel_config',
   'envoy.config.rbac.v3.Principal.custom',
+  'envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter.cel_config',
   'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector.enable_ja4_fingerprinting',
   'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector.close_connection_on_client_hello_parsing_errors',
   'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector.max_client_hello_size',

@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file envoy/config/accesslog/v3/accesslog.proto.
  */
 export const file_envoy_config_accesslog_v3_accesslog: GenFile = /*@__PURE__*/
-  fileDesc("CillbnZveS9jb25maWcvYWNjZXNzbG9nL3YzL2FjY2Vzc2xvZy5wcm90bxIZZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52MyKSAQoJQWNjZXNzTG9nEgwKBG5hbWUYASABKAkSOgoGZmlsdGVyGAIgASgLMiouZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5BY2Nlc3NMb2dGaWx0ZXISLAoMdHlwZWRfY29uZmlnGAQgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueUgAQg0KC2NvbmZpZ190eXBlIvoCCg9BY2Nlc3NMb2dGaWx0ZXISSQoSc3RhdHVzX2NvZGVfZmlsdGVyGAEgASgLMisuZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5TdGF0dXNDb2RlRmlsdGVySAASOgoKYW5kX2ZpbHRlchgGIAEoCzIkLmVudm95LmNvbmZpZy5hY2Nlc3Nsb2cudjMuQW5kRmlsdGVySAASOAoJb3JfZmlsdGVyGAcgASgLMiMuZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5PckZpbHRlckgAEk0KFHJlc3BvbnNlX2ZsYWdfZmlsdGVyGAkgASgLMi0uZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5SZXNwb25zZUZsYWdGaWx0ZXJIABJDCg9sb2dfdHlwZV9maWx0ZXIYDSABKAsyKC5lbnZveS5jb25maWcuYWNjZXNzbG9nLnYzLkxvZ1R5cGVGaWx0ZXJIAEISChBmaWx0ZXJfc3BlY2lmaWVyIlcKDUxvZ1R5cGVGaWx0ZXISNQoFdHlwZXMYASADKA4yJi5lbnZveS5kYXRhLmFjY2Vzc2xvZy52My5BY2Nlc3NMb2dUeXBlEg8KB2V4Y2x1ZGUYAiABKAgiIwoSUmVzcG9uc2VGbGFnRmlsdGVyEg0KBWZsYWdzGAEgAygJIlMKEFN0YXR1c0NvZGVGaWx0ZXISPwoKY29tcGFyaXNvbhgBIAEoCzIrLmVudm95LmNvbmZpZy5hY2Nlc3Nsb2cudjMuQ29tcGFyaXNvbkZpbHRlciKoAQoQQ29tcGFyaXNvbkZpbHRlchI6CgJvcBgBIAEoDjIuLmVudm95LmNvbmZpZy5hY2Nlc3Nsb2cudjMuQ29tcGFyaXNvbkZpbHRlci5PcBIyCgV2YWx1ZRgCIAEoCzIjLmVudm95LmNvbmZpZy5jb3JlLnYzLlJ1bnRpbWVVSW50MzIiJAoCT3ASBgoCRVEQABIGCgJHRRABEgYKAkxFEAISBgoCTkUQAyJHCghPckZpbHRlchI7CgdmaWx0ZXJzGAIgAygLMiouZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5BY2Nlc3NMb2dGaWx0ZXIiSAoJQW5kRmlsdGVyEjsKB2ZpbHRlcnMYASADKAsyKi5lbnZveS5jb25maWcuYWNjZXNzbG9nLnYzLkFjY2Vzc0xvZ0ZpbHRlcmIGcHJvdG8z", [file_envoy_config_core_v3_base, file_envoy_data_accesslog_v3_accesslog, file_google_protobuf_any]);
+  fileDesc("CillbnZveS9jb25maWcvYWNjZXNzbG9nL3YzL2FjY2Vzc2xvZy5wcm90bxIZZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52MyKSAQoJQWNjZXNzTG9nEgwKBG5hbWUYASABKAkSOgoGZmlsdGVyGAIgASgLMiouZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5BY2Nlc3NMb2dGaWx0ZXISLAoMdHlwZWRfY29uZmlnGAQgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueUgAQg0KC2NvbmZpZ190eXBlIsIDCg9BY2Nlc3NMb2dGaWx0ZXISSQoSc3RhdHVzX2NvZGVfZmlsdGVyGAEgASgLMisuZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5TdGF0dXNDb2RlRmlsdGVySAASOgoKYW5kX2ZpbHRlchgGIAEoCzIkLmVudm95LmNvbmZpZy5hY2Nlc3Nsb2cudjMuQW5kRmlsdGVySAASOAoJb3JfZmlsdGVyGAcgASgLMiMuZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5PckZpbHRlckgAEk0KFHJlc3BvbnNlX2ZsYWdfZmlsdGVyGAkgASgLMi0uZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5SZXNwb25zZUZsYWdGaWx0ZXJIABJGChBleHRlbnNpb25fZmlsdGVyGAsgASgLMiouZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5FeHRlbnNpb25GaWx0ZXJIABJDCg9sb2dfdHlwZV9maWx0ZXIYDSABKAsyKC5lbnZveS5jb25maWcuYWNjZXNzbG9nLnYzLkxvZ1R5cGVGaWx0ZXJIAEISChBmaWx0ZXJfc3BlY2lmaWVyIlcKDUxvZ1R5cGVGaWx0ZXISNQoFdHlwZXMYASADKA4yJi5lbnZveS5kYXRhLmFjY2Vzc2xvZy52My5BY2Nlc3NMb2dUeXBlEg8KB2V4Y2x1ZGUYAiABKAgiIwoSUmVzcG9uc2VGbGFnRmlsdGVyEg0KBWZsYWdzGAEgAygJIlMKEFN0YXR1c0NvZGVGaWx0ZXISPwoKY29tcGFyaXNvbhgBIAEoCzIrLmVudm95LmNvbmZpZy5hY2Nlc3Nsb2cudjMuQ29tcGFyaXNvbkZpbHRlciKoAQoQQ29tcGFyaXNvbkZpbHRlchI6CgJvcBgBIAEoDjIuLmVudm95LmNvbmZpZy5hY2Nlc3Nsb2cudjMuQ29tcGFyaXNvbkZpbHRlci5PcBIyCgV2YWx1ZRgCIAEoCzIjLmVudm95LmNvbmZpZy5jb3JlLnYzLlJ1bnRpbWVVSW50MzIiJAoCT3ASBgoCRVEQABIGCgJHRRABEgYKAkxFEAISBgoCTkUQAyJHCghPckZpbHRlchI7CgdmaWx0ZXJzGAIgAygLMiouZW52b3kuY29uZmlnLmFjY2Vzc2xvZy52My5BY2Nlc3NMb2dGaWx0ZXIiSAoJQW5kRmlsdGVyEjsKB2ZpbHRlcnMYASADKAsyKi5lbnZveS5jb25maWcuYWNjZXNzbG9nLnYzLkFjY2Vzc0xvZ0ZpbHRlciJcCg9FeHRlbnNpb25GaWx0ZXISDAoEbmFtZRgBIAEoCRIsCgx0eXBlZF9jb25maWcYAyABKAsyFC5nb29nbGUucHJvdG9idWYuQW55SABCDQoLY29uZmlnX3R5cGViBnByb3RvMw", [file_envoy_config_core_v3_base, file_envoy_data_accesslog_v3_accesslog, file_google_protobuf_any]);
 
 /**
  * @generated from message envoy.config.accesslog.v3.AccessLog
@@ -84,6 +84,12 @@ export type AccessLogFilter = Message<"envoy.config.accesslog.v3.AccessLogFilter
      */
     value: ResponseFlagFilter;
     case: "responseFlagFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.ExtensionFilter extension_filter = 11;
+     */
+    value: ExtensionFilter;
+    case: "extensionFilter";
   } | {
     /**
      * @generated from field: envoy.config.accesslog.v3.LogTypeFilter log_type_filter = 13;
@@ -247,4 +253,32 @@ export type AndFilter = Message<"envoy.config.accesslog.v3.AndFilter"> & {
  */
 export const AndFilterSchema: GenMessage<AndFilter> = /*@__PURE__*/
   messageDesc(file_envoy_config_accesslog_v3_accesslog, 7);
+
+/**
+ * @generated from message envoy.config.accesslog.v3.ExtensionFilter
+ */
+export type ExtensionFilter = Message<"envoy.config.accesslog.v3.ExtensionFilter"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from oneof envoy.config.accesslog.v3.ExtensionFilter.config_type
+   */
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message envoy.config.accesslog.v3.ExtensionFilter.
+ * Use `create(ExtensionFilterSchema)` to create a new message.
+ */
+export const ExtensionFilterSchema: GenMessage<ExtensionFilter> = /*@__PURE__*/
+  messageDesc(file_envoy_config_accesslog_v3_accesslog, 8);
 

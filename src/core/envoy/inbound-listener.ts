@@ -1,0 +1,94 @@
+import { create } from '@bufbuild/protobuf';
+import { createHash } from 'node:crypto';
+import { type Inbound, type RevokedSet, Termination } from '../messages/generated/countersign/v1/settings_pb.ts';
+import { TrafficDirection } from '../messages/generated/envoy/config/core/v3/base_pb.ts';
+import type { FilterChainSchema, FilterSchema } from '../messages/generated/envoy/config/listener/v3/listener_components_pb.ts';
+import { ListenerSchema } from '../messages/generated/envoy/config/listener/v3/listener_pb.ts';
+import { formatAccessLogName } from './access-log-name.ts';
+import { connectionLog } from './access-logs.ts';
+import type { CallerRules } from './caller-rules.ts';
+import { endpointClusterName, serviceClusterName } from './cluster.ts';
+import { connectionLimit } from './connection-limit.ts';
+import { envoyAddress } from './envoy-address.ts';
+import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
+import { httpManager } from './http-manager.ts';
+import type { InboundChannel } from './inbound-routes.ts';
+import { proxyProtocolFilter, tlsInspector } from './listener-filters.ts';
+import { type Init, milliseconds } from './pack.ts';
+import { envoyProtocol } from './protocol-name.ts';
+import { tcpForward } from './tcp-forward.ts';
+import { downstreamTls, plaintextSocket } from './tls-context.ts';
+
+type FilterChain = Init<typeof FilterChainSchema>;
+type Filter = Init<typeof FilterSchema>;
+
+/** Behind an open door, the clear and TLS side by side on one port; behind a closed one TLS that demands a certificate. */
+export function channelsOf({ door }: CallerRules): readonly InboundChannel[] {
+  return door === 'open' ? ['plaintext', 'tls'] : ['mtls'];
+}
+
+/** The port of an endpoint whose TLS ends at Envoy. Null if it has no address. */
+export function inboundListener(inbound: Inbound, rules: CallerRules, revoked: RevokedSet): EnvoyResource | null {
+  const address = envoyAddress(inbound.listen);
+  if (address === null) return null;
+  const protocol = envoyProtocol(inbound.protocol);
+  const name = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel: 'listener', protocol });
+  // Where the server of a protocol speaks first, a caller in the clear waits for it in silence.
+  const waitsForServer = protocol === 'tcp' && rules.door === 'open';
+  const message = create(ListenerSchema, {
+    name,
+    address,
+    statPrefix: name,
+    trafficDirection: TrafficDirection.INBOUND,
+    filterChains: channelsOf(rules).map((channel) => chainOf(inbound, channel, revoked)),
+    listenerFilters: [...proxyProtocolFilter(inbound.proxyProtocolFrom), tlsInspector()],
+    listenerFiltersTimeout: milliseconds(waitsForServer ? SILENT_MS : FIRST_OCTETS_MS),
+    continueOnListenerFiltersTimeout: waitsForServer,
+    perConnectionBufferLimitBytes: BUFFER_OCTETS,
+    accessLog: [connectionLog(name)],
+  });
+  return envoyResource(ListenerSchema, name, message);
+}
+
+function chainOf(inbound: Inbound, channel: InboundChannel, revoked: RevokedSet): FilterChain {
+  const protocol = envoyProtocol(inbound.protocol);
+  const name = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel, protocol });
+  return {
+    name,
+    filterChainMatch: { transportProtocol: channel === 'plaintext' ? 'raw_buffer' : 'tls' },
+    transportSocket: channel === 'plaintext' ? plaintextSocket() : downstreamTls(inbound, { channel, protocol }),
+    transportSocketConnectTimeout: milliseconds(HANDSHAKE_MS),
+    filters: [connectionLimit(name, inbound.maximumConnections), lastFilter(inbound, name, channel)],
+    ...(protocol === 'tcp' && channel === 'mtls' ? { metadata: revocationMark(revoked) } : {}),
+  };
+}
+
+function lastFilter(inbound: Inbound, name: string, channel: InboundChannel): Filter {
+  const protocol = envoyProtocol(inbound.protocol);
+  if (protocol !== 'tcp') return httpManager({ name, protocol, isInbound: true, limits: channel === 'mtls' ? inbound : null });
+  const { termination, nextHop } = inbound;
+  const cluster =
+    termination === Termination.REENCRYPT && nextHop !== undefined ? endpointClusterName(nextHop) : serviceClusterName(inbound);
+  return tcpForward({ name, cluster });
+}
+
+/**
+ * Of a stream there is no next call that could be refused: what ends it is that its chain is another one, from which Envoy drains all
+ * connections within its drain time.
+ */
+function revocationMark({ certificates, suspendedSpiffeIds }: RevokedSet) {
+  const hash = createHash('sha256');
+  for (const line of certificates.map(({ issuerKeySha256, serial }) => `${hex(issuerKeySha256)} ${hex(serial)}\n`).toSorted())
+    hash.update(line);
+  for (const line of suspendedSpiffeIds.toSorted()) hash.update(`${line}\n`);
+  return { filterMetadata: { countersign: { revoked: hash.digest('hex').slice(0, 16) } } };
+}
+
+function hex(octets: Uint8Array): string {
+  return Buffer.from(octets).toString('hex');
+}
+
+const FIRST_OCTETS_MS = 10_000;
+const SILENT_MS = 200;
+const HANDSHAKE_MS = 10_000;
+const BUFFER_OCTETS = 262_144;

@@ -1,0 +1,155 @@
+import { create } from '@bufbuild/protobuf';
+import type { Any } from '@bufbuild/protobuf/wkt';
+import { PROBE_PATH } from '../findings/drill-kind.ts';
+import { identityFields } from '../http1/identity-field.ts';
+import { type Inbound, type RevokedSet, Termination } from '../messages/generated/countersign/v1/settings_pb.ts';
+import { HeaderValueOption_HeaderAppendAction, type HeaderValueOptionSchema } from '../messages/generated/envoy/config/core/v3/base_pb.ts';
+import { type RouteMatchSchema, type RouteSchema } from '../messages/generated/envoy/config/route/v3/route_components_pb.ts';
+import { RouteConfigurationSchema } from '../messages/generated/envoy/config/route/v3/route_pb.ts';
+import { HSTS_FIELD } from '../policy/http-policy.ts';
+import { formatAccessLogName } from './access-log-name.ts';
+import {
+  ADMISSION_FILTER,
+  admissionRules,
+  HOST_FILTER,
+  hostRules,
+  REVOKED_FILTER,
+  revokedRules,
+  ROUTE_FILTER,
+  routeRules,
+  SERIAL_FIELD,
+} from './admission.ts';
+import type { CallerRules } from './caller-rules.ts';
+import { endpointClusterName, serviceClusterName } from './cluster.ts';
+import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
+import { type Init, milliseconds } from './pack.ts';
+import { envoyProtocol } from './protocol-name.ts';
+import { ambiguousMatches, anyMatch, patternMatch } from './route-match.ts';
+
+export type InboundChannel = 'plaintext' | 'tls' | 'mtls';
+
+type Route = Init<typeof RouteSchema>;
+type RouteMatch = Init<typeof RouteMatchSchema>;
+type Made = { readonly rules: CallerRules; readonly channel: InboundChannel; readonly revoked: RevokedSet };
+
+/**
+ * What calls of one channel meet. Each channel has routes of its own: a promise of TLS has no place in the clear (RFC 6797 section 7.2), and
+ * who proved nothing is told to the service by nobody.
+ */
+export function inboundRoutes(inbound: Inbound, made: Made): EnvoyResource {
+  const { channel } = made;
+  const name = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel, protocol: envoyProtocol(inbound.protocol) });
+  const removed = ['client-cert', 'client-cert-chain', SERIAL_FIELD];
+  const message = create(RouteConfigurationSchema, {
+    name,
+    validateClusters: false,
+    requestHeadersToRemove: removed,
+    ...answersOf(inbound, channel),
+    typedPerFilterConfig: filtersOf(inbound, made),
+    virtualHosts: [{ name: 'all', domains: ['*'], routes: [...routesOf(inbound, made)] }],
+  });
+  return envoyResource(RouteConfigurationSchema, name, message);
+}
+
+function filtersOf({ hostMatchesSni }: Inbound, { rules, channel, revoked }: Made): { [name: string]: Any } {
+  // Behind an open door nobody is refused for a certificate that proves nothing any more.
+  const serials = channel === 'mtls' && rules.door === 'closed' ? revokedRules(revoked) : null;
+  return {
+    ...(hostMatchesSni && channel === 'mtls' ? { [HOST_FILTER]: hostRules() } : {}),
+    ...(serials === null ? {} : { [REVOKED_FILTER]: serials }),
+  };
+}
+
+function routesOf(inbound: Inbound, { rules, channel }: Made): readonly Route[] {
+  if (channel === 'plaintext') return [unproved(inbound)];
+  const proved = [...probeRoutes(inbound, rules), ...declaredRoutes(inbound, rules)];
+  if (channel === 'mtls') return proved;
+  const whoCounts = proved.map((route) => ({
+    ...route,
+    match: { ...(route.match as RouteMatch), tlsContext: { presented: true, validated: true } },
+  }));
+  return [...suspendedRoutes(inbound, rules), ...whoCounts, unproved(inbound)];
+}
+
+/** Envoy answers the prober itself, and forwards nothing of it. */
+function probeRoutes(_inbound: Inbound, { probe }: CallerRules): readonly Route[] {
+  if (probe === null) return [];
+  const isProbe = identityHeader(probe);
+  return [
+    {
+      name: 'probe',
+      match: { pathSpecifier: { case: 'path', value: PROBE_PATH }, headers: [isProbe] },
+      action: { case: 'directResponse', value: { status: 200, body: { specifier: { case: 'inlineString', value: '{}' } } } },
+      responseHeadersToAdd: [overwrite('content-type', 'application/json')],
+    },
+    { name: 'probe-elsewhere', match: { ...anyMatch(), headers: [isProbe] }, action: { case: 'directResponse', value: { status: 404 } } },
+  ];
+}
+
+/** The first declared route that a call has decides who may make it; without one nobody enforced may. */
+function declaredRoutes(inbound: Inbound, rules: CallerRules): readonly Route[] {
+  const admission = { [ADMISSION_FILTER]: admissionRules(rules) };
+  if (inbound.routes.length === 0) return [forward(inbound, 'any', anyMatch(), admission)];
+  const refused = { ...admission, [ROUTE_FILTER]: routeRules([], rules) };
+  return [
+    ...ambiguousMatches().map((match) => forward(inbound, 'ambiguous', match, refused)),
+    ...inbound.routes.flatMap((route, index) => {
+      const allowed = [...route.callerSpiffeIds, ...route.callerSans];
+      const filters = { ...admission, [ROUTE_FILTER]: routeRules(allowed, rules) };
+      return [
+        forward(inbound, `route-${index}`, patternMatch(route, 'exact'), filters),
+        forward(inbound, `route-${index}-case`, patternMatch(route, 'any-case'), refused),
+      ];
+    }),
+    forward(inbound, 'no-route', anyMatch(), refused),
+  ];
+}
+
+function suspendedRoutes(inbound: Inbound, { unprovedSuspended }: CallerRules): readonly Route[] {
+  return unprovedSuspended.map((caller) => ({ ...unproved(inbound), match: { ...anyMatch(), headers: [identityHeader(caller)] } }));
+}
+
+/** Nothing is said of who calls. */
+function unproved(inbound: Inbound): Route {
+  return { ...forward(inbound, 'unproved', anyMatch(), {}), requestHeadersToRemove: [IDENTITY_FIELD] };
+}
+
+function forward(inbound: Inbound, name: string, match: RouteMatch, typedPerFilterConfig: { [name: string]: Any }): Route {
+  const { nextHop, termination, omittedIdentityFields } = inbound;
+  const cluster =
+    termination === Termination.REENCRYPT && nextHop !== undefined ? endpointClusterName(nextHop) : serviceClusterName(inbound);
+  const isHttp = envoyProtocol(inbound.protocol) === 'http';
+  return {
+    name,
+    match,
+    typedPerFilterConfig,
+    requestHeadersToRemove: omittedIdentityFields.includes(IDENTITY_FIELD) ? [IDENTITY_FIELD] : [],
+    action: {
+      case: 'route',
+      value: {
+        clusterSpecifier: { case: 'cluster', value: cluster },
+        timeout: milliseconds(isHttp ? LONGEST_CALL_MS : 0),
+        // What restarts refuses connections for a moment; nothing was sent yet.
+        retryPolicy: { retryOn: 'connect-failure,refused-stream', numRetries: 3 },
+      },
+    },
+  };
+}
+
+/** Envoy writes the field itself, from the certificate of the connection, with the identity at its end. */
+function identityHeader(caller: string) {
+  const value = { matchPattern: { case: 'suffix' as const, value: `;URI=${caller}` } };
+  return { name: IDENTITY_FIELD, headerMatchSpecifier: { case: 'stringMatch' as const, value } };
+}
+
+function answersOf({ answerFields }: Inbound, channel: InboundChannel) {
+  if (channel !== 'plaintext') return { responseHeadersToAdd: answerFields.map(({ name, value }) => overwrite(name, value)) };
+  return answerFields.some(({ name }) => name === HSTS_FIELD) ? { responseHeadersToRemove: [HSTS_FIELD] } : {};
+}
+
+function overwrite(key: string, value: string): Init<typeof HeaderValueOptionSchema> {
+  return { header: { key, value }, appendAction: HeaderValueOption_HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD };
+}
+
+const IDENTITY_FIELD = 'x-forwarded-client-cert' satisfies (typeof identityFields)[number];
+const LONGEST_CALL_MS = 600_000;

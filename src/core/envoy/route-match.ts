@@ -1,0 +1,70 @@
+import type { RouteMatchSchema } from '../messages/generated/envoy/config/route/v3/route_components_pb.ts';
+import { methods as registered } from '../http1/request-head.ts';
+import { segmentsOf } from '../routes/call-pattern.ts';
+import type { Init } from './pack.ts';
+
+type RouteMatch = Init<typeof RouteMatchSchema>;
+type HeaderMatch = NonNullable<RouteMatch['headers']>[number];
+
+export type PatternOfCalls = { readonly methods: readonly string[]; readonly host: string; readonly path: string };
+
+/** `exact`: the spelling of the pattern. `any-case`: what some services would read as it. */
+export function patternMatch({ methods, host, path }: PatternOfCalls, spelling: 'exact' | 'any-case'): RouteMatch {
+  const regex = `${spelling === 'exact' ? '' : '(?i)'}${pathRegex(path)}`;
+  return { pathSpecifier: { case: 'safeRegex', value: { regex } }, headers: [...methodMatch(methods), ...hostMatch(host)] };
+}
+
+/** What whoever serves it could read as another path than the one that was matched; nobody who is enforced may ask for it. */
+export function ambiguousMatches(): readonly RouteMatch[] {
+  return [
+    { pathSpecifier: { case: 'safeRegex', value: { regex: `(?i).*(?:${AMBIGUOUS.join('|')}).*` } } },
+    {
+      pathSpecifier: { case: 'prefix', value: '' },
+      headers: [{ name: ':method', headerMatchSpecifier: regexMatch([...registered].join('|')), invertMatch: true }],
+    },
+  ];
+}
+
+/** Every call. */
+export function anyMatch(): RouteMatch {
+  return { pathSpecifier: { case: 'prefix', value: '' } };
+}
+
+function pathRegex(path: string): string {
+  const isSubtree = path.endsWith('/**');
+  const segments = segmentsOf(isSubtree ? path.slice(0, -'/**'.length) : path);
+  const stem = segments.map((segment) => `/${segment === '*' ? '[^/]+' : escapeRegex(segment)}`).join('');
+  if (isSubtree) return `${stem}(?:/.*)?`;
+  return stem === '' ? '/' : `${stem}/?`;
+}
+
+/** A rule for GET is one for HEAD, which services answer by the same code. */
+function methodMatch(methods: readonly string[]): readonly HeaderMatch[] {
+  if (methods.length === 0) return [];
+  const all = [...new Set(methods.includes('GET') ? [...methods, 'HEAD'] : methods)];
+  return [{ name: ':method', headerMatchSpecifier: regexMatch(all.join('|')) }];
+}
+
+function hostMatch(host: string): readonly HeaderMatch[] {
+  return host === '' ? [] : [{ name: ':authority', headerMatchSpecifier: regexMatch(`(?i)${escapeRegex(host)}\\.?(?::[0-9]+)?`) }];
+}
+
+function regexMatch(regex: string) {
+  return { case: 'stringMatch' as const, value: { matchPattern: { case: 'safeRegex' as const, value: { regex } } } };
+}
+
+function escapeRegex(text: string): string {
+  return text.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
+}
+
+/**
+ * As `normalPathOf` has no spelling for, and escapes of unreserved characters too: RE2 cannot undo these, and a rule must not be evaded by
+ * them.
+ */
+const AMBIGUOUS = [
+  String.raw`//|[;\\#]|[^\x21-\x7e]`,
+  String.raw`/\.\.?(?:/|$)`,
+  '%(?:[^0-9a-f]|.[^0-9a-f]|.?$)',
+  '%(?:2f|5c|3b|3f|23|[01][0-9a-f]|7f|25|c[01]|f[5-9a-f])',
+  '%(?:3[0-9]|4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a]|2d|2e|5f|7e)',
+];

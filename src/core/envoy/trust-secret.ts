@@ -1,0 +1,125 @@
+import { create } from '@bufbuild/protobuf';
+import { createHash } from 'node:crypto';
+import { BundleAuthority_Role, type Outbound, type TrustBundle } from '../messages/generated/countersign/v1/settings_pb.ts';
+import {
+  type CertificateValidationContextSchema,
+  CertificateValidationContext_TrustChainVerification,
+  SubjectAltNameMatcher_SanType,
+  type SubjectAltNameMatcherSchema,
+} from '../messages/generated/envoy/extensions/transport_sockets/tls/v3/common_pb.ts';
+import { SecretSchema } from '../messages/generated/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts';
+import { SPIFFECertValidatorConfigSchema } from '../messages/generated/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.ts';
+import { parseCertificate } from '../x509/certificate.ts';
+import { encodePem } from '../x509/pem.ts';
+import type { CallerRules } from './caller-rules.ts';
+import type { EnvoyInput } from './compile-input.ts';
+import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
+import { type Init, typedExtension } from './pack.ts';
+
+type ValidationContext = Init<typeof CertificateValidationContextSchema>;
+type SanMatcher = Init<typeof SubjectAltNameMatcherSchema>;
+
+/** `cs|trust|inbound|endpoint_01…|mtls`. */
+export function inboundTrustName(endpointId: string, channel: 'tls' | 'mtls'): string {
+  return `cs|trust|inbound|${endpointId}|${channel}`;
+}
+
+export function outboundTrustName(endpointId: string): string {
+  return `cs|trust|outbound|${endpointId}`;
+}
+
+/**
+ * Whom callers of an endpoint have to chain to. Behind a closed door a handshake succeeds for an allowed caller alone; behind an open one
+ * whatever is shown is taken, and only what chains is told from what does not.
+ */
+export function inboundTrustSecret(input: EnvoyInput, endpointId: string, rules: CallerRules): EnvoyResource {
+  if (rules.door === 'open') {
+    const trustChainVerification = CertificateValidationContext_TrustChainVerification.ACCEPT_UNTRUSTED;
+    return validationSecret(inboundTrustName(endpointId, 'tls'), { ...anchorsOf(input, rules.callers), trustChainVerification });
+  }
+  const names = [...rules.callers, ...(rules.probe === null ? [] : [rules.probe])];
+  const domains = bundlesFor(input, names).map(({ trustDomain }) => trustDomain);
+  const matchers =
+    rules.strangers === 'let in'
+      ? domains.map((domain) => uriPrefix(`spiffe://${domain}/`))
+      : (names.length > 0 ? names : [NOBODY]).map(uriExact);
+  return validationSecret(inboundTrustName(endpointId, 'mtls'), {
+    ...anchorsOf(input, rules.callers),
+    matchTypedSubjectAltNames: matchers,
+  });
+}
+
+/** Whom the server of an endpoint of the fleet has to be. */
+export function serverTrustSecret(input: EnvoyInput, outbound: Outbound): EnvoyResource {
+  return validationSecret(outboundTrustName(outbound.endpointId), {
+    ...anchorsOf(input, [outbound.serverSpiffeId]),
+    matchTypedSubjectAltNames: [uriExact(outbound.serverSpiffeId)],
+  });
+}
+
+/** A server outside of the trust domain: its own anchors, its DNS name, and pinned keys where these are enforced. */
+export function namedServerSecret({ endpointId, serverAnchors, serverName, pins }: Outbound): EnvoyResource {
+  return validationSecret(outboundTrustName(endpointId), {
+    trustedCa: pemSource(serverAnchors.map((der) => encodePem('CERTIFICATE', der))),
+    matchTypedSubjectAltNames: [
+      { sanType: SubjectAltNameMatcher_SanType.DNS, matcher: { matchPattern: { case: 'exact', value: serverName } } },
+    ],
+    verifyCertificateSpki: pins.map((pin) => Buffer.from(pin).toString('base64')).toSorted(),
+  });
+}
+
+/** Authorities of one trust domain as anchors; of several each for its own names alone, which leaves the lists to the rules of calls. */
+function anchorsOf(input: EnvoyInput, names: readonly string[]): ValidationContext {
+  const bundles = bundlesFor(input, names);
+  if (bundles.length <= 1) {
+    return { trustedCa: pemSource(bundles.flatMap(authoritiesOf)), ...listsOf(input, bundles), onlyVerifyLeafCertCrl: true };
+  }
+  const trustDomains = bundles.map((bundle) => ({ name: bundle.trustDomain, trustBundle: pemSource(authoritiesOf(bundle)) }));
+  return { customValidatorConfig: typedExtension('envoy.tls.cert_validator.spiffe', SPIFFECertValidatorConfigSchema, { trustDomains }) };
+}
+
+/** The own trust domain, and others that are named; sorted. */
+function bundlesFor({ settings, trust }: EnvoyInput, names: readonly string[]): readonly TrustBundle[] {
+  const wanted = new Set([settings.trustDomain, ...names.map((name) => name.split('/')[2] ?? '')]);
+  return trust.filter(({ trustDomain }) => wanted.has(trustDomain)).toSorted((a, b) => (a.trustDomain < b.trustDomain ? -1 : 1));
+}
+
+/** As a set: the order in which a bundle names them means nothing. */
+function authoritiesOf({ authorities }: TrustBundle): readonly string[] {
+  return [...new Set(authorities.map(({ certificate }) => encodePem('CERTIFICATE', certificate)))].toSorted();
+}
+
+/** BoringSSL refuses every leaf whose issuer has no list, once there is one: so all of them, or none. */
+function listsOf({ crls }: EnvoyInput, bundles: readonly TrustBundle[]): ValidationContext {
+  const lists = bundles
+    .flatMap(({ authorities }) => authorities)
+    .filter(({ role }) => role === BundleAuthority_Role.ISSUING)
+    .map(({ certificate }) => crls.get(issuerKey(certificate)))
+    .filter((list) => list !== undefined)
+    .map((list) => encodePem('X509 CRL', list));
+  return lists.length === 0 ? {} : { crl: pemSource([...new Set(lists)].toSorted()) };
+}
+
+/** Settings name an authority by its key. */
+export function issuerKey(certificate: Uint8Array): string {
+  return createHash('sha256').update(parseCertificate(certificate).spki).digest('hex');
+}
+
+function validationSecret(name: string, validationContext: ValidationContext): EnvoyResource {
+  return envoyResource(SecretSchema, name, create(SecretSchema, { name, type: { case: 'validationContext', value: validationContext } }));
+}
+
+function pemSource(pems: readonly string[]) {
+  return { specifier: { case: 'inlineBytes' as const, value: new Uint8Array(Buffer.from(pems.join(''), 'latin1')) } };
+}
+
+function uriExact(value: string): SanMatcher {
+  return { sanType: SubjectAltNameMatcher_SanType.URI, matcher: { matchPattern: { case: 'exact', value } } };
+}
+
+function uriPrefix(value: string): SanMatcher {
+  return { sanType: SubjectAltNameMatcher_SanType.URI, matcher: { matchPattern: { case: 'prefix', value } } };
+}
+
+/** No list of names would mean every name; this is none of a certificate. */
+const NOBODY = 'nobody';

@@ -1,0 +1,87 @@
+import { create } from '@bufbuild/protobuf';
+import type { EnvoyResources } from '../../src/core/envoy/compile-envoy.ts';
+import { compileEnvoy } from '../../src/core/envoy/compile-envoy.ts';
+import type { SpiffeId } from '../../src/core/identity/spiffe-id.ts';
+import {
+  type Inbound,
+  type Outbound,
+  ProxySettingsSchema,
+  RevokedSetSchema,
+} from '../../src/core/messages/generated/countersign/v1/settings_pb.ts';
+import { EnvoyLab } from './envoy-lab.ts';
+import { freePort } from './free-port.ts';
+import { type Origin, ORDERS, ProxyLab, TRUST_DOMAIN } from './proxy-lab.ts';
+import type { TestCredential } from './test-authority.ts';
+
+export type Ports = { readonly inbound?: readonly Inbound[]; readonly outbound?: readonly Outbound[] };
+
+/** One Envoy in front of one service, which runs what settings are compiled to. */
+export class EnvoyBench implements AsyncDisposable {
+  readonly lab: ProxyLab;
+  readonly envoy: EnvoyLab;
+  readonly origin: Origin;
+  /** Free for the endpoint. */
+  readonly port: number;
+  readonly revoked = new Revocations();
+  #generation = 0n;
+
+  private constructor(parts: Pick<EnvoyBench, 'lab' | 'envoy' | 'origin' | 'port'>) {
+    this.lab = parts.lab;
+    this.envoy = parts.envoy;
+    this.origin = parts.origin;
+    this.port = parts.port;
+  }
+
+  static async start(flags?: readonly string[]): Promise<EnvoyBench> {
+    const lab = new ProxyLab();
+    const [origin, port, envoy] = await Promise.all([lab.origin(), freePort(), EnvoyLab.start(lab.credential, flags)]);
+    return new EnvoyBench({ lab, envoy, origin, port });
+  }
+
+  compile({ inbound = [], outbound = [] }: Ports): EnvoyResources {
+    this.#generation += 1n;
+    return compileEnvoy({
+      settings: create(ProxySettingsSchema, {
+        generation: this.#generation,
+        proxyId: 'proxy_01j00000000000000000000000',
+        spiffeId: ORDERS,
+        trustDomain: TRUST_DOMAIN,
+        inbound: [...inbound],
+        outbound: [...outbound],
+      }),
+      trust: [this.lab.bundle()],
+      revoked: this.revoked.wire(this.lab),
+      crls: new Map(),
+    });
+  }
+
+  /** @throws if Envoy does not take something */
+  async apply(ports: Ports): Promise<void> {
+    const nacks = await this.envoy.apply(this.compile(ports));
+    if (nacks.length > 0) throw new Error(`Envoy refused ${JSON.stringify(nacks)}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.envoy[Symbol.asyncDispose]();
+    await this.lab[Symbol.asyncDispose]();
+  }
+}
+
+/** What nobody may accept any more. */
+class Revocations {
+  readonly credentials: TestCredential[] = [];
+  readonly suspended: SpiffeId[] = [];
+
+  clear(): void {
+    this.credentials.length = 0;
+    this.suspended.length = 0;
+  }
+
+  wire({ authority }: ProxyLab) {
+    const issuerKeySha256 = Buffer.from(authority.issuing.spkiSha256, 'hex');
+    return create(RevokedSetSchema, {
+      certificates: this.credentials.map(({ certificate }) => ({ issuerKeySha256, serial: certificate.serial })),
+      suspendedSpiffeIds: [...this.suspended],
+    });
+  }
+}
