@@ -26,3 +26,23 @@ export const tlsSuites = {
   'ECDHE-ECDSA-CHACHA20-POLY1305': { iana: 0xcca9 },
 } as const;
 export type TlsSuite = keyof typeof tlsSuites;
+
+/** What either side may sign a handshake with: no SHA-1 and SHA-224, and no DSA, which OpenSSL still offers in TLS 1.2. */
+export const signatureAlgorithms = [
+  'ecdsa_secp256r1_sha256',
+  'ecdsa_secp384r1_sha384',
+  'ecdsa_secp521r1_sha512',
+  'ed25519',
+  'mldsa65',
+  'mldsa87',
+  'mldsa44',
+  'rsa_pss_rsae_sha256',
+  'rsa_pss_rsae_sha384',
+  'rsa_pss_rsae_sha512',
+  'rsa_pss_pss_sha256',
+  'rsa_pss_pss_sha384',
+  'rsa_pss_pss_sha512',
+  'rsa_pkcs1_sha256',
+  'rsa_pkcs1_sha384',
+  'rsa_pkcs1_sha512',
+] as const;

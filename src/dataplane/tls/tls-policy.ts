@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { SecureContextOptions, SecureVersion } from 'node:tls';
 import type { TlsPolicy as WirePolicy } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { signatureAlgorithms } from '../../core/policy/tls-parameters.ts';
 import { Problem } from '../../core/problems/problem.ts';
 
 /** Versions, groups and suites that a port or an origination allows. */
@@ -45,7 +46,7 @@ export function contextOptionsOf(policy: TlsPolicy): SecureContextOptions {
     maxVersion: versions[policy.maximumVersion]!,
     ciphers: [...TLS_1_3_SUITES, ...policy.suites].join(':'),
     ecdhCurve: policy.groups.join(':'),
-    sigalgs: SIGNATURE_ALGORITHMS.join(':'),
+    sigalgs: signatureAlgorithms.join(':'),
     honorCipherOrder: true,
   };
 }
@@ -82,25 +83,6 @@ const DEFAULT_SUITES = [
 ];
 /** The AES-128 suite first: it costs the least where the processor has AES instructions. */
 const TLS_1_3_SUITES = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'];
-/** What either side may sign a handshake with: no SHA-1 and SHA-224, and no DSA, which OpenSSL still offers in TLS 1.2. */
-const SIGNATURE_ALGORITHMS = [
-  'ecdsa_secp256r1_sha256',
-  'ecdsa_secp384r1_sha384',
-  'ecdsa_secp521r1_sha512',
-  'ed25519',
-  'mldsa65',
-  'mldsa87',
-  'mldsa44',
-  'rsa_pss_rsae_sha256',
-  'rsa_pss_rsae_sha384',
-  'rsa_pss_rsae_sha512',
-  'rsa_pss_pss_sha256',
-  'rsa_pss_pss_sha384',
-  'rsa_pss_pss_sha512',
-  'rsa_pkcs1_sha256',
-  'rsa_pkcs1_sha384',
-  'rsa_pkcs1_sha512',
-];
 const oldVersions: { readonly [version: number]: SecureVersion } = { 0x0301: 'TLSv1', 0x0302: 'TLSv1.1' };
 /** With forward secrecy first. */
 const OLD_SUITES = [
