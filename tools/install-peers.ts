@@ -90,6 +90,12 @@ const testPeers: readonly Peer[] = [
   },
   { name: 'haproxy', present: onPath('haproxy'), apt: ['haproxy'], for: 'the PROXY protocol, sent to us and taken from us' },
   { name: 'nginx', present: onPath('nginx'), apt: ['nginx-light'], for: 'scans of a server that others wrote' },
+  {
+    name: 'njs',
+    present: () => existsSync('/usr/lib/nginx/modules/ngx_http_js_module.so'),
+    apt: ['libnginx-mod-http-js'],
+    for: 'what is rendered for nginx',
+  },
   { name: 'curl', present: onPath('curl'), apt: ['curl'], for: 'HTTP/2 by an unmodified client' },
   { name: 'nghttp2', present: onPath('h2load'), apt: ['nghttp2-client'], for: 'HTTP/2 by an unmodified client and under load' },
   { name: 'bind', present: () => existsSync('/usr/sbin/named'), apt: ['bind9'], for: 'dns-01 by dynamic updates of a zone' },

@@ -6,7 +6,9 @@ export type ProgramAnswer = { readonly code: number; readonly stdout: string; re
 
 /** A reason to leave out the tests that need the program, or false. With CI=true its absence is no reason: they fail. */
 export function missing(program: string): string | false {
-  const isThere = (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(`${folder}/${program}`));
+  const isThere = program.startsWith('/')
+    ? existsSync(program)
+    : (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(`${folder}/${program}`));
   return isThere || process.env['CI'] === 'true' ? false : `no ${program} here`;
 }
 

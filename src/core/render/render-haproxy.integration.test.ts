@@ -1,0 +1,17 @@
+import { examineRendered } from '../../../test/support/render-suite.ts';
+
+examineRendered({
+  kind: 'haproxy',
+  program: 'haproxy',
+  check: (file) => ['-c', '-f', file],
+  complains: /WARNING|ALERT/,
+  run: (file) => ['-db', '-f', file],
+  unproved: 'closed',
+  // This HAProxy runs on an OpenSSL without ML-KEM, which the order says.
+  exam: { 'an hybrid group': 'closed' },
+  readsLists: true,
+  toldCertificate: true,
+  observed: { toldWhenProved: true },
+  countsChunks: false,
+  serverField: undefined,
+});

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { defaultPolicy, type Policy } from '../../src/core/policy/policy.ts';
+import { groupNamesOf, type ProxyKind } from '../../src/core/render/proxy-program.ts';
+import { renderConfiguration, scriptNames } from '../../src/core/render/render-configuration.ts';
+import type { RenderOrder } from '../../src/core/render/render-order.ts';
+import { freePort } from './free-port.ts';
+import { missing, runProgram } from './peer-program.ts';
+import { ask, askInTheClear, examine, isServed, promised, receivedBy, statusOf } from './render-exam.ts';
+import { ALLOWED, type LabCredential, orderOf, RenderLab, SERVED, SERVED_TOO } from './render-lab.ts';
+
+/** How a proxy is run, and where it is another than the rest. */
+export type RenderedPeer = {
+  readonly kind: ProxyKind;
+  readonly program: string;
+  /** Its own examination of a configuration; code 0 is well, and nothing is said that `complains` matches. */
+  readonly check: (file: string, lab: RenderLab) => readonly string[];
+  readonly complains: RegExp;
+  readonly run: (file: string, lab: RenderLab) => readonly string[];
+  /** What turns away whom it cannot prove. */
+  readonly unproved: 'closed' | '400';
+  readonly exam: { readonly [what: string]: string };
+  readonly readsLists: boolean;
+  readonly toldCertificate: boolean;
+  /** Whether in observe it tells who was proved, where others tell nothing. */
+  readonly observed: { readonly toldWhenProved: boolean };
+  readonly countsChunks: boolean;
+  readonly serverField: string | undefined;
+};
+
+/** Few connections, because a program that may not open so many files does not start; all that a policy can say of answers and bodies. */
+const policy: Policy = {
+  ...defaultPolicy,
+  limits: { ...defaultPolicy.limits, connections: 1_000 },
+  http: {
+    ...defaultPolicy.http,
+    hsts: { maxAgeSeconds: 31_536_000, includeSubDomains: true, preload: false },
+    answerFields: ['x-content-type-options'],
+    maximumBodyOctets: 1_000,
+  },
+};
+
+/** Renders, has the program examine what was rendered, starts it, and holds what runs against the policy. */
+export function examineRendered(peer: RenderedPeer): void {
+  describe(`what is rendered for ${peer.kind}`, { skip: missing(peer.program) }, () => {
+    let lab: RenderLab, foreign: RenderLab, good: LabCredential, revoked: LabCredential, server: LabCredential;
+
+    before(async () => {
+      [lab, foreign] = [await RenderLab.open(), await RenderLab.open()];
+      [good, revoked, server] = [lab.client([ALLOWED]), lab.client([ALLOWED]), lab.server([SERVED, SERVED_TOO])];
+    });
+    after(async () => {
+      await lab[Symbol.asyncDispose]();
+      await foreign[Symbol.asyncDispose]();
+    });
+
+    async function start(name: string, more: object, change: Parameters<typeof orderOf>[2]): Promise<RenderOrder> {
+      const script = scriptNames[peer.kind];
+      const words = {
+        ...(await lab.words(await freePort(), server)),
+        ...(peer.kind === 'node' ? { upstream: undefined } : {}),
+        ...(script === null ? {} : { script: `${lab.folder}/${name}-${script}` }),
+        ...(peer.kind === 'nginx' ? { log: `${lab.folder}/${name}.log` } : {}),
+        ...more,
+      };
+      const order = orderOf(peer.kind, words, { policy, ...change });
+      const file = await lab.write(`${name}.${ends[peer.kind]}`, order, renderConfiguration(order));
+      const { code, stdout, stderr } = await runProgram(peer.program, peer.check(file, lab));
+      assert.equal(code, 0, stderr);
+      assert.doesNotMatch(stdout + stderr, peer.complains);
+      await lab.start(peer.program, peer.run(file, lab), order.listen.port);
+      return order;
+    }
+
+    test('enforced mutual TLS agrees with the policy', async (context) => {
+      const clear = await freePort();
+      const lists = peer.readsLists ? { crl: await lab.file('lists.pem', lab.lists([revoked])) } : {};
+      const { port } = (await start('enforced', { plainListen: `127.0.0.1:${clear}`, ...lists }, {})).listen;
+
+      await context.test('by handshakes and calls that must pass and must not', async () => {
+        assert.deepEqual(await examine({ lab, port, good, revoked, foreign }), promised(peer.unproved, peer.exam));
+      });
+      await context.test('tells the service who called, and nothing that a caller wrote', async () => {
+        const { headers } = receivedBy(await ask(lab, port, { caller: good, head: FORGED }));
+        assert.match(headers['x-forwarded-client-cert']!, new RegExp(`^Hash=[0-9a-f]{64};URI=${ALLOWED}$`));
+        const certificate = `:${Buffer.from(good.certificate.der).toString('base64')}:`;
+        assert.equal(headers['client-cert'], peer.toldCertificate ? certificate : undefined);
+        for (const name of ['client-cert-chain', 'client_cert', 'x_forwarded_client_cert', 'forwarded'])
+          assert.equal(headers[name], undefined, name);
+        const isProxy = peer.kind !== 'node';
+        assert.equal(headers['x-forwarded-for'], isProxy ? '127.0.0.1' : undefined);
+        assert.equal(headers['x-forwarded-proto'], isProxy ? 'https' : undefined);
+      });
+      await context.test('has HSTS in answers on TLS alone', async () => {
+        const got = await ask(lab, port, { caller: good });
+        assert.ok(got.kind === 'answer');
+        assert.equal(got.fields.get('strict-transport-security'), 'max-age=31536000; includeSubDomains');
+        assert.equal(got.fields.get('x-content-type-options'), 'nosniff');
+        assert.equal(got.fields.get('server'), peer.serverField);
+        const inTheClear = await askInTheClear(clear);
+        assert.match(inTheClear, new RegExp(`^HTTP/1.1 308 [^]*location: https://${SERVED}:${port}/a\\?b=c\r`, 'i'));
+        assert.doesNotMatch(inTheClear, /strict-transport/i);
+        assert.match(await askInTheClear(clear, 'evil.example'), /^HTTP\/1.1 421 /);
+      });
+      await context.test('refuses a body that is too long', async () => {
+        assert.equal(statusOf(await ask(lab, port, { caller: good, body: 'x'.repeat(1_001) })), 413);
+        assert.equal(receivedBy(await ask(lab, port, { caller: good, body: 'x'.repeat(1_000) })).octets, 1_000);
+        if (peer.countsChunks) assert.equal(statusOf(await ask(lab, port, { caller: good, body: 'x'.repeat(1_001), chunked: true })), 413);
+      });
+    });
+
+    test('a strict policy without client certificates, before a service that proves its name', async () => {
+      const onlyHybrid = groupNamesOf(orderOf(peer.kind, await wordsFor(lab, peer.kind, server)).program).has('X25519MLKEM768');
+      const strict: Policy = {
+        ...policy,
+        tls: { ...policy.tls, minimumVersion: '1.3', groups: onlyHybrid ? ['X25519MLKEM768'] : ['P-384'] },
+        http: { ...policy.http, hostMatchesSni: true },
+      };
+      const upstream = await lab.serveTls('service.acme.example');
+      const plain = { clientTrust: undefined, names: `${SERVED},${SERVED_TOO}` };
+      const order = await start(
+        'strict',
+        { ...plain, ...(peer.kind === 'node' ? {} : upstream) },
+        { policy: strict, callers: 'anonymous' },
+      );
+      const { port } = order.listen;
+      const [group, other] = onlyHybrid ? ['X25519MLKEM768', 'X25519'] : ['P-384', 'X25519'];
+
+      assert.equal(isServed(await ask(lab, port, {})), true);
+      const got = receivedBy(await ask(lab, port, { tls: { ecdhCurve: group }, head: FORGED }));
+      for (const name of ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert']) assert.equal(got.headers[name], undefined, name);
+      assert.equal(statusOf(await ask(lab, port, { tls: { ecdhCurve: other } })), 'closed');
+      assert.equal(statusOf(await ask(lab, port, { tls: { maxVersion: 'TLSv1.2' } })), 'closed');
+      assert.equal(isServed(await ask(lab, port, { host: SERVED_TOO, tls: { servername: SERVED_TOO } })), true);
+      assert.equal(statusOf(await ask(lab, port, { host: SERVED_TOO })), 421);
+      if (peer.kind === 'node') return;
+      const wrong = await start(
+        'misnamed',
+        { ...plain, ...upstream, upstreamName: 'other.acme.example' },
+        { policy: strict, callers: 'anonymous' },
+      );
+      assert.match(String(statusOf(await ask(lab, wrong.listen.port, {}))), /^50[23]$/);
+    });
+
+    test('observed, nobody is refused for a certificate, and nothing is told that was not proved', async () => {
+      const clear = await freePort();
+      const lists = peer.readsLists ? { crl: await lab.file('observed-lists.pem', lab.lists([revoked])) } : {};
+      const { listen } = await start('observed', { plainListen: `127.0.0.1:${clear}`, ...lists }, { mode: 'observe' });
+      assert.equal(isServed(await ask(lab, listen.port, { caller: null })), true);
+      assert.equal(isServed(await ask(lab, listen.port, { caller: lab.client(['spiffe://acme.example/production/stranger']) })), true);
+      const stranger = receivedBy(await ask(lab, listen.port, { caller: foreign.client([ALLOWED]), head: FORGED })).headers;
+      assert.deepEqual([stranger['x-forwarded-client-cert'], stranger['client-cert']], [undefined, undefined]);
+      const { headers } = receivedBy(await ask(lab, listen.port, { caller: revoked, head: FORGED }));
+      assert.deepEqual([headers['x-forwarded-client-cert'], headers['client-cert']], [undefined, undefined]);
+      const proved = receivedBy(await ask(lab, listen.port, { caller: good })).headers['x-forwarded-client-cert'];
+      assert.equal(proved !== undefined, peer.observed.toldWhenProved);
+      assert.match(await askInTheClear(clear), /"served":true/);
+    });
+  });
+}
+
+async function wordsFor(lab: RenderLab, kind: ProxyKind, server: LabCredential) {
+  return { ...(await lab.words(1, server)), ...(kind === 'node' ? { upstream: undefined } : {}), script: '/a' };
+}
+
+/** Some programs go by the end of a file's name. */
+const ends: { readonly [kind in ProxyKind]: string } = { nginx: 'conf', haproxy: 'cfg', caddy: 'caddyfile', envoy: 'yaml', node: 'mjs' };
+
+const FORGED = [
+  'Client-Cert: :Zm9yZ2Vk:',
+  'client_cert: x',
+  'X-Forwarded-Client-Cert: URI=x',
+  'X_Forwarded_Client_Cert: URI=x',
+  'Client-Cert-Chain: x',
+  'Forwarded: for=x',
+  'X-Forwarded-For: 9.9.9.9',
+  'X-Forwarded-Proto: gopher',
+];
