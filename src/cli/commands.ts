@@ -29,7 +29,7 @@ export const groups: { readonly [word: string]: string } = {
   external: 'Certificates of other CAs, asked for by ACME.',
   federation: 'Trust domains of others, and our bundle for theirs.',
   identity: 'Suspension of identities.',
-  policy: 'What the policy of issuance says, before it is asked.',
+  policy: 'What the policy of issuance says before it is asked, and the policy of TLS for proxies that others run.',
   request: 'Requests for certificates that persons have to approve of.',
   rollout: 'The way from plaintext to enforced mutual TLS.',
   token: 'Tokens of people, pipelines and joining proxies.',

@@ -5,6 +5,7 @@ export const exitCodes = {
   usage: { code: 2, meaning: 'The command line or a file is not as documented.' },
   refused: { code: 3, meaning: 'The server refused; the code of the problem is printed.' },
   unreachable: { code: 4, meaning: 'The server could not be reached, or is not the one that was pinned.' },
+  partial: { code: 5, meaning: 'Not all that is demanded can be enforced there, and nothing was written (`policy render --strict`).' },
   internal: { code: 70, meaning: 'Countersign itself failed.' },
 } as const;
 
