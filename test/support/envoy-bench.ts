@@ -8,8 +8,10 @@ import {
   ProxySettingsSchema,
   RevokedSetSchema,
 } from '../../src/core/messages/generated/countersign/v1/settings_pb.ts';
+import { HOUR_MS } from '../../src/core/time/instant.ts';
 import { EnvoyLab } from './envoy-lab.ts';
 import { freePort } from './free-port.ts';
+import { makeList } from './make-certificate-list.ts';
 import { type Origin, ORDERS, ProxyLab, TRUST_DOMAIN } from './proxy-lab.ts';
 import type { TestCredential } from './test-authority.ts';
 
@@ -51,7 +53,7 @@ export class EnvoyBench implements AsyncDisposable {
       }),
       trust: [this.lab.bundle()],
       revoked: this.revoked.wire(this.lab),
-      crls: new Map(),
+      crls: new Map([[this.lab.authority.issuing.spkiSha256, this.#list()]]),
     });
   }
 
@@ -59,6 +61,14 @@ export class EnvoyBench implements AsyncDisposable {
   async apply(ports: Ports): Promise<void> {
     const nacks = await this.envoy.apply(this.compile(ports));
     if (nacks.length > 0) throw new Error(`Envoy refused ${JSON.stringify(nacks)}`);
+  }
+
+  /** The authority's whole list, as long as it lives. */
+  #list(): Uint8Array {
+    const { issuing, issuingKey } = this.lab.authority;
+    const revoked = this.revoked.credentials.map(({ certificate }) => ({ certificate }));
+    const times = { thisUpdate: Date.now() - HOUR_MS, nextUpdate: Date.now() + HOUR_MS };
+    return makeList({ name: issuing.subject, key: issuingKey }, { revoked, number: Number(this.#generation), ...times }).der;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

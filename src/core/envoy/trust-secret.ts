@@ -71,6 +71,15 @@ export function namedServerSecret({ endpointId, serverAnchors, serverName, pins 
 /** Authorities of one trust domain as anchors; of several each for its own names alone, which leaves the lists to the rules of calls. */
 function anchorsOf(input: EnvoyInput, names: readonly string[]): ValidationContext {
   const bundles = bundlesFor(input, names);
+  const known = made.get(input) ?? new Map<string, ValidationContext>();
+  made.set(input, known);
+  const key = bundles.map(({ trustDomain }) => trustDomain).join(' ');
+  const anchors = known.get(key) ?? makeAnchors(input, bundles);
+  known.set(key, anchors);
+  return anchors;
+}
+
+function makeAnchors(input: EnvoyInput, bundles: readonly TrustBundle[]): ValidationContext {
   if (bundles.length <= 1) {
     return { trustedCa: pemSource(bundles.flatMap(authoritiesOf)), ...listsOf(input, bundles), onlyVerifyLeafCertCrl: true };
   }
@@ -123,3 +132,5 @@ function uriPrefix(value: string): SanMatcher {
 
 /** No list of names would mean every name; this is none of a certificate. */
 const NOBODY = 'nobody';
+/** All endpoints of one Envoy have the same anchors and lists, which can be long. */
+const made = new WeakMap<EnvoyInput, Map<string, ValidationContext>>();
