@@ -14,6 +14,7 @@ import { joinControlPlane } from '../link/join-control-plane.ts';
 import { type Link, openLink } from '../link/open-link.ts';
 import { openSeenKeys } from '../link/seen-keys-keeper.ts';
 import { NativeProxy } from './native-proxy.ts';
+import { handlersOf } from '../tls/plane-handlers.ts';
 import { restoreStaple } from '../tls/restore-staple.ts';
 import { watchClientCertificates } from '../tls/watch-client-certificates.ts';
 import { inheritedSockets } from './socket-activation.ts';
@@ -64,14 +65,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     control,
     clock,
     log,
-    handlers: {
-      onTrustBundle: (bundle) => traffic.applyTrustBundle(bundle),
-      onRevokedSet: async (set) => traffic.applyRevokedSet(set),
-      onTicketKeys: (keys) => traffic.applyTicketKeys(keys),
-      onStaple: (staple) => traffic.applyStaple(staple),
-      onSettings: (settings) => traffic.applySettings(settings),
-      onIdentity: (renewed) => traffic.applyIdentity(renewed),
-    },
+    handlers: handlersOf(traffic),
   });
   const reports = reportEvery(traffic, link);
   let stopping: Promise<void> | null = null;

@@ -7,6 +7,7 @@ import type { HostPort } from '../../platform/network/host-port.ts';
 import { type Link, openLink } from '../link/open-link.ts';
 import { openSeenKeys } from '../link/seen-keys-keeper.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
+import { handlersOf } from '../tls/plane-handlers.ts';
 import { Plane } from '../tls/plane.ts';
 import { defaultLimits } from '../tls/port-deps.ts';
 import { parseServiceSettings } from '../tls/proxy-settings.ts';
@@ -64,17 +65,13 @@ export async function runService(options: RunServiceOptions): Promise<RunningSer
     clock,
     log,
     handlers: {
-      onTrustBundle: (bundle) => plane.applyTrustBundle(bundle),
-      onRevokedSet: async (set) => plane.applyRevokedSet(set),
-      onTicketKeys: (keys) => plane.applyTicketKeys(keys),
-      onStaple: (staple) => plane.applyStaple(staple),
+      ...handlersOf(plane),
       onSettings: async (settings) => {
         const answer = await plane.applySettings(settings);
         if (answer.kind === 'accepted') ready.resolve();
         else ready.reject(new Problem('state-conflict', `Cannot use settings of the control plane: ${answer.reason}`));
         return answer;
       },
-      onIdentity: (renewed) => plane.applyIdentity(renewed),
     },
   });
   const reports = reportOften(plane, ports, link);

@@ -1,0 +1,77 @@
+import { request } from 'node:http';
+import { Problem } from '../../core/problems/problem.ts';
+
+/** Envoy's own word on itself, over its admin socket. */
+export type AdminClient = {
+  /** What one list of /config_dump holds, only with the fields of the mask; empty where Envoy has nothing of the kind. @throws state-conflict */
+  dump(list: ConfigList, mask: string): Promise<readonly ConfigEntry[]>;
+  /** Numbers of gauges whose name fits, by name. @throws as above */
+  gauges(filter: string): Promise<ReadonlyMap<string, number>>;
+};
+
+/** The lists of /config_dump that hold what came by xDS. */
+export type ConfigList =
+  | 'dynamic_listeners'
+  | 'dynamic_active_clusters'
+  | 'dynamic_warming_clusters'
+  | 'dynamic_route_configs'
+  | 'dynamic_endpoint_configs'
+  | 'dynamic_active_secrets'
+  | 'dynamic_warming_secrets';
+
+/** JSON of Envoy's admin messages. */
+export type ConfigEntry = { readonly [field: string]: unknown };
+
+export function adminClient(socketPath: string): AdminClient {
+  return {
+    async dump(list, mask) {
+      const eds = list === 'dynamic_endpoint_configs' ? '&include_eds' : '';
+      const text = await ask(socketPath, `/config_dump?resource=${list}&mask=${encodeURIComponent(mask)}${eds}`);
+      return listOf(JSON.parse(text) as unknown, 'configs');
+    },
+    async gauges(filter) {
+      const text = await ask(socketPath, `/stats?format=json&type=Gauges&filter=${encodeURIComponent(filter)}`);
+      const found = new Map<string, number>();
+      for (const { name, value } of listOf(JSON.parse(text) as unknown, 'stats'))
+        if (typeof name === 'string' && typeof value === 'number') found.set(name, value);
+      return found;
+    },
+  };
+}
+
+function listOf(body: unknown, field: string): readonly ConfigEntry[] {
+  const list = typeof body === 'object' && body !== null ? (body as ConfigEntry)[field] : undefined;
+  return Array.isArray(list) ? (list as readonly ConfigEntry[]) : [];
+}
+
+function ask(socketPath: string, path: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const fail = (why: string): void => {
+    asked.destroy();
+    reject(new Problem('state-conflict', `Cannot ask Envoy at ${socketPath}: ${why}`));
+  };
+  const asked = request({ socketPath, path, headers: { host: 'envoy' }, agent: false }, (response) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    response.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > MAXIMUM_ANSWER_OCTETS) fail(`its answer is longer than ${MAXIMUM_ANSWER_OCTETS} octets`);
+      else chunks.push(chunk);
+    });
+    response.on('error', (error) => fail(error.message));
+    response.on('end', () => {
+      const text = Buffer.concat(chunks).toString();
+      if (response.statusCode === 200) resolve(text);
+      else fail(`${response.statusCode}, ${text.slice(0, 200)}`);
+    });
+  });
+  asked.setTimeout(TIMEOUT_MS, () => fail(`no answer within ${TIMEOUT_MS} ms`));
+  asked.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
+  asked.end();
+  return promise;
+}
+
+/** A thousand listeners, or a revoked set of 200,000 in a CRL, in base64. */
+const MAXIMUM_ANSWER_OCTETS = 64 * 1024 * 1024;
+/** Its main thread answers between its other work. */
+const TIMEOUT_MS = 5_000;
