@@ -29,7 +29,7 @@ import type { RpcMethod } from '../../src/protocols/data-plane/rpc-method.ts';
 import { renewMethod } from '../../src/protocols/enrollment/renew.ts';
 import { telemetryMethod } from '../../src/protocols/telemetry/ingest.ts';
 import { deltaMethod } from '../../src/protocols/xds/delta-stream.ts';
-import type { Acknowledged } from '../../src/protocols/xds/resource-source.ts';
+import type { Acknowledged, ResourceSource } from '../../src/protocols/xds/resource-source.ts';
 import { ownSource, probeSource, type ResourceBody, sharedSource } from '../../src/protocols/xds/sources.ts';
 import { makeTestAuthority, type TestAuthority, type TestLeaf } from './test-authority.ts';
 
@@ -46,6 +46,7 @@ export async function startTestControlPlane(
     readonly clock?: ManualClock;
     readonly port?: number;
     readonly graceMs?: number;
+    readonly sources?: readonly ResourceSource[];
     readonly limits?: { readonly maximumConnections?: number; readonly handshakeTimeoutMs?: number };
   } = {},
 ) {
@@ -125,6 +126,7 @@ export async function startTestControlPlane(
         }),
         ownSource({ typeUrl: TICKET_KEYS_TYPE, read: async ({ proxyId }) => tickets.get(proxyId) ?? null, changes: changes.tickets }),
         probeSource({ typeUrl: DRILL_JOB_TYPE, read: async () => drills, changes: changes.drills }),
+        ...(options.sources ?? []),
       ],
       async recordAcknowledgement(acknowledgement) {
         acknowledged.push(acknowledgement);
@@ -283,9 +285,7 @@ export async function startTestControlPlane(
         await once(events, 'logged');
       }
     },
-    async stop(): Promise<void> {
-      await listener[Symbol.asyncDispose]();
-    },
+    stop: (): Promise<void> => listener[Symbol.asyncDispose](),
     /** On the same port, with everything that it knew. */
     async start(): Promise<void> {
       listener = await open(port);

@@ -6,7 +6,10 @@ import { envoyTicketKeys } from './envoy-ticket-keys.ts';
 test('each key becomes 80 octets, the sealing one first, the same at every companion', () => {
   const [first, second, third] = [makeTicketKeys().sealing, makeTicketKeys().sealing, makeTicketKeys().sealing];
   const keys = envoyTicketKeys({ sealing: first, accepted: [second, third] });
-  assert.deepEqual(keys.map(({ length }) => length), [80, 80, 80]);
+  assert.deepEqual(
+    keys.map(({ length }) => length),
+    [80, 80, 80],
+  );
   assert.deepEqual(envoyTicketKeys({ sealing: first, accepted: [second, third] }), keys);
   assert.deepEqual(envoyTicketKeys({ sealing: second, accepted: [first] }), [keys[1], keys[0]]);
 });
