@@ -22,6 +22,33 @@ export const fleetCommands: readonly Command[] = [
     load: () => import('./discover.ts'),
   },
   {
+    words: 'check',
+    summary:
+      'Scan TLS endpoints from here and hold them against a policy: exit code 1 for findings, 4 if there are none but an endpoint was not reached.',
+    arguments: [['[target...]', 'HOST, HOST:PORT or an https URL']],
+    options: [
+      ['-f, --file <file>', 'YAML of targets and of findings to ignore (docs/how-to/check-in-a-pipeline.md), or - for stdin'],
+      ['--inventory', "every endpoint of the control plane's inventory, each with its own policy (needs a server)"],
+      environment,
+      ['--policy <file>', 'YAML of declarations with the policy (default: the default policy)'],
+      ['--anchors <file>', 'PEM of the anchors that chains must lead to (default: the public roots that Node carries)'],
+      ['--server-name <name>', 'name to call the targets by (default: their hosts)'],
+      ['--client-certificate <demand>', 'required or not-required (default: not judged)'],
+      ['--certificate <file>', 'PEM of a client certificate to show, for what only its bearers see'],
+      ['--key <file>', 'its private key, PEM'],
+      [
+        '--expires-within <duration>',
+        'what is too soon to expire, such as 30d (default: half of what renewal in time leaves, at most 14d)',
+      ],
+      ['--severity <severity>', 'the least that fails: critical, high, medium or low (default: medium)'],
+      ['--format <format>', 'text, json, sarif or junit on stdout (default: text)'],
+      ['--output <files>', 'FORMAT=FILE, comma-separated, written besides'],
+    ],
+    client: true,
+    example: 'countersign check api.acme.example --expires-within 21d --output sarif=check.sarif,junit=check.xml',
+    load: () => import('./check.ts'),
+  },
+  {
     words: 'apply',
     summary: 'Declare services, endpoints, proxies, policies, exceptions and targets; shows the difference first.',
     options: [

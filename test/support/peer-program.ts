@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** What a run of a program said. */
 export type ProgramAnswer = { readonly code: number; readonly stdout: string; readonly stderr: string };
@@ -19,4 +20,9 @@ export function runProgram(program: string, args: readonly string[], timeoutMs =
       resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr });
     });
   });
+}
+
+/** The same for what `npm run peers` puts into a folder of its own. */
+export function missingPeer(path: string): string | false {
+  return existsSync(join(import.meta.dirname, '../../.test/peers', path)) || process.env['CI'] === 'true' ? false : `no ${path} here`;
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -94,6 +94,10 @@ export class TlsServers implements AsyncDisposable {
     const path = join(this.#folder, `file-${this.#files++}.pem`);
     await writeFile(path, content, { mode: 0o600 });
     return path;
+  }
+
+  read(file: string): Promise<string> {
+    return readFile(file, 'utf8');
   }
 
   async listen(server: Server): Promise<number> {

@@ -6,7 +6,8 @@ import type { ScanLine } from './scan-line.ts';
 
 type HandshakeQuestions = {
   readonly serverName: string | null;
-  readonly host: string;
+  /** Null: no HTTP. */
+  readonly host: string | null;
   readonly credential: ClientCredential | null;
   /** Newest first. */
   readonly versions: readonly SecureVersion[];
@@ -29,10 +30,9 @@ export type ShakenFacts = {
 export async function scanHandshakes(line: ScanLine, { serverName, host, credential, versions }: HandshakeQuestions): Promise<ShakenFacts> {
   const [newest] = versions;
   if (newest === undefined) return nothing('no version that Node speaks');
-  const request = `GET / HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: countersign-scan\r\nConnection: close\r\n\r\n`;
-  const call: Afterwards = { kind: 'call', request };
+  const afterwards: Afterwards = host === null ? { kind: 'listen' } : { kind: 'call', request: requestTo(host) };
   const shake = (order: Partial<HandshakeOrder>): Promise<HandshakeSight | null> =>
-    shakeHandsFully(line, { version: newest, serverName, afterwards: call, protocols: ['http/1.1'], ...order });
+    shakeHandsFully(line, { version: newest, serverName, afterwards, ...(host === null ? {} : { protocols: ['http/1.1'] }), ...order });
   const [bare, held, h2] = await Promise.all([
     shake({}),
     credential === null ? null : shake({ credential }),
@@ -41,7 +41,7 @@ export async function scanHandshakes(line: ScanLine, { serverName, host, credent
   const best = held ?? bare;
   const [tls13, tls12] = await Promise.all(
     (['TLSv1.3', 'TLSv1.2'] as const).map((version) =>
-      versions.includes(version) ? askResumption(line, { version, serverName, credential, afterwards: call }) : null,
+      versions.includes(version) ? askResumption(line, { version, serverName, credential, afterwards }) : null,
     ),
   );
   return {
@@ -54,6 +54,10 @@ export async function scanHandshakes(line: ScanLine, { serverName, host, credent
     ),
     session: tls13?.session ?? null,
   };
+}
+
+function requestTo(host: string): string {
+  return `GET / HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: countersign-scan\r\nConnection: close\r\n\r\n`;
 }
 
 type Resumption = { readonly resumed: boolean; readonly session: Buffer | null };

@@ -20,19 +20,27 @@ export type ScanTarget = {
   readonly port: number;
   /** Sent as SNI and as Host; null: no SNI, and the host as Host. */
   readonly serverName: string | null;
+  /** `other`: no octet of HTTP is sent, in the clear or on TLS. */
+  readonly speech?: 'http' | 'other';
   /** For questions that only a client with a certificate gets an answer to. */
   readonly credential?: ClientCredential | null;
   readonly limits?: ScanLimits;
 };
 
 /** Scans one endpoint: enough handshakes to say what it would agree to, and no octet that its service would act on but a GET of `/`. */
-export async function scanPosture({ serverName, credential = null, limits = defaultScanLimits, ...target }: ScanTarget): Promise<Posture> {
+export async function scanPosture({
+  serverName,
+  speech = 'http',
+  credential = null,
+  limits = defaultScanLimits,
+  ...target
+}: ScanTarget): Promise<Posture> {
   const address = await resolve(target);
   if (address === null) return { kind: 'unreachable', because: `${target.host} has no address` };
   const line = new ScanLine(address, limits);
   const ask = openQuestions(line, serverName);
   const host = serverName ?? target.host;
-  const [versions, plaintext] = await Promise.all([scanVersions(ask), askPlaintext(line, host)]);
+  const [versions, plaintext] = await Promise.all([scanVersions(ask), speech === 'http' ? askPlaintext(line, host) : null]);
   if (versions.spoken.length === 0) {
     const because = unreachableBecause([...versions.answers.values()]);
     return because === null || plaintext !== null ? { kind: 'no-tls', plaintext } : { kind: 'unreachable', because };
@@ -44,7 +52,7 @@ export async function scanPosture({ serverName, credential = null, limits = defa
     older === null ? null : scanOlder(ask, older, gaps),
     older === null ? null : scanHello(ask, older),
     older === null ? null : ask(older, {}, 'flight'),
-    scanHandshakes(line, { serverName, host, credential, versions: fullVersions(versions.spoken) }),
+    scanHandshakes(line, { serverName, host: speech === 'http' ? host : null, credential, versions: fullVersions(versions.spoken) }),
   ]);
   if (line.refused > 0) gaps.push(`${line.refused} questions beyond the bounds of the scan`);
   const clearChain = clear?.kind === 'hello' ? chainIn(clear.messages, 'tls-1.2') : null;
