@@ -19,6 +19,7 @@ import type { Certificate } from '../../src/core/x509/certificate.ts';
 import { parseIpAddress } from '../../src/core/identity/ip-address.ts';
 import { certify, makeHolder, type TestHolder } from './make-certificate.ts';
 import { makeList } from './make-certificate-list.ts';
+import { answerAbout } from './test-authority.ts';
 
 /** A key with the file of PEM of its chain. */
 export type LabCredential = { readonly certPem: string; readonly keyPem: string; readonly certificate: Certificate };
@@ -51,6 +52,10 @@ export class RenderLab implements AsyncDisposable {
     const service = createServer(answer).listen(0, '127.0.0.1');
     await once(service, 'listening');
     return new RenderLab(await mkdtemp(join(tmpdir(), 'countersign-render-')), service);
+  }
+
+  get root(): Certificate {
+    return this.#rootCertificate;
   }
 
   get servicePort(): number {
@@ -93,6 +98,11 @@ export class RenderLab implements AsyncDisposable {
     return [makeList(this.#issuing, { ...dates, revoked: entries }), makeList(this.#root, dates)]
       .map(({ der }) => encodePem('X509 CRL', der))
       .join('');
+  }
+
+  /** That it is good, as its authority says by OCSP. */
+  staple({ certificate }: LabCredential): Uint8Array {
+    return answerAbout(Date.now(), certificate, { issuing: this.#issuingCertificate, issuingKey: this.#issuing.key });
   }
 
   async file(name: string, content: string | Uint8Array): Promise<string> {

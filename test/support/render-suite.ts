@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:tls';
 import { after, before, describe, test } from 'node:test';
+import { judgePosture } from '../../src/core/findings/judge-posture.ts';
+import { parseDnsName } from '../../src/core/identity/dns-name.ts';
 import { defaultPolicy, type Policy } from '../../src/core/policy/policy.ts';
 import { groupNamesOf, type ProxyKind } from '../../src/core/render/proxy-program.ts';
 import { renderConfiguration, scriptNames } from '../../src/core/render/render-configuration.ts';
 import type { RenderOrder } from '../../src/core/render/render-order.ts';
+import { scanPosture } from '../../src/dataplane/scanner/scan-posture.ts';
 import { freePort } from './free-port.ts';
 import { missing, runProgram } from './peer-program.ts';
 import { ask, askInTheClear, examine, isServed, promised, receivedBy, statusOf } from './render-exam.ts';
@@ -20,11 +25,16 @@ export type RenderedPeer = {
   /** What turns away whom it cannot prove. */
   readonly unproved: 'closed' | '400';
   readonly exam: { readonly [what: string]: string };
+  /** What a scan of the enforced one finds. */
+  readonly findings: readonly string[];
   readonly readsLists: boolean;
   readonly toldCertificate: boolean;
   /** Whether in observe it tells who was proved, where others tell nothing. */
   readonly observed: { readonly toldWhenProved: boolean };
   readonly countsChunks: boolean;
+  readonly staples: boolean;
+  /** Whose calls it counts, beside all together. */
+  readonly rates: 'caller' | 'endpoint' | 'none';
   readonly serverField: string | undefined;
 };
 
@@ -72,13 +82,34 @@ export function examineRendered(peer: RenderedPeer): void {
       return order;
     }
 
+    /** What a scan of it finds that the policy does not allow. */
+    async function findingsOf(
+      port: number,
+      wanted: Policy,
+      clientCertificate: 'required' | 'not-required',
+      caller: LabCredential | null = null,
+    ): Promise<readonly string[]> {
+      const credential = caller === null ? null : { certificates: caller.certPem, key: caller.keyPem };
+      const posture = await scanPosture({ host: '127.0.0.1', port, serverName: SERVED, credential });
+      if (posture.kind === 'unreachable') assert.fail(posture.because);
+      const anchors = [lab.root];
+      const identity = { kind: 'dns', name: parseDnsName(SERVED) } as const;
+      const findings = judgePosture(Date.now(), posture, { policy: wanted, anchors, identity, clientCertificate, expiresWithinMs: 0 });
+      return findings.map(({ rule, evidence }) => `${rule}: ${evidence}`);
+    }
+
     test('enforced mutual TLS agrees with the policy', async (context) => {
       const clear = await freePort();
       const lists = peer.readsLists ? { crl: await lab.file('lists.pem', lab.lists([revoked])) } : {};
-      const { port } = (await start('enforced', { plainListen: `127.0.0.1:${clear}`, ...lists }, {})).listen;
+      const staple = peer.staples ? { staple: await lab.file('server.pem.ocsp', lab.staple(server)) } : {};
+      const { port } = (await start('enforced', { plainListen: `127.0.0.1:${clear}`, ...lists, ...staple }, {})).listen;
 
       await context.test('by handshakes and calls that must pass and must not', async () => {
         assert.deepEqual(await examine({ lab, port, good, revoked, foreign }), promised(peer.unproved, peer.exam));
+      });
+      await context.test('by the scan of our own scanner, in front of it and with a certificate', async () => {
+        assert.deepEqual(await findingsOf(port, policy, 'required'), peer.findings);
+        assert.deepEqual(await findingsOf(port, policy, 'required', good), peer.findings);
       });
       await context.test('tells the service who called, and nothing that a caller wrote', async () => {
         const { headers } = receivedBy(await ask(lab, port, { caller: good, head: FORGED }));
@@ -101,6 +132,21 @@ export function examineRendered(peer: RenderedPeer): void {
         assert.match(inTheClear, new RegExp(`^HTTP/1.1 308 [^]*location: https://${SERVED}:${port}/a\\?b=c\r`, 'i'));
         assert.doesNotMatch(inTheClear, /strict-transport/i);
         assert.match(await askInTheClear(clear, 'evil.example'), /^HTTP\/1.1 421 /);
+      });
+      await context.test('staples what the authority says of its certificate', { skip: !peer.staples }, async () => {
+        const socket = connect({
+          host: '127.0.0.1',
+          port,
+          servername: SERVED,
+          ca: lab.rootPem,
+          cert: good.certPem,
+          key: good.keyPem,
+          requestOCSP: true,
+        });
+        const [response] = (await once(socket, 'OCSPResponse')) as [Buffer | null];
+        socket.destroy();
+        assert.notEqual(response, null);
+        assert.equal(response!.length > 100, true);
       });
       await context.test('refuses a body that is too long', async () => {
         assert.equal(statusOf(await ask(lab, port, { caller: good, body: 'x'.repeat(1_001) })), 413);
@@ -127,6 +173,7 @@ export function examineRendered(peer: RenderedPeer): void {
       const [group, other] = onlyHybrid ? ['X25519MLKEM768', 'X25519'] : ['P-384', 'X25519'];
 
       assert.equal(isServed(await ask(lab, port, {})), true);
+      assert.deepEqual(await findingsOf(port, strict, 'not-required'), []);
       const got = receivedBy(await ask(lab, port, { tls: { ecdhCurve: group }, head: FORGED }));
       for (const name of ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert']) assert.equal(got.headers[name], undefined, name);
       assert.equal(statusOf(await ask(lab, port, { tls: { ecdhCurve: other } })), 'closed');
@@ -140,6 +187,38 @@ export function examineRendered(peer: RenderedPeer): void {
         { policy: strict, callers: 'anonymous' },
       );
       assert.match(String(statusOf(await ask(lab, wrong.listen.port, {}))), /^50[23]$/);
+    });
+
+    test('all that can be said at once is taken by its own examination, and rates are kept', async () => {
+      const own = {
+        upstreamCertificate: await lab.file('own.pem', server.certPem),
+        upstreamKey: await lab.file('own.pem.key', server.keyPem),
+      };
+      const long = Array.from(
+        { length: 3 },
+        (_, at) => `${at}${'a'.repeat(60)}.${'b'.repeat(61)}.${'c'.repeat(61)}.${'d'.repeat(59)}.example`,
+      );
+      const rates = { caller: { perSecond: 1, burst: 2 }, endpoint: { perSecond: 1, burst: 5 } };
+      const other = 'spiffe://acme.example/production/other';
+      const more = {
+        ...(peer.kind === 'node' ? {} : { ...(await lab.serveTls('service.acme.example')), ...own }),
+        names: [SERVED, ...long].join(','),
+      };
+      const limited: Policy = { ...policy, http: { ...policy.http, rates, identityFields: [], hostMatchesSni: true } };
+      const { port } = (await start('limited', more, { policy: limited, callers: [ALLOWED, other] })).listen;
+      const first = await ask(lab, port, { caller: good });
+      assert.equal(receivedBy(first).headers['x-forwarded-client-cert'], undefined);
+      assert.equal(receivedBy(first).headers['client-cert'], undefined);
+      if (peer.rates === 'none') return;
+      const served = async (caller: LabCredential): Promise<number> => {
+        const got = await Promise.all(Array.from({ length: 8 }, () => ask(lab, port, { caller })));
+        for (const answer of got) assert.match(String(statusOf(answer)), /^(?:200|429)$/);
+        return got.filter(isServed).length;
+      };
+      const [mine, others] = [1 + (await served(good)), await served(lab.client([other]))];
+      // A token may have come back while they ran.
+      assert.ok(mine >= (peer.rates === 'caller' ? 2 : 5) && mine < 8, `${mine}`);
+      assert.ok(mine + others >= (peer.rates === 'caller' ? 4 : 5) && mine + others < 12, `${mine} and ${others}`);
     });
 
     test('observed, nobody is refused for a certificate, and nothing is told that was not proved', async () => {

@@ -82,7 +82,8 @@ export function makeTestAuthority(now: Instant, name = 'Test'): TestAuthority {
   };
 }
 
-function answerAbout(
+/** An OCSP response about a certificate by the authority that issued it, as DER. */
+export function answerAbout(
   now: Instant,
   { serial }: Certificate,
   { issuing, issuingKey, ...answer }: TestAnswer & { readonly issuing: Certificate; readonly issuingKey: KeyObject },

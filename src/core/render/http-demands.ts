@@ -108,7 +108,7 @@ export const httpDemands = {
     isMade: ({ policy }) => policy.http.rates.caller !== null,
     by: {
       nginx: withNjs('`limit_req`'),
-      haproxy: yes('a table'),
+      haproxy: yes('a table, in which refused calls count too'),
       caddy: no('it has no limit of calls of its own'),
       envoy: no('not written'),
       node: no('not written'),

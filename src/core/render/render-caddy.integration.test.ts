@@ -10,9 +10,12 @@ examineRendered({
   unproved: 'closed',
   // Caddy reads no list. Go refuses a URI that is none, and shakes hands without a name, for which Caddy serves nothing.
   exam: { revoked: 'served', 'a name with a line feed': 'closed', 'no server name': '421', 'no server name and no certificate': '421' },
+  findings: [],
   readsLists: false,
   toldCertificate: true,
   observed: { toldWhenProved: false },
   countsChunks: true,
+  staples: false,
+  rates: 'none',
   serverField: undefined,
 });

@@ -9,9 +9,12 @@ examineRendered({
   run: (file) => ['-c', file, '--disable-hot-restart', '--concurrency', '1', '-l', 'warn'],
   unproved: 'closed',
   exam: {},
+  findings: [],
   readsLists: true,
   toldCertificate: false,
   observed: { toldWhenProved: false },
   countsChunks: true,
+  staples: true,
+  rates: 'endpoint',
   serverField: undefined,
 });

@@ -9,9 +9,12 @@ examineRendered({
   unproved: 'closed',
   // This HAProxy runs on an OpenSSL without ML-KEM, which the order says.
   exam: { 'an hybrid group': 'closed' },
+  findings: ['post-quantum-missing: none of X25519MLKEM768'],
   readsLists: true,
   toldCertificate: true,
   observed: { toldWhenProved: true },
   countsChunks: false,
+  staples: true,
+  rates: 'caller',
   serverField: undefined,
 });

@@ -156,17 +156,18 @@ function limitLines({ policy, clients }: RenderOrder): Lines {
   const { maximumBodyOctets, rates } = policy.http;
   return [
     ...(maximumBodyOctets === null ? [] : [`http-request deny deny_status 413 if { req.body_size gt ${maximumBodyOctets} }`]),
-    ...(rates.endpoint === null
-      ? []
-      : [
-          'http-request track-sc0 int(1) table endpoint_rate',
-          `http-request deny deny_status 429 if { sc_http_req_rate(0) gt ${rates.endpoint.burst} }`,
-        ]),
+    // The caller first: what is refused to one takes nothing from the rest.
     ...(rates.caller === null || clients.kind === 'anonymous'
       ? []
       : [
           'http-request track-sc1 var(sess.caller) table caller_rate',
           `http-request deny deny_status 429 if { sc_http_req_rate(1) gt ${rates.caller.burst} }`,
+        ]),
+    ...(rates.endpoint === null
+      ? []
+      : [
+          'http-request track-sc0 int(1) table endpoint_rate',
+          `http-request deny deny_status 429 if { sc_http_req_rate(0) gt ${rates.endpoint.burst} }`,
         ]),
   ];
 }

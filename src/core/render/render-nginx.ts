@@ -1,4 +1,4 @@
-import { answerFieldsOf } from '../policy/http-policy.ts';
+import { answerFieldsOf, type CallRate } from '../policy/http-policy.ts';
 import { signatureAlgorithms, type TlsGroup } from '../policy/tls-parameters.ts';
 import { renderNjsScript } from './caller-script.ts';
 import type { Gap } from './demands.ts';
@@ -194,8 +194,8 @@ function mainServer(order: RenderOrder): Lines {
       `ssl_certificate_key ${key};`,
       'if ($countersign_misdirected) { return 421; }',
       ...(isListed ? ['if ($countersign_denied) { return 403; }'] : []),
-      ...(endpoint === null ? [] : [`limit_req zone=countersign_endpoint burst=${endpoint.burst} nodelay;`]),
-      ...(caller === null || !usesScript(order) ? [] : [`limit_req zone=countersign_callers burst=${caller.burst} nodelay;`]),
+      ...(endpoint === null ? [] : [`limit_req zone=countersign_endpoint${burstOf(endpoint)};`]),
+      ...(caller === null || !usesScript(order) ? [] : [`limit_req zone=countersign_callers${burstOf(caller)};`]),
       ...(endpoint === null && caller === null ? [] : ['limit_req_status 429;']),
       ...(fields.length === 0 ? [] : ['# RFC 6797 section 7.2: on TLS only, and one value, whatever the service says.']),
       ...fields.flatMap(([name, value]) => [`proxy_hide_header ${name};`, `add_header ${name} "${value}" always;`]),
@@ -205,6 +205,11 @@ function mainServer(order: RenderOrder): Lines {
     ]),
     '}',
   ];
+}
+
+/** nginx counts what comes beyond the first. */
+function burstOf({ burst }: CallRate): string {
+  return burst === 1 ? '' : ` burst=${burst - 1} nodelay`;
 }
 
 function forwardLines({ upstream }: RenderOrder): Lines {

@@ -17,9 +17,12 @@ examineRendered({
   run: (file) => ['--input-type=module', '--eval', service(file)],
   unproved: 'closed',
   exam: {},
+  findings: [],
   readsLists: true,
   toldCertificate: true,
   observed: { toldWhenProved: true },
   countsChunks: true,
+  staples: true,
+  rates: 'none',
   serverField: undefined,
 });
