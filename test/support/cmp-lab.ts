@@ -3,11 +3,18 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { ProfileBook } from '../../src/control/policies/declared-profiles.ts';
+import type { AuditedDatabase } from '../../src/control/audit/entry.ts';
+import { DeclaredProfiles } from '../../src/control/policies/declared-profiles.ts';
+import { upsertProfile } from '../../src/control/policies/profile-store.ts';
+import { parseProfileSpec } from '../../src/core/issuance/parse-profile-spec.ts';
+import { profileDigest } from '../../src/core/issuance/profile-spec.ts';
+import type { ProfileName } from '../../src/core/issuance/profile.ts';
+import type { Instant } from '../../src/core/time/instant.ts';
 import { ensureStoredSecret } from '../../src/control/ca/stored-secret.ts';
 import { encodePem } from '../../src/core/x509/pem.ts';
 import { MINUTE_MS } from '../../src/core/time/instant.ts';
 import { ManualClock } from '../../src/platform/clock/clock.ts';
+import { newEntityId } from '../../src/platform/ids/new-entity-id.ts';
 import { createMetrics } from '../../src/platform/telemetry/metrics.ts';
 import { createSecret, type SecretRequest } from '../../src/protocols/cmp/secret.ts';
 import { serveCmp } from '../../src/server/serve-cmp.ts';
@@ -20,20 +27,23 @@ export type CmpLab = AsyncDisposable & Awaited<ReturnType<typeof openCmpLab>>;
 /** The real listener of CMP over a real CA and database, a directory for clients, and what was logged. */
 export async function openCmpLab(
   url: string,
-  options: { readonly clock?: ManualClock; readonly profiles?: ProfileBook; readonly confirmWithinMs?: number } = {},
+  options: { /** Profiles by their names, as a declaration has them. */ readonly declared?: { readonly [name: string]: object } } = {},
 ) {
   const stack = new AsyncDisposableStack();
-  const clock = options.clock ?? new ManualClock(Date.now());
+  const clock = new ManualClock(Date.now());
   const ca = stack.use(await openTestAuthorities(url, clock.now()));
   const directory = await mkdtemp(join(tmpdir(), 'countersign-cmp-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   await writeFile(join(directory, 'root.pem'), ca.authorities.roots.map(({ der }) => encodePem('CERTIFICATE', der)).join(''));
-  const authorities = options.profiles === undefined ? ca.authorities : { ...ca.authorities, profiles: options.profiles };
+  const profiles = new DeclaredProfiles();
+  await declare(ca.database, options.declared ?? {}, clock.now());
+  await profiles.reload(ca.database.queries);
+  const authorities = { ...ca.authorities, profiles };
   const logged: { readonly level: string; readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
   const root = await ensureStoredSecret(ca, { ownerId: 'cmp', purpose: 'cmp' }, place, clock.now());
   const server = stack.use(
     await serveCmp({
-      cmp: { listen: { host: '127.0.0.1', port: 0 }, confirmWithinMs: options.confirmWithinMs ?? 10 * MINUTE_MS },
+      cmp: { listen: { host: '127.0.0.1', port: 0 }, confirmWithinMs: 10 * MINUTE_MS },
       state: { database: ca.database, kek: ca.kek, verifier: null as never, [Symbol.asyncDispose]: async () => {} },
       authorities,
       root,
@@ -79,6 +89,15 @@ export async function openCmpLab(
     openssl: async (...args: readonly string[]) => (await run('openssl', args, { cwd: directory })).stdout,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
+}
+
+async function declare(database: AuditedDatabase, declared: { readonly [name: string]: object }, now: Instant): Promise<void> {
+  for (const [name, input] of Object.entries(declared)) {
+    const spec = parseProfileSpec(input);
+    const id = newEntityId('profile', now);
+    const record = { ...spec, id, ...place, name: name as ProfileName, digest: profileDigest(spec), updatedAt: now };
+    await database.commit(({ queries }) => upsertProfile(queries, record));
+  }
 }
 
 /** What the client said; `code` 0: it got what it asked for. */

@@ -15,7 +15,7 @@ export async function withBasis(queries: Queries, content: WaitingContent): Prom
  * nothing else of it can be asked again.
  */
 export async function isBasisInForce(queries: Queries, content: WaitingContent): Promise<boolean> {
-  if (content.asker.grant === undefined) return true;
+  if (content.asker.grant === undefined || content.asker.grant.spent === true) return true;
   const basis = await basisOf(queries, content);
   return basis !== null && basis === content.grantBasis;
 }

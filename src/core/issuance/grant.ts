@@ -14,4 +14,6 @@ export type Grant = {
   readonly dnsNames: readonly string[];
   readonly ipAddresses: readonly string[];
   readonly maxLifetimeMs: number;
+  /** A request uses the credential up when it is filed, so that it rests on nothing that could be taken back but the request. Absent: it rests on what granted it. */
+  readonly spent?: true;
 };

@@ -4,12 +4,12 @@ import { findCrl } from '../../control/ca/crl-store.ts';
 import { findProfile } from '../../control/ca/prepare-certificate.ts';
 import { type CrlStatus, readCrlStatusList } from '../../core/cmp/crl-source.ts';
 import { cmpOids } from '../../core/cmp/cmp-oids.ts';
+import { newerRoot } from '../../core/cmp/newer-root.ts';
 import { type InfoItem, infoNode } from '../../core/cmp/pki-header.ts';
 import { readGeneralMessage } from '../../core/cmp/read-bodies.ts';
 import { requestTemplateNode } from '../../core/cmp/request-template.ts';
 import { parseIpAddress } from '../../core/identity/ip-address.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
-import { equalOctets } from '../../core/x509/der.ts';
 import { type DerNode, raw, sequence } from '../../core/x509/der-writer.ts';
 import { sameName } from '../../core/x509/name.ts';
 import type { CmpAnswer } from './answer.ts';
@@ -55,13 +55,11 @@ async function answerItem(deps: GeneralDeps, { type, value }: InfoItem, sender: 
   }
 }
 
-/** A root that is newer than the one that the device has (RFC 9483 section 4.3.2); nothing where there is none. Ours sign no other. */
+/** Ours sign no other, so a newer root comes alone (RFC 9483 section 4.3.2). @throws CmpProblem, der-malformed */
 function updateOf(roots: readonly Certificate[], value: Uint8Array | null): readonly DerNode[] {
-  const held = value === null ? undefined : roots.find(({ der }) => equalOctets(der, value));
-  if (value !== null && held === undefined) parseCertificate(value);
-  const [newest] = roots.toSorted((one, other) => other.notBefore - one.notBefore);
-  if (newest === undefined || held === undefined || held === newest || newest.notBefore <= held.notBefore) return [];
-  return [sequence(raw(newest.der))];
+  if (value === null) throw new CmpProblem('badRequest', 'Cannot answer: no root is named');
+  const newer = newerRoot(roots, parseCertificate(value).der);
+  return newer === null ? [] : [sequence(raw(newer.der))];
 }
 
 function templateFor({ authorities }: GeneralDeps, sender: Sender): readonly DerNode[] {

@@ -71,7 +71,7 @@ async function answerCall(deps: CmpDeps, call: Call, now: Instant): Promise<CmpA
   if (!deps.seen.take(seen, now)) throw new CmpProblem('transactionIdInUse', 'Cannot answer: the message was answered before');
   if (sender.kind === 'certificate' && sender.record.notAfter < now && kind !== 'kur' && kind !== 'certConf')
     throw new CmpProblem('signerNotTrusted', 'Cannot trust signer: its certificate has ended, expected an update of it');
-  if (sender.kind === 'secret' && kind !== 'certConf' && kind !== 'pollReq') demandOpen(sender.secret, kind, now);
+  if (sender.kind === 'secret') demandOpen(sender.secret, kind, now);
   switch (kind) {
     case 'ir':
     case 'cr':
@@ -91,9 +91,10 @@ async function answerCall(deps: CmpDeps, call: Call, now: Instant): Promise<CmpA
   }
 }
 
-/** A secret that has ended asks for nothing any more; one that is used up may still revoke what it bought, as long as it lasts. */
+/** A secret that has ended asks for nothing any more, but what it began goes on; one that is used up may still revoke what it bought, as long as it lasts. */
 function demandOpen({ id, used, uses, revokedAt, expiresAt }: CmpSecret, kind: BodyKind, now: Instant): void {
-  if (revokedAt === null && expiresAt > now && (used < uses || kind === 'rr')) return;
+  const goesOn = kind === 'certConf' || kind === 'pollReq';
+  if (revokedAt === null && (goesOn || (expiresAt > now && (used < uses || kind === 'rr')))) return;
   throw new CmpProblem('notAuthorized', `Cannot use secret: ${id} is used up, revoked or expired`);
 }
 

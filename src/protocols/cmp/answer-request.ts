@@ -19,7 +19,7 @@ import { orderOf } from './order-of.ts';
 import { CmpProblem, toCmpProblem } from './problems.ts';
 import { type AskingKind, type CertificateAsked, certificateAnswers, readAsked } from './read-request.ts';
 import type { Sender } from './sender.ts';
-import { insertTransaction, type CmpTransaction } from './transaction-store.ts';
+import { type CmpTransaction, insertTransaction, waitingUntil } from './transaction-store.ts';
 
 export type RequestDeps = Pick<CmpDeps, 'database' | 'authorities' | 'confirmWithinMs' | 'log'>;
 
@@ -70,7 +70,7 @@ async function issueAsked(
   if (requested.kind === 'issued') return issuedAnswer(deps, { asked, call, implicitConfirm, issued: requested.certificate }, now);
   const { id: requestId, expiresAt } = requested.request;
   await database.commit(({ queries }) =>
-    insertTransaction(queries, { ...transaction, deadline: expiresAt, state: { kind: 'waiting', requestId } }),
+    insertTransaction(queries, { ...transaction, deadline: waitingUntil(expiresAt), state: { kind: 'waiting', requestId } }),
   );
   const content = certificateResponseNode({ requestId: asked.requestNumber, status: { status: 'waiting' } });
   return { kind: asked.answer, content };

@@ -3,7 +3,7 @@ import { findWaiting } from '../../control/ca/waiting-store.ts';
 import type { WaitingRequest } from '../../control/ca/waiting-request.ts';
 import { readPolls } from '../../core/cmp/read-bodies.ts';
 import { certificateResponseNode, pollResponseNode } from '../../core/cmp/write-bodies.ts';
-import { DAY_MS, type Instant } from '../../core/time/instant.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import type { CmpAnswer } from './answer.ts';
 import type { Call } from './answer-request.ts';
@@ -11,7 +11,7 @@ import { certificateAnswer } from './certificate-answer.ts';
 import type { CmpDeps } from './deps.ts';
 import { openTransaction } from './open-transaction.ts';
 import { CmpProblem } from './problems.ts';
-import { type CmpTransaction, deleteTransaction, updateTransaction } from './transaction-store.ts';
+import { type CmpTransaction, deleteTransaction, updateTransaction, waitingUntil } from './transaction-store.ts';
 
 type PollDeps = Pick<CmpDeps, 'database' | 'authorities' | 'confirmWithinMs'>;
 
@@ -27,8 +27,7 @@ export async function pollCertificate(deps: PollDeps, call: Call, now: Instant):
   switch (request?.status) {
     case 'waiting':
     case 'signing': {
-      // Some persons take days: it is held until the request has ended, and a little longer.
-      const deadline = request.expiresAt + DAY_MS;
+      const deadline = waitingUntil(request.expiresAt);
       await deps.database.commit(({ queries }) => updateTransaction(queries, transaction, { nonce: call.nonce, deadline, state }));
       return { kind: 'pollRep', content: pollResponseNode(requestNumber, CHECK_AFTER_SECONDS) };
     }

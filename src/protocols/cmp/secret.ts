@@ -100,7 +100,8 @@ export function secretOf(root: Secret<Uint8Array>, id: string): Secret {
 /** All that may be asked for by it. */
 export function grantOf(secret: CmpSecret): Grant {
   const { id, environment, profile, spiffeId, dnsNames, ipAddresses, maxLifetimeMs } = secret;
-  return { source: `cmp/${id}`, environment, doors: ['cmp'], profiles: [profile], spiffeId, dnsNames, ipAddresses, maxLifetimeMs };
+  const bounds = { environment, doors: ['cmp'], profiles: [profile], spiffeId, dnsNames, ipAddresses, maxLifetimeMs } as const;
+  return { source: `cmp/${id}`, ...bounds, spent: true };
 }
 
 /** What is refused at every request is told when the secret is made. */

@@ -1,5 +1,5 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import type { Instant } from '../../core/time/instant.ts';
+import { DAY_MS, type Instant } from '../../core/time/instant.ts';
 import type { CertificateKey } from '../../control/ca/certificate-store.ts';
 import type { Queries } from '../../platform/db/database.ts';
 
@@ -88,6 +88,11 @@ export async function listOverdue(queries: Queries, now: Instant, limit: number)
     .limit(limit)
     .execute();
   return rows.map(toTransaction);
+}
+
+/** What persons agreed to at the last moment is held for the device for another day. */
+export function waitingUntil(expiresAt: Instant): Instant {
+  return expiresAt + DAY_MS;
 }
 
 type TransactionRow = {

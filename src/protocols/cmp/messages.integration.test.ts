@@ -1,0 +1,465 @@
+import assert from 'node:assert/strict';
+import { createHmac, generateKeyPairSync, type KeyObject, pbkdf2Sync, randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { ada, joinRequest, place } from '../../../test/support/authorities.ts';
+import {
+  type BodyName,
+  type ClientAnswer,
+  clientMessage,
+  type ClientProtection,
+  confirmationBody,
+  type MessageOptions,
+  readAnswer,
+  requestBody,
+  revocationBody,
+} from '../../../test/support/cmp-client.ts';
+import { type CmpLab, openCmpLab } from '../../../test/support/cmp-lab.ts';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { crlUrlOf } from '../../control/ca/crl-path.ts';
+import { issueCertificate } from '../../control/ca/issue-certificate.ts';
+import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
+import { createToken } from '../../control/access/create-token.ts';
+import { approveRequest, denyRequest } from '../../control/ca/judge-request.ts';
+import { cmpOids } from '../../core/cmp/cmp-oids.ts';
+import { readPkiMessage } from '../../core/cmp/pki-message.ts';
+import { type PkiFailure, pkiFailures } from '../../core/cmp/pki-status.ts';
+import type { ProfileName } from '../../core/issuance/profile.ts';
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
+import { parseCertificateList } from '../../core/x509/certificate-list.ts';
+import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
+import { contextConstructed, contextPrimitive, DerReader, tags } from '../../core/x509/der.ts';
+import {
+  constructed,
+  type DerNode,
+  explicit,
+  nullValue,
+  oid,
+  primitive,
+  raw,
+  sequence,
+  smallInteger,
+  utf8String,
+} from '../../core/x509/der-writer.ts';
+import { uriNode } from '../../core/x509/general-name.ts';
+import { buildName } from '../../core/x509/name.ts';
+import { oids } from '../../core/x509/oid.ts';
+import { time } from '../../core/x509/x509-time.ts';
+import { revokeSecret } from './secret.ts';
+
+const NAME = 'dev1.acme.example';
+const newKey = (): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } => generateKeyPairSync('ec', { namedCurve: 'P-256' });
+
+type Ask = (name: BodyName, content: DerNode, by: ClientProtection | null, options?: Partial<MessageOptions>) => Promise<ClientAnswer>;
+
+/** Sends messages as a device does, and tells what was answered. */
+function asker(lab: CmpLab): Ask {
+  return async (name, content, by, options = {}) => {
+    const body = clientMessage(name, content, by, { at: lab.clock.now(), ...options });
+    const answer = await post(lab, body);
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers.get('content-type'), 'application/pkixcmp');
+    return readAnswer(new Uint8Array(await answer.arrayBuffer()));
+  };
+}
+
+function post(lab: CmpLab, body: Uint8Array, path = '/.well-known/cmp', headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(`http://127.0.0.1:${lab.port}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/pkixcmp', ...headers },
+    body,
+  });
+}
+
+/** Refused by this bit; what else the log says of it, the outside does not see. */
+function isRefused({ failure, certificate, body }: ClientAnswer, expected: PkiFailure, what: string): void {
+  assert.equal(failure === null ? null : pkiFailures[failure], expected, what);
+  assert.equal(certificate, null, what);
+  assert.equal(Buffer.from(body).includes('Cannot'), false, what);
+}
+
+async function secretOf(lab: CmpLab, changes: Parameters<CmpLab['secret']>[0] = {}, kind: 'pbm' | 'pbmac1' = 'pbm') {
+  const { reference, secret } = await lab.secret(changes);
+  return { kind, reference, secret: secret.reveal() } as const;
+}
+
+/** A device with a certificate that it has confirmed. */
+async function enrolled(lab: CmpLab, ask: Ask, changes: Parameters<CmpLab['secret']>[0] = {}) {
+  const key = newKey();
+  const by = await secretOf(lab, changes);
+  const answer = await ask('ir', requestBody(key), by, { info: [IMPLICIT] });
+  assert.ok(answer.certificate, lab.refusals().join());
+  const certificate = parseCertificate(answer.certificate);
+  return { key, certificate, by: { kind: 'signature', certificate, key: key.privateKey } as const };
+}
+
+const IMPLICIT = sequence(oid(cmpOids.implicitConfirm), nullValue());
+
+forEachDatabase('messages of CMP', (newUrl, kind) => {
+  const open = async (options: Parameters<typeof openCmpLab>[1] = {}) => {
+    const lab = await openCmpLab(await newUrl(), options);
+    return { lab, ask: asker(lab), [Symbol.asyncDispose]: () => lab[Symbol.asyncDispose]() };
+  };
+
+  test('PBMAC1 protects both ways; version 3 names the hash of its confirmation', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const by = await secretOf(lab, {}, 'pbmac1');
+    const transactionId = randomBytes(16);
+    const first = clientMessage('ir', requestBody(newKey()), by, { at: lab.clock.now(), version: 3, transactionId });
+    const octets = new Uint8Array(await (await post(lab, first)).arrayBuffer());
+    const answer = readAnswer(octets);
+    assert.deepEqual([answer.name, answer.protectionAlgorithm], ['ip', cmpOids.pbmac1]);
+    const { protectedPart, protection, header } = readPkiMessage(octets);
+    assert.equal(header.version, 3);
+    const salt = DerReader.over(header.protectionAlgorithm!).enter(tags.sequence);
+    salt.element();
+    const parameters = salt.enter(tags.sequence).enter(tags.sequence);
+    parameters.element();
+    const key = pbkdf2Sync(by.secret, parameters.enter(tags.sequence).content(tags.octetString), 600, 32, 'sha256');
+    assert.deepEqual(Buffer.from(protection!), createHmac('sha256', key).update(protectedPart).digest());
+    const named = sequence(oid(oids.sha512));
+    const confirmation = confirmationBody(answer.certificate!, { hash: 'sha512', named });
+    const done = await ask('certConf', confirmation, by, { version: 3, transactionId, recipientNonce: answer.senderNonce });
+    assert.equal(done.name, 'pkiconf');
+    assert.deepEqual(lab.refusals(), []);
+  });
+
+  test('refuses by its header what cannot be answered, whoever sends it', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const by = await secretOf(lab, { uses: 50 });
+    const now = lab.clock.now();
+    const cases: readonly (readonly [string, Partial<MessageOptions>, PkiFailure])[] = [
+      ['version 1', { version: 1 }, 'unsupportedVersion'],
+      ['version 4', { version: 4 }, 'unsupportedVersion'],
+      ['no transaction ID', { transactionId: null }, 'badRequest'],
+      ['a short transaction ID', { transactionId: randomBytes(15) }, 'badRequest'],
+      ['no nonce', { senderNonce: null }, 'badSenderNonce'],
+      ['a short nonce', { senderNonce: randomBytes(15) }, 'badSenderNonce'],
+      ['no time', { messageTime: null }, 'badTime'],
+      ['a time that is past', { messageTime: now - 5 * MINUTE_MS - 2 * SECOND_MS }, 'badTime'],
+      ['a time to come', { messageTime: now + 5 * MINUTE_MS + 2 * SECOND_MS }, 'badTime'],
+      ['another recipient', { recipient: buildName([[oids.commonName, 'Other']]) }, 'wrongAuthority'],
+      ['no reference', { senderKeyId: null }, 'badMessageCheck'],
+      ['a reference that is none', { senderKeyId: Buffer.from('token_') }, 'badMessageCheck'],
+      ['another profile', { info: [sequence(oid(cmpOids.certProfile), sequence(utf8String('workload')))] }, 'badRequest'],
+    ];
+    for (const [what, options, failure] of cases) isRefused(await ask('ir', requestBody(newKey()), by, options), failure, what);
+    isRefused(await ask('ir', requestBody(newKey()), null), 'badMessageCheck', 'no protection');
+    isRefused(await ask('ir', requestBody(newKey()), { ...by, secret: 'x' }), 'badMessageCheck', 'another secret');
+    for (const name of ['pkiconf', 'genp', 'ip', 'error', 'nested'] as const)
+      isRefused(await ask(name, sequence(), by), 'badRequest', name);
+    const own = { info: [sequence(oid(cmpOids.certProfile), sequence(utf8String('server'))), IMPLICIT] };
+    assert.equal((await ask('ir', requestBody(newKey()), by, own)).status, 0, 'its own profile, in our version and time');
+  });
+
+  test('refuses requests that ask for what no request may, or prove nothing; none takes a use of the secret', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const by = await secretOf(lab);
+    const key = newKey();
+    const ask1 = (content: DerNode) => ask('ir', content, by, { info: [IMPLICIT] });
+    const oneOf = requestBody(key);
+    const [single] = oneOf.content as readonly DerNode[];
+    const serial = primitive(contextPrimitive(1), Uint8Array.of(1));
+    const stolen = (requestBody(newKey()).content as readonly DerNode[])[0]!;
+    const stolenProof = (stolen.content as readonly DerNode[])[1]!;
+    const cases: readonly (readonly [string, DerNode, PkiFailure])[] = [
+      ['two requests', sequence(single!, single!), 'badRequest'],
+      ['no request', sequence(), 'badRequest'],
+      ['a serial number of its own', templateFirst(serial), 'badCertTemplate'],
+      ['no key: the CA shall make one', sequence(sequence(sequence(smallInteger(0), sequence()))), 'badCertTemplate'],
+      ['no proof', requestBody(key, { proof: null }), 'badPOP'],
+      ['the word of somebody else', requestBody(key, { proof: primitive(contextPrimitive(0), '') }), 'badPOP'],
+      ["a proof by another's key", requestBody(key, { proof: stolenProof }), 'badPOP'],
+      ['a name that the secret is not for', requestBody(key, { names: { dns: ['dev2.acme.example'] } }), 'notAuthorized'],
+      ['a mailbox', requestBody(key, { names: { dns: [NAME], email: ['a@acme.example'] } }), 'notAuthorized'],
+      [
+        'two SPIFFE IDs',
+        requestBody(key, { names: { uri: ['spiffe://acme.example/a/b', 'spiffe://acme.example/a/c'] } }),
+        'badCertTemplate',
+      ],
+      ['what is no request at all', smallInteger(1), 'badDataFormat'],
+    ];
+    for (const [what, content, failure] of cases) isRefused(await ask1(content), failure, what);
+    const granted = await ask1(requestBody(key, { names: { dns: [NAME] }, requestId: 7 }));
+    assert.equal(granted.status, 0, lab.refusals().join());
+    assert.equal(granted.info.has(cmpOids.implicitConfirm), true);
+    isRefused(await ask('ir', requestBody(newKey()), by), 'notAuthorized', 'a second certificate');
+  });
+
+  test('a one-time secret buys one certificate, however many ask at once', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const by = await secretOf(lab);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => ask('ir', requestBody(newKey()), by)));
+    assert.equal(answers.filter(({ certificate }) => certificate !== null).length, 1);
+    assert.equal(answers.filter(({ failure }) => failure !== null && pkiFailures[failure] === 'notAuthorized').length, 7);
+    assert.equal(lab.ca.entriesOf('certificate.issued').filter(({ data }) => data['door'] === 'cmp').length, 1);
+  });
+
+  test('certConf ends its own transaction, with the nonce and for the certificate of our answer, once', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const by = await secretOf(lab, { uses: 3 });
+    const other = await secretOf(lab);
+    const transactionId = randomBytes(16);
+    const { certificate, senderNonce: recipientNonce, info } = await ask('ir', requestBody(newKey()), by, { transactionId });
+    assert.equal(info.has(cmpOids.confirmWaitTime), true);
+    const good = { transactionId, recipientNonce };
+    const confirm = (options: Partial<MessageOptions> = {}, body = confirmationBody(certificate!), who: ClientProtection = by) =>
+      ask('certConf', body, who, { ...good, ...options });
+    isRefused(await confirm({ transactionId: randomBytes(16) }), 'badRequest', 'another transaction');
+    isRefused(await confirm({}, undefined, other), 'badRequest', "another's transaction");
+    isRefused(await confirm({ recipientNonce: randomBytes(16) }), 'badRecipientNonce', 'another nonce');
+    isRefused(await confirm({}, confirmationBody(randomBytes(40))), 'badCertId', 'another certificate');
+    isRefused(await confirm({}, confirmationBody(certificate!, { requestId: 5 })), 'badRequest', 'another request');
+    isRefused(await confirm({}, confirmationBody(certificate!, { named: sequence(oid(oids.sha1)) })), 'badAlg', 'SHA-1');
+    const senderNonce = randomBytes(16);
+    assert.equal((await confirm({ senderNonce })).name, 'pkiconf');
+    isRefused(await confirm({ senderNonce }), 'transactionIdInUse', 'sent again');
+    isRefused(await confirm(), 'badRequest', 'confirmed again');
+    assert.equal(lab.ca.entriesOf('certificate.confirmed').length, 1);
+    assert.equal(lab.ca.entriesOf('certificate.revoked').length, 0);
+    for (const [what, content] of [
+      ['a rejection', (der: Uint8Array) => confirmationBody(der, { rejects: true })],
+      ['no certificate at all', () => sequence()],
+    ] as const) {
+      const id = randomBytes(16);
+      const given = await ask('cr', requestBody(newKey()), by, { transactionId: id });
+      const done = await ask('certConf', content(given.certificate!), by, { transactionId: id, recipientNonce: given.senderNonce });
+      assert.equal(done.name, 'pkiconf', what);
+      assert.equal(lab.ca.entriesOf('certificate.revoked').at(-1)?.data['serial'], parseCertificate(given.certificate!).serialHex, what);
+    }
+  });
+
+  test('a revoked secret ends what it began', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const by = await secretOf(lab, { uses: 2 });
+    const transactionId = randomBytes(16);
+    const { certificate, senderNonce } = await ask('ir', requestBody(newKey()), by, { transactionId });
+    await revokeSecret(lab.ca, by.reference, ada, lab.clock.now());
+    const options = { transactionId, recipientNonce: senderNonce };
+    isRefused(await ask('certConf', confirmationBody(certificate!), by, options), 'notAuthorized', 'certConf');
+    isRefused(await ask('ir', requestBody(newKey()), by), 'notAuthorized', 'ir');
+    isRefused(await ask('genm', sequence(), by), 'notAuthorized', 'genm');
+    await assert.rejects(revokeSecret(lab.ca, by.reference, ada, lab.clock.now()), { code: 'state-conflict' });
+    await assert.rejects(revokeSecret(lab.ca, 'token_00000000000000000000000000', ada, lab.clock.now()), { code: 'not-found' });
+  });
+
+  test('signatures: by the certificate that comes first, of its subject and key identifier, and of nobody who has a listener of their own', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const { by, certificate } = await enrolled(lab, ask);
+    const next = newKey();
+    const update = (who: ClientProtection, options: Partial<MessageOptions> = {}) => ask('kur', requestBody(next), who, options);
+    isRefused(await update({ ...by, key: next.privateKey }), 'badMessageCheck', "another's key");
+    isRefused(await update(by, { extraCertificates: [] }), 'badMessageCheck', 'no certificate');
+    isRefused(await update(by, { extraCertificates: [Buffer.from([0x30, 0])] }), 'badMessageCheck', 'what is no certificate');
+    isRefused(await update(by, { extraCertificates: [lab.authorities.roots[0]!.der] }), 'signerNotTrusted', 'a root');
+    isRefused(await update(by, { sender: buildName([[oids.commonName, NAME]]) }), 'badMessageCheck', 'another sender');
+    isRefused(await update(by, { senderKeyId: randomBytes(20) }), 'badMessageCheck', 'another key identifier');
+    isRefused(await update(by, { senderKeyId: null }), 'badMessageCheck', 'no key identifier');
+    const tampered = certificate.der.slice();
+    tampered[tampered.length - 1]! ^= 1;
+    isRefused(await update(by, { extraCertificates: [tampered] }), 'signerNotTrusted', 'a certificate that was changed');
+    const plane = newKey();
+    const csr = { ...joinRequest().csr, spki: plane.publicKey.export({ type: 'spki', format: 'der' }) };
+    const joined = parseCertificate((await issueCertificate(lab.ca, joinRequest({ csr }), lab.clock.now())).der);
+    isRefused(await update({ kind: 'signature', certificate: joined, key: plane.privateKey }), 'notAuthorized', 'a data plane');
+    const wrong = requestBody(next, { controls: [oldControl(certificate, Uint8Array.of(5))] });
+    isRefused(await ask('kur', wrong, by), 'badCertId', 'an old certificate that is another');
+    isRefused(await ask('kur', requestBody(next, { names: { dns: ['dev2.acme.example'] } }), by), 'notAuthorized', 'another name');
+    isRefused(await ask('kur', requestBody(next), await secretOf(lab)), 'wrongIntegrity', 'an update by a secret');
+    const given = await ask('kur', requestBody(next, { controls: [oldControl(certificate)], names: { dns: [NAME] } }), by, {
+      info: [IMPLICIT],
+    });
+    assert.deepEqual([given.name, given.status], ['kup', 0], lab.refusals().join());
+    assert.deepEqual(parseCertificate(given.certificate!).subjectAltNames.dns, [NAME]);
+    assert.ok(given.extraCertificates.length >= 2, 'signer and issuing authority');
+  });
+
+  test('within the grace of its profile an ended certificate is updated, and does nothing else', async () => {
+    await using scene = await open({ declared: { server: { base: 'server', lifetime: { max: '1h', usual: '1h' }, renewalGrace: '2h' } } });
+    const { lab, ask } = scene;
+    const { by, certificate } = await enrolled(lab, ask);
+    lab.clock.advance(2 * HOUR_MS);
+    isRefused(await ask('rr', revocationBody(certificate, 4), by), 'signerNotTrusted', 'rr');
+    isRefused(await ask('genm', sequence(), by), 'signerNotTrusted', 'genm');
+    isRefused(await ask('cr', requestBody(newKey()), by), 'signerNotTrusted', 'cr');
+    const transactionId = randomBytes(16);
+    const given = await ask('kur', requestBody(newKey()), by, { transactionId });
+    assert.equal(given.status, 0, lab.refusals().join());
+    const confirmed = { transactionId, recipientNonce: given.senderNonce };
+    assert.equal((await ask('certConf', confirmationBody(given.certificate!), by, confirmed)).name, 'pkiconf');
+    lab.clock.advance(2 * HOUR_MS);
+    isRefused(await ask('kur', requestBody(newKey()), by), 'signerNotTrusted', 'after the grace');
+  });
+
+  test('rr: reasons that a device has, certificates that are its own', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const { by, certificate } = await enrolled(lab, ask);
+    const stranger = await enrolled(lab, ask, { dnsNames: ['dev2.acme.example'] });
+    for (const reason of [2, 6, 7, 8, 10, 99])
+      isRefused(await ask('rr', revocationBody(certificate, reason), by), 'badRequest', `${reason}`);
+    isRefused(await ask('rr', revocationBody(stranger.certificate, 1), by), 'notAuthorized', "another's certificate");
+    isRefused(await ask('rr', revocationBody({ ...certificate, serial: Uint8Array.of(9) }, 1), by), 'badCertId', 'an unknown serial');
+    const foreign = { ...certificate, issuer: lab.authorities.roots[0]!.subject };
+    isRefused(await ask('rr', revocationBody(foreign, 1), by), 'badCertId', 'another issuer');
+    const [one] = revocationBody(certificate, 1).content as readonly DerNode[];
+    isRefused(await ask('rr', sequence(one!, one!), by), 'badRequest', 'two');
+    isRefused(await ask('rr', sequence(sequence(sequence())), by), 'badCertTemplate', 'none named');
+    const authority = lab.authorities.issuing[0]!.certificate;
+    isRefused(await ask('rr', revocationBody(authority, 1), by), 'badCertId', 'an authority');
+    assert.equal(lab.ca.entriesOf('certificate.revoked').length, 0);
+    assert.equal((await ask('rr', revocationBody(certificate, null), by)).status, 0);
+    isRefused(await ask('rr', revocationBody(certificate, 1), by), 'certRevoked', 'by a certificate that is revoked now');
+    const entry = lab.ca.entriesOf('certificate.revoked')[0];
+    assert.deepEqual(entry?.actor, { kind: 'machine', name: `cmp:certificate:${certificate.serialHex}` });
+  });
+
+  test('a profile with approvals: the device polls until persons agree, or somebody says no', async () => {
+    const vetted = { base: 'server', askers: { cmp: { roles: ['ci'] } }, approvals: { count: 1, role: 'operator', within: '1h' } };
+    await using scene = await open({ declared: { vetted } });
+    const { lab, ask } = scene;
+    const operator = { name: 'ada', role: 'operator', scope: '*', ttlMs: null, ...place } as const;
+    const { tokenId } = await createToken(lab.ca, operator, ada, lab.clock.now());
+    const principal = { name: 'ada', role: 'operator', scope: '*', tokenId } as const;
+    const judge = { ...lab.ca, authorities: lab.authorities, startOrder: () => assert.fail('nobody asks another CA') };
+    const by = await secretOf(lab, { profile: 'vetted' as ProfileName, uses: 3 });
+    const begin = async (info: readonly DerNode[] = []) => {
+      const transactionId = randomBytes(16);
+      const first = await ask('ir', requestBody(newKey(), { names: { dns: [NAME] } }), by, { transactionId, info });
+      assert.deepEqual([first.name, first.status, first.certificate], ['ip', 3, null], lab.refusals().join());
+      const id = String(lab.ca.entriesOf('issuance-request.filed').at(-1)?.data['requestId']);
+      let nonce = first.senderNonce;
+      const poll = async (requestId = 0) => {
+        const answer = await ask('pollReq', sequence(sequence(smallInteger(requestId))), by, { transactionId, recipientNonce: nonce });
+        if (answer.name !== 'error') nonce = answer.senderNonce;
+        return answer;
+      };
+      return { id, poll, transactionId, nonceOf: () => nonce };
+    };
+    const one = await begin();
+    assert.equal((await one.poll()).name, 'pollRep');
+    isRefused(await one.poll(4), 'badRequest', 'another request');
+    const early = { transactionId: one.transactionId, recipientNonce: one.nonceOf() };
+    isRefused(await ask('certConf', confirmationBody(randomBytes(9)), by, early), 'badRequest', 'a confirmation of nothing');
+    isRefused(
+      await ask('pollReq', sequence(sequence(smallInteger(0))), by, { ...early, recipientNonce: randomBytes(16) }),
+      'badRecipientNonce',
+      'nonce',
+    );
+    await approveRequest(judge, { id: one.id, principal, actor: ada }, lab.clock.now());
+    const given = await one.poll();
+    assert.deepEqual([given.name, parseCertificate(given.certificate!).subjectAltNames.dns], ['ip', [NAME]], lab.refusals().join());
+    isRefused(await one.poll(), 'badRequest', 'a poll where a confirmation is expected');
+    const confirm = { transactionId: one.transactionId, recipientNonce: given.senderNonce };
+    assert.equal((await ask('certConf', confirmationBody(given.certificate!), by, confirm)).name, 'pkiconf');
+    const two = await begin([IMPLICIT]);
+    await approveRequest(judge, { id: two.id, principal, actor: ada }, lab.clock.now());
+    assert.equal((await two.poll()).info.has(cmpOids.implicitConfirm), true);
+    isRefused(await two.poll(), 'badRequest', 'a transaction that has ended');
+    const three = await begin();
+    await denyRequest(judge, { id: three.id, principal, actor: ada, reason: 'no' }, lab.clock.now());
+    isRefused(await three.poll(), 'notAuthorized', 'denied');
+    isRefused(await ask('ir', requestBody(newKey()), by), 'notAuthorized', 'each took a use of the secret');
+  });
+
+  // What follows asks the database nothing that the other would answer otherwise.
+  if (kind === 'postgres') return;
+
+  test('genm: authorities, a newer root, what may be asked for, lists', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const by = await secretOf(lab, { ipAddresses: ['192.0.2.7'] });
+    const { by: signed } = await enrolled(lab, ask);
+    const items = async (type: string, ...value: readonly DerNode[]) => {
+      const answer = await ask('genm', question(type, ...value), by);
+      assert.equal(answer.name, 'genp', lab.refusals().join());
+      return answer.items;
+    };
+    assert.ok((await items(cmpOids.caCerts)).get(cmpOids.caCerts));
+    // Both roots of the lab are of one second, so neither is newer.
+    for (const { der } of lab.authorities.roots)
+      assert.equal((await items(cmpOids.rootCaCert, raw(der))).get(cmpOids.rootCaKeyUpdate), null);
+    isRefused(await ask('genm', question(cmpOids.rootCaCert), by), 'badRequest', 'no root');
+    isRefused(await ask('genm', question(cmpOids.rootCaCert, sequence()), by), 'badDataFormat', 'a root that is none');
+    for (const [who, names] of [
+      [by, [NAME, '\xc0\x00\x02\x07']],
+      [signed, [NAME]],
+    ] as const) {
+      const template = (await ask('genm', question(cmpOids.certReqTemplate), who)).items.get(cmpOids.certReqTemplate)!;
+      for (const name of names) assert.ok(Buffer.from(template).includes(Buffer.from(name, 'latin1')), name);
+    }
+    const deps = { database: lab.ca.database, authorities: lab.authorities, changed: lab.ca.changed };
+    await reconcileAuthorities(deps, lab.clock.now());
+    const issuing = lab.authorities.issuing[0]!;
+    const place0 = explicit(0, explicit(0, uriNode(crlUrlOf(issuing, 0)!)));
+    const issuer = explicit(1, sequence(explicit(4, raw(issuing.certificate.subject.der))));
+    const lists = async (source: DerNode, ...since: readonly DerNode[]) =>
+      (await items(cmpOids.crlStatusList, sequence(sequence(source, ...since)))).get(cmpOids.crls) ?? null;
+    for (const source of [place0, issuer]) {
+      const found = await lists(source);
+      const list = parseCertificateList(DerReader.over(found!).enter(tags.sequence).element());
+      assert.deepEqual(Buffer.from(list.issuer.der), Buffer.from(issuing.certificate.subject.der));
+      assert.ok(await lists(source, time(lab.clock.now() - DAY_MS)), 'one of yesterday is known');
+      assert.equal(await lists(source, time(lab.clock.now() + MINUTE_MS)), null, 'the newest is known');
+    }
+    assert.equal(await lists(explicit(0, explicit(0, uriNode('http://elsewhere.example/x.crl')))), null);
+    assert.ok((await items(cmpOids.currentCrl)).get(cmpOids.currentCrl), 'this authority has one list');
+    isRefused(await ask('genm', question('1.2.3'), by), 'badRequest', 'a question that nobody knows');
+    isRefused(await ask('genm', question(cmpOids.crlStatusList), by), 'badRequest', 'no list');
+    const two = sequence(sequence(oid(cmpOids.caCerts)), sequence(oid(cmpOids.caCerts)));
+    isRefused(await ask('genm', two, by), 'badRequest', 'two questions');
+    const many = sequence(...Array.from({ length: 21 }, () => sequence(oid(cmpOids.caCerts))));
+    isRefused(await ask('genm', many, by), 'badDataFormat', 'more than may be');
+  });
+
+  test('HTTP: what is no message is refused before it is read, or in one word', async () => {
+    await using scene = await open();
+    const { lab } = scene;
+    const statusOf = async (body: Uint8Array, path?: string, headers?: Record<string, string>) =>
+      (await post(lab, body, path, headers)).status;
+    assert.equal(await statusOf(randomBytes(300)), 400);
+    assert.equal(await statusOf(new Uint8Array()), 400);
+    assert.equal(await statusOf(randomBytes(131_073)), 413);
+    assert.equal(await statusOf(randomBytes(9), '/elsewhere'), 404);
+    assert.equal(await statusOf(randomBytes(9), '/.well-known/cmp/p/No'), 404);
+    assert.equal(await statusOf(randomBytes(9), '/.well-known/cmp', { 'content-type': 'text/plain' }), 415);
+    assert.equal((await fetch(`http://127.0.0.1:${lab.port}/pkix/`)).status, 405);
+    const by = await secretOf(lab);
+    const good = clientMessage('genm', sequence(), by, { at: lab.clock.now() });
+    const raw = async (head: string, body: Uint8Array): Promise<string> => {
+      const socket = connect(lab.port, '127.0.0.1');
+      socket.write(`${head}\r\n\r\n`);
+      socket.write(body);
+      return text(socket.setEncoding('latin1'));
+    };
+    const old = await raw(`POST /pkix/ HTTP/1.0\r\nContent-Type: application/pkixcmp\r\nContent-Length: ${good.length}`, good);
+    assert.match(old, /^HTTP\/1\.1 200 OK\r\n[\s\S]*content-length: [0-9]+/i);
+    const chunked =
+      'POST /pkix/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/pkixcmp\r\nTransfer-Encoding: chunked';
+    assert.match(await raw(chunked, Buffer.from('0\r\n\r\n')), /^HTTP\/1\.1 411 /);
+  });
+});
+
+/** A request whose template begins with this field. */
+function templateFirst(field: DerNode): DerNode {
+  const template = sequence(field, constructed(contextConstructed(5), [raw(buildName([]).der)]));
+  return sequence(sequence(sequence(smallInteger(0), template)));
+}
+
+/** regCtrl-oldCertID of this certificate, or of another serial. */
+function oldControl({ issuer, serial }: Certificate, other = serial): DerNode {
+  return sequence(oid(cmpOids.oldCertId), sequence(explicit(4, raw(issuer.der)), primitive(tags.integer, other)));
+}
+
+/** A general message of one item. */
+function question(type: string, ...value: readonly DerNode[]): DerNode {
+  return sequence(sequence(oid(type), ...value));
+}
