@@ -20,6 +20,7 @@ import type { Log } from './platform/log/logger.ts';
 import type { HostPort } from './platform/network/host-port.ts';
 import { createMetrics, type Metrics } from './platform/telemetry/metrics.ts';
 import { ensureAcmeSecrets } from './protocols/acme/acme-secrets.ts';
+import { openEnvoyLink } from './server/envoy-link.ts';
 import { openFleetLink } from './server/fleet-link.ts';
 import { keyFetcher } from './server/key-fetcher.ts';
 import { openOrMakeAuthorities, openState, type State } from './server/open-state.ts';
@@ -85,6 +86,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   const credentials = await makeCredentials(state, authorities, config, clock);
   const ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signals.telemetry });
   const fleet = stack.use(openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged, clock, log }));
+  const envoy = openEnvoyLink({ state, authorities, fleet, authorityChanged: signals.authorities, clock, log, metrics });
   const ocsp = stack.use(new OcspAnswers({ database, authorities, changed: signals.authorities }));
   const staples = new Staples({ queries: database.queries, ocsp });
   const place = { environment: config.environment, region: config.region };
@@ -115,6 +117,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       credentials: credentials.listener,
       ingest,
       fleet,
+      envoy,
       authorityChanged: signals.authorities,
       ticketsChanged: signals.tickets,
       drillsChanged: signals.drills,
@@ -122,7 +125,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   );
   const acmeSecrets = config.acme === null ? null : await ensureAcmeSecrets(state, config, clock.now());
   const cmpRoot = config.cmp === null ? null : await ensureCmpRoot(state, config, clock);
-  const admin = stack.use(await serveAdmin({ ...shared, acmeSecrets, cmpRoot, credentials: credentials.listener }));
+  const admin = stack.use(await serveAdmin({ ...shared, envoy, acmeSecrets, cmpRoot, credentials: credentials.listener }));
   const bundle = stack.use(await serveBundle({ ...shared, credentials: credentials.listener }));
   const bundleAddresses = {
     bundleSpiffe: addressOf(config.federation.spiffeListen, bundle.spiffe),

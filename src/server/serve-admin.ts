@@ -27,6 +27,7 @@ import { readLogFile } from '../protocols/log/log-files.ts';
 import { acmeBindings } from './serve-acme.ts';
 import { cmpSecrets } from './serve-cmp.ts';
 import type { AcmeSecrets } from '../protocols/acme/acme-secrets.ts';
+import type { EnvoyLink } from './envoy-link.ts';
 import { fleetPort } from './fleet-link.ts';
 import { personHolders } from './person-holders.ts';
 import type { State } from './open-state.ts';
@@ -40,6 +41,7 @@ export type AdminDeps = {
   readonly machineTokens: MachineTokens;
   readonly publishedKeys: PublishedKeySets;
   readonly credentials: AdminCredentials;
+  readonly envoy: EnvoyLink;
   readonly signals: Signals;
   /** Null: ACME is not served. */
   readonly acmeSecrets: AcmeSecrets | null;
@@ -77,6 +79,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         ticketsOrdered: signals.ticketOrders,
         learnKeys: (policies, asker, now) => deps.publishedKeys.learn(policies, asker, now),
         reloadProfiles: () => profiles.reload(queries),
+        envoyOf: (proxyId) => deps.envoy.book.statusOf(proxyId),
       }),
       ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: signals.external }),
       ...issuanceHandlers({ database, authorities, environment }),

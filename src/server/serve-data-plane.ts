@@ -34,11 +34,15 @@ import { renewMethod } from '../protocols/enrollment/renew.ts';
 import { telemetryMethod } from '../protocols/telemetry/ingest.ts';
 import { revokedSetSource, trustBundleSource } from '../protocols/xds/authority-sources.ts';
 import { deltaMethod } from '../protocols/xds/delta-stream.ts';
+import type { DiscoveryOptions } from '../protocols/xds/discovery-stream.ts';
+import { isEnvoyType } from '../protocols/xds/envoy-sources.ts';
+import { sotwMethod } from '../protocols/xds/sotw-stream.ts';
 import type { ResourceSource } from '../protocols/xds/resource-source.ts';
 import { ownSource, probeSource, type ResourceBody } from '../protocols/xds/sources.ts';
 import { stapleSource } from '../protocols/xds/staple-source.ts';
 import { ticketKeySource } from '../protocols/xds/ticket-key-source.ts';
 import { countReplicas } from './count-replicas.ts';
+import type { EnvoyLink } from './envoy-link.ts';
 import type { FleetLink } from './fleet-link.ts';
 import type { State } from './open-state.ts';
 
@@ -50,6 +54,7 @@ export type DataPlaneDeps = {
   readonly credentials: ListenerCredentials;
   readonly ingest: TelemetryIngest;
   readonly fleet: FleetLink;
+  readonly envoy: EnvoyLink;
   /** Trust bundle, revoked set and suspensions changed. */
   readonly authorityChanged: Signal;
   readonly tickets: TicketKeyring;
@@ -90,7 +95,7 @@ export async function serveDataPlane(deps: DataPlaneDeps): Promise<DataPlaneList
     methods: [
       ...enrollmentMethods(deps),
       telemetryMethod({ clock, ingest: (sender, report, now) => ingestCounted(deps, sender, report, now) }),
-      discoveryMethod(deps),
+      ...discoveryMethods(deps),
     ],
   });
   metrics.collect(() => {
@@ -144,8 +149,8 @@ function enrollmentMethods({ state, authorities, machineTokens, authorityChanged
   return [joinMethod({ ...enrollment, machineTokens }), renewMethod(enrollment), issueDrillMethod(drills), revokeDrillMethod(drills)];
 }
 
-function discoveryMethod(deps: DataPlaneDeps): RpcMethod {
-  const { state, config, fleet, tickets, staples, authorityChanged, drillsChanged, clock, log, metrics } = deps;
+function discoveryMethods(deps: DataPlaneDeps): readonly RpcMethod[] {
+  const { state, config, fleet, envoy, tickets, staples, authorityChanged, drillsChanged, clock, log, metrics } = deps;
   const { queries } = state.database;
   const sources: ResourceSource[] = [
     trustBundleSource({ read: () => readTrustBundle(queries), changes: authorityChanged }),
@@ -159,19 +164,23 @@ function discoveryMethod(deps: DataPlaneDeps): RpcMethod {
       read: async (node) => (await listOpenJobs(queries, node.environment)).map(drillResource),
     }),
   ];
-  return deltaMethod({
-    sources,
+  const options: DiscoveryOptions = {
+    sources: [...sources, ...envoy.sources],
     log,
     attend: ({ proxyId }) => fleet.attend(proxyId),
-    recordAcknowledgement: async ({ typeUrl, proxyId, version, refusal }) => {
+    recordAcknowledgement: async (acknowledged) => {
+      const { typeUrl, proxyId, version, refusal } = acknowledged;
       if (typeUrl === SETTINGS_TYPE) {
         metrics.add('countersign_settings_answers_total', { answer: refusal === undefined ? 'acknowledged' : 'refused' });
         await fleet.recordAcknowledgement({ proxyId, version, ...(refusal === undefined ? {} : { refusal }) }, clock.now());
+      } else if (isEnvoyType(typeUrl)) {
+        await envoy.record(acknowledged);
       } else if (refusal !== undefined) {
         log('warn', 'resource refused', { typeUrl, proxyId, version, refusal });
       }
     },
-  });
+  };
+  return [deltaMethod(options), sotwMethod(options)];
 }
 
 function drillResource(job: DrillJobRecord): ResourceBody {

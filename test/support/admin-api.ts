@@ -108,6 +108,7 @@ export async function openAdminApi(url: string) {
       ticketsOrdered: makeSignal(),
       learnKeys: (policies, asker, now) => publishedKeys.learn(policies, asker, now),
       reloadProfiles: () => profiles.reload(queries),
+      envoyOf: () => null,
     }),
     ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: makeSignal() }),
     ...issuanceHandlers({ database, authorities, environment }),

@@ -15,7 +15,6 @@ import {
   TrustBundleSchema,
 } from '../../src/core/messages/generated/countersign/v1/settings_pb.ts';
 import { Side, type TelemetryReport } from '../../src/core/messages/generated/countersign/v1/telemetry_pb.ts';
-import { DRILL_JOB_TYPE, REVOKED_SET_TYPE, SETTINGS_TYPE, TICKET_KEYS_TYPE, TRUST_BUNDLE_TYPE } from '../../src/core/messages/type-urls.ts';
 import { HOUR_MS, type Instant } from '../../src/core/time/instant.ts';
 import { ManualClock } from '../../src/platform/clock/clock.ts';
 import { makeSignal } from '../../src/platform/clock/signal.ts';
@@ -28,15 +27,18 @@ import { openRevokedIndex } from '../../src/protocols/data-plane/revoked-index.t
 import type { RpcMethod } from '../../src/protocols/data-plane/rpc-method.ts';
 import { renewMethod } from '../../src/protocols/enrollment/renew.ts';
 import { telemetryMethod } from '../../src/protocols/telemetry/ingest.ts';
+import { sotwMethod } from '../../src/protocols/xds/sotw-stream.ts';
 import { deltaMethod } from '../../src/protocols/xds/delta-stream.ts';
+import type { DiscoveryOptions } from '../../src/protocols/xds/discovery-stream.ts';
 import type { Acknowledged, ResourceSource } from '../../src/protocols/xds/resource-source.ts';
-import { ownSource, probeSource, type ResourceBody, sharedSource } from '../../src/protocols/xds/sources.ts';
+import type { ResourceBody } from '../../src/protocols/xds/sources.ts';
+import { type CompileEnvoy, serveEnvoys } from './envoy-service.ts';
+import { testSources } from './test-sources.ts';
 import { makeTestAuthority, type TestAuthority, type TestLeaf } from './test-authority.ts';
 
 export const START: Instant = Date.UTC(2026, 10, 24);
 export const TRUST_DOMAIN = parseTrustDomain('example.test');
 export const CONTROL_PLANE = controlPlaneSpiffeId(TRUST_DOMAIN, 'prod');
-
 export type LoggedEvent = { readonly level: string; readonly event: string; readonly fields: { readonly [name: string]: unknown } };
 
 /** The real listener and the real protocols over a test CA and state in memory. */
@@ -47,6 +49,8 @@ export async function startTestControlPlane(
     readonly port?: number;
     readonly graceMs?: number;
     readonly sources?: readonly ResourceSource[];
+    /** How settings become Envoy's resources; absent: no Envoy is served. */
+    readonly envoy?: CompileEnvoy;
     readonly limits?: { readonly maximumConnections?: number; readonly handshakeTimeoutMs?: number };
   } = {},
 ) {
@@ -72,7 +76,20 @@ export async function startTestControlPlane(
     ],
   });
   const changes = { settings: makeSignal(), bundle: makeSignal(), revoked: makeSignal(), tickets: makeSignal(), drills: makeSignal() };
-  const reads = { bundle: 0 };
+  const [reads, crls] = [{ bundle: 0 }, new Map<string, Uint8Array>()];
+  const readSettings = async (proxyId: EntityId<'proxy'>): Promise<ResourceBody | null> => {
+    const found = settings.get(proxyId);
+    if (found === undefined) return null;
+    return { name: proxyId, version: found.generation.toString(), octets: toBinary(ProxySettingsSchema, found) };
+  };
+  const envoys = serveEnvoys({
+    compile: options.envoy,
+    readSettings,
+    authorities: { trust: [bundle], revoked, crls },
+    changes,
+    clock,
+    log,
+  });
   const acknowledged: Acknowledged[] = [];
   const reports: TelemetryReport[] = [];
   const scope = { serves: new Set<string>(), calls: new Set<string>() };
@@ -101,39 +118,23 @@ export async function startTestControlPlane(
     return credential;
   };
 
+  const discovery: DiscoveryOptions = {
+    attend: ({ proxyId }) => envoys.attend(proxyId),
+    sources: [
+      ...testSources({ bundle, revoked, tickets, drills, reads, readSettings, changes }),
+      ...envoys.sources,
+      ...(options.sources ?? []),
+    ],
+    async recordAcknowledgement(acknowledgement) {
+      envoys.note(acknowledgement);
+      acknowledged.push(acknowledgement);
+      events.emit('acknowledged', acknowledgement);
+    },
+    log,
+  };
   const methods: RpcMethod[] = [
-    deltaMethod({
-      sources: [
-        sharedSource({
-          typeUrl: TRUST_BUNDLE_TYPE,
-          read: async () => (reads.bundle++, { name: TRUST_DOMAIN, octets: toBinary(TrustBundleSchema, bundle) }),
-          changes: changes.bundle,
-        }),
-        sharedSource({
-          typeUrl: REVOKED_SET_TYPE,
-          read: async () => ({ name: TRUST_DOMAIN, octets: toBinary(RevokedSetSchema, revoked) }),
-          changes: changes.revoked,
-        }),
-        ownSource({
-          typeUrl: SETTINGS_TYPE,
-          async read({ proxyId }) {
-            const found = settings.get(proxyId);
-            return found === undefined
-              ? null
-              : { name: proxyId, version: found.generation.toString(), octets: toBinary(ProxySettingsSchema, found) };
-          },
-          changes: changes.settings,
-        }),
-        ownSource({ typeUrl: TICKET_KEYS_TYPE, read: async ({ proxyId }) => tickets.get(proxyId) ?? null, changes: changes.tickets }),
-        probeSource({ typeUrl: DRILL_JOB_TYPE, read: async () => drills, changes: changes.drills }),
-        ...(options.sources ?? []),
-      ],
-      async recordAcknowledgement(acknowledgement) {
-        acknowledged.push(acknowledgement);
-        events.emit('acknowledged', acknowledgement);
-      },
-      log,
-    }),
+    deltaMethod(discovery),
+    sotwMethod(discovery),
     telemetryMethod({
       async ingest(_sender, report) {
         const foreign = report.counts.find(({ side, endpointId }) => !(side === Side.CALLER ? scope.calls : scope.serves).has(endpointId));
@@ -216,6 +217,8 @@ export async function startTestControlPlane(
     bundle,
     changes,
     reads,
+    crls,
+    envoys,
     serverSerial: () => serverSerial,
     enrol,
     events,
@@ -290,9 +293,7 @@ export async function startTestControlPlane(
     async start(): Promise<void> {
       listener = await open(port);
     },
-    async [Symbol.asyncDispose]() {
-      await listener[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose](),
   };
 }
 

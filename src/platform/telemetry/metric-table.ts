@@ -6,6 +6,18 @@ export const metricTable = {
     help: 'Calls and connections of data planes that were refused, by reason.',
     labels: ['reason'],
   },
+  countersign_envoy_answers_total: { kind: 'counter', help: 'Resources that Envoys acknowledged or refused.', labels: ['answer'] },
+  countersign_envoy_encodings_total: {
+    kind: 'counter',
+    help: "Resources of Envoy's types that were encoded: once for each content of a proxy, whatever the number of streams.",
+    labels: [],
+  },
+  countersign_envoy_resources_refused: {
+    kind: 'gauge',
+    help: 'Resources that Envoys have in an older form, or not at all, because they refused them or would have.',
+    labels: [],
+  },
+  countersign_envoys_connected: { kind: 'gauge', help: 'Envoys that have a stream to this process.', labels: [] },
   countersign_federated_fetches_total: {
     kind: 'counter',
     help: 'Fetches of bundles of other trust domains, by result: newer, same, failed (nothing usable came), refused (what came cannot be).',

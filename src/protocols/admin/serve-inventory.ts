@@ -12,6 +12,7 @@ import { listProfiles } from '../../control/policies/profile-store.ts';
 import { listPolicies, listTargets } from '../../control/policies/store.ts';
 import { explainPolicy } from '../../core/policy/explain-policy.ts';
 import type { Policy } from '../../core/policy/policy.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { KeyEncryptionKey } from '../../platform/signer/key-encryption-key.ts';
@@ -22,7 +23,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import { type Asked, type Handlers, items, json } from './handler.ts';
 import type { inventoryRoutes } from './inventory-routes.ts';
 import { showExceptions } from './show-exceptions.ts';
-import { showPath, showProxies } from './show-fleet.ts';
+import { type EnvoyStatus, showPath, showProxies } from './show-fleet.ts';
 
 export type InventoryDeps = {
   readonly database: AuditedDatabase;
@@ -36,6 +37,8 @@ export type InventoryDeps = {
   readonly learnKeys: (policies: readonly Policy[], asker: { readonly mayName: boolean }, now: Instant) => Promise<void>;
   /** Has the doors use the declared profiles as they are now. */
   readonly reloadProfiles: () => Promise<void>;
+  /** What this process knows of the Envoy of a proxy. */
+  readonly envoyOf: (proxyId: EntityId<'proxy'>) => EnvoyStatus | null;
 };
 
 export function inventoryHandlers({
@@ -46,6 +49,7 @@ export function inventoryHandlers({
   ticketsOrdered,
   learnKeys,
   reloadProfiles,
+  envoyOf,
 }: InventoryDeps): Pick<Handlers, keyof typeof inventoryRoutes> {
   const { queries } = database;
   const read = (text: string, { demand }: Asked): readonly Declaration[] => {
@@ -102,7 +106,7 @@ export function inventoryHandlers({
       const request = { environment, region: place.region, observations: body.observations };
       return json(await recordDiscovered({ database }, request, actor, now));
     },
-    'list-proxies': async ({ scope }) => items(await showProxies(queries, scope)),
+    'list-proxies': async ({ scope }) => items(await showProxies(queries, scope, envoyOf)),
     'request-renewal': async ({ body, scope, actor, now }) => {
       const request = { subject: body.subject, scope, reason: body.reason ?? '' };
       return json(await requestRenewal({ database, changed: desiredChanged }, request, actor, now));

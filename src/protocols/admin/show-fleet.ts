@@ -7,6 +7,7 @@ import type { EndpointRecord, PathRecord } from '../../control/inventory/record.
 import { listDeclaredProxies, listEndpoints, listServices } from '../../control/inventory/store.ts';
 import { readServedCertificates } from '../../control/telemetry/read-telemetry.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 
 /** A path with the names of its ends and what they do now. */
@@ -27,8 +28,28 @@ export function showPath(
   };
 }
 
+/** What stands beside a companion, as far as this process knows. */
+export type EnvoyStatus = {
+  readonly connected: boolean;
+  readonly state: 'current' | 'state-older';
+  readonly refused: readonly {
+    readonly typeUrl: string;
+    readonly name: string;
+    readonly version: string;
+    readonly reason: string;
+    readonly by: 'envoy' | 'countersign';
+    readonly at: Instant;
+  }[];
+};
+
+const absentEnvoy: EnvoyStatus = { connected: false, state: 'current', refused: [] };
+
 /** Proxies as declared, with what they are, what they must run and what they serve. */
-export async function showProxies(queries: Queries, scope: Scope): Promise<readonly unknown[]> {
+export async function showProxies(
+  queries: Queries,
+  scope: Scope,
+  envoyOf: (proxyId: EntityId<'proxy'>) => EnvoyStatus | null,
+): Promise<readonly unknown[]> {
   const delivery = await deliveryFacts(queries);
   const joined = new Map((await listJoinedProxies(queries, scope)).map((proxy) => [proxy.id, proxy]));
   const services = new Map((await listServices(queries, scope)).map(({ id, name }) => [id, name]));
@@ -60,6 +81,7 @@ export async function showProxies(queries: Queries, scope: Scope): Promise<reado
         outbound: outbound.map(({ endpointId, ...rest }) => ({ endpoint: endpoints.get(endpointId), ...rest })),
         delivery: state.kind,
         refusal: state.kind === 'refused' ? state.detail : null,
+        envoy: plane === 'envoy' ? (envoyOf(id) ?? absentEnvoy) : null,
         joinedAt: joined.get(id)?.joinedAt ?? null,
         version: joined.get(id)?.version ?? null,
         capabilities: joined.get(id)?.capabilities ?? [],

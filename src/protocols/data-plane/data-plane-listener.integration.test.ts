@@ -227,12 +227,20 @@ describe('what a node may do', () => {
     for (const init of tooMuch) await assert.rejects(reporting(init), { code: status.INVALID_ARGUMENT });
   });
 
-  test('state-of-the-world discovery is not implemented', async () => {
+  test('state-of-the-world discovery gives what it may have, and no other node its own', async () => {
     const connection = await connectWith(enrolled().credential);
     const stream = connection.stream(AggregatedDiscoveryService.method.streamAggregatedResources);
     stream.write(create(DiscoveryRequestSchema, { typeUrl: TRUST_BUNDLE_TYPE }));
-    const [error] = await once(stream, 'error');
-    assert.equal(error.code, status.UNIMPLEMENTED);
+    const [response] = await once(stream, 'data');
+    assert.deepEqual(
+      [response.typeUrl, response.resources.length, response.resources[0].typeUrl],
+      [TRUST_BUNDLE_TYPE, 1, TRUST_BUNDLE_TYPE],
+    );
+    stream.write(create(DiscoveryRequestSchema, { typeUrl: SETTINGS_TYPE, resourceNames: [newEntityId('proxy', START)] }));
+    await assert.rejects(
+      once(stream, 'data').then(() => stream.destroy()),
+      refused('foreign-resource'),
+    );
     connection.destroy();
   });
 

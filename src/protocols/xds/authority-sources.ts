@@ -1,7 +1,13 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { RevokedSet } from '../../control/ca/revoked-set.ts';
 import type { TrustBundle } from '../../control/ca/trust-bundle.ts';
-import { BundleAuthority_Role, RevokedSetSchema, TrustBundleSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import {
+  BundleAuthority_Role,
+  type RevokedSet as RevokedSetMessage,
+  RevokedSetSchema,
+  type TrustBundle as TrustBundleMessage,
+  TrustBundleSchema,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { REVOKED_SET_TYPE, TRUST_BUNDLE_TYPE } from '../../core/messages/type-urls.ts';
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { ResourceSource } from './resource-source.ts';
@@ -15,15 +21,7 @@ export function trustBundleSource(deps: { readonly read: () => Promise<TrustBund
     async read() {
       const bundle = await deps.read();
       if (bundle === null) return null;
-      const authorities = bundle.authorities.map(({ role, certificate }) => ({
-        role: role === 'root' ? BundleAuthority_Role.ROOT : BundleAuthority_Role.ISSUING,
-        certificate,
-      }));
-      const { trustDomain, sequence } = bundle;
-      return {
-        name: trustDomain,
-        octets: toBinary(TrustBundleSchema, create(TrustBundleSchema, { trustDomain, sequence: BigInt(sequence), authorities })),
-      };
+      return { name: bundle.trustDomain, octets: toBinary(TrustBundleSchema, trustBundleMessage(bundle)) };
     },
   });
 }
@@ -38,13 +36,26 @@ export function revokedSetSource(deps: {
     typeUrl: REVOKED_SET_TYPE,
     changes: deps.changes,
     async read() {
-      const { sequence, certificates, suspended } = await deps.read();
-      const message = create(RevokedSetSchema, {
-        sequence: BigInt(sequence),
-        certificates: certificates.map(({ issuerKeySha256, serial }) => ({ issuerKeySha256: Buffer.from(issuerKeySha256, 'hex'), serial })),
-        suspendedSpiffeIds: [...suspended],
-      });
-      return { name: deps.trustDomain, octets: toBinary(RevokedSetSchema, message) };
+      return { name: deps.trustDomain, octets: toBinary(RevokedSetSchema, revokedSetMessage(await deps.read())) };
     },
+  });
+}
+
+export function trustBundleMessage({ trustDomain, sequence, authorities }: TrustBundle): TrustBundleMessage {
+  return create(TrustBundleSchema, {
+    trustDomain,
+    sequence: BigInt(sequence),
+    authorities: authorities.map(({ role, certificate }) => ({
+      role: role === 'root' ? BundleAuthority_Role.ROOT : BundleAuthority_Role.ISSUING,
+      certificate,
+    })),
+  });
+}
+
+export function revokedSetMessage({ sequence, certificates, suspended }: RevokedSet): RevokedSetMessage {
+  return create(RevokedSetSchema, {
+    sequence: BigInt(sequence),
+    certificates: certificates.map(({ issuerKeySha256, serial }) => ({ issuerKeySha256: Buffer.from(issuerKeySha256, 'hex'), serial })),
+    suspendedSpiffeIds: [...suspended],
   });
 }

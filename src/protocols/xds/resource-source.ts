@@ -21,6 +21,8 @@ export type ResourceSource = {
 
 export type OrderedType = {
   readonly place: Place;
+  /** A stream of the node asks for one of these types; disposed of when it has ended. */
+  attend(node: Node): Disposable;
   /** A stream of the node begins with this type and these versions of it. Gives the contents by name that it refused on other streams. */
   begin(node: Node, claimed: ReadonlyMap<string, string>): ReadonlyMap<string, string>;
   /** True if nothing may be sent to the node for now. */

@@ -25,7 +25,7 @@ function push(state: TypeState, current: readonly EncodedResource[], nonce = 'n'
 
 function acknowledged(state: TypeState, current: readonly EncodedResource[], nonce = 'n'): string[] | null {
   const sent = push(state, current, nonce);
-  if (sent !== null) endPush(state, nonce, false);
+  if (sent !== null) endPush(state, nonce, null);
   return sent;
 }
 
@@ -35,7 +35,7 @@ const refusedState = (): TypeState => {
   const state = subscribe('a');
   acknowledged(state, [resource('a', '1')]);
   push(state, [resource('a', '2')], 'bad');
-  endPush(state, 'bad', true);
+  endPush(state, 'bad', 'no');
   return state;
 };
 
@@ -121,7 +121,7 @@ describe('a refusal', () => {
   test('of the first version leaves the client with nothing', () => {
     const state = subscribe('a');
     push(state, [resource('a', '1')], 'bad');
-    endPush(state, 'bad', true);
+    endPush(state, 'bad', 'no');
     assert.equal(state.known.get('a'), undefined);
   });
 });
@@ -130,10 +130,10 @@ describe('nonces', () => {
   test('a stale or empty nonce ends nothing', () => {
     const state = subscribe('a');
     push(state, [resource('a', '1')], 'now');
-    assert.equal(endPush(state, 'before', false), null);
-    assert.equal(endPush(state, '', false), null);
-    assert.equal(endPush(state, 'now', false)?.resources[0]?.name, 'a');
-    assert.equal(endPush(state, 'now', false), null);
+    assert.equal(endPush(state, 'before', null), null);
+    assert.equal(endPush(state, '', null), null);
+    assert.equal(endPush(state, 'now', null)?.resources[0]?.name, 'a');
+    assert.equal(endPush(state, 'now', null), null);
   });
 });
 
@@ -141,7 +141,7 @@ test('what does not fit into one response goes into the next', () => {
   const state = subscribe('a', 'b');
   const current = [resource('a', '1'), resource('b', '1')];
   assert.deepEqual(push(state, current, '1', 1), ['a@1']);
-  endPush(state, '1', false);
+  endPush(state, '1', null);
   assert.deepEqual(push(state, current, '2', 1), ['b@1']);
 });
 
@@ -185,7 +185,7 @@ test('property: every client converges to what it wants, and gets nothing that i
         for (const { name, version } of inFlight?.resources ?? []) client.set(name, version);
         for (const name of inFlight?.removed ?? []) client.delete(name);
         inFlight = null;
-        endPush(state, 'n', false);
+        endPush(state, 'n', null);
       };
       for (const step of steps) {
         if (step.kind === 'change' && step.version === null) world.delete(step.name);

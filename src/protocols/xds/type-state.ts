@@ -61,7 +61,8 @@ export function firstState(request: DeltaDiscoveryRequest): TypeState {
     named: new Set(),
     known: new Map(claimed),
     owed: new Set(),
-    answerOwed: wildcard,
+    // Who came back with something waits for no answer.
+    answerOwed: wildcard && versions.length === 0,
     claimed,
     refused: new Map(),
     suspects: new Set(),
@@ -140,13 +141,13 @@ export function planPush(state: TypeState, current: readonly EncodedResource[], 
   };
 }
 
-/** As many as fit into one response; a suspect by itself. */
+/** As many as fit into one response; after them each suspect by itself. */
 function takeFirst(wanted: readonly EncodedResource[], { suspects }: TypeState, maximumPerResponse: number): readonly EncodedResource[] {
-  const suspect = wanted.find(({ name }) => suspects.has(name));
-  if (suspect !== undefined) return [suspect];
+  const clear = suspects.size === 0 ? wanted : wanted.filter(({ name }) => !suspects.has(name));
+  if (clear.length === 0) return wanted.slice(0, 1);
   const taken: EncodedResource[] = [];
   let octets = 0;
-  for (const resource of wanted) {
+  for (const resource of clear) {
     if (taken.length > 0 && (taken.length >= maximumPerResponse || octets + resource.octets.length > MAXIMUM_RESPONSE)) continue;
     taken.push(resource);
     octets += resource.octets.length;
@@ -189,21 +190,21 @@ export function beginPush(state: TypeState, { resources, removed }: Pick<PushPla
  * Ends the outstanding push if the nonce is its own; a stale nonce acknowledges nothing. A refusal does not say whether it is of all: of several
  * resources none counts as refused yet.
  */
-export function endPush(state: TypeState, nonce: string, refused: boolean): Push | null {
+export function endPush(state: TypeState, nonce: string, refusal: string | null): Push | null {
   const push = state.outstanding;
   if (push === null || nonce === '' || push.nonce !== nonce) return null;
   state.outstanding = null;
+  const suspects = refusal === null ? NOBODY : suspectsOf(push, refusal);
   for (const { name, version } of push.resources) {
-    const isAlone = push.resources.length === 1;
-    if (!refused || isAlone) state.suspects.delete(name);
-    if (!refused) {
+    state.suspects.delete(name);
+    if (refusal === null) {
       state.refused.delete(name);
       continue;
     }
     // Unsubscribed meanwhile: nothing to restore.
     if (!state.known.has(name)) continue;
-    if (isAlone) state.refused.set(name, contentOf(version));
-    else state.suspects.add(name);
+    if (push.resources.length === 1) state.refused.set(name, contentOf(version));
+    else if (suspects.has(name)) state.suspects.add(name);
     const before = push.before.get(name);
     if (before === undefined) state.known.delete(name);
     else state.known.set(name, before);
@@ -211,6 +212,13 @@ export function endPush(state: TypeState, nonce: string, refused: boolean): Push
   return push;
 }
 
+/** Who of several was refused is not said; where the refusal names some of them, it was one of these. */
+function suspectsOf({ resources }: Push, refusal: string): ReadonlySet<string> {
+  const named = resources.filter(({ name }) => refusal.includes(name));
+  return new Set((named.length > 0 ? named : resources).map(({ name }) => name));
+}
+
+const NOBODY: ReadonlySet<string> = new Set();
 /** Shared: thousands of streams begin with nothing, and all end there. */
 export const NOTHING_CLAIMED: ReadonlyMap<string, string> = new Map();
 /** Names per type and stream; a native proxy asks for one, an Envoy for some hundreds. */

@@ -1,0 +1,40 @@
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import type { AuditedDatabase } from '../audit/entry.ts';
+import { recordEntry } from '../audit/record-entry.ts';
+import { findDeclaredProxies } from '../inventory/store.ts';
+
+/** A resource that an Envoy did not take, or that was not sent to it because it would not. */
+export type RefusedResource = {
+  readonly typeUrl: string;
+  readonly name: string;
+  readonly version: string;
+  readonly reason: string;
+  readonly by: 'envoy' | 'countersign';
+};
+
+/** Logs what an Envoy does not have in its present form, and why; one commit for all. */
+export async function recordEnvoyRefusals(
+  { database }: { readonly database: AuditedDatabase },
+  proxyId: EntityId<'proxy'>,
+  refused: readonly RefusedResource[],
+  now: Instant,
+): Promise<void> {
+  if (refused.length === 0) return;
+  await database.commit(async (unit) => {
+    const [proxy] = await findDeclaredProxies(unit.queries, [proxyId]);
+    if (proxy === undefined) return;
+    const { environment, region } = proxy;
+    for (const { typeUrl, name, version, reason, by } of refused.slice(0, MAXIMUM_ENTRIES)) {
+      const actor = by === 'envoy' ? ({ kind: 'machine', name: proxyId } as const) : ({ kind: 'system', name: 'fleet' } as const);
+      const resourceType = typeUrl.slice(typeUrl.lastIndexOf('.') + 1);
+      const data = { proxyId, resourceType, name: name.slice(0, MAXIMUM_NAME), version, reason: reason.slice(0, MAXIMUM_REASON), by };
+      recordEntry(unit, { type: 'envoy-resource.refused', at: now, environment, region, actor, data });
+    }
+  });
+}
+
+/** One mistake can be in every resource of a proxy; to name some of them is enough. */
+const MAXIMUM_ENTRIES = 20;
+const MAXIMUM_NAME = 300;
+const MAXIMUM_REASON = 500;

@@ -1,0 +1,123 @@
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
+import { CLUSTER_TYPE } from '../../core/messages/type-urls.ts';
+import { contentOf } from './encoded-resource.ts';
+import type { ResourceFault } from './envoy-snapshots.ts';
+import { furthest, isBehind, NO_STAMP, type Stamp, stampOf } from './stamp.ts';
+
+/** A resource that an Envoy has in an older form, or not at all. */
+export type EnvoyRefusal = ResourceFault & {
+  readonly version: string;
+  /** Who found it: the Envoy that it was sent to, or we before it was sent. */
+  readonly by: 'envoy' | 'countersign';
+  readonly at: Instant;
+};
+
+export type EnvoyStatus = {
+  /** It has a stream here. */
+  readonly connected: boolean;
+  /** `state-older`: it has what we sent before our state was put back; nothing is sent to it. */
+  readonly state: 'current' | 'state-older';
+  readonly refused: readonly EnvoyRefusal[];
+};
+
+/** What this process knows of Envoys beyond one stream: who is there, what they refused, how far they are. */
+export class EnvoyBook {
+  readonly #pages = new Map<EntityId<'proxy'>, Page>();
+  readonly #now: () => Instant;
+
+  constructor(now: () => Instant) {
+    this.#now = now;
+  }
+
+  attend(proxyId: EntityId<'proxy'>): Disposable {
+    const page = this.#pageOf(proxyId);
+    page.streams += 1;
+    return { [Symbol.dispose]: () => void (page.streams -= 1) };
+  }
+
+  get connected(): number {
+    return [...this.#pages.values()].filter(({ streams }) => streams > 0).length;
+  }
+
+  get refusals(): number {
+    return [...this.#pages.values()].reduce((sum, { refused }) => sum + refused.size, 0);
+  }
+
+  /**
+   * A stream of an Envoy begins to ask for a type and says what it has of it. One that asks for clusters and has none was started a moment ago: whatever
+   * was refused may go to it once more. Gives the contents by name that are not to be sent.
+   */
+  begin(proxyId: EntityId<'proxy'>, typeUrl: string, claimed: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+    const page = this.#pageOf(proxyId);
+    if (typeUrl === CLUSTER_TYPE && claimed.size === 0) {
+      page.claimed = NO_STAMP;
+      for (const [key, { by }] of page.refused) if (by === 'envoy') page.refused.delete(key);
+    }
+    for (const version of claimed.values()) page.claimed = furthest(page.claimed, stampOf(version) ?? NO_STAMP);
+    const refused = [...page.refused.values()].filter((refusal) => refusal.typeUrl === typeUrl && refusal.by === 'envoy');
+    return new Map(refused.map(({ name, version }) => [name, contentOf(version)]));
+  }
+
+  /** True if the Envoy has what came after this state. `changed` tells that it was otherwise at the last asking. */
+  judge(proxyId: EntityId<'proxy'>, stamp: Stamp): { readonly isOlder: boolean; readonly changed: boolean; readonly claimed: Stamp } {
+    const page = this.#pageOf(proxyId);
+    const isOlder = isBehind(stamp, page.claimed);
+    const changed = isOlder !== page.isOlder;
+    page.isOlder = isOlder;
+    return { isOlder, changed, claimed: page.claimed };
+  }
+
+  /** Notes a refusal; false if it is known already. */
+  refuse(proxyId: EntityId<'proxy'>, refusal: Omit<EnvoyRefusal, 'at'>): boolean {
+    const page = this.#pageOf(proxyId);
+    const key = keyOf(refusal);
+    const held = page.refused.get(key);
+    const isKnown = held !== undefined && contentOf(held.version) === contentOf(refusal.version) && held.reason === refusal.reason;
+    if (!isKnown) page.refused.set(key, { ...refusal, reason: refusal.reason.slice(0, MAXIMUM_REASON), at: this.#now() });
+    return !isKnown;
+  }
+
+  accept(proxyId: EntityId<'proxy'>, accepted: Pick<ResourceFault, 'typeUrl' | 'name'>): void {
+    this.#pages.get(proxyId)?.refused.delete(keyOf(accepted));
+  }
+
+  /** What is withheld from the Envoy now, all of it. Gives what is new. */
+  withhold(
+    proxyId: EntityId<'proxy'>,
+    faults: readonly (ResourceFault & { readonly version: string })[],
+  ): readonly Omit<EnvoyRefusal, 'at'>[] {
+    const page = this.#pageOf(proxyId);
+    const now = new Set(faults.map(keyOf));
+    for (const [key, { by }] of page.refused) if (by === 'countersign' && !now.has(key)) page.refused.delete(key);
+    return faults.map((fault) => ({ ...fault, by: 'countersign' as const })).filter((refusal) => this.refuse(proxyId, refusal));
+  }
+
+  /** Null if nothing is known of an Envoy of this proxy. */
+  statusOf(proxyId: EntityId<'proxy'>): EnvoyStatus | null {
+    const page = this.#pages.get(proxyId);
+    if (page === undefined) return null;
+    return { connected: page.streams > 0, state: page.isOlder ? 'state-older' : 'current', refused: [...page.refused.values()] };
+  }
+
+  #pageOf(proxyId: EntityId<'proxy'>): Page {
+    const page = this.#pages.get(proxyId) ?? { streams: 0, claimed: NO_STAMP, isOlder: false, refused: new Map() };
+    this.#pages.set(proxyId, page);
+    return page;
+  }
+}
+
+/** As many as proxies that were declared and came, since only those have a certificate. */
+type Page = {
+  streams: number;
+  /** The furthest state that it ever said to have something of. */
+  claimed: Stamp;
+  isOlder: boolean;
+  readonly refused: Map<string, EnvoyRefusal>;
+};
+
+function keyOf({ typeUrl, name }: Pick<ResourceFault, 'typeUrl' | 'name'>): string {
+  return `${typeUrl} ${name}`;
+}
+
+const MAXIMUM_REASON = 500;

@@ -1,0 +1,153 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import type { EnvoyResources } from '../../core/envoy/compile-envoy.ts';
+import type { EnvoyInput } from '../../core/envoy/compile-input.ts';
+import type { EnvoyResource } from '../../core/envoy/envoy-resource.ts';
+import type { EntityId } from '../../core/ids/entity-id.ts';
+import { Plane, type ProxySettings, ProxySettingsSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { encodeResource, type EncodedResource } from './encoded-resource.ts';
+import type { Changes, ResourceBody } from './sources.ts';
+import { type Stamp, versionOf } from './stamp.ts';
+
+/** What Envoy's resources are made from beside a proxy's settings; the same for all. */
+export type EnvoyAuthorities = Omit<EnvoyInput, 'settings'>;
+
+/** Something that Envoy would refuse. */
+export type ResourceFault = { readonly typeUrl: string; readonly name: string; readonly reason: string };
+
+/** All resources of one Envoy as they are now. */
+export type EnvoySnapshot = { readonly stamp: Stamp; readonly resources: ReadonlyMap<string, ReadonlyMap<string, EncodedResource>> };
+
+export type EnvoySnapshotDeps = {
+  /** The settings as they are sent, versioned by their generation. */
+  readonly readSettings: (proxyId: EntityId<'proxy'>) => Promise<ResourceBody | null>;
+  readonly readAuthorities: () => Promise<EnvoyAuthorities>;
+  readonly compile: (input: EnvoyInput) => EnvoyResources;
+  /** What of it Envoy would refuse. */
+  readonly preflight: (resources: EnvoyResources) => readonly ResourceFault[];
+  readonly settingsChanged: Changes;
+  readonly authoritiesChanged: Changes;
+  /** Told after each making of an Envoy's resources what of them is withheld. */
+  readonly withheld: (proxyId: EntityId<'proxy'>, faults: readonly (ResourceFault & { readonly version: string })[]) => void;
+  /** Told of what cannot be made at all; the resources stay as they were. */
+  readonly failed: (proxyId: EntityId<'proxy'>, error: unknown) => void;
+};
+
+/**
+ * Envoy's resources, made from the same settings that a proxy of ours is sent: once for each change, whatever the number of streams and types that ask.
+ * What did not change keeps its octets and its version.
+ */
+export class EnvoySnapshots {
+  readonly #deps: EnvoySnapshotDeps;
+  readonly #held = new Map<EntityId<'proxy'>, Held>();
+  #authorities: Promise<EnvoyAuthorities> | null = null;
+  #settingsEpoch = 0;
+  #encodings = 0;
+
+  constructor(deps: EnvoySnapshotDeps) {
+    this.#deps = deps;
+    // Subscribed before any stream, so that a stream that is told of a change finds nothing old here.
+    deps.settingsChanged.subscribe(() => (this.#settingsEpoch += 1));
+    deps.authoritiesChanged.subscribe(() => (this.#authorities = null));
+  }
+
+  /** Resources that were encoded since the start. */
+  get encodings(): number {
+    return this.#encodings;
+  }
+
+  /** The resources of this proxy; null if it is not declared to be an Envoy, or none could be made yet. */
+  async read(proxyId: EntityId<'proxy'>): Promise<EnvoySnapshot | null> {
+    const authorities = (this.#authorities ??= this.#readAuthorities());
+    const held = this.#held.get(proxyId);
+    if (held !== undefined && held.epoch === this.#settingsEpoch && held.authorities === authorities) return held.snapshot;
+    const snapshot = this.#make(proxyId, authorities, held?.snapshot ?? Promise.resolve(null));
+    this.#keep(proxyId, { epoch: this.#settingsEpoch, authorities, snapshot });
+    return snapshot;
+  }
+
+  subscribe(listener: () => void): Disposable {
+    const subscriptions = [this.#deps.settingsChanged, this.#deps.authoritiesChanged].map((changes) => changes.subscribe(() => listener()));
+    return { [Symbol.dispose]: () => subscriptions.forEach((subscription) => subscription[Symbol.dispose]()) };
+  }
+
+  #readAuthorities(): Promise<EnvoyAuthorities> {
+    const reading = this.#deps.readAuthorities();
+    // A failed read is not kept.
+    reading.catch(() => this.#authorities === reading && (this.#authorities = null));
+    return reading;
+  }
+
+  #keep(proxyId: EntityId<'proxy'>, held: Held): void {
+    this.#held.delete(proxyId);
+    this.#held.set(proxyId, held);
+    held.snapshot.catch(() => this.#held.get(proxyId) === held && this.#held.delete(proxyId));
+    const [oldest] = this.#held.keys();
+    if (this.#held.size > MAXIMUM_HELD) this.#held.delete(oldest!);
+  }
+
+  async #make(
+    proxyId: EntityId<'proxy'>,
+    reading: Promise<EnvoyAuthorities>,
+    before: Promise<EnvoySnapshot | null>,
+  ): Promise<EnvoySnapshot | null> {
+    const [body, authorities, previous] = await Promise.all([this.#deps.readSettings(proxyId), reading, before.catch(() => null)]);
+    if (body === null) return previous;
+    const settings = fromBinary(ProxySettingsSchema, body.octets);
+    if (settings.plane !== Plane.ENVOY) return null;
+    const stamp = stampOf(settings, authorities);
+    try {
+      const compiled = this.#deps.compile({ settings, ...authorities });
+      const faults = this.#deps.preflight(compiled);
+      const snapshot = this.#encode(compiled, { stamp, faults, previous });
+      const versioned = faults.map((fault) => ({
+        ...fault,
+        version: snapshot.resources.get(fault.typeUrl)?.get(fault.name)?.version ?? '',
+      }));
+      this.#deps.withheld(proxyId, versioned);
+      return snapshot;
+    } catch (error) {
+      this.#deps.failed(proxyId, error);
+      return previous;
+    }
+  }
+
+  #encode(
+    { clusters, endpoints, secrets, listeners, routes }: EnvoyResources,
+    {
+      stamp,
+      faults,
+      previous,
+    }: { readonly stamp: Stamp; readonly faults: readonly ResourceFault[]; readonly previous: EnvoySnapshot | null },
+  ): EnvoySnapshot {
+    const bad = new Set(faults.map(({ typeUrl, name }) => `${typeUrl} ${name}`));
+    const resources = new Map<string, Map<string, EncodedResource>>();
+    for (const resource of [...clusters, ...endpoints, ...secrets, ...listeners, ...routes]) {
+      const ofType = resources.get(resource.typeUrl) ?? new Map<string, EncodedResource>();
+      resources.set(resource.typeUrl, ofType);
+      const held = previous?.resources.get(resource.typeUrl)?.get(resource.name);
+      const encoded = held?.version.endsWith(`.${resource.digest}`) === true ? held : this.#encodeOne(resource, stamp);
+      const withheld = bad.has(`${resource.typeUrl} ${resource.name}`);
+      ofType.set(resource.name, withheld === (encoded.withheld === true) ? encoded : { ...encoded, withheld });
+    }
+    return { stamp, resources };
+  }
+
+  #encodeOne({ typeUrl, name, digest, octets }: EnvoyResource, stamp: Stamp): EncodedResource {
+    this.#encodings += 1;
+    return encodeResource(typeUrl, name, versionOf(stamp, digest), octets);
+  }
+}
+
+type Held = {
+  readonly epoch: number;
+  readonly authorities: Promise<EnvoyAuthorities>;
+  readonly snapshot: Promise<EnvoySnapshot | null>;
+};
+
+function stampOf({ generation }: ProxySettings, { trust, revoked }: EnvoyAuthorities): Stamp {
+  const sequences = trust.map(({ sequence }) => Number(sequence));
+  return { generation: Number(generation), trust: Math.max(0, ...sequences), revoked: Number(revoked.sequence) };
+}
+
+/** As many as there are connections at a time. */
+const MAXIMUM_HELD = 10_000;

@@ -1,0 +1,62 @@
+import type { EntityId } from '../../src/core/ids/entity-id.ts';
+import type { Clock } from '../../src/platform/clock/clock.ts';
+import type { Log } from '../../src/platform/log/logger.ts';
+import { EnvoyBook } from '../../src/protocols/xds/envoy-book.ts';
+import { type EnvoyAuthorities, type EnvoySnapshotDeps, EnvoySnapshots } from '../../src/protocols/xds/envoy-snapshots.ts';
+import { envoySources, isEnvoyType } from '../../src/protocols/xds/envoy-sources.ts';
+import type { Acknowledged, ResourceSource } from '../../src/protocols/xds/resource-source.ts';
+import type { Changes, ResourceBody } from '../../src/protocols/xds/sources.ts';
+
+export type CompileEnvoy = Pick<EnvoySnapshotDeps, 'compile' | 'preflight'>;
+
+/** What a control plane of tests serves Envoys; nothing without `compile`. */
+export function serveEnvoys(deps: {
+  readonly compile: CompileEnvoy | undefined;
+  readonly readSettings: (proxyId: EntityId<'proxy'>) => Promise<ResourceBody | null>;
+  readonly authorities: EnvoyAuthorities;
+  readonly changes: { readonly settings: Changes; readonly bundle: Changes; readonly revoked: Changes };
+  readonly clock: Clock;
+  readonly log: Log;
+}) {
+  const { changes, log } = deps;
+  const book = new EnvoyBook(() => deps.clock.now());
+  const failed: unknown[] = [];
+  const attended = new Map<EntityId<'proxy'>, number>();
+  const authoritiesChanged: Changes = {
+    subscribe(listener) {
+      const subscriptions = [changes.bundle, changes.revoked].map((signal) => signal.subscribe(listener));
+      return { [Symbol.dispose]: () => subscriptions.forEach((subscription) => subscription[Symbol.dispose]()) };
+    },
+  };
+  const snapshots =
+    deps.compile === undefined
+      ? null
+      : new EnvoySnapshots({
+          ...deps.compile,
+          readSettings: deps.readSettings,
+          readAuthorities: async () => deps.authorities,
+          settingsChanged: changes.settings,
+          authoritiesChanged,
+          withheld: (proxyId, faults) => void book.withhold(proxyId, faults),
+          failed: (_proxyId, error) => void failed.push(error),
+        });
+  const sources: readonly ResourceSource[] = snapshots === null ? [] : envoySources({ snapshots, book, log });
+  return {
+    book,
+    /** What could not be made of settings. */
+    failed,
+    sources,
+    /** Streams of data planes that are open now. */
+    attended,
+    attend(proxyId: EntityId<'proxy'>): Disposable {
+      attended.set(proxyId, (attended.get(proxyId) ?? 0) + 1);
+      return { [Symbol.dispose]: () => void attended.set(proxyId, attended.get(proxyId)! - 1) };
+    },
+    encodings: () => snapshots?.encodings ?? 0,
+    note({ proxyId, refusal, ...rest }: Acknowledged): void {
+      if (!isEnvoyType(rest.typeUrl)) return;
+      if (refusal === undefined) book.accept(proxyId, rest);
+      else book.refuse(proxyId, { ...rest, reason: refusal, by: 'envoy' });
+    },
+  };
+}
