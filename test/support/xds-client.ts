@@ -47,19 +47,22 @@ export class XdsClient<Init, Response extends { readonly typeUrl: string; readon
     }
   }
 
-  /** What came and was not taken, once the server has answered something else that was asked after it, twice. */
-  async rest(): Promise<readonly Response[]> {
-    for (const turn of [1, 2]) {
-      const typeUrl = `type.test/barrier-${this.#barriers}`;
-      this.#barriers += turn;
-      this.say({ typeUrl, resourceNamesSubscribe: ['x'], resourceNames: ['x'] } as never);
-      if (this.answersUnknown) this.say({ typeUrl, responseNonce: (await this.next(typeUrl)).nonce } as never);
-    }
+  /** What came and was not taken. */
+  async taken(): Promise<readonly Response[]> {
     return this.#waiting.splice(0);
   }
 
+  /** The same, once the server has answered something else that was asked after it, twice. Of the incremental variant, which answers for what it has not. */
+  async rest(): Promise<readonly Response[]> {
+    for (let turn = 0; turn < 2; turn++) {
+      const typeUrl = `type.test/barrier-${(this.#barriers += 1)}`;
+      this.say({ typeUrl, resourceNamesSubscribe: ['x'] } as Init);
+      this.say({ typeUrl, responseNonce: (await this.next(typeUrl)).nonce } as Init);
+    }
+    return this.taken();
+  }
+
   #barriers = 0;
-  answersUnknown = true;
 }
 
 export type DeltaClient = XdsClient<MessageInitShape<typeof DeltaDiscoveryRequestSchema>, DeltaDiscoveryResponse>;
