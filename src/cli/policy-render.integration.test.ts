@@ -68,7 +68,7 @@ const tls = [
   '--key',
   '/etc/tls/orders.pem.key',
 ];
-const clients = ['--client-trust', '/etc/tls/clients.pem', '--crl', '/etc/tls/lists.pem'];
+const clients = ['--client-trust', '/etc/tls/clients.pem', '--crl', '/etc/tls/lists.pem', '--crl-of', 'path'];
 const upstream = ['--upstream', 'http://127.0.0.1:8080'];
 const most = [...tls, ...clients, ...upstream];
 

@@ -91,13 +91,12 @@ export class RenderLab implements AsyncDisposable {
     return { certPem, keyPem: holder.key.export({ type: 'pkcs8', format: 'pem' }) as string, certificate };
   }
 
-  /** The lists of both authorities, as PEM. */
-  lists(revoked: readonly LabCredential[]): string {
-    const dates = { thisUpdate: Date.now() - DAY_MS, nextUpdate: Date.now() + DAY_MS };
+  /** The list of the authority that issues, and of the root above it too where the whole path is wanted, as PEM. */
+  lists(revoked: readonly LabCredential[], of: 'leaf' | 'path', life: readonly [number, number] = [-DAY_MS, DAY_MS]): string {
+    const dates = { thisUpdate: Date.now() + life[0], nextUpdate: Date.now() + life[1] };
     const entries = revoked.map(({ certificate }) => ({ certificate }));
-    return [makeList(this.#issuing, { ...dates, revoked: entries }), makeList(this.#root, dates)]
-      .map(({ der }) => encodePem('X509 CRL', der))
-      .join('');
+    const issuing = makeList(this.#issuing, { ...dates, revoked: entries });
+    return (of === 'leaf' ? [issuing] : [issuing, makeList(this.#root, dates)]).map(({ der }) => encodePem('X509 CRL', der)).join('');
   }
 
   /** That it is good, as its authority says by OCSP. */

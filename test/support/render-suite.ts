@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:tls';
 import { after, before, describe, test } from 'node:test';
 import { judgePosture } from '../../src/core/findings/judge-posture.ts';
+import { DAY_MS } from '../../src/core/time/instant.ts';
 import { parseDnsName } from '../../src/core/identity/dns-name.ts';
 import { defaultPolicy, type Policy } from '../../src/core/policy/policy.ts';
 import { groupNamesOf, type ProxyKind } from '../../src/core/render/proxy-program.ts';
@@ -27,7 +28,8 @@ export type RenderedPeer = {
   readonly exam: { readonly [what: string]: string };
   /** What a scan of the enforced one finds. */
   readonly findings: readonly string[];
-  readonly readsLists: boolean;
+  /** Of whom it has to have lists. */
+  readonly lists: 'leaf' | 'path' | 'none';
   readonly toldCertificate: boolean;
   /** Whether in observe it tells who was proved, where others tell nothing. */
   readonly observed: { readonly toldWhenProved: boolean };
@@ -100,7 +102,7 @@ export function examineRendered(peer: RenderedPeer): void {
 
     test('enforced mutual TLS agrees with the policy', async (context) => {
       const clear = await freePort();
-      const lists = peer.readsLists ? { crl: await lab.file('lists.pem', lab.lists([revoked])) } : {};
+      const lists = peer.lists === 'none' ? {} : { crl: await lab.file('lists.pem', lab.lists([revoked], peer.lists)), crlOf: peer.lists };
       const staple = peer.staples ? { staple: await lab.file('server.pem.ocsp', lab.staple(server)) } : {};
       const { port } = (await start('enforced', { plainListen: `127.0.0.1:${clear}`, ...lists, ...staple }, {})).listen;
 
@@ -154,6 +156,23 @@ export function examineRendered(peer: RenderedPeer): void {
         if (peer.countsChunks) assert.equal(statusOf(await ask(lab, port, { caller: good, body: 'x'.repeat(1_001), chunked: true })), 413);
       });
     });
+
+    test(
+      'lists of the whole path count as those of the leaf do, and one that is missing or past its end lets nobody in',
+      { skip: peer.lists === 'none' },
+      async () => {
+        const kinds = {
+          path: [lab.lists([revoked], 'path'), 'path'],
+          ended: [lab.lists([], peer.lists as 'leaf', [-2 * DAY_MS, -DAY_MS]), peer.lists],
+          foreign: [foreign.lists([], peer.lists as 'leaf'), peer.lists],
+        } as const;
+        for (const [name, [content, crlOf]] of Object.entries(kinds)) {
+          const { listen } = await start(name, { crl: await lab.file(`${name}.crl`, content), crlOf }, {});
+          assert.equal(isServed(await ask(lab, listen.port, { caller: good })), name === 'path', name);
+          assert.equal(isServed(await ask(lab, listen.port, { caller: revoked })), false, name);
+        }
+      },
+    );
 
     test('a strict policy without client certificates, before a service that proves its name', async () => {
       const onlyHybrid = groupNamesOf(orderOf(peer.kind, await wordsFor(lab, peer.kind, server)).program).has('X25519MLKEM768');
@@ -223,7 +242,8 @@ export function examineRendered(peer: RenderedPeer): void {
 
     test('observed, nobody is refused for a certificate, and nothing is told that was not proved', async () => {
       const clear = await freePort();
-      const lists = peer.readsLists ? { crl: await lab.file('observed-lists.pem', lab.lists([revoked])) } : {};
+      const lists =
+        peer.lists === 'none' ? {} : { crl: await lab.file('observed-lists.pem', lab.lists([revoked], peer.lists)), crlOf: peer.lists };
       const { listen } = await start('observed', { plainListen: `127.0.0.1:${clear}`, ...lists }, { mode: 'observe' });
       assert.equal(isServed(await ask(lab, listen.port, { caller: null })), true);
       assert.equal(isServed(await ask(lab, listen.port, { caller: lab.client(['spiffe://acme.example/production/stranger']) })), true);

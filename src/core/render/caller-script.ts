@@ -4,12 +4,12 @@
  * Text cannot be searched for it: a key of RSA is octets that its holder chooses, so a URI can be planted in one and be certified. The
  * extension is found by its place (RFC 5280 section 4.1), which only the authority writes.
  */
-export const callerFunctions = `// The element of DER that begins at \`at\` and ends by \`end\` (X.690 section 8.1). Lengths of more than 64 KiB are none of a certificate.
+export const callerFunctions = `// The element of DER that begins at \`at\` and ends by \`end\` (X.690 section 8.1).
 function element(der, at, end) {
   if (at + 2 > end) throw new Error('cut');
   let length = der[at + 1];
   let from = at + 2;
-  if (length === 0x80 || length > 0x82) throw new Error('length');
+  if (length === 0x80 || length > 0x84) throw new Error('length');
   if (length > 0x80) {
     let count = length - 0x80;
     if (from + count > end) throw new Error('cut');

@@ -39,8 +39,9 @@ export function tlsLines(order: RenderOrder): Lines {
               ...(clients.crl === null
                 ? []
                 : [
-                    '# A list of every authority in the path, the root too, or everybody is refused. It is read at the start.',
-                    `crl: { filename: ${JSON.stringify(clients.crl)} }`,
+                    '# Without a list of an authority that is asked about everybody is refused. It is read at the start.',
+                    `crl: { filename: ${JSON.stringify(clients.crl.file)} }`,
+                    `only_verify_leaf_cert_crl: ${clients.crl.of === 'leaf'}`,
                   ]),
               ...(mode === 'enforce'
                 ? []

@@ -3,7 +3,7 @@ import { parseSpiffeId } from '../identity/spiffe-id.ts';
 import type { Mode } from '../policy/mode.ts';
 import type { ProxyProgram } from './proxy-program.ts';
 import { loadsScript } from './render-configuration.ts';
-import type { PlainListener, RenderedClients, RenderedPolicy, RenderOrder, Upstream } from './render-order.ts';
+import type { PlainListener, RenderedClients, RenderedLists, RenderedPolicy, RenderOrder, Upstream } from './render-order.ts';
 import { parseRenderedAddress, parseRenderedName, parseRenderedPath, type RenderedPath, refused } from './rendered-value.ts';
 
 /** What a person said of one proxy, as text; undefined is left out. The names are those of the options of `policy render`. */
@@ -17,6 +17,7 @@ const renderWords = [
   'key',
   'clientTrust',
   'crl',
+  'crlOf',
   'upstream',
   'upstreamName',
   'upstreamTrust',
@@ -121,7 +122,7 @@ function parseUpstream(text: string, words: RenderWords): Upstream {
 
 function parseClients({ callers }: RenderSubject, words: RenderWords): RenderedClients {
   if (callers === 'anonymous') {
-    const odd = words.clientTrust ?? words.crl;
+    const odd = words.clientTrust ?? words.crl ?? words.crlOf;
     if (odd !== undefined) throw refused(optionOf('clientTrust'), odd, 'none with --clients anonymous');
     return { kind: 'anonymous' };
   }
@@ -129,9 +130,16 @@ function parseClients({ callers }: RenderSubject, words: RenderWords): RenderedC
   return {
     kind: 'certified',
     trust: parseRenderedPath(optionOf('clientTrust'), words.clientTrust),
-    crl: optionalPath(words, 'crl'),
+    crl: parseLists(words),
     callers: callers === null ? null : callers.map(parseSpiffeId),
   };
+}
+
+function parseLists(words: RenderWords): RenderedLists | null {
+  const [file, of = 'leaf'] = [optionalPath(words, 'crl'), words.crlOf];
+  if (of !== 'leaf' && of !== 'path') throw refused(optionOf('crlOf'), of, 'leaf or path');
+  if (file === null && words.crlOf !== undefined) throw refused(optionOf('crlOf'), of, '--crl beside it');
+  return file === null ? null : { file, of };
 }
 
 function optionalPath(words: RenderWords, name: RenderWord): RenderedPath | null {

@@ -11,7 +11,7 @@ examineRendered({
   // Caddy reads no list. Go refuses a URI that is none, and shakes hands without a name, for which Caddy serves nothing.
   exam: { revoked: 'served', 'a name with a line feed': 'closed', 'no server name': '421', 'no server name and no certificate': '421' },
   findings: [],
-  readsLists: false,
+  lists: 'none',
   toldCertificate: true,
   observed: { toldWhenProved: false },
   countsChunks: true,

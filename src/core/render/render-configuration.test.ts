@@ -15,6 +15,7 @@ const words: RenderWords = {
   key: '/etc/tls/api.pem.key',
   clientTrust: '/etc/tls/clients.pem',
   crl: '/etc/tls/lists.pem',
+  crlOf: 'path',
   upstream: 'https://127.0.0.1:8080',
   upstreamName: 'service.acme.example',
   upstreamTrust: '/etc/tls/upstream.pem',
@@ -212,6 +213,16 @@ describe('what cannot be enforced', () => {
       [[], [], ['revocation'], [], []],
     );
     assert.deepEqual(access('nginx', {}, false), ['callers']);
+    for (const kind of proxyKinds) {
+      const order = orderOf(kind, { crl: undefined, crlOf: undefined });
+      assert.ok(
+        renderConfiguration(order).gaps.some(({ demand, weight }) => demand === 'revocation' && weight === 'access'),
+        kind,
+      );
+    }
+    const leaf = renderConfiguration(orderOf('nginx', { crlOf: 'leaf' }));
+    assert.match(leaf.gaps.find(({ demand }) => demand === 'revocation')!.why, /--crl-of path/);
+    assert.doesNotMatch(leaf.files[0]!.text, /ssl_crl/);
     // Whoever is certified may call: nobody has to be told apart.
     assert.deepEqual(access('nginx', { callers: null }, false), []);
     for (const kind of proxyKinds) assert.ok(access(kind, { narrowedRoutes: 1 }).includes('routes'), kind);
@@ -235,6 +246,8 @@ describe('an order', () => {
     isRefused(() => orderOf('nginx', { clientTrust: undefined }), /--client-trust/);
     isRefused(() => orderOf('nginx', { clientTrust: undefined }, { callers: null }), /--client-trust/);
     isRefused(() => orderOf('nginx', {}, { callers: 'anonymous' }), /--client-trust: .* none with --clients anonymous/);
+    isRefused(() => orderOf('nginx', { crlOf: 'root' }), /leaf or path/);
+    isRefused(() => orderOf('nginx', { crl: undefined }), /--crl beside it/);
     isRefused(() => orderOf('nginx', { upstream: undefined }), /--upstream/);
     isRefused(() => orderOf('nginx', { upstream: 'http://127.0.0.1:1' }), /https/);
     isRefused(() => orderOf('nginx', { upstreamName: undefined }), /--upstream-name and --upstream-trust/);

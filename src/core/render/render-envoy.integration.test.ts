@@ -10,7 +10,7 @@ examineRendered({
   unproved: 'closed',
   exam: {},
   findings: [],
-  readsLists: true,
+  lists: 'leaf',
   toldCertificate: false,
   observed: { toldWhenProved: false },
   countsChunks: true,

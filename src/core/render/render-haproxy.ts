@@ -4,7 +4,7 @@ import { renderLuaScript } from './caller-script.ts';
 import type { Gap } from './demands.ts';
 import { groupNamesOf, isAtLeast } from './proxy-program.ts';
 import { headingOf } from './render-heading.ts';
-import { certifiedClients, type RenderedFile, type RenderOrder, type Upstream } from './render-order.ts';
+import { certifiedClients, type RenderedFile, type RenderedLists, type RenderOrder, type Upstream } from './render-order.ts';
 import { formatAddress, portSuffix, refused, type RenderedPath } from './rendered-value.ts';
 import { timeouts } from './timeouts.ts';
 
@@ -77,6 +77,8 @@ function bindLines(order: RenderOrder): Lines {
   if (staple !== null && staple !== `${certificate}.ocsp`) throw refused('--staple for haproxy', staple, `${certificate}.ocsp`);
   const names = groupNamesOf(program);
   const signatures = signatureAlgorithms.filter((name) => isAtLeast(program.openssl!, [3, 5]) || !name.startsWith('mldsa')).join(':');
+  // 3 is X509_V_ERR_UNABLE_TO_GET_CRL: ignored of authorities alone, never of the client itself.
+  const leafOnly = clients?.crl?.of === 'leaf' ? ' ca-ignore-err 3' : '';
   const words = [
     `bind ${formatAddress(listen)} ssl crt ${certificate} alpn h2,http/1.1`,
     `ssl-min-ver TLSv${tls.minimumVersion} ssl-max-ver TLSv${tls.maximumVersion}`,
@@ -86,17 +88,23 @@ function bindLines(order: RenderOrder): Lines {
     'strict-sni no-tls-tickets',
     ...(clients === null
       ? []
-      : [`ca-file ${clients.trust} ${mode === 'enforce' ? 'verify required' : 'verify optional ca-ignore-err all crt-ignore-err all'}`]),
-    ...(clients === null || clients.crl === null ? [] : [`crl-file ${clients.crl}`]),
+      : [
+          `ca-file ${clients.trust} ${mode === 'enforce' ? `verify required${leafOnly}` : 'verify optional ca-ignore-err all crt-ignore-err all'}`,
+        ]),
+    ...(clients === null || clients.crl === null ? [] : [`crl-file ${clients.crl.file}`]),
   ];
   return [
     '# RFC 8996 and 9325 section 4: versions, suites and groups of the policy. strict-sni: no handshake for another name or for none. Tickets are off, because',
     '# their keys would live as long as the process. 0-RTT is off by default; it can be replayed (RFC 8446 section 8).',
-    ...(clients === null || clients.crl === null
-      ? []
-      : ['# OpenSSL wants a list of every authority in the path, the root too, or refuses everybody. Reload HAProxy for a new one.']),
+    ...(clients === null || clients.crl === null ? [] : [`# ${listRemark(clients.crl)} Reload HAProxy for a new one.`]),
     words.join(' '),
   ];
+}
+
+function listRemark({ of }: RenderedLists): string {
+  return of === 'path'
+    ? 'OpenSSL wants a list of every authority in the path, the root too, or refuses everybody.'
+    : 'ca-ignore-err 3: no list is wanted of the authorities above the one that issued the certificate; of that one it is.';
 }
 
 /** HAProxy finds a key by the name of its certificate's file. */
@@ -108,7 +116,7 @@ function checkBeside(what: string, key: RenderedPath, certificate: RenderedPath,
 function logLines(order: RenderOrder): Lines {
   const verdict =
     order.clients.kind === 'certified'
-      ? ',"verdict":%[ssl_c_err],"serial":"%[ssl_c_serial,hex]","caller":"%[var(sess.caller),json(utf8s)]"'
+      ? ',"verdict":%[ssl_c_err],"authorities":%[ssl_c_ca_err],"serial":"%[ssl_c_serial,hex]","caller":"%[var(sess.claimed),json(utf8s)]"'
       : '';
   return [
     `log-format '{"time":"%tr","address":"%ci","status":%ST,"call":"%[capture.req.method,json(utf8s)] %[capture.req.uri,json(utf8s)]","tls":"%sslv","name":"%[ssl_fc_sni,json(utf8s)]"${verdict}}'`,
@@ -128,11 +136,17 @@ function hostLines({ names, policy }: RenderOrder): Lines {
 function callerLines(order: RenderOrder): Lines {
   const clients = certifiedClients(order);
   const told = order.policy.http.identityFields;
-  const proved = '{ ssl_c_used } { ssl_c_verify 0 }';
+  // In enforce a handshake ends well only if nothing but the missing list of an authority was ignored; in observe everything is, and nothing may be.
+  const proved = order.mode === 'enforce' ? '{ ssl_c_used } { ssl_c_err 0 }' : '{ ssl_c_used } { ssl_c_verify 0 }';
   return [
     '# Copies that a caller sends are a forged proof (RFC 9440 section 4), with underscores too, which services read as hyphens.',
     'http-request del-header ^(client[-_]cert([-_]chain)?|x[-_]forwarded[-_]client[-_]cert)$ -m reg',
-    ...(clients === null ? [] : [`http-request set-var(sess.caller) lua.countersign_caller if ${proved} !{ var(sess.caller) -m found }`]),
+    ...(clients === null
+      ? []
+      : [
+          'http-request set-var(sess.claimed) lua.countersign_caller if { ssl_c_used } !{ var(sess.claimed) -m found }',
+          `http-request set-var(sess.caller) var(sess.claimed) if ${proved}`,
+        ]),
     ...(clients === null || clients.callers === null || order.mode !== 'enforce'
       ? []
       : [

@@ -10,7 +10,7 @@ examineRendered({
   // This nginx runs on an OpenSSL without ML-KEM, which the order says.
   exam: { 'an hybrid group': 'closed' },
   findings: ['post-quantum-missing: none of X25519MLKEM768'],
-  readsLists: true,
+  lists: 'path',
   toldCertificate: true,
   observed: { toldWhenProved: false },
   countsChunks: true,

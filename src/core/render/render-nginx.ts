@@ -112,11 +112,11 @@ function clientLines(order: RenderOrder): Lines {
     `ssl_client_certificate ${clients.trust};`,
     'ssl_verify_depth 3;',
     // With a list OpenSSL finds none for an authority that it does not know, and nginx refuses for that.
-    ...(clients.crl === null || order.mode !== 'enforce'
+    ...(clients.crl?.of !== 'path' || order.mode !== 'enforce'
       ? []
       : [
           '# OpenSSL wants a list of every authority in the path, the root too, or refuses everybody. Reload nginx for a new one.',
-          `ssl_crl ${clients.crl};`,
+          `ssl_crl ${clients.crl.file};`,
         ]),
   ];
 }

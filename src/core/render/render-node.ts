@@ -1,6 +1,7 @@
 import { answerFieldsOf } from '../policy/http-policy.ts';
 import { signatureAlgorithms } from '../policy/tls-parameters.ts';
 import { callerFunctions } from './caller-script.ts';
+import { listFunctions } from './list-script.ts';
 import type { Gap } from './demands.ts';
 import { groupNamesOf, isAtLeast } from './proxy-program.ts';
 import { headingOf } from './render-heading.ts';
@@ -18,7 +19,8 @@ export function renderNode(order: RenderOrder, gaps: readonly Gap[]): readonly R
 ${CODE_BEFORE}
 const settings = ${JSON.stringify(settingsOf(order), null, 2)};
 
-${callerFunctions}${CODE}`;
+${callerFunctions}
+${listFunctions}${CODE}`;
   return [{ role: 'configuration', text }];
 }
 
@@ -34,7 +36,8 @@ function settingsOf(order: RenderOrder): object {
     listen,
     plain: plain.kind === 'none' ? null : { ...plain.listen, serves: plain.kind === 'serve' && mode !== 'enforce' },
     location: portSuffix(listen),
-    files: { certificate, key, staple, trust: clients?.trust ?? null, crl: clients?.crl ?? null },
+    files: { certificate, key, staple, trust: clients?.trust ?? null, crl: clients?.crl?.file ?? null },
+    crlOf: clients?.crl?.of ?? null,
     callers: clients?.callers ?? null,
     asksClients: clients !== null,
     hostMatchesSni: http.hostMatchesSni,
@@ -53,7 +56,7 @@ function settingsOf(order: RenderOrder): object {
   };
 }
 
-const CODE_BEFORE = `import { constants, createHash } from 'node:crypto';
+const CODE_BEFORE = `import { constants, createHash, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer as createPlainServer } from 'node:http';
 import { createServer } from 'node:https';
@@ -61,6 +64,17 @@ import { once } from 'node:events';
 `;
 
 const CODE = `
+function readLists(file) {
+  return readFileSync(file, 'utf8').match(/-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g) ?? [];
+}
+
+let lists = [];
+function loadLists() {
+  if (settings.crlOf !== 'leaf') return;
+  lists = readLists(settings.files.crl).map((pem) => readList(Buffer.from(pem.replaceAll(/-----[^-]+-----|\\s/g, ''), 'base64')));
+}
+loadLists();
+
 // What node:https and node:tls take. Read anew at each call, so that a renewed certificate and a new list count.
 export function tlsOptions() {
   const { certificate, key, trust, crl } = settings.files;
@@ -71,8 +85,8 @@ export function tlsOptions() {
     cert: readFileSync(certificate),
     key: readFileSync(key),
     ...(trust === null ? {} : { ca: readFileSync(trust) }),
-    // OpenSSL wants a list of every authority in the path, the root too, or refuses everybody.
-    ...(crl === null ? {} : { crl: readFileSync(crl, 'utf8').match(/-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g) ?? [] }),
+    // OpenSSL wants a list of every authority in the path, the root too, or refuses everybody; lists of the issuing one alone are read below.
+    ...(settings.crlOf === 'path' ? { crl: readLists(crl) } : {}),
     // Asked for and verified; in observe and permissive the verdict is logged and nobody refused.
     requestCert: settings.asksClients,
     rejectUnauthorized: settings.asksClients && settings.mode === 'enforce',
@@ -86,11 +100,24 @@ export function tlsOptions() {
   };
 }
 
+// What was found of connections: good until the lists are read anew, or one of them ends.
+const proved = new WeakMap();
+
 // The caller that was proved on this connection, or null.
 export function provedCaller(socket) {
   if (!settings.asksClients || !socket.authorized) return null;
+  const known = proved.get(socket);
+  if (known !== undefined && known.lists === lists && known.until > Date.now()) return known.caller;
   const certificate = socket.getPeerX509Certificate();
-  return certificate === undefined ? null : { der: certificate.raw, id: callerOf(certificate.raw) };
+  const isGood = certificate !== undefined && (settings.crlOf !== 'leaf' || isUnrevoked(certificate));
+  const caller = isGood ? { der: certificate.raw, id: callerOf(certificate.raw) } : null;
+  proved.set(socket, { lists, until: Math.min(Infinity, ...lists.map((list) => list.nextUpdate)), caller });
+  return caller;
+}
+
+function verdictOf(socket) {
+  if (!socket.authorized) return socket.authorizationError ?? null;
+  return settings.asksClients && provedCaller(socket) === null ? 'revoked, or no list that says it is not' : 'ok';
 }
 
 // The status that a call is refused with, or null.
@@ -144,7 +171,7 @@ function limit(request, response) {
 function log(request, status) {
   const { socket } = request;
   console.log(JSON.stringify({ time: new Date().toISOString(), address: socket.remoteAddress, status, call: \`\${request.method} \${request.url}\`,
-    name: socket.servername || null, verdict: socket.authorized ? 'ok' : (socket.authorizationError ?? null), caller: request.countersign?.caller ?? null }));
+    name: socket.servername || null, verdict: verdictOf(socket), caller: request.countersign?.caller ?? null }));
 }
 
 // Serves \`handler\` behind all of the above; resolves when it listens, with what closes it.
@@ -174,7 +201,10 @@ export async function listen(handler) {
   server.on('secureConnection', (socket) => socket.servername || socket.destroy());
   const { staple } = settings.files;
   if (staple !== null) server.on('OCSPRequest', (_certificate, _issuer, answer) => answer(null, readFileSync(staple)));
-  const reload = () => server.setSecureContext(tlsOptions());
+  const reload = () => {
+    loadLists();
+    server.setSecureContext(tlsOptions());
+  };
   process.on('SIGHUP', reload);
   const servers = [server, ...(settings.plain === null ? [] : [plainServer(handler)])];
   server.listen(settings.listen.port, settings.listen.host);

@@ -52,8 +52,8 @@ export type RenderedClients =
   | {
       readonly kind: 'certified';
       readonly trust: RenderedPath;
-      /** Lists of every authority in a client's path, the root included; null: nothing is known to be revoked. */
-      readonly crl: RenderedPath | null;
+      /** Null: nothing is known to be revoked. */
+      readonly crl: RenderedLists | null;
       /** Null: every certificate of these authorities. */
       readonly callers: readonly SpiffeId[] | null;
     };
@@ -61,6 +61,13 @@ export type RenderedClients =
 /** The first is the configuration; the name of another is what the first one loads. */
 export type RenderedFile = { readonly role: 'configuration' | 'script'; readonly text: string };
 
+/**
+ * A file of certificate lists: of the authorities that issue the certificates of clients alone (`leaf`), or of every authority in their paths, the root too (`path`).
+ * A root that signs on command only, as Countersign's does, publishes none.
+ */
+export type RenderedLists = { readonly file: RenderedPath; readonly of: 'leaf' | 'path' };
+
+/** The clients of an order that are asked for certificates. */
 export function certifiedClients({ clients }: RenderOrder): Extract<RenderedClients, { readonly kind: 'certified' }> | null {
   return clients.kind === 'certified' ? clients : null;
 }

@@ -1,6 +1,12 @@
-import { always, type Demand, depends, groups, isCertified, isEnforced, no, partly, withNjs, yes } from './demand.ts';
+import { type Ability, always, type Demand, depends, groups, isCertified, isEnforced, no, partly, withNjs, yes } from './demand.ts';
 import { isAtLeast } from './proxy-program.ts';
-import { certifiedClients } from './render-order.ts';
+import { certifiedClients, type RenderedLists } from './render-order.ts';
+
+const withLists = (text: string, gap: (lists: RenderedLists) => string | null = () => null): Ability =>
+  depends(text, (order) => {
+    const lists = certifiedClients(order)?.crl ?? null;
+    return lists === null ? 'no list was given (--crl)' : gap(lists);
+  });
 
 /** What is asked of handshakes, and of who may make one. */
 export const tlsDemands = {
@@ -81,15 +87,19 @@ export const tlsDemands = {
     },
   },
   revocation: {
-    meaning: 'no client whose certificate a list of its authority revokes',
+    meaning: 'in `enforce`: no client whose certificate a list of its authority revokes, or of which no list in force speaks',
     weight: 'access',
-    isMade: (order) => isEnforced(order) && certifiedClients(order)?.crl !== null,
+    isMade: isEnforced,
     by: {
-      nginx: yes('`ssl_crl`, read when it is reloaded'),
-      haproxy: yes('`crl-file`, read when it is reloaded'),
+      nginx: withLists(
+        '`ssl_crl`, read when it is reloaded; only with lists of every authority, the root too (`--crl-of path`)',
+        ({ of }) =>
+          of === 'path' ? null : 'nginx refuses everybody unless it has a list of every authority, the root too (--crl-of path)',
+      ),
+      haproxy: withLists('`crl-file`, read when it is reloaded'),
       caddy: no('it reads no CRL and asks no OCSP for clients'),
-      envoy: yes('`crl`, read at its start'),
-      node: yes('`crl`, read anew on SIGHUP'),
+      envoy: withLists('`crl`, read at its start'),
+      node: withLists('`crl`, or the module itself; read anew on SIGHUP'),
     },
   },
   callers: {
