@@ -4,6 +4,7 @@ import type { Authorities } from '../control/ca/authorities.ts';
 import { pinnedRoot } from '../control/ca/authorities.ts';
 import type { PublishedKeySets } from '../control/fleet/published-key-sets.ts';
 import { makeStartOrder } from '../control/external/start-order.ts';
+import { readLatchedEndpoints } from '../control/rollouts/store.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
 import type { Secret } from '../core/secrets/secret.ts';
 import type { Clock } from '../platform/clock/clock.ts';
@@ -79,6 +80,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         ticketsOrdered: signals.ticketOrders,
         learnKeys: (policies, asker, now) => deps.publishedKeys.learn(policies, asker, now),
         reloadProfiles: () => profiles.reload(queries),
+        readLatched: readLatchedEndpoints,
         envoyOf: (proxyId) => deps.envoy.book.statusOf(proxyId),
       }),
       ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: signals.external }),

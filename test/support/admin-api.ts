@@ -11,6 +11,7 @@ import { PublishedKeySets } from '../../src/control/fleet/published-key-sets.ts'
 import { pinnedRoot } from '../../src/control/ca/authorities.ts';
 import { addAuthorityPair } from '../../src/control/ca/initialize-authorities.ts';
 import { openAuthorities } from '../../src/control/ca/open-authorities.ts';
+import { readLatchedEndpoints } from '../../src/control/rollouts/store.ts';
 import { DeclaredProfiles } from '../../src/control/policies/declared-profiles.ts';
 import { makeFleetPort } from '../../src/control/rollouts/make-fleet-port.ts';
 import { readDrillFacts } from '../../src/control/scans/read-drills.ts';
@@ -108,6 +109,7 @@ export async function openAdminApi(url: string) {
       ticketsOrdered: makeSignal(),
       learnKeys: (policies, asker, now) => publishedKeys.learn(policies, asker, now),
       reloadProfiles: () => profiles.reload(queries),
+      readLatched: readLatchedEndpoints,
       envoyOf: () => null,
     }),
     ...certificateHandlers({ database, authorities, region, authorityChanged, externalChanged: makeSignal() }),

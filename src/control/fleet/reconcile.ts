@@ -22,13 +22,13 @@ import {
   upsertSettings,
 } from './store.ts';
 
-export type ReconcileDeps = {
-  readonly database: AuditedDatabase;
+export type ViewDeps = {
   readonly trustDomain: TrustDomain;
   /** Endpoints that were proven once, by the rollouts' own record. */
   readonly readLatched: (queries: Queries) => Promise<ReadonlySet<EntityId<'endpoint'>>>;
-  readonly changed: Signal;
 };
+
+export type ReconcileDeps = ViewDeps & { readonly database: AuditedDatabase; readonly changed: Signal };
 
 /**
  * Brings every proxy's settings to what inventory, policies, modes and renewals say now. A proxy whose content did not change keeps
@@ -93,7 +93,7 @@ async function compileOne(
 }
 
 /** A fixed number of queries, whatever the fleet's size. */
-async function readView(queries: Queries, { trustDomain, readLatched }: ReconcileDeps, now: Instant): Promise<FleetView> {
+export async function readView(queries: Queries, { trustDomain, readLatched }: ViewDeps, now: Instant): Promise<FleetView> {
   const services = await listServices(queries, '*');
   const endpoints = await listEndpoints(queries, '*');
   const paths = (await listPaths(queries, '*')).toSorted(byCaller);

@@ -36,7 +36,7 @@ export async function diffDeclaration(
 
 /**
  * Applies documents in one commit, with an entry for each thing that changed. A second time nothing changes and nothing is logged.
- * @throws input-invalid, state-conflict, what `permit` throws; then nothing changed
+ * @throws input-invalid, state-conflict, what `permit` and `judge` throw; then nothing changed
  */
 export async function applyDeclaration(
   deps: {
@@ -45,6 +45,8 @@ export async function applyDeclaration(
     readonly changed: Signal;
     /** Asked of each change whether whoever applies may make it. */
     readonly permit?: (change: ShownChange) => void;
+    /** Asked of the inventory as it would be; what it throws undoes all. */
+    readonly judge?: (queries: Queries) => Promise<void>;
   },
   declarations: readonly Declaration[],
   actor: Actor,
@@ -58,6 +60,7 @@ export async function applyDeclaration(
     for (const change of shown) deps.permit?.(change);
     for (const [index, change] of changes.entries()) await writeChange(unit, change, shown[index]!, actor, now);
     if (changes.length > 0) await advanceInventoryRevision(unit.queries);
+    if (changes.length > 0) await deps.judge?.(unit.queries);
     return shown;
   };
   const { database } = deps;

@@ -34,6 +34,10 @@ export const problems = {
   },
   'media-type-unsupported': { status: 415, meaning: 'The body is not of the media type that the route takes.' },
   'not-found': { status: 404, meaning: 'There is no such thing, or the caller may not see it.' },
+  'plane-unable': {
+    status: 409,
+    meaning: 'What is declared for a proxy is more than its plane can do; proxy, endpoint and field are named.',
+  },
   'rate-limited': { status: 429, meaning: 'Too many attempts in a short time; try again later.' },
   'state-conflict': { status: 409, meaning: 'The thing is in a state that does not allow this.' },
   'state-corrupt': { status: 500, meaning: 'A file of the state directory is cut, changed or of an unknown form; it is not used.' },

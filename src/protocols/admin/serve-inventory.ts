@@ -1,5 +1,7 @@
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import { listPathModes } from '../../control/fleet/store.ts';
+import type { ViewDeps } from '../../control/fleet/reconcile.ts';
+import { refuseUnable } from '../../control/fleet/refuse-unable.ts';
 import { requestRenewal } from '../../control/fleet/request-renewal.ts';
 import { rotateTickets } from '../../control/fleet/rotate-tickets.ts';
 import { applyDeclaration, type DeclarationPlace, diffDeclaration } from '../../control/inventory/apply-declaration.ts';
@@ -14,6 +16,7 @@ import { explainPolicy } from '../../core/policy/explain-policy.ts';
 import type { Policy } from '../../core/policy/policy.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
+import type { Queries } from '../../platform/db/database.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { KeyEncryptionKey } from '../../platform/signer/key-encryption-key.ts';
 import type { Principal } from '../../control/access/principal.ts';
@@ -37,6 +40,8 @@ export type InventoryDeps = {
   readonly learnKeys: (policies: readonly Policy[], asker: { readonly mayName: boolean }, now: Instant) => Promise<void>;
   /** Has the doors use the declared profiles as they are now. */
   readonly reloadProfiles: () => Promise<void>;
+  /** Endpoints that were proven once. */
+  readonly readLatched: ViewDeps['readLatched'];
   /** What this process knows of the Envoy of a proxy. */
   readonly envoyOf: (proxyId: EntityId<'proxy'>) => EnvoyStatus | null;
 };
@@ -49,6 +54,7 @@ export function inventoryHandlers({
   ticketsOrdered,
   learnKeys,
   reloadProfiles,
+  readLatched,
   envoyOf,
 }: InventoryDeps): Pick<Handlers, keyof typeof inventoryRoutes> {
   const { queries } = database;
@@ -63,7 +69,8 @@ export function inventoryHandlers({
       return json({ changes });
     },
     'apply-declaration': async (call) => {
-      const deps = { database, place, changed: desiredChanged, permit: permitBy(call.principal) };
+      const judge = (unit: Queries) => refuseUnable(unit, { trustDomain: place.trustDomain, readLatched }, call.now);
+      const deps = { database, place, changed: desiredChanged, permit: permitBy(call.principal), judge };
       const declarations = read(call.body.text, call);
       await learnKeys(policiesOf(declarations), { mayName: roleCovers(call.principal.role, 'admin') }, call.now);
       const changes = await applyDeclaration(deps, declarations, call.actor, call.now);
