@@ -57,6 +57,8 @@ export const authorityCommands: readonly Command[] = [
       inEnvironment,
       ['--csr <file>', 'PKCS#10, PEM or DER'],
       ['--profile <name>', 'profile of the certificate'],
+      ['--oidc <source>', "token of the job instead of --token-file: github, env:NAME (GitLab's id_tokens) or file:PATH"],
+      ['--audience <uri>', 'whom a token of github is for, as the issuer is declared (default: the address of the server)'],
       ['--oidc-token-file <file>', 'token of a declared issuer instead of --token-file, or - for stdin'],
       ['--out <file>', 'write the chain as PEM to this file'],
     ],

@@ -2,6 +2,7 @@ import { parseCertificateRequest } from '../core/x509/certificate-request.ts';
 import { encodePem } from '../core/x509/pem.ts';
 import { openClient } from './client.ts';
 import { neededOption, type Run, textOption } from './command.ts';
+import { readJobToken } from './read-job-token.ts';
 import { readCsrFile } from './read-csr-file.ts';
 import { type ShownRequest, standingOf } from './shown-request.ts';
 import { reserveOut } from './write-secret.ts';
@@ -11,8 +12,9 @@ export const run: Run = async (invocation) => {
   const csr = await readCsrFile(neededOption(invocation, 'csr'));
   const { subjectAltNames } = parseCertificateRequest(csr);
   const environment = textOption(invocation, 'environment');
-  const client = openClient(invocation);
   const profile = neededOption(invocation, 'profile');
+  const token = await readJobToken(invocation);
+  const client = openClient(invocation, token === null ? 'token' : { bearer: token });
   await using out = await reserveOut(invocation);
   const answer = await client.post<{ readonly pem: string; readonly serial: string } | { readonly request: ShownRequest }>(
     '/v1/certificates',

@@ -36,7 +36,7 @@ export class UnreachableServer extends Error {}
  * The client of an invocation, by --server, --root and --token-file or COUNTERSIGN_SERVER, _ROOT and _TOKEN_FILE.
  * Tokens come by file only: argv and environment are seen by others.
  */
-export function openClient(invocation: Invocation, credential: 'token' | 'none' | CertificateFiles = 'token'): Client {
+export function openClient(invocation: Invocation, credential: 'token' | 'none' | CertificateFiles | BearerToken = 'token'): Client {
   const server = textOption(invocation, 'server') ?? process.env['COUNTERSIGN_SERVER'];
   const root = textOption(invocation, 'root') ?? process.env['COUNTERSIGN_ROOT'];
   const tokenFile =
@@ -49,8 +49,9 @@ export function openClient(invocation: Invocation, credential: 'token' | 'none' 
   return connectClient({
     server: new URL(server),
     rootPem: readRoot(root),
-    token: tokenFile === undefined ? null : readToken(tokenFile),
-    ...(typeof credential === 'string' ? {} : { holder: readHolder(credential) }),
+    token:
+      typeof credential === 'object' && 'bearer' in credential ? credential.bearer : tokenFile === undefined ? null : readToken(tokenFile),
+    ...(typeof credential === 'object' && 'keyFile' in credential ? { holder: readHolder(credential) } : {}),
   });
 }
 
@@ -80,6 +81,9 @@ export function connectClient(target: Target): Client {
 
 /** The certificate that a workload has, with its key. */
 export type CertificateFiles = { readonly certificateFile: string; readonly keyFile: string };
+
+/** A token that was had by other means than a file. */
+export type BearerToken = { readonly bearer: Secret };
 
 type Target = {
   readonly server: URL;
@@ -159,11 +163,15 @@ function readRoot(path: string): string {
   throw new Problem('input-invalid', `Cannot read root: ${path}, expected certificates as PEM`);
 }
 
-/** @throws input-invalid for what could stand in no header (RFC 6750 section 2.1); the text itself is not said */
 function readToken(path: string): Secret {
-  const token = readFile(path === '-' ? 0 : path, 'token').trim();
+  return parseToken(path, readFile(path === '-' ? 0 : path, 'token'));
+}
+
+/** @throws input-invalid for what could stand in no header (RFC 6750 section 2.1); the text itself is not said */
+export function parseToken(from: string, text: string): Secret {
+  const token = text.trim();
   if (!/^[A-Za-z0-9._~+/-]{1,12000}=*$/.test(token))
-    throw new Problem('input-invalid', `Cannot read token: ${path}, expected one token in it`);
+    throw new Problem('input-invalid', `Cannot read token: ${from}, expected one token in it`);
   return new Secret(token);
 }
 
