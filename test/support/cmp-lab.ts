@@ -15,6 +15,7 @@ import { encodePem } from '../../src/core/x509/pem.ts';
 import { MINUTE_MS } from '../../src/core/time/instant.ts';
 import { ManualClock } from '../../src/platform/clock/clock.ts';
 import { newEntityId } from '../../src/platform/ids/new-entity-id.ts';
+import type { KeyEncryptionKey } from '../../src/platform/signer/key-encryption-key.ts';
 import { createMetrics } from '../../src/platform/telemetry/metrics.ts';
 import { createSecret, type SecretRequest } from '../../src/protocols/cmp/secret.ts';
 import { serveCmp } from '../../src/server/serve-cmp.ts';
@@ -27,11 +28,16 @@ export type CmpLab = AsyncDisposable & Awaited<ReturnType<typeof openCmpLab>>;
 /** The real listener of CMP over a real CA and database, a directory for clients, and what was logged. */
 export async function openCmpLab(
   url: string,
-  options: { /** Profiles by their names, as a declaration has them. */ readonly declared?: { readonly [name: string]: object } } = {},
+  options: {
+    /** Profiles by their names, as a declaration has them. */
+    readonly declared?: { readonly [name: string]: object };
+    /** The lab of an earlier call: it is the next start of that control plane. */
+    readonly reopen?: { readonly kek: KeyEncryptionKey };
+  } = {},
 ) {
   const stack = new AsyncDisposableStack();
   const clock = new ManualClock(Date.now());
-  const ca = stack.use(await openTestAuthorities(url, clock.now()));
+  const ca = stack.use(await openTestAuthorities(url, clock.now(), options.reopen === undefined ? {} : { reopen: options.reopen.kek }));
   const directory = await mkdtemp(join(tmpdir(), 'countersign-cmp-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   await writeFile(join(directory, 'root.pem'), ca.authorities.roots.map(({ der }) => encodePem('CERTIFICATE', der)).join(''));

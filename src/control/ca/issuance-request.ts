@@ -38,6 +38,8 @@ export type IssuanceRequest = {
   readonly distinguishedName?: Name;
   /** What must be used up in the commit of the reservation, such as a join token. It throws to refuse. */
   readonly claim?: (unit: AuditedUnit) => Promise<unknown>;
+  /** What becomes so when persons have to approve first: it runs in the commit that files the request. */
+  readonly filed?: (unit: AuditedUnit, waiting: { readonly id: EntityId<'request'>; readonly expiresAt: Instant }) => Promise<unknown>;
   /** What becomes so with the certificate: it runs in the commit that records it, if it is given out. */
   readonly settle?: (unit: AuditedUnit, certificate: CertificateKey) => Promise<unknown>;
   /** Persons who approved of this very request; absent: none. */

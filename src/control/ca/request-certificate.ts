@@ -46,10 +46,12 @@ function file(
   }: { readonly request: IssuanceRequest; readonly tokenId: EntityId<'token'> | null; readonly withinMs: number },
   now: Instant,
 ): Promise<WaitingRequest> {
-  const { actor, csr, claim } = request;
+  const { actor, csr, claim, filed } = request;
   return database.commit(async (unit) => {
     const content = await withBasis(unit.queries, contentOf(request));
     const filing = { content, asker: actor.name, actor, tokenId, spkiSha256: csr.spkiSha256, withinMs };
-    return fileRequest(unit, { ...filing, ...(claim === undefined ? {} : { claim }) }, now);
+    const waiting = await fileRequest(unit, { ...filing, ...(claim === undefined ? {} : { claim }) }, now);
+    await filed?.(unit, waiting);
+    return waiting;
   });
 }

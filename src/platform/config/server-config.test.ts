@@ -58,6 +58,23 @@ test('parseServerConfig() serves ACME only where listen.acme says where, validat
   assert.deepEqual(deep.acme?.limits.ordersPerName, { burst: 5, periodMs: 600_000 });
 });
 
+test('parseServerConfig() serves CMP only where listen.cmp says where', () => {
+  assert.equal(parseServerConfig(minimal, '/srv').cmp, null);
+  const cmp = `${minimal}listen: {cmp: "127.0.0.1:8446"}\n`;
+  assert.deepEqual(parseServerConfig(cmp, '/srv').cmp, { listen: { host: '127.0.0.1', port: 8446 }, confirmWithinMs: 600_000 });
+  assert.equal(parseServerConfig(`${cmp}cmp: {confirmWithin: 90s}\n`, '/srv').cmp?.confirmWithinMs, 90_000);
+  const cases = [
+    ['CMP without a place', `${minimal}cmp: {confirmWithin: 5m}\n`],
+    ['an address with a name', `${minimal}listen: {cmp: "localhost:1"}\n`],
+    ['a place that is no text', `${minimal}listen: {cmp: 8446}\n`],
+    ['an unknown key', `${cmp}cmp: {colour: red}\n`],
+    ['no time at all', `${cmp}cmp: {confirmWithin: 0m}\n`],
+    ['a number', `${cmp}cmp: {confirmWithin: 10}\n`],
+    ['more than a day', `${cmp}cmp: {confirmWithin: 25h}\n`],
+  ] as const;
+  for (const [name, text] of cases) assert.throws(() => parseServerConfig(text, '/srv'), { code: 'input-invalid' }, name);
+});
+
 test('parseServerConfig() refuses what ACME could not use', () => {
   const cases = [
     ['ACME without a place', `${minimal}acme: {chaos: true}\n`],

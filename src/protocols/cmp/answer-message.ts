@@ -67,8 +67,11 @@ function refuse(
 async function answerCall(deps: CmpDeps, call: Call, now: Instant): Promise<CmpAnswer> {
   const { message, header, sender } = call;
   const { kind } = message;
-  const seen = `${sender.name} ${Buffer.from(header.transactionId).toString('hex')} ${Buffer.from(header.senderNonce).toString('hex')}`;
-  if (!deps.seen.take(seen, now)) throw new CmpProblem('transactionIdInUse', 'Cannot answer: the message was answered before');
+  const transaction = `${sender.name} ${Buffer.from(header.transactionId).toString('hex')}`;
+  // What begins a transaction has an id of its own, what goes on with one a nonce of its own.
+  const key = goesOn(kind) ? `${transaction} ${Buffer.from(header.senderNonce).toString('hex')}` : transaction;
+  if (!deps.seen.take(key, now))
+    throw new CmpProblem('transactionIdInUse', 'Cannot answer: the message was answered before, or its transaction ID used');
   if (sender.kind === 'certificate' && sender.record.notAfter < now && kind !== 'kur' && kind !== 'certConf')
     throw new CmpProblem('signerNotTrusted', 'Cannot trust signer: its certificate has ended, expected an update of it');
   if (sender.kind === 'secret') demandOpen(sender.secret, kind, now);
@@ -91,10 +94,14 @@ async function answerCall(deps: CmpDeps, call: Call, now: Instant): Promise<CmpA
   }
 }
 
+/** Whether a message of this kind goes on with a transaction. */
+function goesOn(kind: BodyKind): boolean {
+  return kind === 'certConf' || kind === 'pollReq';
+}
+
 /** A secret that has ended asks for nothing any more, but what it began goes on; one that is used up may still revoke what it bought, as long as it lasts. */
 function demandOpen({ id, used, uses, revokedAt, expiresAt }: CmpSecret, kind: BodyKind, now: Instant): void {
-  const goesOn = kind === 'certConf' || kind === 'pollReq';
-  if (revokedAt === null && (goesOn || (expiresAt > now && (used < uses || kind === 'rr')))) return;
+  if (revokedAt === null && (goesOn(kind) || (expiresAt > now && (used < uses || kind === 'rr')))) return;
   throw new CmpProblem('notAuthorized', `Cannot use secret: ${id} is used up, revoked or expired`);
 }
 

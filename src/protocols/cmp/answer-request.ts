@@ -11,6 +11,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { equalOctets } from '../../core/x509/der.ts';
 import { sameName } from '../../core/x509/name.ts';
+import type { Queries } from '../../platform/db/database.ts';
 import type { CmpAnswer } from './answer.ts';
 import { certificateAnswer } from './certificate-answer.ts';
 import type { CheckedHeader } from './check-header.ts';
@@ -19,7 +20,7 @@ import { orderOf } from './order-of.ts';
 import { CmpProblem, toCmpProblem } from './problems.ts';
 import { type AskingKind, type CertificateAsked, certificateAnswers, readAsked } from './read-request.ts';
 import type { Sender } from './sender.ts';
-import { type CmpTransaction, insertTransaction, waitingUntil } from './transaction-store.ts';
+import { type CmpTransaction, findTransaction, insertTransaction, waitingUntil } from './transaction-store.ts';
 
 export type RequestDeps = Pick<CmpDeps, 'database' | 'authorities' | 'confirmWithinMs' | 'log'>;
 
@@ -48,32 +49,38 @@ async function issueAsked(
   now: Instant,
 ): Promise<CmpAnswer> {
   demandIssuer(deps, asked);
-  const { database } = deps;
   const implicitConfirm = call.header.info.some(({ type }) => type === cmpOids.implicitConfirm);
   const transaction = transactionOf(call, asked, implicitConfirm);
+  if ((await findTransaction(deps.database.queries, transaction)) !== null) throw inUse();
   const request = await requestOf(deps, { asked, kind, call }, now);
   const requested = await requestCertificate(
     deps,
     {
       ...request,
-      // What is to be confirmed is remembered in the commit that records it, so that no crash forgets to revoke what nobody confirmed.
+      // What goes on is remembered in the commit that begins it, so that no crash forgets to revoke what nobody confirmed.
+      filed: ({ queries }, { id, expiresAt }) =>
+        begin(queries, { ...transaction, deadline: waitingUntil(expiresAt), state: { kind: 'waiting', requestId: id } }),
       ...(implicitConfirm
         ? {}
         : {
             settle: ({ queries }, certificate) =>
-              insertTransaction(queries, { ...transaction, deadline: now + deps.confirmWithinMs, state: { kind: 'issued', certificate } }),
+              begin(queries, { ...transaction, deadline: now + deps.confirmWithinMs, state: { kind: 'issued', certificate } }),
           }),
     },
     null,
     now,
   );
   if (requested.kind === 'issued') return issuedAnswer(deps, { asked, call, implicitConfirm, issued: requested.certificate }, now);
-  const { id: requestId, expiresAt } = requested.request;
-  await database.commit(({ queries }) =>
-    insertTransaction(queries, { ...transaction, deadline: waitingUntil(expiresAt), state: { kind: 'waiting', requestId } }),
-  );
-  const content = certificateResponseNode({ requestId: asked.requestNumber, status: { status: 'waiting' } });
-  return { kind: asked.answer, content };
+  return { kind: asked.answer, content: certificateResponseNode({ requestId: asked.requestNumber, status: { status: 'waiting' } }) };
+}
+
+/** @throws CmpProblem if the sender has one of this id */
+async function begin(queries: Queries, transaction: CmpTransaction): Promise<void> {
+  if (!(await insertTransaction(queries, transaction))) throw inUse();
+}
+
+function inUse(): CmpProblem {
+  return new CmpProblem('transactionIdInUse', 'Cannot issue certificate: a transaction of this id is open');
 }
 
 function issuedAnswer(

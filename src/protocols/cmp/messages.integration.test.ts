@@ -46,6 +46,7 @@ import { uriNode } from '../../core/x509/general-name.ts';
 import { buildName } from '../../core/x509/name.ts';
 import { oids } from '../../core/x509/oid.ts';
 import { time } from '../../core/x509/x509-time.ts';
+import { reconcileCmp } from './reconcile.ts';
 import { revokeSecret } from './secret.ts';
 
 const NAME = 'dev1.acme.example';
@@ -221,6 +222,11 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     assert.equal((await confirm({ senderNonce })).name, 'pkiconf');
     isRefused(await confirm({ senderNonce }), 'transactionIdInUse', 'sent again');
     isRefused(await confirm(), 'badRequest', 'confirmed again');
+    isRefused(
+      await ask('ir', requestBody(newKey()), by, { transactionId }),
+      'transactionIdInUse',
+      'another request of this transaction ID',
+    );
     assert.equal(lab.ca.entriesOf('certificate.confirmed').length, 1);
     assert.equal(lab.ca.entriesOf('certificate.revoked').length, 0);
     for (const [what, content] of [
@@ -233,6 +239,33 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
       assert.equal(done.name, 'pkiconf', what);
       assert.equal(lab.ca.entriesOf('certificate.revoked').at(-1)?.data['serial'], parseCertificate(given.certificate!).serialHex, what);
     }
+  });
+
+  test('after a restart the secret is the same, and what was begun goes on or ends in its time', async () => {
+    const url = await newUrl();
+    const transactions = [randomBytes(16), randomBytes(16)] as const;
+    let by: Awaited<ReturnType<typeof secretOf>>;
+    const given: ClientAnswer[] = [];
+    let kek: CmpLab['ca']['kek'];
+    {
+      await using lab = await openCmpLab(url);
+      kek = lab.ca.kek;
+      by = await secretOf(lab, { uses: 3 });
+      for (const transactionId of transactions) given.push(await asker(lab)('ir', requestBody(newKey()), by, { transactionId }));
+    }
+    await using lab = await openCmpLab(url, { reopen: { kek } });
+    const ask = asker(lab);
+    const goesOn = { transactionId: transactions[0], recipientNonce: given[0]!.senderNonce };
+    assert.equal((await ask('certConf', confirmationBody(given[0]!.certificate!), by, goesOn)).name, 'pkiconf', lab.refusals().join());
+    // The memory of the process is gone; the transaction is not.
+    const again = await ask('ir', requestBody(newKey()), by, { transactionId: transactions[1] });
+    isRefused(again, 'transactionIdInUse', 'the ID of one that is open');
+    await reconcileCmp({ database: lab.ca.database, authorityChanged: lab.ca.changed }, lab.clock.now() + 11 * MINUTE_MS);
+    const revoked = lab.ca.entriesOf('certificate.revoked').map(({ data }) => data['serial']);
+    assert.deepEqual(revoked, [parseCertificate(given[1]!.certificate!).serialHex]);
+    const late = { transactionId: transactions[1], recipientNonce: given[1]!.senderNonce };
+    isRefused(await ask('certConf', confirmationBody(given[1]!.certificate!), by, late), 'badRequest', 'too late');
+    assert.equal((await ask('ir', requestBody(newKey()), by)).name, 'ip', 'a use is left');
   });
 
   test('a revoked secret ends what it began', async () => {

@@ -25,9 +25,10 @@ export type CmpTransaction = {
 
 type TransactionKey = Pick<CmpTransaction, 'transactionId' | 'sender'>;
 
-export async function insertTransaction(queries: Queries, transaction: CmpTransaction): Promise<void> {
+/** False, and nothing done, if the sender has one of this id. */
+export async function insertTransaction(queries: Queries, transaction: CmpTransaction): Promise<boolean> {
   const { transactionId, sender, environment, region, nonce, answer, requestNumber, implicitConfirm, deadline, state } = transaction;
-  await tables(queries)
+  const result = await tables(queries)
     .insertInto('cmp_transactions')
     .values({
       transaction_id: transactionId,
@@ -41,7 +42,9 @@ export async function insertTransaction(queries: Queries, transaction: CmpTransa
       deadline,
       ...columnsOf(state),
     })
-    .execute();
+    .onConflict((conflict) => conflict.columns(['transaction_id', 'sender']).doNothing())
+    .executeTakeFirst();
+  return (result.numInsertedOrUpdatedRows ?? 0n) > 0n;
 }
 
 export async function findTransaction(queries: Queries, { transactionId, sender }: TransactionKey): Promise<CmpTransaction | null> {
