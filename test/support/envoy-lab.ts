@@ -183,6 +183,8 @@ function bootstrapOf(folder: string) {
   return {
     node: { id: 'lab', cluster: 'lab' },
     admin: { address: { pipe: { path: join(folder, 'admin.sock'), mode: 384 } } },
+    // Patterns of paths are longer than Envoy takes by itself.
+    layered_runtime: { layers: [{ name: 'countersign', static_layer: { re2: { max_program_size: { error_level: 4_000 } } } }] },
     dynamic_resources: { ads_config: ads, cds_config: source, lds_config: source },
     static_resources: {
       clusters: ['countersign_control', 'countersign_companion'].map((name) => clusterOf(name, join(folder, 'control.sock'))),

@@ -24,7 +24,7 @@ import { endpointClusterName, serviceClusterName } from './cluster.ts';
 import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
 import { type Init, milliseconds } from './pack.ts';
 import { envoyProtocol } from './protocol-name.ts';
-import { ambiguousMatches, anyMatch, patternMatch } from './route-match.ts';
+import { ambiguousMatches, anyMatch, patternMatches } from './route-match.ts';
 
 export type InboundChannel = 'plaintext' | 'tls' | 'mtls';
 
@@ -97,8 +97,8 @@ function declaredRoutes(inbound: Inbound, rules: CallerRules): readonly Route[] 
       const allowed = [...route.callerSpiffeIds, ...route.callerSans];
       const filters = { ...admission, [ROUTE_FILTER]: routeRules(allowed, rules) };
       return [
-        forward(inbound, `route-${index}`, patternMatch(route, 'exact'), filters),
-        forward(inbound, `route-${index}-case`, patternMatch(route, 'any-case'), refused),
+        ...patternMatches(route, 'exact').map((match) => forward(inbound, `route-${index}`, match, filters)),
+        ...patternMatches(route, 'any-case').map((match) => forward(inbound, `route-${index}-case`, match, refused)),
       ];
     }),
     forward(inbound, 'no-route', anyMatch(), refused),

@@ -7,7 +7,7 @@ import { endpointClusterName } from './cluster.ts';
 import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
 import { type Init, milliseconds } from './pack.ts';
 import { envoyProtocol } from './protocol-name.ts';
-import { anyMatch, patternMatch } from './route-match.ts';
+import { anyMatch, patternMatches } from './route-match.ts';
 
 type Route = Init<typeof RouteSchema>;
 
@@ -51,8 +51,8 @@ function forwards(outbound: Outbound): Route[] {
     },
   });
   // What was not seen by a server is sent again whatever it is; what a server may have begun, if it may be done twice for once.
-  const idempotent = patternMatch({ methods: IDEMPOTENT, host: '', path: '/**' }, 'exact');
-  return [to('idempotent', idempotent, `${UNSEEN},reset`), to('any', anyMatch(), UNSEEN)];
+  const idempotent = patternMatches({ methods: IDEMPOTENT, host: '', path: '/**' }, 'exact');
+  return [...idempotent.map((match) => to('idempotent', match, `${UNSEEN},reset`)), to('any', anyMatch(), UNSEEN)];
 }
 
 function elsewhere() {

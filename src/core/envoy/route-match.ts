@@ -8,10 +8,24 @@ type HeaderMatch = NonNullable<RouteMatch['headers']>[number];
 
 export type PatternOfCalls = { readonly methods: readonly string[]; readonly host: string; readonly path: string };
 
-/** `exact`: the spelling of the pattern. `any-case`: what some services would read as it. */
-export function patternMatch({ methods, host, path }: PatternOfCalls, spelling: 'exact' | 'any-case'): RouteMatch {
-  const regex = `${spelling === 'exact' ? '' : '(?i)'}${pathRegex(path)}`;
-  return { pathSpecifier: { case: 'safeRegex', value: { regex } }, headers: [...methodMatch(methods), ...hostMatch(host)] };
+/** `exact`: the spelling of the pattern. `any-case`: what some services would read as it. A call that has the pattern has one of these. */
+export function patternMatches({ methods, host, path }: PatternOfCalls, spelling: 'exact' | 'any-case'): readonly RouteMatch[] {
+  const headers = [...methodMatch(methods), ...hostMatch(host)];
+  return pathMatches(path, spelling).map((match) => ({ ...match, headers }));
+}
+
+/** Only a path with a `*` in its midst costs a regular expression. */
+function pathMatches(path: string, spelling: 'exact' | 'any-case'): readonly RouteMatch[] {
+  const caseSensitive = spelling === 'exact';
+  const isSubtree = path.endsWith('/**');
+  const stem = isSubtree ? path.slice(0, -'/**'.length) : path;
+  if (segmentsOf(stem).includes('*')) {
+    return [{ pathSpecifier: { case: 'safeRegex', value: { regex: `${caseSensitive ? '' : '(?i)'}${pathRegex(stem, isSubtree)}` } } }];
+  }
+  if (isSubtree)
+    return [{ caseSensitive, pathSpecifier: stem === '' ? { case: 'prefix', value: '/' } : { case: 'pathSeparatedPrefix', value: stem } }];
+  const spelled = stem === '/' ? ['/'] : [stem, `${stem}/`];
+  return spelled.map((value) => ({ caseSensitive, pathSpecifier: { case: 'path', value } }));
 }
 
 /** What whoever serves it could read as another path than the one that was matched; nobody who is enforced may ask for it. */
@@ -30,12 +44,11 @@ export function anyMatch(): RouteMatch {
   return { pathSpecifier: { case: 'prefix', value: '' } };
 }
 
-function pathRegex(path: string): string {
-  const isSubtree = path.endsWith('/**');
-  const segments = segmentsOf(isSubtree ? path.slice(0, -'/**'.length) : path);
-  const stem = segments.map((segment) => `/${segment === '*' ? '[^/]+' : escapeRegex(segment)}`).join('');
-  if (isSubtree) return `${stem}(?:/.*)?`;
-  return stem === '' ? '/' : `${stem}/?`;
+function pathRegex(stem: string, isSubtree: boolean): string {
+  const regex = segmentsOf(stem)
+    .map((segment) => `/${segment === '*' ? '[^/]+' : escapeRegex(segment)}`)
+    .join('');
+  return `${regex}${isSubtree ? '(?:/.*)?' : '/?'}`;
 }
 
 /** A rule for GET is one for HEAD, which services answer by the same code. */
