@@ -42,7 +42,8 @@ export class AdsFeed {
     );
     for (const typeUrl of types) {
       for (const resource of mapOf(this.#wanted, typeUrl).values()) this.#send(typeUrl, [resource]);
-      await this.#quiet();
+      // Envoy acknowledges no cluster before its endpoints and secrets are there.
+      if (!WARMING.has(typeUrl)) await this.#quiet();
     }
     for (const typeUrl of types.toReversed()) {
       const gone = [...mapOf(this.#sent, typeUrl).keys()].filter((name) => !mapOf(this.#wanted, typeUrl).has(name));
@@ -86,6 +87,8 @@ export class AdsFeed {
     );
     if (news.length === 0 && !always) return;
     for (const { name, digest } of news) sent.set(name, digest);
+    // A cluster that changed waits for its endpoints, whether these did or not.
+    if (typeUrl === ORDER[0]) for (const { name } of news) mapOf(this.#sent, ORDER[1]!).delete(name);
     this.#write(typeUrl, news, []);
   }
 
@@ -139,4 +142,5 @@ const ORDER = [
   `${PREFIX}.config.listener.v3.Listener`,
   `${PREFIX}.config.route.v3.RouteConfiguration`,
 ];
+const WARMING: ReadonlySet<string> = new Set(ORDER.slice(0, 2));
 const PATIENCE_MS = 20_000;

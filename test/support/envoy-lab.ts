@@ -70,8 +70,13 @@ export class EnvoyLab implements AsyncDisposable {
   async apply(resources: EnvoyResources): Promise<readonly Nack[]> {
     const { clusters, endpoints, secrets, listeners, routes } = resources;
     const nacks = await this.#feed.put([clusters, endpoints, secrets, listeners, routes].flat());
-    await this.until(async () => /_warming: 0$/m.test(await this.admin('/stats?filter=total_listeners_warming')), 'no port warms');
+    await this.until(() => this.#isSettled(), 'the worker has all listeners');
     return nacks;
+  }
+
+  /** A name in the folder of this Envoy. */
+  path(name: string): string {
+    return join(this.#folder, name);
   }
 
   /** What the admin socket answers. */
@@ -106,6 +111,15 @@ export class EnvoyLab implements AsyncDisposable {
     }
     this.#server.forceShutdown();
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Envoy acknowledges a listener before its worker has it. */
+  async #isSettled(): Promise<boolean> {
+    const text = await this.admin('/stats?filter=listener_manager');
+    const count = (name: string): number => Number(new RegExp(`listener_manager\\.${name}: (\\d+)`).exec(text)?.[1] ?? 0);
+    return (
+      count('total_listeners_warming') === 0 && count('listener_create_success') >= count('listener_added') + count('listener_modified')
+    );
   }
 
   #listen(): Promise<number> {

@@ -5,11 +5,11 @@ import { type ClusterPair, endpointCluster, serviceCluster } from './cluster.ts'
 import type { EnvoyInput } from './compile-input.ts';
 import type { EnvoyResource } from './envoy-resource.ts';
 import { channelsOf, inboundListener } from './inbound-listener.ts';
-import { inboundRoutes } from './inbound-routes.ts';
+import { inboundRoutes, probeRouteConfiguration } from './inbound-routes.ts';
 import { outboundListener } from './outbound-listener.ts';
 import { outboundRoutes } from './outbound-routes.ts';
 import { isCarried, passthroughListeners } from './passthrough-listener.ts';
-import { inboundTrustSecret, namedServerSecret, serverTrustSecret } from './trust-secret.ts';
+import { inboundTrustSecret, namedServerSecret, probeTrustSecret, serverTrustSecret } from './trust-secret.ts';
 
 /** What one Envoy runs, by type; secrets with private keys are the companion's. */
 export type EnvoyResources = {
@@ -54,11 +54,18 @@ function compileInbound(input: EnvoyInput, inbound: Inbound): Part {
   const hop =
     inbound.termination === Termination.REENCRYPT && inbound.nextHop !== undefined ? compileOutbound(input, inbound.nextHop, null) : null;
   const isTcp = envoyProtocol(inbound.protocol) === 'tcp';
+  const probing = isTcp && rules.probe !== null ? [rules.probe] : [];
   return {
     clusters: hop === null ? [serviceCluster(inbound)] : hop.clusters,
-    secrets: [inboundTrustSecret(input, inbound.endpointId, rules), ...(hop?.secrets ?? [])],
+    secrets: [
+      inboundTrustSecret(input, inbound, rules),
+      ...probing.map((probe) => probeTrustSecret(input, inbound.endpointId, probe)),
+      ...(hop?.secrets ?? []),
+    ],
     listeners: present(inboundListener(inbound, rules, revoked)),
-    routes: isTcp ? [] : channelsOf(rules).map((channel) => inboundRoutes(inbound, { rules, channel, revoked })),
+    routes: isTcp
+      ? probing.map((probe) => probeRouteConfiguration(inbound, probe))
+      : channelsOf(rules).map((channel) => inboundRoutes(inbound, { rules, channel, revoked })),
   };
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { SocketAddress } from '../messages/generated/countersign/v1/settings_pb.ts';
 import type { AddressSchema, CidrRangeSchema } from '../messages/generated/envoy/config/core/v3/address_pb.ts';
 import type { Init } from './pack.ts';
@@ -18,9 +19,13 @@ export function cidrRange(text: string): Init<typeof CidrRangeSchema> {
   return { addressPrefix, prefixLen: Number(bits) };
 }
 
-/** One text for one address. */
-export function addressText(wire: SocketAddress | undefined): string {
+/**
+ * A listener's name, by its address: Envoy refuses a listener at an address that another name still has, and what is gone is removed last.
+ */
+export function listenerName(wire: SocketAddress | undefined): string {
   const address = wire?.address;
-  if (address?.case === 'internet') return `${address.value.ip} ${address.value.port}`;
-  return address?.case === 'unixPath' ? address.value : '';
+  const text = address?.case === 'internet' ? `${address.value.ip} ${address.value.port}` : (address?.value ?? '');
+  return `cs|listen|${createHash('sha256').update(text).digest('hex').slice(0, NAME_CHARACTERS)}`;
 }
+
+const NAME_CHARACTERS = 16;

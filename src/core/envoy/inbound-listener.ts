@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { createHash } from 'node:crypto';
+import { PROBE_ALPN } from '../findings/drill-kind.ts';
 import { type Inbound, type RevokedSet, Termination } from '../messages/generated/countersign/v1/settings_pb.ts';
 import { TrafficDirection } from '../messages/generated/envoy/config/core/v3/base_pb.ts';
 import type { FilterChainSchema, FilterSchema } from '../messages/generated/envoy/config/listener/v3/listener_components_pb.ts';
@@ -9,10 +10,10 @@ import { connectionLog } from './access-logs.ts';
 import type { CallerRules } from './caller-rules.ts';
 import { endpointClusterName, serviceClusterName } from './cluster.ts';
 import { connectionLimit } from './connection-limit.ts';
-import { envoyAddress } from './envoy-address.ts';
+import { envoyAddress, listenerName } from './envoy-address.ts';
 import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
 import { httpManager } from './http-manager.ts';
-import type { InboundChannel } from './inbound-routes.ts';
+import { type InboundChannel, probeChainName } from './inbound-routes.ts';
 import { proxyProtocolFilter, tlsInspector } from './listener-filters.ts';
 import { type Init, milliseconds } from './pack.ts';
 import { envoyProtocol } from './protocol-name.ts';
@@ -32,20 +33,21 @@ export function inboundListener(inbound: Inbound, rules: CallerRules, revoked: R
   const address = envoyAddress(inbound.listen);
   if (address === null) return null;
   const protocol = envoyProtocol(inbound.protocol);
-  const name = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel: 'listener', protocol });
+  const name = listenerName(inbound.listen);
+  const tag = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel: 'listener', protocol });
   // Where the server of a protocol speaks first, a caller in the clear waits for it in silence.
   const waitsForServer = protocol === 'tcp' && rules.door === 'open';
   const message = create(ListenerSchema, {
     name,
     address,
-    statPrefix: name,
+    statPrefix: tag,
     trafficDirection: TrafficDirection.INBOUND,
-    filterChains: channelsOf(rules).map((channel) => chainOf(inbound, channel, revoked)),
+    filterChains: [...channelsOf(rules).map((channel) => chainOf(inbound, channel, revoked)), ...probeChain(inbound, rules)],
     listenerFilters: [...proxyProtocolFilter(inbound.proxyProtocolFrom), tlsInspector()],
     listenerFiltersTimeout: milliseconds(waitsForServer ? SILENT_MS : FIRST_OCTETS_MS),
     continueOnListenerFiltersTimeout: waitsForServer,
     perConnectionBufferLimitBytes: BUFFER_OCTETS,
-    accessLog: [connectionLog(name)],
+    accessLog: [connectionLog(tag)],
   });
   return envoyResource(ListenerSchema, name, message);
 }
@@ -61,6 +63,21 @@ function chainOf(inbound: Inbound, channel: InboundChannel, revoked: RevokedSet)
     filters: [connectionLimit(name, inbound.maximumConnections), lastFilter(inbound, name, channel)],
     ...(protocol === 'tcp' && channel === 'mtls' ? { metadata: revocationMark(revoked) } : {}),
   };
+}
+
+/** On a stream nobody can be answered: the prober of a port of raw TCP says by ALPN that it is no caller. */
+function probeChain(inbound: Inbound, { probe }: CallerRules): readonly FilterChain[] {
+  if (envoyProtocol(inbound.protocol) !== 'tcp' || probe === null) return [];
+  const name = probeChainName(inbound.endpointId);
+  return [
+    {
+      name,
+      filterChainMatch: { transportProtocol: 'tls', applicationProtocols: [PROBE_ALPN] },
+      transportSocket: downstreamTls(inbound, { channel: 'probe', protocol: 'http' }),
+      transportSocketConnectTimeout: milliseconds(HANDSHAKE_MS),
+      filters: [httpManager({ name, protocol: 'http', isInbound: true, limits: null })],
+    },
+  ];
 }
 
 function lastFilter(inbound: Inbound, name: string, channel: InboundChannel): Filter {

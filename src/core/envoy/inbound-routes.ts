@@ -51,6 +51,20 @@ export function inboundRoutes(inbound: Inbound, made: Made): EnvoyResource {
   return envoyResource(RouteConfigurationSchema, name, message);
 }
 
+/** Of the chain on which a port of raw TCP answers the prober, and nobody else. */
+export function probeRouteConfiguration({ endpointId }: Inbound, probe: string): EnvoyResource {
+  const name = probeChainName(endpointId);
+  const message = create(RouteConfigurationSchema, {
+    name,
+    virtualHosts: [{ name: 'all', domains: ['*'], routes: [...probeRoutes(probe)] }],
+  });
+  return envoyResource(RouteConfigurationSchema, name, message);
+}
+
+export function probeChainName(endpointId: string): string {
+  return formatAccessLogName({ side: 'inbound', endpointId, channel: 'mtls', protocol: 'http' });
+}
+
 function filtersOf({ hostMatchesSni }: Inbound, { rules, channel, revoked }: Made): { [name: string]: Any } {
   // Behind an open door nobody is refused for a certificate that proves nothing any more.
   const serials = channel === 'mtls' && rules.door === 'closed' ? revokedRules(revoked) : null;
@@ -62,7 +76,7 @@ function filtersOf({ hostMatchesSni }: Inbound, { rules, channel, revoked }: Mad
 
 function routesOf(inbound: Inbound, { rules, channel }: Made): readonly Route[] {
   if (channel === 'plaintext') return [unproved(inbound)];
-  const proved = [...probeRoutes(inbound, rules), ...declaredRoutes(inbound, rules)];
+  const proved = [...(rules.probe === null ? [] : probeRoutes(rules.probe)), ...declaredRoutes(inbound, rules)];
   if (channel === 'mtls') return proved;
   const whoCounts = proved.map((route) => ({
     ...route,
@@ -72,8 +86,7 @@ function routesOf(inbound: Inbound, { rules, channel }: Made): readonly Route[] 
 }
 
 /** Envoy answers the prober itself, and forwards nothing of it. */
-function probeRoutes(_inbound: Inbound, { probe }: CallerRules): readonly Route[] {
-  if (probe === null) return [];
+function probeRoutes(probe: string): readonly Route[] {
   const isProbe = identityHeader(probe);
   return [
     {

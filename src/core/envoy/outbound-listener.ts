@@ -5,7 +5,7 @@ import { ListenerSchema } from '../messages/generated/envoy/config/listener/v3/l
 import { formatAccessLogName } from './access-log-name.ts';
 import { connectionLog } from './access-logs.ts';
 import { endpointClusterName } from './cluster.ts';
-import { envoyAddress } from './envoy-address.ts';
+import { envoyAddress, listenerName } from './envoy-address.ts';
 import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
 import { httpManager } from './http-manager.ts';
 import { outboundName } from './outbound-routes.ts';
@@ -17,7 +17,8 @@ export function outboundListener(outbound: Outbound): EnvoyResource | null {
   const address = envoyAddress(outbound.listen);
   if (address === null) return null;
   const protocol = envoyProtocol(outbound.protocol);
-  const name = formatAccessLogName({ side: 'outbound', endpointId: outbound.endpointId, channel: 'listener', protocol });
+  const name = listenerName(outbound.listen);
+  const tag = formatAccessLogName({ side: 'outbound', endpointId: outbound.endpointId, channel: 'listener', protocol });
   const chain = outboundName(outbound);
   const filter =
     protocol === 'tcp'
@@ -26,11 +27,11 @@ export function outboundListener(outbound: Outbound): EnvoyResource | null {
   const message = create(ListenerSchema, {
     name,
     address,
-    statPrefix: name,
+    statPrefix: tag,
     trafficDirection: TrafficDirection.OUTBOUND,
     filterChains: [{ name: chain, filters: [filter] }],
     perConnectionBufferLimitBytes: BUFFER_OCTETS,
-    accessLog: [connectionLog(name)],
+    accessLog: [connectionLog(tag)],
   });
   return envoyResource(ListenerSchema, name, message);
 }

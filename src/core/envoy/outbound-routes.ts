@@ -1,4 +1,5 @@
 import { create } from '@bufbuild/protobuf';
+import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { type Outbound, Origination, type RevokedSet } from '../messages/generated/countersign/v1/settings_pb.ts';
 import type { RouteSchema } from '../messages/generated/envoy/config/route/v3/route_components_pb.ts';
 import { RouteConfigurationSchema } from '../messages/generated/envoy/config/route/v3/route_pb.ts';
@@ -56,9 +57,18 @@ function forwards(outbound: Outbound): Route[] {
 }
 
 function elsewhere() {
-  return { retryHostPredicate: [{ name: 'envoy.retry_host_predicates.previous_hosts' }], hostSelectionRetryMaxAttempts: 3n };
+  return {
+    retryHostPredicate: [
+      { name: 'envoy.retry_host_predicates.previous_hosts', configType: { case: 'typedConfig' as const, value: NOT_AGAIN } },
+    ],
+    hostSelectionRetryMaxAttempts: 3n,
+  };
 }
 
+/** An empty message, of a type of which nothing else is said. */
+const NOT_AGAIN = create(AnySchema, {
+  typeUrl: 'type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate',
+});
 const UNSEEN = 'connect-failure,refused-stream,reset-before-request';
 const IDEMPOTENT = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'];
 const MAXIMUM_RETRIES = 2;

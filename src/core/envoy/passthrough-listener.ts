@@ -1,15 +1,15 @@
 import { create } from '@bufbuild/protobuf';
-import { createHash } from 'node:crypto';
 import { type Inbound, Termination } from '../messages/generated/countersign/v1/settings_pb.ts';
 import { TrafficDirection } from '../messages/generated/envoy/config/core/v3/base_pb.ts';
 import { RBAC_Action } from '../messages/generated/envoy/config/rbac/v3/rbac_pb.ts';
 import type { FilterChainSchema, FilterSchema } from '../messages/generated/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../messages/generated/envoy/config/listener/v3/listener_pb.ts';
 import { RBACSchema } from '../messages/generated/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts';
+import { formatAccessLogName } from './access-log-name.ts';
 import { connectionLog } from './access-logs.ts';
 import { serviceClusterName } from './cluster.ts';
 import { connectionLimit } from './connection-limit.ts';
-import { addressText, envoyAddress } from './envoy-address.ts';
+import { envoyAddress, listenerName } from './envoy-address.ts';
 import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
 import { proxyProtocolFilter, tlsInspector } from './listener-filters.ts';
 import { extension, type Init, milliseconds } from './pack.ts';
@@ -25,25 +25,26 @@ export function isCarried({ termination }: Inbound): boolean {
 
 /** The ports of what passes through untouched, told apart by the server name of the ClientHello; what is no TLS has no chain. */
 export function passthroughListeners(carried: readonly Inbound[]): readonly EnvoyResource[] {
-  const ports = Map.groupBy(carried, ({ listen }) => addressText(listen));
-  return [...ports.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).flatMap(([text, inbound]) => listenerOf(text, inbound));
+  const ports = Map.groupBy(carried, ({ listen }) => listenerName(listen));
+  return [...ports.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).flatMap(([name, inbound]) => listenerOf(name, inbound));
 }
 
-function listenerOf(text: string, inbound: readonly Inbound[]): readonly EnvoyResource[] {
+function listenerOf(name: string, inbound: readonly Inbound[]): readonly EnvoyResource[] {
   const [first] = inbound;
   const address = envoyAddress(first?.listen);
   if (first === undefined || address === null) return [];
-  const name = `cs|inbound|${createHash('sha256').update(text).digest('hex').slice(0, 16)}|listener|tcp`;
+  // Of several endpoints: who is asked for is known by the chain.
+  const tag = formatAccessLogName({ side: 'inbound', endpointId: name.slice('cs|listen|'.length), channel: 'listener', protocol: 'tcp' });
   const message = create(ListenerSchema, {
     name,
     address,
-    statPrefix: name,
+    statPrefix: tag,
     trafficDirection: TrafficDirection.INBOUND,
     filterChains: inbound.map(chainOf),
     listenerFilters: [...proxyProtocolFilter(first.proxyProtocolFrom), tlsInspector()],
     listenerFiltersTimeout: milliseconds(FIRST_OCTETS_MS),
     perConnectionBufferLimitBytes: BUFFER_OCTETS,
-    accessLog: [connectionLog(name)],
+    accessLog: [connectionLog(tag)],
   });
   return [envoyResource(ListenerSchema, name, message)];
 }

@@ -1,4 +1,5 @@
 import { type Inbound, Origination, type Outbound } from '../messages/generated/countersign/v1/settings_pb.ts';
+import { PROBE_ALPN } from '../findings/drill-kind.ts';
 import type { TransportSocketSchema } from '../messages/generated/envoy/config/core/v3/base_pb.ts';
 import { RawBufferSchema } from '../messages/generated/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts';
 import {
@@ -16,16 +17,16 @@ type TransportSocket = Init<typeof TransportSocketSchema>;
 /** How callers of an endpoint are spoken to: `mtls` demands a certificate, `tls` asks for one and takes what comes. */
 export function downstreamTls(
   { endpointId, tls }: Inbound,
-  { channel, protocol }: { readonly channel: 'tls' | 'mtls'; readonly protocol: EnvoyProtocol },
+  { channel, protocol }: { readonly channel: 'tls' | 'mtls' | 'probe'; readonly protocol: EnvoyProtocol },
 ): TransportSocket {
   return extension('envoy.transport_sockets.tls', DownstreamTlsContextSchema, {
     commonTlsContext: {
-      tlsParams: tlsParameters(tls, channel === 'mtls' ? 'strict' : 'lenient'),
+      tlsParams: tlsParameters(tls, channel === 'tls' ? 'lenient' : 'strict'),
       tlsCertificateSdsSecretConfigs: [companionSecret(IDENTITY_SECRET)],
       validationContextType: { case: 'validationContextSdsSecretConfig', value: adsSecret(inboundTrustName(endpointId, channel)) },
-      alpnProtocols: [...servedAlpn[protocol]],
+      alpnProtocols: channel === 'probe' ? [PROBE_ALPN] : [...servedAlpn[protocol]],
     },
-    ...(channel === 'mtls'
+    ...(channel !== 'tls'
       ? {
           requireClientCertificate: true,
           sessionTicketKeysType: { case: 'sessionTicketKeysSdsSecretConfig', value: companionSecret(TICKET_KEYS_SECRET) },

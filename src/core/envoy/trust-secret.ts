@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { createHash } from 'node:crypto';
-import { BundleAuthority_Role, type Outbound, type TrustBundle } from '../messages/generated/countersign/v1/settings_pb.ts';
+import { BundleAuthority_Role, type Inbound, type Outbound, type TrustBundle } from '../messages/generated/countersign/v1/settings_pb.ts';
 import {
   type CertificateValidationContextSchema,
   CertificateValidationContext_TrustChainVerification,
@@ -15,12 +15,13 @@ import type { CallerRules } from './caller-rules.ts';
 import type { EnvoyInput } from './compile-input.ts';
 import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
 import { type Init, typedExtension } from './pack.ts';
+import { envoyProtocol } from './protocol-name.ts';
 
 type ValidationContext = Init<typeof CertificateValidationContextSchema>;
 type SanMatcher = Init<typeof SubjectAltNameMatcherSchema>;
 
-/** `cs|trust|inbound|endpoint_01…|mtls`. */
-export function inboundTrustName(endpointId: string, channel: 'tls' | 'mtls'): string {
+/** `cs|trust|inbound|endpoint_01…|mtls`; `probe`: the prober alone. */
+export function inboundTrustName(endpointId: string, channel: 'tls' | 'mtls' | 'probe'): string {
   return `cs|trust|inbound|${endpointId}|${channel}`;
 }
 
@@ -32,12 +33,13 @@ export function outboundTrustName(endpointId: string): string {
  * Whom callers of an endpoint have to chain to. Behind a closed door a handshake succeeds for an allowed caller alone; behind an open one
  * whatever is shown is taken, and only what chains is told from what does not.
  */
-export function inboundTrustSecret(input: EnvoyInput, endpointId: string, rules: CallerRules): EnvoyResource {
+export function inboundTrustSecret(input: EnvoyInput, { endpointId, protocol }: Inbound, rules: CallerRules): EnvoyResource {
   if (rules.door === 'open') {
     const trustChainVerification = CertificateValidationContext_TrustChainVerification.ACCEPT_UNTRUSTED;
     return validationSecret(inboundTrustName(endpointId, 'tls'), { ...anchorsOf(input, rules.callers), trustChainVerification });
   }
-  const names = [...rules.callers, ...(rules.probe === null ? [] : [rules.probe])];
+  // What the prober says on a stream would go to the service.
+  const names = [...rules.callers, ...(rules.probe === null || envoyProtocol(protocol) === 'tcp' ? [] : [rules.probe])];
   const domains = bundlesFor(input, names).map(({ trustDomain }) => trustDomain);
   const matchers =
     rules.strangers === 'let in'
@@ -47,6 +49,11 @@ export function inboundTrustSecret(input: EnvoyInput, endpointId: string, rules:
     ...anchorsOf(input, rules.callers),
     matchTypedSubjectAltNames: matchers,
   });
+}
+
+/** Who may come to the answer for the prober of a port of raw TCP. */
+export function probeTrustSecret(input: EnvoyInput, endpointId: string, probe: string): EnvoyResource {
+  return validationSecret(inboundTrustName(endpointId, 'probe'), { ...anchorsOf(input, []), matchTypedSubjectAltNames: [uriExact(probe)] });
 }
 
 /** Whom the server of an endpoint of the fleet has to be. */

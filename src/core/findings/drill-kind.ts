@@ -22,3 +22,5 @@ export type DrillRunKind = DrillKind | typeof POSITIVE_DRILL;
 
 /** The path of the one answer that a proxy gives itself, to the probe identity only. */
 export const PROBE_PATH = '/.well-known/countersign/probe';
+/** What the prober offers by ALPN to a port of raw TCP in its drills: a proxy that cannot answer on a stream tells by it who is no caller. */
+export const PROBE_ALPN = 'countersign-probe';

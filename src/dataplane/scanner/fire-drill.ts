@@ -1,5 +1,5 @@
 import { connect as connectTls, type SecureVersion, type TLSSocket } from 'node:tls';
-import type { DrillRunKind } from '../../core/findings/drill-kind.ts';
+import { type DrillRunKind, PROBE_ALPN } from '../../core/findings/drill-kind.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
 import { type DrillRequest, type DrillSpeech, makeDrillRequest } from './drill-request.ts';
 import { WireSocket } from './wire-socket.ts';
@@ -16,6 +16,8 @@ export type DrillShot = {
   readonly session?: Buffer;
   readonly timeoutMs: number;
   readonly speech: DrillSpeech;
+  /** A port of raw TCP, on which not every proxy can answer. */
+  readonly isStream?: boolean;
 };
 
 /** What one shot saw. Only facts: whether it counts as refused is judged elsewhere. */
@@ -100,7 +102,7 @@ function openTls(shot: DrillShot, wire: WireSocket): TLSSocket {
   const old = shot.kind === 'tls-1.1';
   return connectTls({
     socket: wire,
-    ...(shot.speech === 'h2' ? { ALPNProtocols: ['h2'] } : {}),
+    ...alpnOf(shot),
     // The prober judges nothing: whatever the endpoint serves is a fact of the sight.
     rejectUnauthorized: false,
     minVersion: (old ? 'TLSv1.1' : 'TLSv1.2') satisfies SecureVersion,
@@ -109,6 +111,11 @@ function openTls(shot: DrillShot, wire: WireSocket): TLSSocket {
     ...(shot.credential === null ? {} : { cert: shot.credential.certificates, key: shot.credential.key }),
     ...(shot.session === undefined ? {} : { session: shot.session }),
   });
+}
+
+function alpnOf({ speech, isStream }: DrillShot): { readonly ALPNProtocols?: string[] } {
+  if (speech === 'h2') return { ALPNProtocols: ['h2'] };
+  return isStream === true ? { ALPNProtocols: [PROBE_ALPN] } : {};
 }
 
 function servedSerialOf(socket: TLSSocket): Uint8Array | null {

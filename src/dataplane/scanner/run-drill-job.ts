@@ -61,6 +61,7 @@ async function runOne(kind: DrillRunKind, { job, address, credentials, clock }: 
       address,
       credential,
       speech,
+      isStream: job.protocol === Protocol.TCP,
       timeoutMs: SHOT_TIMEOUT_MS,
       ...(session === undefined ? {} : { session }),
     }),
