@@ -18,8 +18,13 @@ import { encodePem } from '../../src/core/x509/pem.ts';
 import type { Certificate } from '../../src/core/x509/certificate.ts';
 import { parseIpAddress } from '../../src/core/identity/ip-address.ts';
 import { certify, makeHolder, type TestHolder } from './make-certificate.ts';
-import { makeList } from './make-certificate-list.ts';
+import { fullName, makeList } from './make-certificate-list.ts';
 import { answerAbout } from './test-authority.ts';
+
+type LabChange = { readonly key?: KeyObject; readonly life?: readonly [number, number]; readonly crlUri?: string };
+
+/** Within which a list counts, and the distribution point that it is of; neither: it is of all. */
+type LabList = { readonly life?: readonly [number, number]; readonly point?: string };
 
 /** A key with the file of PEM of its chain. */
 export type LabCredential = { readonly certPem: string; readonly keyPem: string; readonly certificate: Certificate };
@@ -63,7 +68,7 @@ export class RenderLab implements AsyncDisposable {
   }
 
   /** A client certificate of the lab's authority. */
-  client(uris: readonly string[], change: { readonly key?: KeyObject; readonly life?: readonly [number, number] } = {}): LabCredential {
+  client(uris: readonly string[], change: LabChange = {}): LabCredential {
     const [from, to] = change.life ?? [-DAY_MS, DAY_MS];
     const holder: TestHolder = change.key === undefined ? makeHolder(null) : { name: makeHolder(null).name, key: change.key };
     const { notBefore, notAfter, serial } = lifeFor(false, from, to);
@@ -71,6 +76,7 @@ export class RenderLab implements AsyncDisposable {
       notBefore,
       notAfter,
       serial,
+      ...(change.crlUri === undefined ? {} : { crlUri: change.crlUri }),
       subjectAltNames: uris.length === 0 ? { dns: [SERVED] } : { uri: uris },
     });
     return this.#credential(holder, certificate);
@@ -92,10 +98,14 @@ export class RenderLab implements AsyncDisposable {
   }
 
   /** The list of the authority that issues, and of the root above it too where the whole path is wanted, as PEM. */
-  lists(revoked: readonly LabCredential[], of: 'leaf' | 'path', life: readonly [number, number] = [-DAY_MS, DAY_MS]): string {
+  lists(revoked: readonly LabCredential[], of: 'leaf' | 'path', { life = [-DAY_MS, DAY_MS], point }: LabList = {}): string {
     const dates = { thisUpdate: Date.now() + life[0], nextUpdate: Date.now() + life[1] };
     const entries = revoked.map(({ certificate }) => ({ certificate }));
-    const issuing = makeList(this.#issuing, { ...dates, revoked: entries });
+    const issuing = makeList(this.#issuing, {
+      ...dates,
+      revoked: entries,
+      ...(point === undefined ? {} : { scope: { name: fullName({ uri: [point] }) } }),
+    });
     return (of === 'leaf' ? [issuing] : [issuing, makeList(this.#root, dates)]).map(({ der }) => encodePem('X509 CRL', der)).join('');
   }
 

@@ -157,22 +157,36 @@ export function examineRendered(peer: RenderedPeer): void {
       });
     });
 
-    test(
-      'lists of the whole path count as those of the leaf do, and one that is missing or past its end lets nobody in',
-      { skip: peer.lists === 'none' },
-      async () => {
-        const kinds = {
-          path: [lab.lists([revoked], 'path'), 'path'],
-          ended: [lab.lists([], peer.lists as 'leaf', [-2 * DAY_MS, -DAY_MS]), peer.lists],
-          foreign: [foreign.lists([], peer.lists as 'leaf'), peer.lists],
-        } as const;
-        for (const [name, [content, crlOf]] of Object.entries(kinds)) {
-          const { listen } = await start(name, { crl: await lab.file(`${name}.crl`, content), crlOf }, {});
-          assert.equal(isServed(await ask(lab, listen.port, { caller: good })), name === 'path', name);
-          assert.equal(isServed(await ask(lab, listen.port, { caller: revoked })), false, name);
+    test('a list that is missing, past its end or of others lets nobody in', { skip: peer.lists === 'none' }, async () => {
+      const of = peer.lists as 'leaf' | 'path';
+      const [mine, others] = ['http://lists.example/1.crl', 'http://lists.example/2.crl'];
+      const [named, namedRevoked, elsewhere] = [mine, mine, others].map((crlUri) => lab.client([ALLOWED], { crlUri })) as [
+        LabCredential,
+        LabCredential,
+        LabCredential,
+      ];
+      const kinds = {
+        path: { list: lab.lists([revoked], 'path'), crlOf: 'path', callers: [[good, true]] },
+        ended: { list: lab.lists([], of, { life: [-2 * DAY_MS, -DAY_MS] }), crlOf: of, callers: [[good, false]] },
+        // Of an authority that parts its list, the part that a certificate names.
+        part: {
+          list: lab.lists([namedRevoked], of, { point: mine }),
+          crlOf: of,
+          callers: [
+            [named, true],
+            [namedRevoked, false],
+            [elsewhere, false],
+            [good, false],
+          ],
+        },
+      } as const;
+      for (const [name, { list, crlOf, callers }] of Object.entries(kinds)) {
+        const { listen } = await start(name, { crl: await lab.file(`${name}.crl`, list), crlOf }, {});
+        for (const [at, [caller, isLetIn]] of callers.entries()) {
+          assert.equal(isServed(await ask(lab, listen.port, { caller })), isLetIn, `${name} ${at}`);
         }
-      },
-    );
+      }
+    });
 
     test('a strict policy without client certificates, before a service that proves its name', async () => {
       const onlyHybrid = groupNamesOf(orderOf(peer.kind, await wordsFor(lab, peer.kind, server)).program).has('X25519MLKEM768');

@@ -13,15 +13,43 @@ function timeOf(der, part) {
   return Date.parse(text.replace(/^(....)(..)(..)(..)(..)(..)Z$/, '$1-$2-$3T$4:$5:$6Z'));
 }
 
+// Extensions by their identifier, each with its value: of a certificate ([3]) or a list ([0]).
+function extensionsOf(der, wrapper) {
+  if (wrapper === undefined) return new Map();
+  return new Map(elements(der, element(der, wrapper.from, wrapper.to)).map((extension) => {
+    const parts = elements(der, extension);
+    return [hexOf(der, parts[0]), element(der, parts[parts.length - 1].from, parts[parts.length - 1].to)];
+  }));
+}
+
+// URIs in full names of distribution points: DistributionPointName is [0], fullName in it [0], a URI [6].
+function pointsOf(der, point) {
+  return elements(der, point).filter((part) => part.tag === 0xa0).flatMap((name) => elements(der, name)).filter((name) => name.tag === 0xa0)
+    .flatMap((names) => elements(der, names)).filter((name) => name.tag === 0x86).map((uri) => hexOf(der, uri));
+}
+
+// Whose certificates a list speaks of: all of its issuer (null), those that name one of these points, or none that matter here: a delta, or a list for some
+// reasons, of authorities or of other issuers (RFC 5280 sections 5.2.4 and 5.2.5).
+function scopeOf(der, extensions) {
+  const point = extensions.get('551d1c');
+  if (extensions.has('551d1b')) return [];
+  if (point === undefined) return null;
+  const isForUsers = elements(der, point).every((part) => part.tag === 0xa0 || part.tag === 0x81);
+  const isNamed = elements(der, point).some((part) => part.tag === 0xa0);
+  return isForUsers ? (isNamed ? pointsOf(der, point) : null) : [];
+}
+
 // A CertificateList (RFC 5280 section 5.1): what it is signed with, its issuer's name, its end and the serials on it.
 function readList(der) {
   const [tbs, algorithm, signature] = elements(der, element(der, 0, der.length));
-  const fields = elements(der, tbs).filter((field) => field.tag !== 0x02 && field.tag !== 0xa0);
+  const all = elements(der, tbs);
+  const fields = all.filter((field) => field.tag !== 0x02 && field.tag !== 0xa0);
   const [, issuer, , next] = fields;
   const isTime = next !== undefined && (next.tag === 0x17 || next.tag === 0x18);
   const revoked = fields.slice(isTime ? 4 : 3).filter((field) => field.tag === 0x30).flatMap((list) => elements(der, list));
   return {
     issuer: hexOf(der, issuer),
+    scope: scopeOf(der, extensionsOf(der, all.find((field) => field.tag === 0xa0))),
     nextUpdate: isTime ? timeOf(der, next) : 0,
     serials: new Set(revoked.map((entry) => hexOf(der, elements(der, entry)[0]))),
     isSignedBy: (key) => {
@@ -38,7 +66,10 @@ function isUnrevoked(certificate) {
   const tbs = element(der, element(der, 0, der.length).from, der.length);
   const [serial, , issuer] = elements(der, tbs).filter((field) => field.tag !== 0xa0);
   const name = hexOf(der, issuer);
-  const own = lists.filter((list) => list.issuer === name);
+  const points = extensionsOf(der, elements(der, tbs).find((field) => field.tag === 0xa3)).get('551d1f');
+  const named = points === undefined ? [] : elements(der, points).flatMap((point) => pointsOf(der, point));
+  // Of an authority that parts its lists the one counts that the certificate names.
+  const own = lists.filter((list) => list.issuer === name && (list.scope === null || list.scope.some((uri) => named.includes(uri))));
   const key = certificate.issuerCertificate?.publicKey;
   const isKnown = own.length > 0 && key !== undefined && own.every((list) => list.nextUpdate > Date.now() && list.isSignedBy(key));
   return isKnown && !own.some((list) => list.serials.has(hexOf(der, serial)));
