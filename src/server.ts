@@ -121,6 +121,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       authorityChanged: signals.authorities,
       ticketsChanged: signals.tickets,
       drillsChanged: signals.drills,
+      federationChanged: signals.federation,
     }),
   );
   const acmeSecrets = config.acme === null ? null : await ensureAcmeSecrets(state, config, clock.now());

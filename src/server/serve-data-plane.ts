@@ -7,6 +7,8 @@ import { findProfile } from '../control/ca/prepare-certificate.ts';
 import { revokeCertificate } from '../control/ca/revoke-certificate.ts';
 import { readRevokedSet, readRevokedSince } from '../control/ca/revoked-set.ts';
 import { readTrustBundle } from '../control/ca/trust-bundle.ts';
+import { listFederatedBundles } from '../control/federation/bundle-store.ts';
+import { listTrustDomainNeeds } from '../control/fleet/store.ts';
 import { drillRunKinds } from '../control/scans/read-drills.ts';
 import { type DrillJobRecord, findJob, listOpenJobs } from '../control/scans/store.ts';
 import type { Staples } from '../control/ca/staples.ts';
@@ -33,6 +35,7 @@ import { joinMethod } from '../protocols/enrollment/join.ts';
 import { renewMethod } from '../protocols/enrollment/renew.ts';
 import { telemetryMethod } from '../protocols/telemetry/ingest.ts';
 import { revokedSetSource, trustBundleSource } from '../protocols/xds/authority-sources.ts';
+import { readFederatedBundles } from '../protocols/xds/federated-bundles.ts';
 import { deltaMethod } from '../protocols/xds/delta-stream.ts';
 import type { DiscoveryOptions } from '../protocols/xds/discovery-stream.ts';
 import { isEnvoyType } from '../protocols/xds/envoy-sources.ts';
@@ -61,6 +64,8 @@ export type DataPlaneDeps = {
   readonly ticketsChanged: Signal;
   readonly staples: Staples;
   readonly drillsChanged: Signal;
+  /** Bundles of other trust domains changed. */
+  readonly federationChanged: Signal;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -152,8 +157,13 @@ function enrollmentMethods({ state, authorities, machineTokens, authorityChanged
 function discoveryMethods(deps: DataPlaneDeps): readonly RpcMethod[] {
   const { state, config, fleet, envoy, tickets, staples, authorityChanged, drillsChanged, clock, log, metrics } = deps;
   const { queries } = state.database;
+  const federated = readFederatedBundles({
+    readNeeds: () => listTrustDomainNeeds(queries),
+    readBundles: () => listFederatedBundles(queries),
+    changes: [deps.federationChanged, fleet.settingsChanged],
+  });
   const sources: ResourceSource[] = [
-    trustBundleSource({ read: () => readTrustBundle(queries), changes: authorityChanged }),
+    trustBundleSource({ read: () => readTrustBundle(queries), changes: authorityChanged, federated }),
     revokedSetSource({ trustDomain: config.trustDomain, read: () => readRevokedSet(queries), changes: authorityChanged }),
     stapleSource({ read: async (node) => (await staples.read(node, clock.now()))?.der ?? null, changes: staples }),
     ticketKeySource({ read: (node) => tickets.keysOf(node), changes: deps.ticketsChanged }),

@@ -67,12 +67,19 @@ export class ProxyLab implements AsyncDisposable {
     });
   }
 
+  /** The bundle of another trust domain: roots alone, as they are fetched. */
+  foreignBundle(trustDomain: string, ...authorities: readonly TestAuthority[]): TrustBundle {
+    const roots = authorities.map(({ root }) => ({ role: BundleAuthority_Role.ROOT, certificate: root.der }));
+    return create(TrustBundleSchema, { trustDomain, sequence: 1n, authorities: roots });
+  }
+
   /** Applies settings with the ports given and resolves with the answer. */
   async apply(
     ports: {
       readonly inbound?: readonly MessageInitShape<typeof InboundSchema>[];
       readonly outbound?: readonly MessageInitShape<typeof OutboundSchema>[];
       readonly spiffeId?: SpiffeId;
+      readonly federated?: readonly string[];
     },
     how: { readonly isLastGood?: boolean } = {},
   ) {
@@ -85,6 +92,7 @@ export class ProxyLab implements AsyncDisposable {
         trustDomain: TRUST_DOMAIN,
         inbound: [...(ports.inbound ?? [])],
         outbound: [...(ports.outbound ?? [])],
+        federatedTrustDomains: [...(ports.federated ?? [])],
         telemetryIntervalMs: 1_000,
       }),
       how,

@@ -88,6 +88,7 @@ export class RolloutFleet {
       callerServiceId: `service_${caller}`,
       caller: `spiffe://acme/prod/${caller}` as SpiffeId,
       protection: 'mutual',
+      callerIs: 'ours',
       exception: null,
       callerSuspended: false,
       callerProxies: [this.#proxy(caller)],

@@ -7,7 +7,13 @@ import { recordEntry } from '../audit/record-entry.ts';
 import { advanceSequence } from './authority-store.ts';
 import { deleteSuspension, insertSuspension } from './revocation-store.ts';
 
-type Change = { readonly spiffeId: SpiffeId; readonly region: string; readonly reason: string };
+type Change = {
+  readonly spiffeId: SpiffeId;
+  /** In which an identity of another trust domain is declared; absent: the one that ours name. */
+  readonly environment?: string;
+  readonly region: string;
+  readonly reason: string;
+};
 
 /**
  * Shuts an identity out, whatever certificates it holds: no issuance, no renewal and no stream from when this resolves, and no call once the set has
@@ -53,8 +59,7 @@ export async function resumeIdentity(
 }
 
 /** The environment of the identity. */
-function checkChange({ spiffeId, reason }: Change): string {
-  const environment = environmentOf(spiffeId);
+function checkChange({ spiffeId, reason, environment = environmentOf(spiffeId) }: Change): string {
   if (spiffeId === controlPlaneSpiffeId(trustDomainOf(spiffeId), environment)) {
     throw new Problem('input-invalid', 'Cannot suspend identity: it is the control plane itself, which nobody could then hear');
   }

@@ -44,6 +44,7 @@ import {
 import { oldTlsExceptionOf } from '../inventory/old-tls-exception.ts';
 import { compileAnonymous } from './compile-anonymous.ts';
 import { compileExternal } from './compile-external.ts';
+import { federatedDomainsOf, isForeign } from './federated-domains.ts';
 import { endpointModeOf, type ModeOfPath } from './endpoint-mode.ts';
 
 /** Everything that settings are made from, looked up by id. */
@@ -89,6 +90,7 @@ export function compileSettings(view: FleetView, proxy: ProxyRecord): ProxySetti
     outbound: proxy.outbound.map((outbound) => compileOutbound(view, proxy, outbound)).toSorted(byEndpoint),
     // One certificate serves all endpoints of the proxy: the most careful of their policies decides.
     certificate: compileCadence(mostCareful(policies, tier), tier, view.renewalEpochs.get(proxy.id) ?? 0),
+    federatedTrustDomains: [...federatedDomainsOf(view, proxy)],
     telemetryIntervalMs: Math.min(...policies.map(({ telemetryIntervalMs }) => telemetryIntervalMs)),
   });
 }
@@ -207,11 +209,10 @@ function compileOutbound(view: FleetView, proxy: ProxyRecord, { endpointId, list
       ...compileExternal(endpoint.external, oldTlsExceptionOf(endpointId, { paths: [path], exceptions: view.oldTls }, view.now)),
     });
   }
-  return create(OutboundSchema, {
-    ...common,
-    origination: wireOriginations[originationOf(view, path)],
-    serverSpiffeId: view.services.get(endpoint.serviceId)!.spiffeId,
-  });
+  const { spiffeId: serverSpiffeId } = view.services.get(endpoint.serviceId)!;
+  // No rollout of ours brings a server of another trust domain to mutual TLS: it is what was agreed on.
+  const origination = isForeign(view, serverSpiffeId) ? 'mtls' : originationOf(view, path);
+  return create(OutboundSchema, { ...common, origination: wireOriginations[origination], serverSpiffeId });
 }
 
 function originationOf(view: FleetView, path: PathRecord): Origination {

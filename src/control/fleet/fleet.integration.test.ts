@@ -28,7 +28,26 @@ import { requestRenewal } from './request-renewal.ts';
 import { forgetConnections, setConnected } from './set-connected.ts';
 import { setPathModes } from './set-path-modes.ts';
 import { listJoinedProxies } from './joined-proxy-store.ts';
-import { listSettings, readSettings } from './store.ts';
+import { listSettings, listTrustDomainNeeds, readSettings } from './store.ts';
+
+const federatedDomain = (name: string): string => `
+kind: FederatedTrustDomain
+name: ${name}
+trustDomain: ${name}.example
+url: https://bundles.${name}.example/
+profile: https_web
+`;
+
+/** A caller of one trust domain, and a server of another. */
+const federation = [
+  federatedDomain('partner'),
+  federatedDomain('other'),
+  'kind: Service\nname: shop\nowner: partners\nspiffeId: spiffe://partner.example/shop\n',
+  'kind: Service\nname: other\nowner: partners\nspiffeId: spiffe://other.example/api\n',
+  'kind: Endpoint\nname: orders-api\nservice: orders\nprotocol: http\naddresses: ["127.0.0.1:8111"]\nowner: commerce\nallowedCallers: [web, shop]\n',
+  'kind: Endpoint\nname: other-api\nservice: other\nprotocol: http\naddresses: ["127.0.0.1:9555"]\nowner: partners\nallowedCallers: [web]\n',
+  'kind: Proxy\nname: web-1\nservice: web\nrole: sidecar\noutbound: [{ endpoint: orders-api, listen: "127.0.0.1:9111" }, { endpoint: other-api, listen: "127.0.0.1:9112" }]\n',
+].join('---\n');
 
 const documents = (anchorsPem: string): string => `
 kind: Service
@@ -400,6 +419,30 @@ forEachDatabase('delivery', (newUrl) => {
     assert.deepEqual(await delivery(), { kind: 'pending' });
     await fleet.acknowledge('orders-1', 2);
     assert.deepEqual(await delivery(), { kind: 'acknowledged' });
+  });
+
+  test('the trust domains of others are named to the proxies that verify identities of theirs, and to no others', async () => {
+    await using fleet = await openFleet(await newUrl());
+    await fleet.apply(federation);
+    await fleet.reconcile();
+    assert.deepEqual((await fleet.settingsOf('orders-1')).federatedTrustDomains, ['partner.example']);
+    const web = await fleet.settingsOf('web-1');
+    assert.deepEqual(web.federatedTrustDomains, ['other.example']);
+    const way = web.outbound.find(({ endpointName }) => endpointName === 'other-api')!;
+    assert.deepEqual([way.origination, way.serverSpiffeId], [Origination.MTLS, 'spiffe://other.example/api']);
+    const needs = new Map((await listTrustDomainNeeds(fleet.database.queries)).map(({ proxyId, trustDomains }) => [proxyId, trustDomains]));
+    assert.deepEqual(
+      needs,
+      new Map([
+        [await fleet.idOf('orders-1'), ['partner.example']],
+        [await fleet.idOf('web-1'), ['other.example']],
+      ]),
+    );
+    const facts = await readFleet(fleet.database.queries, 'test', fleet.clock.now());
+    const of = (caller: string) =>
+      facts.paths.filter((path) => path.caller.includes(caller)).map(({ protection, callerIs }) => [protection, callerIs]);
+    assert.deepEqual(of('partner.example'), [['mutual', 'foreign']]);
+    assert.ok(of('/web').some(([protection, callerIs]) => protection === 'federated' && callerIs === 'ours'));
   });
 
   test('the facts of a rollout name both ends of each path', async () => {

@@ -1,4 +1,4 @@
-import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
+import { type SpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { type AnonymousKind, exceptionKinds } from '../../core/policy/exception-kind.ts';
 import type { Tier } from '../../core/policy/policy.ts';
@@ -7,7 +7,8 @@ import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import { anonymousByEndpoint } from '../inventory/anonymous-by-endpoint.ts';
 import type { ExceptionRecord, PathRecord } from '../inventory/record.ts';
-import { listEndpoints, listExceptions, listPaths } from '../inventory/store.ts';
+import { listFederatedDomains } from '../inventory/federated-domain-store.ts';
+import { listEndpoints, listExceptions, listPaths, listServices } from '../inventory/store.ts';
 import { deliveryFacts, type ProxyDelivery } from './delivery-facts.ts';
 
 /** One environment as a rollout needs it: who calls whom, what excepts it, and how far the settings of both ends have come. */
@@ -17,8 +18,9 @@ export type FleetFacts = {
     readonly endpointId: EntityId<'endpoint'>;
     readonly callerServiceId: EntityId<'service'>;
     readonly caller: SpiffeId;
-    /** `one-way`: the endpoint is outside of the trust domain. */
-    readonly protection: 'mutual' | 'one-way';
+    /** `one-way`: the endpoint is outside of the trust domain; `federated`: it is of another one. */
+    readonly protection: 'mutual' | 'one-way' | 'federated';
+    readonly callerIs: 'ours' | 'foreign';
     /** Only what holds the path as it is; an exception that names a remaining hop does not. */
     readonly exception: { readonly owner: string; readonly until: Instant } | null;
     readonly callerProxies: readonly EntityId<'proxy'>[];
@@ -35,12 +37,18 @@ export type FleetFacts = {
   readonly deliveries: ReadonlyMap<EntityId<'proxy'>, ProxyDelivery['delivery']>;
 };
 
-/** Ten queries, whatever the fleet's size; a caller's proxies may be of another environment. Exceptions that ended before `now` count for nothing. */
+/** A dozen queries, whatever the fleet's size; a caller's proxies may be of another environment. Exceptions that ended before `now` count for nothing. */
 export async function readFleet(queries: Queries, environment: string, now: Instant): Promise<FleetFacts> {
   const delivery = await deliveryFacts(queries);
   const endpoints = await listEndpoints(queries, [environment]);
   const exceptions = (await listExceptions(queries, [environment])).filter(({ until }) => until > now);
   const external = new Set(endpoints.flatMap(({ id, external }) => (external === null ? [] : [id])));
+  const domains = new Set<string>((await listFederatedDomains(queries, '*')).map(({ trustDomain }) => trustDomain));
+  const isForeign = (id: SpiffeId): boolean => domains.has(trustDomainOf(id));
+  const foreign = new Set(
+    domains.size === 0 ? [] : (await listServices(queries, '*')).flatMap(({ id, spiffeId }) => (isForeign(spiffeId) ? [id] : [])),
+  );
+  const federated = new Set(endpoints.flatMap(({ id, serviceId }) => (foreign.has(serviceId) ? [id] : [])));
   const anonymous = anonymousByEndpoint(exceptions);
   const paths = await listPaths(queries, [environment]);
   return {
@@ -49,7 +57,8 @@ export async function readFleet(queries: Queries, environment: string, now: Inst
       endpointId: path.endpointId,
       callerServiceId: path.callerServiceId,
       caller: path.caller,
-      protection: external.has(path.endpointId) ? 'one-way' : 'mutual',
+      protection: external.has(path.endpointId) ? 'one-way' : federated.has(path.endpointId) ? 'federated' : 'mutual',
+      callerIs: isForeign(path.caller) ? 'foreign' : 'ours',
       exception: exceptionOf(path, exceptions),
       callerProxies: (delivery.callersOf.get(path.id) ?? []).map(({ proxyId }) => proxyId),
     })),

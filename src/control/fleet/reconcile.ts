@@ -88,7 +88,8 @@ async function compileOne(
   const { id: proxyId, environment, region } = proxy;
   const generation = (held?.generation ?? 0) + 1;
   const changed: Changed = { proxyId, environment, region, generation, digest };
-  await upsertSettings(queries, { ...changed, octets: encodeSettings(settings, generation) }, now);
+  const content = { octets: encodeSettings(settings, generation), trustDomains: settings.federatedTrustDomains };
+  await upsertSettings(queries, { ...changed, ...content }, now);
   return [changed];
 }
 

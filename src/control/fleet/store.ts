@@ -96,14 +96,39 @@ export async function readSettings(
   return row === undefined ? null : { generation: row.generation, digest: row.digest, octets: row.content };
 }
 
+/** The trust domains of others that the settings of one proxy need. */
+export type TrustDomainNeed = {
+  readonly proxyId: EntityId<'proxy'>;
+  readonly environment: string;
+  readonly trustDomains: readonly string[];
+};
+
+/** Of the proxies that need any. */
+export async function listTrustDomainNeeds(queries: Queries): Promise<readonly TrustDomainNeed[]> {
+  const rows = await tables(queries)
+    .selectFrom('proxy_settings')
+    .select(['proxy_id', 'environment', 'trust_domains'])
+    .where('trust_domains', '<>', '[]')
+    .execute();
+  return rows.map(({ proxy_id, environment, trust_domains }) => ({
+    proxyId: proxy_id as EntityId<'proxy'>,
+    environment,
+    trustDomains: JSON.parse(trust_domains) as string[],
+  }));
+}
+
 /** A new generation. What was said of the one before stays. */
 export async function upsertSettings(
   queries: Queries,
-  record: Pick<SettingsRecord, 'proxyId' | 'environment' | 'region' | 'generation' | 'digest'> & { readonly octets: Uint8Array },
+  record: Pick<SettingsRecord, 'proxyId' | 'environment' | 'region' | 'generation' | 'digest'> & {
+    readonly octets: Uint8Array;
+    readonly trustDomains: readonly string[];
+  },
   now: Instant,
 ): Promise<void> {
-  const { proxyId, environment, region, generation, digest, octets } = record;
-  const values = { environment, region, generation, digest, content: octets, updated_at: now };
+  const { proxyId, environment, region, generation, digest, octets, trustDomains } = record;
+  const trust_domains = JSON.stringify(trustDomains);
+  const values = { environment, region, generation, digest, content: octets, trust_domains, updated_at: now };
   const unsaid = { acknowledged_generation: 0, acknowledged_at: null, refused_generation: 0, refusal: null };
   await tables(queries)
     .insertInto('proxy_settings')
@@ -185,6 +210,7 @@ type SettingsRow = Place & {
   proxy_id: string;
   generation: number;
   digest: string;
+  trust_domains: string;
   content: Uint8Array;
   updated_at: number;
   acknowledged_generation: number;

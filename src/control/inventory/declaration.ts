@@ -2,6 +2,7 @@ import type { ProfileSpec } from '../../core/issuance/profile-spec.ts';
 import type { ExceptionKind } from '../../core/policy/exception-kind.ts';
 import type { Mode } from '../../core/policy/mode.ts';
 import type { Policy, Tier } from '../../core/policy/policy.ts';
+import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type {
@@ -52,7 +53,13 @@ export type DeclarationKind = (typeof declarationKinds)[number];
 /** `state: absent`: the thing of that kind and name shall not be there. */
 export type AbsentDeclaration = { readonly kind: 'absent'; readonly of: DeclarationKind };
 
-export type ServiceDeclaration = { readonly kind: 'Service'; readonly owner: string; readonly tier: Tier };
+export type ServiceDeclaration = {
+  readonly kind: 'Service';
+  readonly owner: string;
+  readonly tier: Tier;
+  /** Of another trust domain; null: one of ours, whose identity follows from its name. */
+  readonly spiffeId: SpiffeId | null;
+};
 
 export type EndpointDeclaration = {
   readonly kind: 'Endpoint';

@@ -1,4 +1,5 @@
 import { isAlias, isScalar, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
+import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import { checkProfileName } from '../../core/issuance/profile-spec.ts';
 import { parseProfileSpec } from '../../core/issuance/parse-profile-spec.ts';
 import { exceptionKinds, type ExceptionKind, isAnonymousKind } from '../../core/policy/exception-kind.ts';
@@ -32,6 +33,7 @@ import {
   pathPatternForm,
   reasonForm,
   routeCallerForm,
+  spiffeIdForm,
 } from './text-forms.ts';
 
 /**
@@ -115,7 +117,12 @@ type Content<Kind extends DeclarationKind> = Omit<
 >;
 
 const readers: { readonly [Kind in DeclarationKind]: (fields: Fields) => Content<Kind> } = {
-  Service: (fields) => ({ kind: 'Service', owner: fields.text('owner', lineForm), tier: readTier(fields) }),
+  Service: (fields) => ({
+    kind: 'Service',
+    owner: fields.text('owner', lineForm),
+    tier: readTier(fields),
+    spiffeId: fields.has('spiffeId') ? (fields.text('spiffeId', spiffeIdForm) as SpiffeId) : null,
+  }),
   Endpoint: readEndpoint,
   Proxy(fields) {
     const role = fields.word('role', proxyRoles);

@@ -16,6 +16,7 @@ import {
 } from './resolve-declaration.ts';
 import { oldTlsExceptionOf } from './old-tls-exception.ts';
 import { dialledBy, isCarried, type PathRecord } from './record.ts';
+import { refuseUnfederated } from './refuse-unfederated.ts';
 import { refuseUnkeptExceptions } from './refuse-unkept.ts';
 import type { InventorySnapshot } from './snapshot.ts';
 
@@ -50,6 +51,7 @@ export function planDeclaration(snapshot: InventorySnapshot, declarations: reado
   for (const declaration of of('Target')) draftTarget(draft, declaration, context);
   refuseDangling(draft);
   refuseUnservedMutual(draft);
+  refuseUnfederated(draft, context.trustDomain);
   refuseUnkeptExceptions(draft, context.now);
   return { changes: changesBetween(openDraft(snapshot), draft) };
 }

@@ -1,6 +1,6 @@
 import { profileDigest } from '../../core/issuance/profile-spec.ts';
 import type { ProfileName } from '../../core/issuance/profile.ts';
-import { parseSpiffeId, probeSpiffeId, serviceSpiffeId, type SpiffeId } from '../../core/identity/spiffe-id.ts';
+import { parseSpiffeId, probeSpiffeId, serviceSpiffeId, type SpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { EntityId, EntityKind } from '../../core/ids/entity-id.ts';
 import { canonicalJson, type JsonValue } from '../../core/merkle/canonical-json.ts';
@@ -27,11 +27,18 @@ export type Placed<Kind extends Declaration['kind']> = Extract<Declaration, { re
   readonly region: string;
 };
 
+/** @throws input-invalid where an identity is given that is ours, or another service's */
 export function draftService(draft: Draft, declaration: Placed<'Service'>, { trustDomain, newId }: PlanContext): void {
   const { environment, region, name, owner, tier } = declaration;
   const key = nameKey(environment, name);
   const id = draft.services.get(key)?.id ?? newId('service');
-  draft.services.set(key, { id, environment, region, name, owner, tier, spiffeId: serviceSpiffeId(trustDomain, environment, name) });
+  const spiffeId = declaration.spiffeId ?? serviceSpiffeId(trustDomain, environment, name);
+  if (declaration.spiffeId !== null && trustDomainOf(spiffeId) === trustDomain) {
+    throw faultOf(declaration, `spiffeId is of ${trustDomain}, where identities follow from names; expected one of another trust domain`);
+  }
+  const other = [...draft.services].find(([held, service]) => held !== key && service.spiffeId === spiffeId);
+  if (other !== undefined) throw faultOf(declaration, `${spiffeId} is service ${other[1].name} of ${other[1].environment} already`);
+  draft.services.set(key, { id, environment, region, name, owner, tier, spiffeId });
 }
 
 export function draftPolicy(draft: Draft, declaration: Placed<'Policy'>, { now, newId }: PlanContext): void {

@@ -50,7 +50,7 @@ export type PathPlan = {
   readonly pathId: EntityId<'path'>;
   readonly endpointId: EntityId<'endpoint'>;
   readonly caller: string;
-  readonly protection: 'mutual' | 'one-way';
+  readonly protection: 'mutual' | 'one-way' | 'federated';
   readonly wave: number | null;
   readonly stage: PathStage;
   readonly since: Instant | null;

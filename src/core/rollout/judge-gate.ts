@@ -68,14 +68,16 @@ function judgeTraffic(path: PathFacts, endpoint: EndpointFacts, config: RolloutC
 /** What the caller's own proxies sent over the window. */
 function judgeCallerWindow(path: PathFacts, endpoint: EndpointFacts, config: RolloutConfig, window: TelemetryWindow): Reason[] {
   const { pathId, endpointId, caller } = path;
-  const { caller: counts } = pathCountsOf(window, pathId);
+  const { caller: counts, receiver } = pathCountsOf(window, pathId);
   const reasons: Reason[] = [];
   const plaintext = countPlaintext(path, window);
   if (plaintext.count > 0) reasons.push({ code: 'plaintext-seen', pathId, endpointId, caller, ...plaintext });
   if (path.openPlaintext > 0) reasons.push({ code: 'plaintext-open', pathId, endpointId, caller, count: path.openPlaintext });
   const { sent, failed } = counts[endpoint.unit];
-  if (sent.mtls < config.minCalls) {
-    reasons.push({ code: 'too-few-calls', pathId, endpointId, caller, count: sent.mtls, total: config.minCalls });
+  // Of a caller of another trust domain nobody but the receivers tells.
+  const seen = path.callerIs === 'foreign' ? receiver.verified[endpoint.unit] : sent.mtls;
+  if (seen < config.minCalls) {
+    reasons.push({ code: 'too-few-calls', pathId, endpointId, caller, count: seen, total: config.minCalls });
   }
   const failures = sumTallies(failed);
   const total = sent.plaintext + sent.tls + sent.mtls + failures;

@@ -24,10 +24,10 @@ export function judgeReceivers(now: Instant, endpoint: EndpointFacts, config: Ro
   return judgeProxies(now, endpoint.receivers, config.silentMs, { endpointId });
 }
 
-/** Why the caller's proxies are not ready. Those of a suspended caller are cut off on purpose, so nothing waits for them. */
+/** Why the caller's proxies are not ready. Those of a suspended caller are cut off on purpose, and one of another trust domain has none, so nothing waits for them. */
 export function judgeCallers(now: Instant, path: PathFacts, config: RolloutConfig): Reason[] {
   const { pathId, endpointId, caller } = path;
-  if (path.callerSuspended) return [];
+  if (path.callerSuspended || path.callerIs === 'foreign') return [];
   if (path.callerProxies.length === 0) return [{ code: 'caller-without-proxy', pathId, endpointId, caller }];
   return judgeProxies(now, path.callerProxies, config.silentMs, { pathId, endpointId });
 }

@@ -161,6 +161,7 @@ const tlsFailures: ReadonlySet<RefusalReason> = new Set([
   'tls-malformed',
   'no-certificate',
   'unknown-authority',
+  'crossed-trust-domain',
   'chain-invalid',
   'expired',
   'not-yet-valid',

@@ -493,6 +493,31 @@ test('a path of one-way TLS is never moved', () => {
   assert.equal(drive.stage('shop-payments'), 'proven');
 });
 
+test('a caller of another trust domain is waited for at the receivers alone', () => {
+  const drive = new Drive();
+  const path = drive.fleet.path('shop', 'orders');
+  path.callerIs = 'foreign';
+  path.callerProxies = [];
+  drive.fleet.traffic.set(path.pathId, drive.fleet.makeTraffic({ verified: 100 }));
+  drive.until('done');
+  assert.equal(drive.stage('shop-orders'), 'proven');
+});
+
+test('an endpoint is not enforced before the receivers have verified enough of a caller of another trust domain', () => {
+  const drive = new Drive();
+  const path = drive.fleet.path('shop', 'orders');
+  path.callerIs = 'foreign';
+  path.callerProxies = [];
+  drive.fleet.traffic.set(path.pathId, drive.fleet.makeTraffic({ mtls: 0, verified: 9 }));
+  for (let turn = 0; turn < 200; turn++) {
+    drive.step();
+    drive.now += 1_000;
+    drive.fleet.drillAll(drive.now);
+    assert.notEqual(drive.stage('shop-orders'), 'enforce');
+  }
+  assert.equal(drive.stage('shop-orders'), 'originate');
+});
+
 function enforces(drive: Drive, pathId: EntityId<'path'>): boolean {
   const next = drive.plan();
   return next.kind === 'step' && next.step.kind === 'enforce' && next.step.moves.some((move) => move.pathId === pathId);

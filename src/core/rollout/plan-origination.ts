@@ -122,7 +122,8 @@ function startWave(now: Instant, view: RolloutView): LaneResult {
   const endpoints = new Map(view.endpoints.map((item) => [item.endpoint.endpointId, item]));
   const equipped = waiting.filter(
     ({ state, facts }) =>
-      endpoints.get(state.endpointId)!.endpoint.receivers.length > 0 && (facts.callerProxies.length > 0 || facts.callerSuspended),
+      endpoints.get(state.endpointId)!.endpoint.receivers.length > 0 &&
+      (facts.callerProxies.length > 0 || facts.callerSuspended || facts.callerIs === 'foreign'),
   );
   if (equipped.length === 0) return { kind: 'wait', reasons: [] };
   const index = Math.min(...equipped.map(({ state }) => state.wave!));

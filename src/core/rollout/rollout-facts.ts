@@ -50,8 +50,10 @@ export type PathFacts = {
   readonly endpointId: EntityId<'endpoint'>;
   readonly callerServiceId: EntityId<'service'>;
   readonly caller: SpiffeId;
-  /** `one-way`: TLS to a server outside of the trust domain; counted, shown, never staged. */
-  readonly protection: 'mutual' | 'one-way';
+  /** `one-way`: TLS to a server outside of the trust domain; `federated`: mutual TLS to one of another. Both are counted, shown, never staged. */
+  readonly protection: 'mutual' | 'one-way' | 'federated';
+  /** `foreign`: of another trust domain, so no proxy of ours switches it, and the receivers alone count it. */
+  readonly callerIs: 'ours' | 'foreign';
   readonly exception: { readonly owner: string; readonly until: Instant } | null;
   readonly callerSuspended: boolean;
   readonly callerProxies: readonly ProxyFacts[];

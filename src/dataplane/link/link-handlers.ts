@@ -19,6 +19,8 @@ export type Acknowledgement = { readonly kind: 'accepted' } | { readonly kind: '
  */
 export type LinkHandlers = {
   onTrustBundle(bundle: TrustBundle): Promise<Acknowledgement>;
+  /** For who trusts identities of other trust domains: their bundles, all that there are after each change. */
+  onFederatedBundles?(bundles: readonly TrustBundle[]): Promise<Acknowledgement>;
   onRevokedSet(set: RevokedSet): Promise<Acknowledgement>;
   onSettings(settings: ProxySettings): Promise<Acknowledgement>;
   /** For who serves. They are kept in memory only: after a restart they are delivered again. */

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { EnrollmentService, RenewRequestSchema } from '../../core/messages/generated/countersign/v1/enrollment_pb.ts';
-import type { CertificateCadence, ProxySettings, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import type { ProxySettings, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { buildCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
@@ -9,7 +9,8 @@ import { makePrivateKey } from '../../platform/keystore/make-private-key.ts';
 import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts';
 import { acceptChain } from './accept-chain.ts';
 import { backoffMs } from './backoff.ts';
-import { openHeldTrust, type HeldTrust } from './held-trust.ts';
+import { type HeldState, readHeldState } from './held-state.ts';
+import type { HeldTrust } from './held-trust.ts';
 import { judgeControlPlane } from './judge-control-plane.ts';
 import type { LinkStatus } from './link-handlers.ts';
 import { type LinkSession, openSession } from './link-session.ts';
@@ -27,15 +28,14 @@ export type RunLinkOptions = Required<LinkOptions> & { readonly identity: Stored
 
 /** Reads what the state directory holds and starts the runner. @throws state-corrupt, state-permissions */
 export async function runLink(options: RunLinkOptions): Promise<LinkRunner> {
-  const trust = openHeldTrust(options.identity, await options.state.readTrustBundle(), await options.state.readRevokedSet());
-  const settings = await options.state.readSettings();
-  return new LinkRunner(options, trust, settings?.certificate ?? null);
+  return new LinkRunner(options, await readHeldState(options));
 }
 
 /** Keeps one session up, and its certificate fresh. What arrives goes through one queue per type. */
 export class LinkRunner {
   readonly #options: RunLinkOptions;
   readonly #trust: HeldTrust;
+  readonly #federated: Map<string, TrustBundle>;
   readonly #stopped = new AbortController();
   readonly #applied: AppliedVersions = new Map();
   readonly #spoken = new Map<string, number>();
@@ -50,7 +50,8 @@ export class LinkRunner {
   readonly #timer: RenewalTimer;
   #renewal: Promise<void> | null = null;
 
-  constructor(options: RunLinkOptions, trust: HeldTrust, cadence: CertificateCadence | null) {
+  constructor(options: RunLinkOptions, { trust, federated, cadence }: HeldState) {
+    this.#federated = federated;
     this.#options = options;
     this.#identity = options.identity;
     this.#trust = trust;
@@ -150,6 +151,7 @@ export class LinkRunner {
           state,
           handlers,
           saver: this.#saver,
+          federated: this.#federated,
           objection: (bundle) => this.#objectionTo(bundle, serverChain),
           accepted: {
             trustBundle: (bundle) => this.#trust.setBundle(bundle),

@@ -17,6 +17,8 @@ export type Subscription = {
   /** Names, or `*`. */
   readonly names: readonly string[];
   apply(name: string, octets: Uint8Array): Promise<Acknowledgement>;
+  /** There is none of this name any more; absent: what is in force stays. */
+  remove?(name: string): Promise<void>;
 };
 
 /** Versions in force, by type and name. They outlive a connection: the next one is told them and gets only differences. */
@@ -90,6 +92,7 @@ async function applyResponse(
   for (const name of response.removedResources) {
     versions.delete(name);
     options.log('info', 'link.resource-absent', { typeUrl: subscription.typeUrl, name });
+    await subscription.remove?.(name);
   }
   const reasons: string[] = [];
   for (const resource of response.resources) {

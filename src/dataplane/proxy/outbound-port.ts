@@ -7,7 +7,7 @@ import { serveHttp1 } from './http1-caller.ts';
 import { type Http2Calls, serveHttp2Calls } from './http2-calls.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import { heldFor } from '../tls/live-state.ts';
-import { makeOriginator, shownTo } from '../tls/originate.ts';
+import { makeOriginator, shownTo, trustInServer } from '../tls/originate.ts';
 import type { ListeningPort } from './port.ts';
 import type { OutboundListener, OutboundSettings } from '../tls/proxy-settings.ts';
 import { forwardTcp } from './tcp-forward.ts';
@@ -138,7 +138,7 @@ export function makeWay<Settings extends OutboundSettings>(deps: PortDeps, setti
     protocol,
     credential,
     held: heldFor(live, origination),
-    trust: serverTrust,
+    trust: trustInServer(serverTrust, origination),
     kept,
     revoked: () => live.revoked,
     clock,
@@ -158,7 +158,13 @@ export function makeWay<Settings extends OutboundSettings>(deps: PortDeps, setti
     onEnding: (socket, onEnding) => beforeServerEnds(deps, socket, onEnding),
     onFailure: (error) => callerFailed(deps, settings, error),
   });
-  return { settings, upstream, key: wayKey(deps, settings, serverTrust), trustDigest: serverTrust.digest, streams: new Set() };
+  return {
+    settings,
+    upstream,
+    key: wayKey(deps, settings, serverTrust),
+    trustDigest: trustInServer(serverTrust, origination).digest,
+    streams: new Set(),
+  };
 }
 
 /** Equal keys, equal connections: a change of anything else needs no new connection. */
@@ -168,7 +174,7 @@ export function wayKey({ live }: PortDeps, settings: OutboundSettings, serverTru
   const shown = shownTo(settings.origination);
   if (shown === 'none') return own;
   if (shown === 'held') return `${own} ${heldFor(live, settings.origination)?.digest ?? 'none'}`;
-  return `${own} ${credential.digest} ${serverTrust.digest}`;
+  return `${own} ${credential.digest} ${trustInServer(serverTrust, settings.origination).digest}`;
 }
 
 export async function retireWay(way: Way, withinMs: number): Promise<void> {

@@ -111,6 +111,7 @@ async function identityOf({ state, control, joinToken, clock }: RunProxyOptions)
 async function restore(traffic: TrafficPlane, state: StateDirectory, log: Log): Promise<void> {
   const [bundle, revoked, settings] = [await state.readTrustBundle(), await state.readRevokedSet(), await state.readSettings()];
   if (bundle !== null) await traffic.applyTrustBundle(bundle);
+  await traffic.applyFederatedBundles((await state.readFederatedBundles()) ?? []);
   if (revoked !== null) await traffic.applyRevokedSet(revoked);
   await restoreStaple(traffic, state);
   if (settings === null) return;

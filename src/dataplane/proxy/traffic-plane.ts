@@ -20,6 +20,8 @@ export type TrafficPlane = {
   /** `isLastGood` settings of before a restart are run even if the handshake with ourselves fails by now. */
   applySettings(wire: ProxySettings, options?: { readonly isLastGood?: boolean }): Promise<Acknowledgement>;
   applyTrustBundle(bundle: TrustBundle): Promise<Acknowledgement>;
+  /** Of other trust domains, all that there are. */
+  applyFederatedBundles(bundles: readonly TrustBundle[]): Promise<Acknowledgement>;
   applyTicketKeys(keys: TicketKeys): Promise<Acknowledgement>;
   applyStaple(staple: OcspStaple): Promise<Acknowledgement>;
   applyRevokedSet(set: RevokedSet): Acknowledgement | Promise<Acknowledgement>;

@@ -3,7 +3,7 @@ import { type Dispatcher, Pool } from 'undici';
 import { beforeServerEnds, callerConnected, callerFailed, watchNamedServer, watchReplicas } from '../tls/caller-connection.ts';
 import { type Dialed, type Dialer, dialPlain, dialWithFailover } from '../tls/dial.ts';
 import { heldFor } from '../tls/live-state.ts';
-import { makeSecurer, type Securer } from '../tls/originate.ts';
+import { makeSecurer, type Securer, trustInServer } from '../tls/originate.ts';
 import type { PortDeps } from '../tls/port-deps.ts';
 import type { OutboundSettings } from '../tls/proxy-settings.ts';
 import type { Trust } from '../tls/trust.ts';
@@ -21,9 +21,10 @@ export type Route = {
 };
 
 /** @throws the error of OpenSSL for a group or suite that it does not know */
-export function makeRoute(deps: PortDeps, settings: OutboundSettings, trust: Trust): Route {
+export function makeRoute(deps: PortDeps, settings: OutboundSettings, serverTrust: Trust): Route {
   const { live, kept, clock } = deps;
   const { origination, tls: policy, protocol } = settings;
+  const trust = trustInServer(serverTrust, origination);
   const { credential } = live.contexts;
   const secure = makeSecurer({
     origination,

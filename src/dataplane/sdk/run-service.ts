@@ -95,6 +95,7 @@ export async function runService(options: RunServiceOptions): Promise<RunningSer
 async function restore(plane: Plane, state: StateDirectory, log: Log): Promise<boolean> {
   const [bundle, revoked, settings] = [await state.readTrustBundle(), await state.readRevokedSet(), await state.readSettings()];
   if (bundle !== null) await plane.applyTrustBundle(bundle);
+  await plane.applyFederatedBundles((await state.readFederatedBundles()) ?? []);
   if (revoked !== null) plane.applyRevokedSet(revoked);
   await restoreStaple(plane, state);
   if (settings === null) return false;

@@ -31,7 +31,8 @@ export function callerConnected(deps: PortDeps, settings: OutboundSettings, sock
     channel: settings.origination.kind,
     identity,
     rejudge: (cause) => {
-      if (cause === 'revocation' && identity !== null && findRevocation(live.revoked, identity) !== null) socket.destroy();
+      if ((cause === 'revocation' || cause === 'trust') && identity !== null && findRevocation(live.revoked, identity) !== null)
+        socket.destroy();
     },
   };
   table.add(open);

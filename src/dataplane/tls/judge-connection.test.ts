@@ -17,7 +17,7 @@ function rules(modes: { readonly anonymous: Mode; readonly stranger: Mode; reado
 
 function proved(spiffeId: SpiffeId, validUntil = NOW): Peer {
   const certificate = { issuerKeySha256: new Uint8Array(32), serial: Uint8Array.of(1) };
-  const identity = { spiffeId, certificate, revocationKeys: ['issuer 01', 'root 02'], validUntil, path: [] };
+  const identity = { spiffeId, certificate, revocationKeys: ['issuer 01', 'root 02'], foreignAnchor: null, validUntil, path: [] };
   return { channel: 'mtls', identity, offence: null, certificate, resumed: false };
 }
 

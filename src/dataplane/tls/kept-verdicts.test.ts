@@ -55,7 +55,7 @@ for (const [name, chain, reason] of [
   ['what is no certificate', [Uint8Array.of(1)], 'chain-invalid'],
   ['no name', authority.issue({ dnsNames: ['a.example'] }).chain, 'wrong-identity'],
   ['two names', authority.issue({ uris: [FRIEND, 'spiffe://acme.example/prod/admin'] }).chain, 'wrong-identity'],
-  ['a name of another trust domain', authority.issue({ uris: ['spiffe://other.example/prod/storefront'] }).chain, 'wrong-identity'],
+  ['a name of another trust domain', authority.issue({ uris: ['spiffe://other.example/prod/storefront'] }).chain, 'crossed-trust-domain'],
   ['a URI that is no SPIFFE ID', authority.issue({ uris: ['https://acme.example/'] }).chain, 'wrong-identity'],
   ['a key that signs lists', authority.issue({ uris: [FRIEND], signsLists: true }).chain, 'wrong-identity'],
   ['a leaf without its issuer', [good.chain[0]!], 'unknown-authority'],

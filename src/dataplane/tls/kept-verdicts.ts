@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
-import { parseSpiffeId, type SpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
+import { type SpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
-import { verifyPath } from '../../core/x509/verify-path.ts';
+import { verifySvid } from '../../core/spiffe/verify-svid.ts';
+import type { Certificate } from '../../core/x509/certificate.ts';
 import type { CertificateName, ProvedIdentity } from './peer.ts';
 import { revocationKey } from './revoked-index.ts';
-import type { Trust } from './trust.ts';
+import { foreignAnchorKey, type Trust } from './trust.ts';
 
 /** What a certificate proves under one trust bundle, revocation apart. */
 export type PathJudgement =
@@ -55,25 +55,12 @@ export class KeptVerdicts {
   }
 }
 
-/** Judges a chain as it was presented: RFC 5280 path, and exactly one SPIFFE ID, which is of the trust domain (X509-SVID section 2). */
+/** Judges a chain as it was presented: RFC 5280 path to the authorities of the trust domain that its one SPIFFE ID names (X509-SVID section 5). */
 export function judgeChain(now: Instant, trust: Trust, usage: 'client' | 'server', chain: readonly Uint8Array[]): PathJudgement {
-  let certificates: Certificate[];
-  try {
-    certificates = chain.map((der) => parseCertificate(der));
-  } catch {
-    return { kind: 'unproved', reason: 'chain-invalid', certificate: null };
-  }
-  const [leaf, ...sent] = certificates;
-  if (leaf === undefined) return { kind: 'unproved', reason: 'no-certificate', certificate: null };
-  const verdict = verifyPath({ leaf, intermediates: [...sent, ...trust.intermediates], anchors: trust.anchors, usage, now });
-  if (verdict.kind === 'invalid') {
-    return { kind: 'unproved', reason: verdict.reason, certificate: certificateName(leaf, sent[0]) };
-  }
-  const spiffeId = spiffeIdOf(leaf, trust.trustDomain);
-  const certificate = certificateName(leaf, verdict.path[1]);
-  return spiffeId === null
-    ? { kind: 'unproved', reason: 'wrong-identity', certificate }
-    : { kind: 'proved', identity: identityOf(spiffeId, verdict.path, certificate) };
+  const verdict = verifySvid(now, { own: trust, federated: trust.federated }, { chain, usage });
+  if (verdict.kind === 'proved') return { kind: 'proved', identity: identityOf(trust, verdict.spiffeId, verdict.path) };
+  const { reason, leaf, issuer } = verdict;
+  return { kind: 'unproved', reason, certificate: leaf === null ? null : certificateName(leaf, issuer) };
 }
 
 /**
@@ -85,31 +72,21 @@ function judgeResumed(now: Instant, trust: Trust, { usage, leaf }: PresentedChai
   return judged.kind === 'unproved' && judged.reason === 'unknown-authority' ? { ...judged, reason: 'unverified-resumption' } : judged;
 }
 
-function identityOf(spiffeId: SpiffeId, path: readonly Certificate[], certificate: CertificateName): ProvedIdentity {
+function identityOf({ home }: Trust, spiffeId: SpiffeId, path: readonly Certificate[]): ProvedIdentity {
   const belowAnchor = path.slice(0, -1);
+  const trustDomain = trustDomainOf(spiffeId);
   return {
     spiffeId,
-    certificate,
+    certificate: certificateName(path[0]!, path[1] ?? null),
     revocationKeys: belowAnchor.map(({ serialHex }, index) => revocationKey(path[index + 1]!.spkiSha256, serialHex)),
+    foreignAnchor: trustDomain === home ? null : foreignAnchorKey(trustDomain, path.at(-1)!),
     validUntil: Math.min(...path.map(({ notAfter }) => notAfter)),
     path: (path.length > 1 ? belowAnchor : path).map(({ der }) => der),
   };
 }
 
-/** SPIFFE X509-SVID sections 2 and 4.3: exactly one URI, and a key that signs no lists; that it signs no certificates, the path has shown. */
-function spiffeIdOf({ subjectAltNames, keyUsage }: Certificate, trustDomain: string): SpiffeId | null {
-  const [uri] = subjectAltNames.uri;
-  if (subjectAltNames.uri.length !== 1 || uri === undefined || keyUsage?.has('cRLSign') === true) return null;
-  try {
-    const id = parseSpiffeId(uri);
-    return trustDomainOf(id) === trustDomain ? id : null;
-  } catch {
-    return null;
-  }
-}
-
-function certificateName(leaf: Certificate, issuer: Certificate | undefined): CertificateName {
-  return { issuerKeySha256: issuer === undefined ? new Uint8Array() : Buffer.from(issuer.spkiSha256, 'hex'), serial: leaf.serial };
+function certificateName(leaf: Certificate, issuer: Certificate | null): CertificateName {
+  return { issuerKeySha256: issuer === null ? new Uint8Array() : Buffer.from(issuer.spkiSha256, 'hex'), serial: leaf.serial };
 }
 
 /** Some 2 kB each. More peers than this at one port would need a gateway of several processes anyway. */

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls';
+import { trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import type { ClientCertificate } from '../../platform/keystore/client-certificates.ts';
@@ -17,7 +18,7 @@ import type { Origination, Protocol } from './proxy-settings.ts';
 import { proveStatus } from './prove-status.ts';
 import { findRevocation, type RevokedIndex } from './revoked-index.ts';
 import { contextOptionsOf, oldContextOptionsOf, type TlsPolicy } from './tls-policy.ts';
-import type { Trust } from './trust.ts';
+import { type Trust, trustIn } from './trust.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
 
 export type OriginationOptions = {
@@ -118,6 +119,11 @@ export function shownTo(origination: Origination): NamedServer['shows'] {
   return origination.kind === 'mtls' ? 'own' : origination.kind === 'tls' ? origination.shows : 'none';
 }
 
+/** Whom the server has to chain to: the authorities of the trust domain that it must be of. */
+export function trustInServer(trust: Trust, origination: Origination): Trust {
+  return trustIn(trust, origination.kind === 'mtls' ? trustDomainOf(origination.server) : trust.home);
+}
+
 function shownBy({ origination, credential, held = null }: OriginationOptions): { readonly cert?: string; readonly key?: string } {
   const shown = shownTo(origination);
   if (shown === 'own') return { cert: credential.chainPem, key: keyPemOf(credential) };
@@ -184,7 +190,7 @@ async function proveThirdParty(
   await proveStatus(socket, path, { demand, statuses: watch.statuses, staple, now, onWouldRefuse: watch.onWouldRefuse });
 }
 
-/** A server of the trust domain: a verified path, exactly the expected SPIFFE ID, and not revoked. @throws UpstreamFailure */
+/** A server of ours or of another trust domain: a verified path, exactly the expected SPIFFE ID, and not revoked. @throws UpstreamFailure */
 function proveServer(socket: TLSSocket, options: OriginationOptions, held: ProvedIdentity | null): ProvedIdentity {
   const { origination, revoked, clock } = options;
   if (origination.kind !== 'mtls') throw new TypeError('not an origination of the trust domain');

@@ -13,6 +13,8 @@ export type ProvedIdentity = {
   readonly certificate: CertificateName;
   /** Keys into the revoked set: the leaf and every CA of its path below the anchor. */
   readonly revocationKeys: readonly string[];
+  /** Of another trust domain than ours the authority that vouches for it, by `foreignAnchorKey`; null: it is of our own. */
+  readonly foreignAnchor: string | null;
   /** The earliest notAfter of the path. */
   readonly validUntil: Instant;
   /** DER of the leaf and of the rest of the path without the anchor. */

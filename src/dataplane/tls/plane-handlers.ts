@@ -12,6 +12,8 @@ import type { Acknowledgement, LinkHandlers } from '../link/link-handlers.ts';
 export type ToldPlane = {
   applySettings(wire: ProxySettings): Promise<Acknowledgement>;
   applyTrustBundle(bundle: TrustBundle): Promise<Acknowledgement>;
+  /** Of other trust domains, all that there are; a plane without it trusts none. */
+  applyFederatedBundles?(bundles: readonly TrustBundle[]): Promise<Acknowledgement>;
   applyTicketKeys(keys: TicketKeys): Promise<Acknowledgement>;
   applyStaple(staple: OcspStaple): Promise<Acknowledgement>;
   applyRevokedSet(set: RevokedSet): Acknowledgement | Promise<Acknowledgement>;
@@ -22,6 +24,9 @@ export type ToldPlane = {
 export function handlersOf(plane: ToldPlane): LinkHandlers {
   return {
     onTrustBundle: (bundle) => plane.applyTrustBundle(bundle),
+    ...(plane.applyFederatedBundles === undefined
+      ? {}
+      : { onFederatedBundles: (bundles: readonly TrustBundle[]) => plane.applyFederatedBundles!(bundles) }),
     onRevokedSet: async (set) => plane.applyRevokedSet(set),
     onTicketKeys: (keys) => plane.applyTicketKeys(keys),
     onStaple: (staple) => plane.applyStaple(staple),

@@ -15,25 +15,28 @@ import type { StoredIdentity } from '../../platform/keystore/stored-identity.ts'
 import type { Log } from '../../platform/log/logger.ts';
 import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
+import { ChangeQueue } from './change-queue.ts';
 import { CertificateStatuses } from './certificate-statuses.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { Counters } from './counters.ts';
 import { type ServedAlpn, servedAlpn } from './alpn.ts';
 import { type Credential, openCredential } from './credential.ts';
 import { Elsewhere, type SharedUse, takeUse } from './shared-use.ts';
+import { FederatedTrust } from './federated-trust.ts';
 import { HeldStaple } from './held-staple.ts';
 import { KeptVerdicts } from './kept-verdicts.ts';
 import type { LiveState } from './live-state.ts';
 import type { PlaneOptions, PlanePorts } from './plane-options.ts';
-import type { InboundSettings, ParsedSettings } from './proxy-settings.ts';
+import type { ParsedSettings } from './proxy-settings.ts';
 import { emptyRevokedIndex, indexRevokedSet } from './revoked-index.ts';
 import { SeenKeys, type SeenKeysOptions } from './seen-keys.ts';
 import { shakeOwnHand } from './self-handshake.ts';
 import { ServedCertificates } from './served-certificates.ts';
 import { makeTicketKeys, parseTicketKeys } from './ticket-keys.ts';
-import { kindsOf, makeTerminators, speaksTls } from './terminator-kinds.ts';
+import { kindsOf, makeTerminators } from './terminator-kinds.ts';
 import { TlsContexts } from './tls-contexts.ts';
-import { parseTrust, type Trust, trustOf } from './trust.ts';
+import { besides, foreignAnchorsOf, parseTrust, type Trust, trustOf } from './trust.ts';
+import { tryHandshakes } from './try-handshakes.ts';
 
 /**
  * A data plane itself, without a control plane: it is told what to run and says when it does. Changes come one after another;
@@ -52,13 +55,14 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   readonly #parse: (wire: ProxySettings) => Settings;
   readonly #ports: PlanePorts<Settings>;
   readonly #staple: HeldStaple;
+  readonly #federated = new FederatedTrust();
   readonly #seenKeys: SeenKeys;
   /** Our own until the control plane delivers those that all data planes of our identity share. */
   #ticketKeys = makeTicketKeys();
   #settings: Settings | null = null;
   /** The operator's own anchors for servers, in place of the delivered bundle. */
   #serverAnchors: readonly Certificate[] | null = null;
-  #changes: Promise<unknown> = Promise.resolve();
+  readonly #changes: ChangeQueue;
   #windowStart: Instant;
 
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
@@ -67,6 +71,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
     this.#parse = parse;
     this.#clock = clock;
     this.#log = log;
+    this.#changes = new ChangeQueue(log);
     this.#staple = new HeldStaple(log);
     this.#windowStart = clock.now();
     const roots = identity.roots.map((der) => parseCertificate(der));
@@ -97,18 +102,23 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
    * succeeded. Refused, nothing of it is. `isLastGood` settings of before a restart are run even if the handshake fails by now.
    */
   applySettings(wire: ProxySettings, { isLastGood = false } = {}): Promise<Acknowledgement> {
-    return this.#change(async () => {
+    return this.#changes.change(async () => {
       const settings = this.#parse(wire);
       if (settings.spiffeId !== this.#live.spiffeId)
         throw new Problem('input-invalid', `Cannot use settings: they are for ${settings.spiffeId}`);
-      for (const kind of kindsOf(settings.inbound)) makeTerminators(this.#live.contexts, kind);
+      const trust = this.#federated.under(this.#live.contexts.trust, settings);
+      const contexts = this.#contextsUnder(trust);
+      for (const kind of kindsOf(settings.inbound)) makeTerminators(contexts, kind);
       // What ran before a restart does so again, whatever third parties were seen to have meanwhile.
       if (!isLastGood) this.#seenKeys.judgeNews(this.#clock.now(), settings, this.#settings);
-      if (!isLastGood) await this.#tryHandshakes(settings.inbound, this.#live.contexts);
-      await this.#ports.apply(settings, this.#serverTrust(), () => {
+      if (!isLastGood) await tryHandshakes(this.#clock.now(), contexts, settings.inbound);
+      const isOtherTrust = contexts !== this.#live.contexts;
+      await this.#ports.apply(settings, this.#serverTrust(trust), () => {
         this.#settings = settings;
         this.#live.generation = settings.generation;
+        this.#setContexts(contexts);
       });
+      if (isOtherTrust) this.#table.rejudgeAll('trust');
       this.#table.rejudgeAll('settings');
       await this.#lookAtServed();
       this.#log('info', 'settings in force', {
@@ -121,23 +131,35 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
   }
 
   applyTrustBundle(bundle: TrustBundle): Promise<Acknowledgement> {
-    return this.#change(async () => {
+    return this.#changes.change(async () => {
       const trust = parseTrust(bundle);
       if (trust.trustDomain !== trustDomainOf(this.#live.spiffeId))
         throw new Problem('input-invalid', `Cannot use trust bundle of ${trust.trustDomain}`);
-      if (trust.digest === this.#live.contexts.trust.digest) return ACCEPTED;
-      this.#live.contexts = this.#makeContexts(this.#live.contexts.credential, trust);
-      this.#ports.renewWays(this.#serverTrust());
-      this.#table.rejudgeAll('trust');
-      await this.#lookAtServed();
+      if (trust.digest === this.#live.contexts.trust.ownDigest) return ACCEPTED;
+      await this.#useTrust(this.#federated.under(trust, this.#settings));
       this.#log('info', 'trust bundle in force', { sequence: bundle.sequence.toString(), digest: trust.digest });
+      return ACCEPTED;
+    });
+  }
+
+  /**
+   * The bundles of other trust domains, all that there are: one that is missing is taken back. Whom an authority vouched for that is gone is refused
+   * from the next call on.
+   */
+  applyFederatedBundles(bundles: readonly TrustBundle[]): Promise<Acknowledgement> {
+    return this.#changes.change(async () => {
+      this.#federated.take(bundles, trustDomainOf(this.#live.spiffeId));
+      const trust = this.#federated.under(this.#live.contexts.trust, this.#settings);
+      if (trust.digest === this.#live.contexts.trust.digest) return ACCEPTED;
+      await this.#useTrust(trust);
+      this.#log('info', 'bundles of other trust domains in force', { trustDomains: [...trust.federated.keys()] });
       return ACCEPTED;
     });
   }
 
   /** Sessions resume under these keys from now on, at every data plane of our identity. Who opened a session under others shakes hands anew. */
   applyTicketKeys(wire: WireTicketKeys): Promise<Acknowledgement> {
-    return this.#change(async () => {
+    return this.#changes.change(async () => {
       if (wire.spiffeId !== this.#live.spiffeId)
         throw new Problem('input-invalid', `Cannot use ticket keys: they are for ${JSON.stringify(wire.spiffeId)}`);
       this.#ticketKeys = parseTicketKeys(wire);
@@ -150,7 +172,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
 
   /** Stapled from now on to handshakes with our certificate, and with no other. */
   applyStaple({ response }: OcspStaple): Promise<Acknowledgement> {
-    return this.#change(async () => {
+    return this.#changes.change(async () => {
       const until = this.#staple.take(this.#clock.now(), response, this.#live.contexts.credential);
       this.#log('info', 'staple in force', { until });
       return ACCEPTED;
@@ -159,7 +181,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
 
   /** In force when this returns: it is looked up by every connection and call, and open connections are gone through at once. */
   applyRevokedSet(set: RevokedSet): Acknowledgement {
-    this.#live.revoked = indexRevokedSet(set);
+    this.#live.revoked = indexRevokedSet(set, this.#live.revoked.foreignAnchors);
     this.#table.rejudgeRevoked(this.#live.revoked);
     this.#log('info', 'revoked set in force', {
       sequence: set.sequence.toString(),
@@ -171,9 +193,9 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
 
   /** Serves and shows a renewed certificate from now on. Open connections live on. @throws state-conflict if it cannot be served; the old one stays */
   async applyIdentity(identity: Pick<StoredIdentity, 'spiffeId' | 'chain' | 'privateKey'>): Promise<void> {
-    await this.#inOrder(async () => {
+    await this.#changes.inOrder(async () => {
       const contexts = this.#makeContexts(openCredential(identity), this.#live.contexts.trust);
-      await this.#tryHandshakes(this.#settings?.inbound ?? [], contexts);
+      await tryHandshakes(this.#clock.now(), contexts, this.#settings?.inbound ?? []);
       this.#live.contexts = contexts;
       this.#ports.renewWays(this.#serverTrust());
       await this.#lookAtServed();
@@ -186,7 +208,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
 
   /** The operator's own anchors for servers on mutual TLS, or null for the delivered bundle. */
   async applyServerAnchors(anchors: readonly Certificate[] | null): Promise<void> {
-    await this.#inOrder(async () => {
+    await this.#changes.inOrder(async () => {
       this.#serverAnchors = anchors;
       this.#ports.renewWays(this.#serverTrust());
     });
@@ -194,7 +216,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
 
   /** What is held for third parties from now on; ways to those whose certificate is another are made anew. */
   async applyClientCertificates(held: readonly ClientCertificate[]): Promise<void> {
-    await this.#inOrder(async () => {
+    await this.#changes.inOrder(async () => {
       this.#live.clientCertificates = new Map(held.map((one) => [one.serverName, one]));
       this.#ports.renewWays(this.#serverTrust());
     });
@@ -226,7 +248,7 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
 
   /** Accepts nothing more, lets open connections end with their next answer, and cuts what is left after this time. */
   async stop(withinMs: number): Promise<void> {
-    await this.#inOrder(() => this.#ports.retireAll(withinMs));
+    await this.#changes.inOrder(() => this.#ports.retireAll(withinMs));
   }
 
   #makeContexts(credential: Credential, trust: Trust): TlsContexts {
@@ -234,21 +256,26 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
     return new TlsContexts({ credential, trust, ticketKeys: this.#ticketKeys, alpn: this.#alpn, staple });
   }
 
-  #serverTrust(): Trust {
-    const { trust } = this.#live.contexts;
-    return this.#serverAnchors === null ? trust : trustOf(trust.trustDomain, this.#serverAnchors, []);
+  #serverTrust(trust = this.#live.contexts.trust): Trust {
+    if (this.#serverAnchors === null) return trust;
+    return besides(trustOf(trust.trustDomain, this.#serverAnchors, []), [...trust.federated.values()]);
   }
 
-  /** A handshake for each kind of port that speaks TLS, before anything is changed. @throws state-conflict */
-  async #tryHandshakes(inbound: readonly InboundSettings[], contexts: TlsContexts): Promise<void> {
-    for (const kind of kindsOf(inbound)) {
-      try {
-        await shakeOwnHand(this.#clock.now(), contexts, kind);
-      } catch (error) {
-        // In observe a port serves plaintext whatever becomes of its certificate.
-        if (kind.ports.some(speaksTls)) throw error;
-      }
-    }
+  #contextsUnder(trust: Trust): TlsContexts {
+    const { contexts } = this.#live;
+    return trust.digest === contexts.trust.digest ? contexts : this.#makeContexts(contexts.credential, trust);
+  }
+
+  #setContexts(contexts: TlsContexts): void {
+    this.#live.contexts = contexts;
+    this.#live.revoked = { ...this.#live.revoked, foreignAnchors: foreignAnchorsOf(contexts.trust) };
+  }
+
+  async #useTrust(trust: Trust): Promise<void> {
+    this.#setContexts(this.#contextsUnder(trust));
+    this.#ports.renewWays(this.#serverTrust());
+    this.#table.rejudgeAll('trust');
+    await this.#lookAtServed();
   }
 
   /** Sees by a handshake with what is in force which certificate each endpoint serves. */
@@ -263,21 +290,6 @@ export class Plane<Settings extends ParsedSettings = ParsedSettings> {
         this.#log('warn', 'own certificate cannot be served', { endpointIds, error });
       }
     }
-  }
-
-  async #change(change: () => Promise<Acknowledgement>): Promise<Acknowledgement> {
-    try {
-      return await this.#inOrder(change);
-    } catch (error) {
-      this.#log('error', 'change refused', { error });
-      return { kind: 'refused', reason: error instanceof Problem ? error.message : 'it failed inside; the log has the reason' };
-    }
-  }
-
-  #inOrder<T>(change: () => Promise<T>): Promise<T> {
-    const result = this.#changes.then(change);
-    this.#changes = result.catch(() => {});
-    return result;
   }
 }
 

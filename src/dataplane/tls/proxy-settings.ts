@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { parseSpiffeId, type SpiffeId } from '../../core/identity/spiffe-id.ts';
+import { parseTrustDomain } from '../../core/identity/trust-domain.ts';
 import {
   type Inbound,
   Mode as WireMode,
@@ -78,6 +79,8 @@ export type ParsedSettings<Inbound = InboundSettings, Outbound = OutboundSetting
   readonly proxyId: string;
   readonly spiffeId: SpiffeId;
   readonly trustDomain: string;
+  /** The other trust domains that are trusted as long as their bundles are here. */
+  readonly federatedTrustDomains: ReadonlySet<string>;
   readonly inbound: readonly Inbound[];
   readonly outbound: readonly Outbound[];
   readonly telemetryIntervalMs: number;
@@ -147,10 +150,18 @@ function parseSettings<InboundPort, OutboundPort>(
     proxyId: settings.proxyId,
     spiffeId: parseSpiffeId(settings.spiffeId),
     trustDomain: settings.trustDomain,
+    federatedTrustDomains: parseFederated(settings),
     inbound: settings.inbound.map(parse.inbound),
     outbound: settings.outbound.map(parse.outbound),
     telemetryIntervalMs: Math.min(MAXIMUM_INTERVAL_MS, Math.max(MINIMUM_INTERVAL_MS, settings.telemetryIntervalMs || DEFAULT_INTERVAL_MS)),
   };
+}
+
+function parseFederated({ federatedTrustDomains, trustDomain }: ProxySettings): ReadonlySet<string> {
+  if (federatedTrustDomains.length > MAXIMUM_FEDERATED || federatedTrustDomains.includes(trustDomain)) {
+    throw invalid('settings', `${federatedTrustDomains.length} other trust domains`, `at most ${MAXIMUM_FEDERATED}, and not our own`);
+  }
+  return new Set(federatedTrustDomains.map(parseTrustDomain));
 }
 
 function nameOf(side: string, { endpointName }: { readonly endpointName: string }): string {
@@ -275,6 +286,8 @@ const protocols: { readonly [wire: number]: Protocol } = {
 };
 
 /** One sidecar serves a handful, a large gateway hundreds; each holds a socket and some state. */
+/** A certificate that chains to none of ours is tried with each of these once. */
+const MAXIMUM_FEDERATED = 50;
 const MAXIMUM_PORTS = 2_000;
 const MAXIMUM_CALLERS = 20_000;
 const MAXIMUM_UPSTREAMS = 256;

@@ -10,7 +10,8 @@ import type { ReceiverConnection } from './receiver-connection.ts';
 export function rejudgeConnection(deps: PortDeps, settings: InboundSettings, connection: ReceiverConnection, cause: Cause): void {
   const { live, clock } = deps;
   const { peer, identity } = connection;
-  if (cause === 'trust' && identity !== null && !isProvedStill(deps, identity)) {
+  const isForeign = identity !== null && identity.foreignAnchor !== null;
+  if (cause === 'trust' && identity !== null && !isForeign && !isProvedStill(deps, identity)) {
     connection.retire(settings.drainMs);
     return;
   }
@@ -22,7 +23,8 @@ export function rejudgeConnection(deps: PortDeps, settings: InboundSettings, con
     letIn(deps, connection, verdict);
     return;
   }
-  if (verdict.reason === 'revoked' || verdict.reason === 'suspended') {
+  // Another trust domain revokes by what it leaves out of its bundle.
+  if (verdict.reason === 'revoked' || verdict.reason === 'suspended' || (isForeign && verdict.reason === 'unknown-authority')) {
     if (settings.protocol !== 'tcp') connection.cut(REVOKED_CALL_MS);
     else connection.socket.destroy();
     return;

@@ -101,7 +101,7 @@ function makeTerminator(credential: Credential, trust: Trust, kind: MadeKind): T
     cert: credential.chainPem,
     key: keyPemOf(credential),
     // Only named to clients as acceptable authorities: the verdict is our own, after the handshake.
-    ca: trust.anchors.map(({ der }) => encodePem('CERTIFICATE', der)),
+    ca: [trust, ...trust.federated.values()].flatMap(({ anchors }) => anchors.map(({ der }) => encodePem('CERTIFICATE', der))),
     requestCert: true,
     rejectUnauthorized: false,
     // The verdict is on the first handshake: in TLS 1.2 a second one could show another certificate after it (RFC 5746 section 5).

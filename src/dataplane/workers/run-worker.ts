@@ -5,6 +5,7 @@ import {
   RevokedSetSchema,
   TicketKeysSchema,
   TrustBundleSchema,
+  TrustBundlesSchema,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { TelemetryReportSchema } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
@@ -55,6 +56,8 @@ async function obey(order: WorkerOrder): Promise<WorkerAnswer> {
       return proxy.applyTicketKeys(fromBinary(TicketKeysSchema, order.octets));
     case 'trust':
       return proxy.applyTrustBundle(fromBinary(TrustBundleSchema, order.octets));
+    case 'federated':
+      return proxy.applyFederatedBundles(fromBinary(TrustBundlesSchema, order.octets).bundles);
     case 'revoked':
       return proxy.applyRevokedSet(fromBinary(RevokedSetSchema, order.octets));
     case 'anchors':

@@ -131,7 +131,7 @@ function asLastGood(change: WorkerChange): WorkerChange {
 }
 
 /** After its identity, in the order in which it must be in force: how sessions resume, whom to trust, whom not, what to do. */
-const BEGIN_WITH = ['ticket-keys', 'trust', 'revoked', 'anchors', 'client-certificates', 'staple', 'settings'] as const;
+const BEGIN_WITH = ['ticket-keys', 'trust', 'federated', 'revoked', 'anchors', 'client-certificates', 'staple', 'settings'] as const;
 /** One that dies just then is no judgement, two are. */
 const TRIERS = 2;
 /** Longer than the handshakes of many policies with ourselves; a worker that needs more hangs. */

@@ -26,7 +26,7 @@ export type WorkerOrder =
 
 /** What is put in force; the latest of each kind is what a worker that starts anew begins with. */
 export type WorkerChange =
-  | { readonly kind: 'identity' | 'ticket-keys' | 'trust' | 'revoked' | 'staple'; readonly octets: Uint8Array }
+  | { readonly kind: 'identity' | 'ticket-keys' | 'trust' | 'federated' | 'revoked' | 'staple'; readonly octets: Uint8Array }
   | { readonly kind: 'client-certificates'; readonly held: readonly ClientCertificate[] }
   | { readonly kind: 'anchors'; readonly ders: readonly Uint8Array[] | null }
   | { readonly kind: 'settings'; readonly octets: Uint8Array; readonly isLastGood: boolean };

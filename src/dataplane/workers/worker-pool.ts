@@ -10,6 +10,7 @@ import {
   TicketKeysSchema,
   type TrustBundle,
   TrustBundleSchema,
+  TrustBundlesSchema,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { TelemetryReportSchema } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
@@ -119,6 +120,11 @@ export class WorkerPool implements TrafficPlane {
 
   applyTrustBundle(bundle: TrustBundle): Promise<Acknowledgement> {
     return this.#change({ kind: 'trust', octets: toBinary(TrustBundleSchema, bundle) });
+  }
+
+  applyFederatedBundles(bundles: readonly TrustBundle[]): Promise<Acknowledgement> {
+    const octets = toBinary(TrustBundlesSchema, create(TrustBundlesSchema, { bundles: [...bundles] }));
+    return this.#change({ kind: 'federated', octets });
   }
 
   applyTicketKeys(keys: TicketKeys): Promise<Acknowledgement> {

@@ -1,6 +1,6 @@
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import {
   type OcspStaple,
   OcspStapleSchema,
@@ -10,6 +10,7 @@ import {
   RevokedSetSchema,
   type TrustBundle,
   TrustBundleSchema,
+  TrustBundlesSchema,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { decodeSeenKeys, encodeSeenKeys } from './seen-keys-file.ts';
@@ -27,6 +28,9 @@ export type StateDirectory = {
   writeIdentity(identity: StoredIdentity): Promise<void>;
   readTrustBundle(): Promise<TrustBundle | null>;
   writeTrustBundle(bundle: TrustBundle): Promise<void>;
+  /** Of other trust domains, all that there are. */
+  readFederatedBundles(): Promise<readonly TrustBundle[] | null>;
+  writeFederatedBundles(bundles: readonly TrustBundle[]): Promise<void>;
   readSettings(): Promise<ProxySettings | null>;
   writeSettings(settings: ProxySettings): Promise<void>;
   readRevokedSet(): Promise<RevokedSet | null>;
@@ -66,6 +70,9 @@ export async function openStateDirectory(directory: string): Promise<StateDirect
     writeIdentity: (identity) => writeStateFile(path, 'identity', encodeIdentity(identity)),
     readTrustBundle: () => read('trust-bundle', TrustBundleSchema),
     writeTrustBundle: (bundle) => write('trust-bundle', TrustBundleSchema, bundle),
+    readFederatedBundles: async () => (await read('federated-bundles', TrustBundlesSchema))?.bundles ?? null,
+    writeFederatedBundles: (bundles) =>
+      write('federated-bundles', TrustBundlesSchema, create(TrustBundlesSchema, { bundles: [...bundles] })),
     readSettings: () => read('settings', ProxySettingsSchema),
     writeSettings: (settings) => write('settings', ProxySettingsSchema, settings),
     readRevokedSet: () => read('revoked-set', RevokedSetSchema),

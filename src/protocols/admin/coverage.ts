@@ -4,7 +4,7 @@ import { isEnforced, type PathState } from '../../core/rollout/path-state.ts';
 
 /** How much of a fleet is protected. Every path, endpoint and call is in a total, also what is excepted. */
 export type Coverage = {
-  readonly paths: Part & { readonly proven: number; readonly oneWay: number; readonly excepted: number };
+  readonly paths: Part & { readonly proven: number; readonly oneWay: number; readonly federated: number; readonly excepted: number };
   readonly endpoints: Part & { readonly oneWay: number; /** Where somebody may come without a certificate. */ readonly excepted: number };
   /** Calls (connections for raw TCP) as the callers' proxies made them; failed ones are in no total. */
   readonly calls: {
@@ -47,6 +47,7 @@ export function summarizeCoverage(facts: FleetFacts, states: readonly PathState[
       enforced: enforced.length,
       proven: facts.paths.filter(({ pathId }) => stageOf.get(pathId) === 'proven').length,
       oneWay: facts.paths.filter(({ protection }) => protection === 'one-way').length,
+      federated: facts.paths.filter(({ protection }) => protection === 'federated').length,
       excepted: facts.paths.filter(({ exception }) => exception !== null).length,
     },
     endpoints: {

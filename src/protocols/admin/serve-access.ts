@@ -9,13 +9,14 @@ import { findJoinToken, listAccessTokens, listOpenJoinTokens } from '../../contr
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import { listSuspensions } from '../../control/ca/revocation-store.ts';
 import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
-import { findDeclaredProxy } from '../../control/inventory/store.ts';
+import { findDeclaredProxy, findServiceBySpiffeId } from '../../control/inventory/store.ts';
 import { controlPlaneSpiffeId, environmentOf, parseSpiffeId, type SpiffeId, trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { Secret } from '../../core/secrets/secret.ts';
 import { HOUR_MS } from '../../core/time/instant.ts';
+import type { Queries } from '../../platform/db/database.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { accessRoutes } from './access-routes.ts';
 import { created, empty, type Handlers, items, json } from './handler.ts';
@@ -123,24 +124,32 @@ export function accessHandlers(deps: AccessDeps): Pick<Handlers, keyof typeof ac
       return items(suspensions.filter(({ environment }) => scope === '*' || scope.includes(environment)));
     },
     'suspend-identity': async ({ body, demand, actor, now }) => {
-      const spiffeId = ownIdentity(body.spiffeId, place.trustDomain);
-      demand(environmentOf(spiffeId));
-      const change = { spiffeId, region: place.region, reason: body.reason ?? '' };
+      const { spiffeId, environment } = await findIdentity(queries, body.spiffeId, place.trustDomain);
+      demand(environment);
+      const change = { spiffeId, environment, region: place.region, reason: body.reason ?? '' };
       return json({ spiffeId, ...(await suspendIdentity({ database, changed: authorityChanged }, change, actor, now)), at: now });
     },
     'resume-identity': async ({ body, demand, actor, now }) => {
-      const spiffeId = ownIdentity(body.spiffeId, place.trustDomain);
-      demand(environmentOf(spiffeId));
-      const change = { spiffeId, region: place.region, reason: body.reason ?? '' };
+      const { spiffeId, environment } = await findIdentity(queries, body.spiffeId, place.trustDomain);
+      demand(environment);
+      const change = { spiffeId, environment, region: place.region, reason: body.reason ?? '' };
       return json({ spiffeId, ...(await resumeIdentity({ database, changed: authorityChanged }, change, actor, now)), at: now });
     },
   };
 }
 
-function ownIdentity(text: string, trustDomain: TrustDomain): SpiffeId {
+/** One of ours, whether it is declared or not, or a declared one of another trust domain: whoever is not declared is let in nowhere. @throws input-invalid */
+async function findIdentity(
+  queries: Queries,
+  text: string,
+  own: TrustDomain,
+): Promise<{ readonly spiffeId: SpiffeId; readonly environment: string }> {
   const spiffeId = parseSpiffeId(text);
-  if (trustDomainOf(spiffeId) !== trustDomain) {
-    throw new Problem('input-invalid', `Cannot change identity: ${spiffeId} is not of trust domain ${trustDomain}`);
-  }
-  return spiffeId;
+  if (trustDomainOf(spiffeId) === own) return { spiffeId, environment: environmentOf(spiffeId) };
+  const service = await findServiceBySpiffeId(queries, spiffeId);
+  if (service !== null) return { spiffeId, environment: service.environment };
+  throw new Problem(
+    'input-invalid',
+    `Cannot change identity: ${spiffeId} is neither of trust domain ${own} nor a declared service of another one`,
+  );
 }

@@ -12,6 +12,7 @@ import { recordDiscovered } from '../../control/inventory/record-discovered.ts';
 import { listEndpoints, listPaths, listServices } from '../../control/inventory/store.ts';
 import { listProfiles } from '../../control/policies/profile-store.ts';
 import { listPolicies, listTargets } from '../../control/policies/store.ts';
+import { trustDomainOf } from '../../core/identity/spiffe-id.ts';
 import { explainPolicy } from '../../core/policy/explain-policy.ts';
 import type { Policy } from '../../core/policy/policy.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
@@ -93,7 +94,9 @@ export function inventoryHandlers({
     'list-paths': async ({ scope }) => {
       const endpoints = new Map((await listEndpoints(queries, '*')).map((endpoint) => [endpoint.id, endpoint]));
       const modes = new Map((await listPathModes(queries, scope)).map((mode) => [mode.pathId, mode]));
-      return items((await listPaths(queries, scope)).map((path) => showPath(path, endpoints, modes)));
+      const services = await listServices(queries, '*');
+      const foreign = new Set(services.filter(({ spiffeId }) => trustDomainOf(spiffeId) !== place.trustDomain).map(({ id }) => id));
+      return items((await listPaths(queries, scope)).map((path) => showPath(path, { endpoints, modes, foreign })));
     },
     'list-exceptions': async ({ scope, now }) => items(await showExceptions(queries, scope, now)),
     'list-policies': async ({ scope }) =>

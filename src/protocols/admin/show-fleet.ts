@@ -13,18 +13,27 @@ import type { Queries } from '../../platform/db/database.ts';
 /** A path with the names of its ends and what they do now. */
 export function showPath(
   path: PathRecord,
-  endpoints: ReadonlyMap<EntityId<'endpoint'>, EndpointRecord>,
-  modes: ReadonlyMap<EntityId<'path'>, PathMode>,
+  {
+    endpoints,
+    modes,
+    foreign,
+  }: {
+    readonly endpoints: ReadonlyMap<EntityId<'endpoint'>, EndpointRecord>;
+    readonly modes: ReadonlyMap<EntityId<'path'>, PathMode>;
+    /** Services of other trust domains. */
+    readonly foreign: ReadonlySet<EntityId<'service'>>;
+  },
 ): unknown {
   const endpoint = endpoints.get(path.endpointId);
   const mode = modes.get(path.id);
   const isExternal = endpoint?.external !== null;
+  const isFederated = endpoint !== undefined && foreign.has(endpoint.serviceId);
   return {
     ...path,
     endpoint: endpoint?.name,
-    protection: isExternal ? 'one-way' : 'mutual',
+    protection: isExternal ? 'one-way' : isFederated ? 'federated' : 'mutual',
     mode: mode?.receiverMode ?? 'observe',
-    origination: isExternal ? 'tls' : (mode?.origination ?? 'plaintext'),
+    origination: isExternal ? 'tls' : isFederated ? 'mtls' : (mode?.origination ?? 'plaintext'),
   };
 }
 

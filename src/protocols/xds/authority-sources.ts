@@ -10,11 +10,33 @@ import {
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { REVOKED_SET_TYPE, TRUST_BUNDLE_TYPE } from '../../core/messages/type-urls.ts';
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
+import type { FederatedBundleReader } from './federated-bundles.ts';
 import type { ResourceSource } from './resource-source.ts';
 import { type Changes, sharedSource } from './sources.ts';
 
-/** Whom to trust, for every data plane. `read` is `readTrustBundle` of control/ca. */
-export function trustBundleSource(deps: { readonly read: () => Promise<TrustBundle | null>; readonly changes: Changes }): ResourceSource {
+/** Whom to trust: our own authorities for every data plane, and for each those of the other trust domains that its settings need. `read` is `readTrustBundle` of control/ca. */
+export function trustBundleSource(deps: {
+  readonly read: () => Promise<TrustBundle | null>;
+  readonly changes: Changes;
+  readonly federated?: FederatedBundleReader;
+}): ResourceSource {
+  const own = ownBundleSource(deps);
+  const { federated } = deps;
+  if (federated === undefined) return own;
+  return {
+    ...own,
+    async read(node, names) {
+      const others = await federated.read(node);
+      return [...(await own.read(node, names)), ...others.filter(({ name }) => names === null || names.includes(name))];
+    },
+    subscribe(listener) {
+      const subscriptions = [own.subscribe(listener), federated.subscribe(() => listener(null))];
+      return { [Symbol.dispose]: () => subscriptions.forEach((subscription) => subscription[Symbol.dispose]()) };
+    },
+  };
+}
+
+function ownBundleSource(deps: { readonly read: () => Promise<TrustBundle | null>; readonly changes: Changes }): ResourceSource {
   return sharedSource({
     typeUrl: TRUST_BUNDLE_TYPE,
     changes: deps.changes,
