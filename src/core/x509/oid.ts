@@ -64,6 +64,12 @@ export const oids = {
   // CMS (RFC 5652) and attributes of requests (RFC 7030 section 4.4.1, RFC 9908 section 3.4)
   cmsData: '1.2.840.113549.1.7.1',
   cmsSignedData: '1.2.840.113549.1.7.2',
+  cmsEnvelopedData: '1.2.840.113549.1.7.3',
+  contentType: '1.2.840.113549.1.9.3',
+  messageDigest: '1.2.840.113549.1.9.4',
+  aes128Cbc: '2.16.840.1.101.3.4.1.2',
+  aes192Cbc: '2.16.840.1.101.3.4.1.22',
+  aes256Cbc: '2.16.840.1.101.3.4.1.42',
   decryptKeyId: '1.2.840.113549.1.9.16.2.37',
   asymmetricDecryptKeyId: '1.2.840.113549.1.9.16.2.54',
   requestTemplate: '1.2.840.113549.1.9.16.2.61',
