@@ -34,6 +34,7 @@ import { ensureCmpRoot, serveCmp } from './server/serve-cmp.ts';
 import { serveAdmin } from './server/serve-admin.ts';
 import { serveBundle } from './server/serve-bundle.ts';
 import { serveEst } from './server/serve-est.ts';
+import { serveScep } from './server/serve-scep.ts';
 import { serveDataPlane } from './server/serve-data-plane.ts';
 import { servePublic } from './server/serve-public.ts';
 import type { Signals } from './server/signals.ts';
@@ -50,6 +51,7 @@ export type RunningServer = AsyncDisposable & {
     readonly bundleWeb: HostPort | null;
     readonly est: HostPort | null;
     readonly cmp: HostPort | null;
+    readonly scep: HostPort | null;
   };
   /** Where the bootstrap token of a first start lies, or null. */
   readonly bootstrapFile: string | null;
@@ -154,10 +156,12 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
           }),
         );
   const est = config.est === null ? null : stack.use(await serveEst({ ...shared, est: config.est, credentials: credentials.listener }));
+  const scep = config.scep === null ? null : stack.use(await serveScep({ ...shared, scep: config.scep }));
   stack.use(startReconcilers(shared));
   const otherListeners = (): HostPort[] => [
     ...(config.acme === null || acme === null ? [] : [portOf(config.acme.listen, acme.port)]),
     ...(config.est === null || est === null ? [] : [portOf(config.est.listen, est.port)]),
+    ...(config.scep === null || scep === null ? [] : [portOf(config.scep.listen, scep.port)]),
   ];
   const everyListener = (): HostPort[] => [...ownListeners(), ...otherListeners()];
   stack.use(runExternal({ ...shared, ownListeners: everyListener }));
@@ -183,6 +187,7 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
       ...bundleAddresses,
       est: config.est === null || est === null ? null : portOf(config.est.listen, est.port),
       cmp: cmpAddress,
+      scep: config.scep === null || scep === null ? null : portOf(config.scep.listen, scep.port),
     },
     bootstrapFile,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

@@ -57,5 +57,6 @@ const columnsOf: { readonly [kind: string]: readonly string[] } = {
   tokens: ['id', 'name', 'role', 'environments', 'expiresAt'],
   policies: ['environment', 'name', 'digest'],
   profiles: ['environment', 'name', 'base', 'cadence', 'lifetimeMs', 'names', 'approvals'],
+  'scep-challenges': ['id', 'environment', 'profile', 'spiffeId', 'dnsNames', 'ipAddresses', 'maker', 'expiresAt'],
   targets: ['environment', 'name', 'mode', 'endpoints'],
 };

@@ -105,4 +105,20 @@ export const tokenCommands: readonly Command[] = [
     example: 'countersign token cmp --name printer-7 --dns printer-7.acme.example --out printer-7.secret',
     load: () => import('./token-cmp.ts'),
   },
+  {
+    words: 'token scep',
+    summary: 'Make the single-use challenge for which one device gets its certificate by SCEP.',
+    options: [
+      inEnvironment,
+      ['--profile <name>', 'of the certificate'],
+      ['--dns <names>', 'comma-separated DNS names that it will have'],
+      ['--ip <addresses>', 'comma-separated addresses that it will have'],
+      ['--spiffe-id <id>', 'the SPIFFE ID that it will have'],
+      ['--ttl <minutes>', 'life of the challenge (default: 60)'],
+      out,
+    ],
+    client: true,
+    example: 'countersign token scep --profile printer --dns printer-7.acme.example --out printer-7.challenge',
+    load: () => import('./token-scep.ts'),
+  },
 ];

@@ -111,9 +111,9 @@ export async function openOrMakeAuthorities(
 }
 
 /** Where the control plane is reached, but for loopback: that is every machine's own, and who listens there the machine says, not a name. */
-function ownHosts({ listen, publicUrl, acme, est }: ServerConfig): readonly string[] {
+function ownHosts({ listen, publicUrl, acme, est, scep }: ServerConfig): readonly string[] {
   const urls = [publicUrl, acme?.externalUrl ?? null].flatMap((url) => (url === null ? [] : [new URL(url).hostname]));
-  const estHosts = est === null ? [] : [est.listen.host, ...est.serverNames];
+  const estHosts = [...(est === null ? [] : [est.listen.host, ...est.serverNames]), ...(scep === null ? [] : [scep.listen.host])];
   const hosts = [listen.admin.host, listen.dataPlane.host, ...(acme === null ? [] : [acme.listen.host]), ...estHosts, ...urls];
   return [...new Set(hosts.map((host) => host.replace(/^\[(.*)\]$/, '$1')))].filter((host) => !LOCAL.test(host));
 }

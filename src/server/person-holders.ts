@@ -8,6 +8,7 @@ import { holdProfileAskers } from '../control/policies/hold-profile-askers.ts';
 import { holdWeakeners } from '../control/rollouts/hold-weakeners.ts';
 import { holdContacts } from '../protocols/acme/hold-contacts.ts';
 import { holdSecretNames } from '../protocols/cmp/hold-secret-names.ts';
+import { holdMakers } from '../protocols/scep/hold-makers.ts';
 
 /** Every slice whose rows name persons; who is to be forgotten is forgotten by all of them in one commit. */
 export const personHolders: readonly PersonHolder[] = [
@@ -20,4 +21,5 @@ export const personHolders: readonly PersonHolder[] = [
   holdAuthorityContacts,
   holdContacts,
   holdSecretNames,
+  holdMakers,
 ];

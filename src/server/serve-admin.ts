@@ -24,9 +24,11 @@ import { logHandlers } from '../protocols/admin/serve-log.ts';
 import { renewalHandlers } from '../protocols/admin/serve-renewals.ts';
 import { requestHandlers } from '../protocols/admin/serve-requests.ts';
 import { rolloutHandlers } from '../protocols/admin/serve-rollouts.ts';
+import { scepHandlers } from '../protocols/admin/serve-scep-challenges.ts';
 import { readLogFile } from '../protocols/log/log-files.ts';
 import { acmeBindings } from './serve-acme.ts';
 import { cmpSecrets } from './serve-cmp.ts';
+import { scepChallenges } from './serve-scep.ts';
 import type { AcmeSecrets } from '../protocols/acme/acme-secrets.ts';
 import type { EnvoyLink } from './envoy-link.ts';
 import { fleetPort } from './fleet-link.ts';
@@ -94,6 +96,7 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
       }),
       ...acmeHandlers({ bindings: deps.acmeSecrets === null ? null : acmeBindings(database, deps.acmeSecrets), place }),
       ...cmpHandlers({ secrets: deps.cmpRoot === null ? null : cmpSecrets(state, authorities, deps.cmpRoot), place }),
+      ...scepHandlers({ challenges: config.scep === null ? null : scepChallenges({ database, authorities }), place }),
       ...externalHandlers({ database, kek: state.kek, region, changed: signals.external, authorities }),
       ...federationHandlers({ queries }),
       ...logHandlers({

@@ -33,6 +33,8 @@ import { acmeHandlers } from '../../src/protocols/admin/serve-acme-bindings.ts';
 import { cmpHandlers } from '../../src/protocols/admin/serve-cmp-secrets.ts';
 import { acmeBindings } from '../../src/server/serve-acme.ts';
 import { cmpSecrets, ensureCmpRoot } from '../../src/server/serve-cmp.ts';
+import { scepHandlers } from '../../src/protocols/admin/serve-scep-challenges.ts';
+import { scepChallenges } from '../../src/server/serve-scep.ts';
 import { certificateHandlers } from '../../src/protocols/admin/serve-certificates.ts';
 import { makeStartOrder } from '../../src/control/external/start-order.ts';
 import { externalHandlers } from '../../src/protocols/admin/serve-external.ts';
@@ -123,6 +125,7 @@ export async function openAdminApi(url: string) {
     }),
     ...acmeHandlers({ bindings: acmeBindings(database, await ensureAcmeSecrets({ database, kek }, place, clock.now())), place }),
     ...cmpHandlers({ secrets: cmpSecrets({ database }, authorities, await ensureCmpRoot({ database, kek }, place, clock)), place }),
+    ...scepHandlers({ challenges: scepChallenges({ database, authorities }), place }),
     ...externalHandlers({ database, kek, region, changed: desiredChanged, authorities }),
     ...federationHandlers({ queries }),
     ...logHandlers({

@@ -7,6 +7,7 @@ import { verifyPath } from '../../core/x509/verify-path.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import type { Authorities } from './authorities.ts';
 import { type CertificateRecord, findCertificate } from './certificate-store.ts';
+import { findSuccessor } from './find-successor.ts';
 import type { IssuanceRequest, IssuedCertificate } from './issuance-request.ts';
 import { IssuanceRefused } from './issuance-refused.ts';
 import { findProfile } from './prepare-certificate.ts';
@@ -22,9 +23,11 @@ export type RenewalDeps = {
 
 /** What is asked for by whoever proved to hold a certificate. */
 export type HolderRequest = {
-  /** DER, leaf first, as the handshake proved it. */
+  /** DER, leaf first, as a handshake or a signed message proved it. */
   readonly chain: readonly Uint8Array[];
   readonly csr: CertificateRequest;
+  /** `signer`: a message was signed by it, which others can send again, and which has one answer. Absent: it was shown in a handshake, by a client of TLS. */
+  readonly usage?: 'client' | 'signer';
   /** The door takes certificates of this environment and profile only; absent: of all. */
   readonly only?: { readonly environment: string; readonly profile: ProfileName };
   /** More that the entries of the log shall say. */
@@ -38,10 +41,10 @@ export type HolderRequest = {
  */
 export async function renewByCertificate(
   deps: RenewalDeps,
-  { chain, csr, only, note }: HolderRequest,
+  { chain, csr, usage = 'client', only, note }: HolderRequest,
   now: Instant,
 ): Promise<IssuedCertificate> {
-  const record = await proveHolder(deps, chain, now);
+  const record = await proveHolder(deps, { chain, usage }, now);
   // A data plane's connection is known by its certificate, and the listener for data planes keeps count of them.
   if (record.proxyId !== null)
     throw new Problem('state-conflict', 'Cannot renew certificate: a data plane renews on its own listener, expected one of REST or ACME');
@@ -51,7 +54,8 @@ export async function renewByCertificate(
   }
   const request = { predecessor: record, csr, by: { kind: 'holder' }, ...(note === undefined ? {} : { note }) } as const;
   await checkStanding(deps, await renewalOf(deps.database.queries, request), now);
-  return renewCertificate(deps, request, now);
+  const successor = usage === 'signer' ? await findSuccessor(deps, { predecessor: record, csr }, now) : null;
+  return successor ?? renewCertificate(deps, request, now);
 }
 
 /**
@@ -68,7 +72,7 @@ async function checkStanding({ database, authorities, refused }: RenewalDeps, re
 
 async function proveHolder(
   { database, authorities, refused }: RenewalDeps,
-  chain: readonly Uint8Array[],
+  { chain, usage }: Pick<HolderRequest, 'chain'> & { readonly usage: 'client' | 'signer' },
   now: Instant,
 ): Promise<CertificateRecord> {
   const refuse = (reason: string, detail = ''): Problem => {
@@ -86,7 +90,7 @@ async function proveHolder(
     leaf: leaf[0]!,
     intermediates: [...leaf.slice(1), ...authorities.issuing.map(({ certificate }) => certificate)],
     anchors: authorities.roots,
-    usage: 'client',
+    usage,
     now: Math.min(now, leaf[0]!.notAfter),
   });
   if (verdict.kind === 'invalid') throw refuse('certificate-invalid', verdict.reason);

@@ -17,8 +17,14 @@ import { oids, readOid } from '../x509/oid.ts';
 import { cmsLimits } from './cms-limits.ts';
 import { enterContent } from './signed-data.ts';
 
-/** AES in CBC mode by its key length; DES and 3DES are not taken. */
-export const contentCiphers = { 'aes-128-cbc': oids.aes128Cbc, 'aes-192-cbc': oids.aes192Cbc, 'aes-256-cbc': oids.aes256Cbc } as const;
+/** The ciphers that are read; what is `old` hides nothing for long, and is for exceptions alone. */
+export const contentCiphers = {
+  'aes-128-cbc': { oid: oids.aes128Cbc, keyOctets: 16, ivOctets: 16, standing: 'good' },
+  'aes-192-cbc': { oid: oids.aes192Cbc, keyOctets: 24, ivOctets: 16, standing: 'good' },
+  'aes-256-cbc': { oid: oids.aes256Cbc, keyOctets: 32, ivOctets: 16, standing: 'good' },
+  'des-ede3-cbc': { oid: oids.tripleDesCbc, keyOctets: 24, ivOctets: 8, standing: 'old' },
+  'des-cbc': { oid: oids.desCbc, keyOctets: 8, ivOctets: 8, standing: 'old' },
+} as const;
 export type ContentCipher = keyof typeof contentCiphers;
 
 /** The content key, encrypted to an RSA key that is named by its certificate. */
@@ -73,11 +79,12 @@ function readRecipient(info: DerReader): KeyTransport {
 
 function readCipher(identifier: DerReader): Pick<EnvelopedData, 'cipher' | 'iv'> {
   const type = readOid(identifier);
-  const found = Object.entries(contentCiphers).find(([, id]) => id === type);
+  const found = Object.entries(contentCiphers).find(([, { oid: id }]) => id === type);
   if (found === undefined) return { cipher: null, iv: new Uint8Array() };
   const iv = identifier.content(tags.octetString);
   identifier.finish();
-  if (iv.length !== IV_OCTETS) throw malformed(`initialization vector of ${iv.length} octets, expected ${IV_OCTETS}`);
+  const { ivOctets } = found[1];
+  if (iv.length !== ivOctets) throw malformed(`initialization vector of ${iv.length} octets, expected ${ivOctets}`);
   return { cipher: found[0] as ContentCipher, iv };
 }
 
@@ -112,13 +119,12 @@ export function assembleEnvelopedData({
   );
   const encrypted = sequence(
     oid(oids.cmsData),
-    sequence(oid(contentCiphers[cipher]), octetString(iv)),
+    sequence(oid(contentCiphers[cipher].oid), octetString(iv)),
     primitive(contextPrimitive(0), ciphertext),
   );
   const envelopedData = sequence(smallInteger(0), constructed(tags.set, [recipientInfo]), encrypted);
   return encodeDer(sequence(oid(oids.cmsEnvelopedData), explicit(0, envelopedData)));
 }
 
-const IV_OCTETS = 16;
 /** A message may be for several of our certificates; more is for others. */
 const MAXIMUM_RECIPIENTS = 10;

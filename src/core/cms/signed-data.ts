@@ -1,4 +1,4 @@
-import { createHash, type KeyObject } from 'node:crypto';
+import { createHash, type KeyObject, verify } from 'node:crypto';
 import { contextConstructed, DerReader, equalOctets, malformed, readInteger, readSmallInteger, tags } from '../x509/der.ts';
 import { type Name, readName } from '../x509/name.ts';
 import { oids, readOid } from '../x509/oid.ts';
@@ -17,10 +17,10 @@ export type SignedData = {
   readonly issuer: Name;
   /** Content octets of the signer's serial number. */
   readonly serial: Uint8Array;
-  /** Null: MD5, SHA-1 or another that is not taken. */
-  readonly digest: Digest | null;
-  /** Null: none of ours, or one that does not belong to the digest. */
-  readonly algorithm: SignatureAlgorithm | null;
+  /** `sha1` is read, so that it can be refused by name; null: MD5 or another. */
+  readonly digest: Digest | 'sha1' | null;
+  /** Null: none of ours, or one that does not belong to the digest; of SHA-1 by RSA alone. */
+  readonly algorithm: SignatureAlgorithm | 'rsa-pkcs1-sha1' | null;
   /** The single value of each attribute, a whole element, by its type. */
   readonly attributes: ReadonlyMap<string, Uint8Array>;
   /** The attributes as they were signed: a SET. */
@@ -96,20 +96,21 @@ function readSigner(info: DerReader): Signer {
   return { issuer, serial, digest, algorithm, attributes: readAttributes(signedOctets), signedOctets, signature };
 }
 
-function readDigest(identifier: DerReader): Digest | null {
+function readDigest(identifier: DerReader): SignedData['digest'] {
   const type = readOid(identifier);
   if (!identifier.done) identifier.content(tags.null);
   identifier.finish();
-  return digests.find((name) => oids[name] === type) ?? null;
+  return ([...digests, 'sha1'] as const).find((name) => oids[name] === type) ?? null;
 }
 
 /** RFC 3370 section 3.2: RSA may be named without its digest, which stands beside it. */
-function signatureOf(identifier: Uint8Array, digest: Digest | null): SignatureAlgorithm | null {
+function signatureOf(identifier: Uint8Array, digest: SignedData['digest']): SignedData['algorithm'] {
   if (digest === null) return null;
   const named = readAlgorithmIdentifier(identifier);
   if (named !== null) return named.endsWith(digest) ? named : null;
-  const reader = DerReader.over(identifier).enter(tags.sequence);
-  return readOid(reader) === oids.rsaEncryption ? `rsa-pkcs1-${digest}` : null;
+  const type = readOid(DerReader.over(identifier).enter(tags.sequence));
+  if (digest === 'sha1') return type === oids.rsaEncryption || type === oids.sha1WithRsa ? 'rsa-pkcs1-sha1' : null;
+  return type === oids.rsaEncryption ? `rsa-pkcs1-${digest}` : null;
 }
 
 function readAttributes(set: Uint8Array): ReadonlyMap<string, Uint8Array> {
@@ -127,18 +128,20 @@ function readAttributes(set: Uint8Array): ReadonlyMap<string, Uint8Array> {
   return attributes;
 }
 
-/** Whether this key signed exactly this content and these attributes (RFC 5652 section 5.6). */
-export function verifySignedData(data: SignedData, key: KeyObject): boolean {
+/** Whether this key signed exactly this content and these attributes (RFC 5652 section 5.6). SHA-1 proves nothing unless an exception says `sha1`. */
+export function verifySignedData(data: SignedData, key: KeyObject, exception: 'none' | 'sha1' = 'none'): boolean {
   const { content, digest, algorithm, attributes, signedOctets, signature } = data;
   const type = attributes.get(oids.contentType);
   const claimed = attributes.get(oids.messageDigest);
   if (digest === null || algorithm === null || type === undefined || claimed === undefined) return false;
+  if (digest === 'sha1' && exception !== 'sha1') return false;
   const actual = createHash(digest)
     .update(content ?? new Uint8Array())
     .digest();
   if (!equalOctets(claimed, Buffer.concat([Buffer.of(tags.octetString, actual.length), actual]))) return false;
   if (!equalOctets(type, DATA)) return false;
-  return verifySignature(algorithm, key, signedOctets, signature);
+  if (algorithm !== 'rsa-pkcs1-sha1') return verifySignature(algorithm, key, signedOctets, signature);
+  return key.asymmetricKeyType === 'rsa' && verify('sha1', signedOctets, key, signature);
 }
 
 /** pkcs7-data as an element. */

@@ -70,6 +70,7 @@ const good: { readonly [N in BuiltInProfile]: IssuanceOrder } = (() => {
     'server-shortlived': server,
     'ocsp-signer': { ...authority, asker: asker('control-plane') },
     'cmp-signer': { ...authority, asker: asker('control-plane') },
+    'scep-ra': { ...authority, asker: asker('control-plane'), key: csrOf({}, 'rsa-3072') },
     'control-plane': {
       ...workload,
       door: 'control-plane',

@@ -93,7 +93,8 @@ export type BuiltInProfile =
   | 'probe'
   | 'drill'
   | 'ocsp-signer'
-  | 'cmp-signer';
+  | 'cmp-signer'
+  | 'scep-ra';
 
 const YEAR_MS = 365 * DAY_MS;
 const allKeys: KeyRule = { curves: ['P-256', 'P-384', 'P-521'], ed25519: true, rsaBits: { min: 2_048, max: 4_096 } };
@@ -193,6 +194,17 @@ export const profiles: { readonly [N in BuiltInProfile]: Profile } = {
     extendedKeyUsage: [oids.cmcCa],
     // Whoever has the key can answer devices in the authority's name until it ends.
     lifetimeMs: { min: HOUR_MS, usual: 7 * DAY_MS, max: 14 * DAY_MS },
+  },
+  'scep-ra': {
+    ...workload,
+    name: 'scep-ra',
+    askers: { 'control-plane': ['control-plane'] },
+    names: 'message-signer',
+    // SCEP encrypts to RSA alone (RFC 8894 section 3.2).
+    keys: { curves: [], ed25519: false, rsaBits: authorityKeys.rsaBits },
+    keyUsage: ['digitalSignature', 'keyEncipherment'],
+    extendedKeyUsage: [oids.cmcRa],
+    lifetimeMs: { min: HOUR_MS, usual: YEAR_MS, max: 398 * DAY_MS },
   },
   'control-plane': {
     ...workload,

@@ -39,8 +39,9 @@ export const extensionRules: readonly LintRule[] = [
     clause: 'CA/B BR 7.1.2.2',
     find: ({ tbs, issuer }) => {
       const allowed = issuer?.extendedKeyUsage ?? null;
-      // CA/B BR 7.1.2.10.6 forbids OCSPSigning in an authority, whose responders have it all the same; so it is with those who speak for it by CMP.
-      const asked = (tbs.extendedKeyUsage ?? []).filter((purpose) => purpose !== oids.ocspSigning && purpose !== oids.cmcCa);
+      // CA/B BR 7.1.2.10.6 forbids OCSPSigning in an authority, whose responders have it all the same; so it is with those who speak for it by CMP or SCEP.
+      const own: readonly string[] = [oids.ocspSigning, oids.cmcCa, oids.cmcRa];
+      const asked = (tbs.extendedKeyUsage ?? []).filter((purpose) => !own.includes(purpose));
       const beyond = allowed === null ? undefined : asked.find((purpose) => !allowed.includes(purpose));
       return unless(beyond === undefined, `purpose ${beyond} is not among the issuer's`);
     },
@@ -162,7 +163,7 @@ export function isResponder(tbs: TbsCertificate): boolean {
 
 /** True of who signs messages in the name of an authority, and is no host either. */
 export function speaksForAuthority(tbs: TbsCertificate): boolean {
-  return tbs.extendedKeyUsage?.includes(oids.cmcCa) === true;
+  return tbs.extendedKeyUsage?.some((purpose) => purpose === oids.cmcCa || purpose === oids.cmcRa) === true;
 }
 
 function accessUrisOf(tbs: TbsCertificate, wanted: string): readonly (string | null)[] {

@@ -38,6 +38,8 @@ export const oids = {
   ocspSigning: '1.3.6.1.5.5.7.3.9',
   /** RFC 6402 section 2.10: speaks for a CA under a key that is not the CA's own. */
   cmcCa: '1.3.6.1.5.5.7.3.27',
+  /** The same: takes messages for a CA. */
+  cmcRa: '1.3.6.1.5.5.7.3.28',
   // OCSP (RFC 6960 section 4, RFC 9654)
   ocspAccess: '1.3.6.1.5.5.7.48.1',
   caIssuers: '1.3.6.1.5.5.7.48.2',
@@ -67,6 +69,8 @@ export const oids = {
   cmsEnvelopedData: '1.2.840.113549.1.7.3',
   contentType: '1.2.840.113549.1.9.3',
   messageDigest: '1.2.840.113549.1.9.4',
+  desCbc: '1.3.14.3.2.7',
+  tripleDesCbc: '1.2.840.113549.3.7',
   aes128Cbc: '2.16.840.1.101.3.4.1.2',
   aes192Cbc: '2.16.840.1.101.3.4.1.22',
   aes256Cbc: '2.16.840.1.101.3.4.1.42',
@@ -74,10 +78,18 @@ export const oids = {
   asymmetricDecryptKeyId: '1.2.840.113549.1.9.16.2.54',
   requestTemplate: '1.2.840.113549.1.9.16.2.61',
   extensionTemplate: '1.2.840.113549.1.9.16.2.62',
+  // SCEP (RFC 8894 section 3.2.1)
+  scepMessageType: '2.16.840.1.113733.1.9.2',
+  scepPkiStatus: '2.16.840.1.113733.1.9.3',
+  scepFailInfo: '2.16.840.1.113733.1.9.4',
+  scepSenderNonce: '2.16.840.1.113733.1.9.5',
+  scepRecipientNonce: '2.16.840.1.113733.1.9.6',
+  scepTransactionId: '2.16.840.1.113733.1.9.7',
   // keys and signatures (RFC 3279, 4055, 5480, 5758, 8410)
   rsaEncryption: '1.2.840.113549.1.1.1',
   rsaPss: '1.2.840.113549.1.1.10',
   mgf1: '1.2.840.113549.1.1.8',
+  sha1WithRsa: '1.2.840.113549.1.1.5',
   sha256WithRsa: '1.2.840.113549.1.1.11',
   sha384WithRsa: '1.2.840.113549.1.1.12',
   sha512WithRsa: '1.2.840.113549.1.1.13',

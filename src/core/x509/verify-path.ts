@@ -7,8 +7,8 @@ import { noPolicyDemands } from './judge-policies.ts';
 import { oids } from './oid.ts';
 import { validatePath } from './validate-path.ts';
 
-/** Which side of TLS the leaf's holder is. */
-export type PathUsage = 'client' | 'server';
+/** Which side of TLS the leaf's holder is; `signer`: none, it signs messages of a protocol that knows no purpose for that. */
+export type PathUsage = 'client' | 'server' | 'signer';
 
 /** What is to be verified: intermediates in any order, useless ones among them; anchors as self-signed or any other CA certificates. */
 export type PathRequest = {
@@ -35,8 +35,8 @@ export function verifyPath({ usage, limits, ...request }: PathRequest): PathVerd
 }
 
 /** TLS 1.3, and TLS 1.2 with forward secrecy, sign with the leaf's key (RFC 8446 section 4.4.2.2). */
-const tlsDemands = (purpose: string): PathDemands => ({
-  purposes: [purpose],
+const signerDemands = (purposes: readonly string[]): PathDemands => ({
+  purposes,
   keyUsage: ['digitalSignature'],
   endEntity: true,
   policies: noPolicyDemands,
@@ -46,6 +46,7 @@ const tlsDemands = (purpose: string): PathDemands => ({
 });
 
 const demandsOf: { readonly [U in PathUsage]: PathDemands } = {
-  client: tlsDemands(oids.clientAuth),
-  server: tlsDemands(oids.serverAuth),
+  client: signerDemands([oids.clientAuth]),
+  server: signerDemands([oids.serverAuth]),
+  signer: signerDemands([]),
 };

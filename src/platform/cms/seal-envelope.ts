@@ -1,6 +1,7 @@
-import { constants, createCipheriv, createPublicKey, publicEncrypt, randomBytes } from 'node:crypto';
-import { assembleEnvelopedData, type ContentCipher } from '../../core/cms/enveloped-data.ts';
+import { constants, createPublicKey, publicEncrypt, randomBytes } from 'node:crypto';
+import { assembleEnvelopedData, type ContentCipher, contentCiphers } from '../../core/cms/enveloped-data.ts';
 import type { Certificate } from '../../core/x509/certificate.ts';
+import { cipherOf } from './content-cipher.ts';
 
 /** Encrypts to the RSA key of a certificate, by key transport (RFC 5652 section 6, RFC 3370 section 4.2.1). @throws Error if its key is not RSA */
 export function sealEnvelope(
@@ -8,15 +9,12 @@ export function sealEnvelope(
   recipient: Pick<Certificate, 'issuer' | 'serial' | 'spki'>,
   cipher: ContentCipher,
 ): Uint8Array {
-  const contentKey = randomBytes(keyOctets[cipher]);
-  const iv = randomBytes(16);
-  const encrypt = createCipheriv(cipher, contentKey, iv);
+  const contentKey = randomBytes(contentCiphers[cipher].keyOctets);
+  const iv = randomBytes(contentCiphers[cipher].ivOctets);
+  const encrypt = cipherOf(cipher, contentKey, iv).encrypt();
   const ciphertext = Buffer.concat([encrypt.update(content), encrypt.final()]);
   const key = createPublicKey({ key: Buffer.from(recipient.spki), format: 'der', type: 'spki' });
   if (key.asymmetricKeyType !== 'rsa') throw new Error(`the recipient's key is ${key.asymmetricKeyType}, expected RSA`);
   const encryptedKey = publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, contentKey);
   return assembleEnvelopedData({ recipient, encryptedKey, cipher, iv, ciphertext });
 }
-
-/** Octets of the key of each cipher. */
-export const keyOctets: { readonly [C in ContentCipher]: number } = { 'aes-128-cbc': 16, 'aes-192-cbc': 24, 'aes-256-cbc': 32 };

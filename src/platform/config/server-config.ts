@@ -7,6 +7,7 @@ import { type HostPort, parseHostPort } from '../network/host-port.ts';
 import { type ExternalConfig, externalConfigKeys, readExternalConfig } from './external-config.ts';
 import { type FederationConfig, federationConfigKeys, readFederationConfig } from './federation-config.ts';
 import { type AcmeConfig, acmeConfigKeys, readAcmeConfig } from './acme-config.ts';
+import { type ScepConfig, readScepConfig, scepConfigKeys } from './scep-config.ts';
 import { type EstConfig, estConfigKeys, readEstConfig } from './est-config.ts';
 import { type CmpConfig, cmpConfigKeys, readCmpConfig } from './cmp-config.ts';
 import { type AddressPolicy, parseAddressPolicy } from '../network/address-policy.ts';
@@ -32,6 +33,8 @@ export type ServerConfig = {
   readonly est: EstConfig | null;
   /** Null: CMP is not served. */
   readonly cmp: CmpConfig | null;
+  /** Null: SCEP is not served. */
+  readonly scep: ScepConfig | null;
   readonly external: ExternalConfig;
   readonly federation: FederationConfig;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -72,6 +75,7 @@ export const serverConfigKeys = {
   ...acmeConfigKeys,
   ...estConfigKeys,
   ...cmpConfigKeys,
+  ...scepConfigKeys,
   ...externalConfigKeys,
   ...federationConfigKeys,
   logLevel: { default: 'info', meaning: 'debug, info, warn or error.' },
@@ -124,6 +128,7 @@ export function parseServerConfig(text: string, base: string): ServerConfig {
     acme: readAcmeConfig(values),
     est: readEstConfig(values),
     cmp: readCmpConfig(values),
+    scep: readScepConfig(values),
     external: readExternalConfig(values),
     federation: readFederationConfig(values, base),
     logLevel: readLogLevel(text1('logLevel') ?? serverConfigKeys.logLevel.default),

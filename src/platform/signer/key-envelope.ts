@@ -30,6 +30,7 @@ export type KeyPurpose =
   | 'external-binding'
   | 'external-webhook'
   | 'external-dns-key'
+  | 'scep'
   | 'ticket';
 
 export function sealKey(kek: KeyEncryptionKey, use: KeyUse, privateKeyDer: Secret<Uint8Array>): KeyEnvelope {

@@ -1,16 +1,7 @@
-import {
-  constants,
-  createDecipheriv,
-  createPrivateKey,
-  createPublicKey,
-  type KeyObject,
-  privateDecrypt,
-  randomBytes,
-  sign,
-} from 'node:crypto';
-import type { ContentCipher, EnvelopedData } from '../../core/cms/enveloped-data.ts';
+import { constants, createPrivateKey, createPublicKey, type KeyObject, privateDecrypt, randomBytes, sign } from 'node:crypto';
+import { type ContentCipher, contentCiphers, type EnvelopedData } from '../../core/cms/enveloped-data.ts';
 import type { Secret } from '../../core/secrets/secret.ts';
-import { keyOctets } from '../cms/seal-envelope.ts';
+import { cipherOf } from '../cms/content-cipher.ts';
 
 /** An RSA key of ours to which messages are encrypted, and that signs our answers to them. It is no authority's: it signs no certificate. */
 export type TransportKey = {
@@ -28,7 +19,7 @@ export function makeTransportKey(privateKeyDer: Secret<Uint8Array>): TransportKe
     publicKey: createPublicKey(privateKey),
     open: (envelope, encryptedKey) => {
       try {
-        return decrypt(envelope, unwrap(privateKey, encryptedKey, keyOctets[envelope.cipher]));
+        return decrypt(envelope, unwrap(privateKey, encryptedKey, contentCiphers[envelope.cipher].keyOctets));
       } catch {
         return null;
       }
@@ -55,6 +46,6 @@ function unwrap(key: KeyObject, encryptedKey: Uint8Array, octets: number): Uint8
 }
 
 function decrypt({ cipher, iv, ciphertext }: EnvelopedData & { readonly cipher: ContentCipher }, contentKey: Uint8Array): Uint8Array {
-  const decipher = createDecipheriv(cipher, contentKey, iv);
+  const decipher = cipherOf(cipher, contentKey, iv).decrypt();
   return Buffer.concat([decipher.update(ciphertext), decipher.final()]);
 }

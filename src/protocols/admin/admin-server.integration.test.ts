@@ -83,6 +83,12 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
   await api.call({ method: 'POST', path: '/v1/join-tokens', token: admin, body: { environment, proxy: 'orders-1' } });
   const joins = await api.call({ method: 'GET', path: `/v1/join-tokens?environment=${environment}`, token: admin });
   const joinTokenId = joins.json.items[0].id as string;
+  const challenge = await api.call({
+    method: 'POST',
+    path: '/v1/scep-challenges',
+    token: admin,
+    body: { environment, profile: 'server', dnsNames: ['b.example'] },
+  });
   const binding = await api.call({
     method: 'POST',
     path: '/v1/acme-bindings',
@@ -174,6 +180,9 @@ async function samplesIn(api: AdminApi, environment: string, admin: string): Pro
     health: {},
     metrics: {},
     'list-acme-bindings': named,
+    'list-scep-challenges': named,
+    'create-scep-challenge': { body: { environment, profile: 'server', dnsNames: ['a.example'] } },
+    'revoke-scep-challenge': { path: `/v1/scep-challenges/${challenge.json.id}` },
     'create-acme-binding': { body: { environment, name: 'web', role: 'ci' } },
     'list-cmp-secrets': named,
     'create-cmp-secret': { body: { environment, name: 'printers', dnsNames: ['printer.acme.test'] } },

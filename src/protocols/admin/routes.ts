@@ -11,6 +11,7 @@ import type { RouteTable } from './route.ts';
 import { renewalRoutes } from './renewal-routes.ts';
 import { requestRoutes } from './request-routes.ts';
 import { rolloutRoutes } from './rollout-routes.ts';
+import { scepRoutes } from './scep-routes.ts';
 
 /** Every route of the REST API. What is not here is not served; each row names the role that it demands, or why it is public. */
 export const routes = {
@@ -24,6 +25,7 @@ export const routes = {
   ...logRoutes,
   ...acmeRoutes,
   ...cmpRoutes,
+  ...scepRoutes,
   ...externalRoutes,
   ...federationRoutes,
 } as const satisfies RouteTable;

@@ -29,6 +29,7 @@ import * as answeredRequests from './0029-answered-requests.ts';
 import * as fleetLists from './0030-fleet-lists.ts';
 import * as federation from './0031-federation.ts';
 import * as cmp from './0032-cmp.ts';
+import * as scep from './0033-scep.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -65,4 +66,5 @@ export const migrations: Record<string, Migration> = {
   '0030-fleet-lists': fleetLists,
   '0031-federation': federation,
   '0032-cmp': cmp,
+  '0033-scep': scep,
 };
