@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto';
+import { constants, type KeyObject } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { encodePem } from '../../core/x509/pem.ts';
@@ -130,6 +130,7 @@ function tlsOptions({ chain, key }: AcmeCredentials) {
     key: key.export({ type: 'pkcs8', format: 'pem' }),
     // Clients of old systems still speak 1.2, and what they fetch is signed.
     minVersion: 'TLSv1.2',
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
   } as const;
 }
