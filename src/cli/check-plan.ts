@@ -10,6 +10,7 @@ import { parseCheckFile, type WrittenTarget } from './check-file.ts';
 import { type CheckTarget, identityOfHost, nameOfTarget, parseTarget } from './check-target.ts';
 import { type Invocation, textOption, UsageError } from './command.ts';
 import { inventoryTargets } from './inventory-targets.ts';
+import { fetchPolicies } from './fetch-policies.ts';
 import { readAnchors } from './read-anchors.ts';
 import { readTextFile } from './read-text-file.ts';
 
@@ -52,23 +53,33 @@ type Common = {
 };
 
 async function readCommon(invocation: Invocation): Promise<Common> {
-  const policies = await readPolicies(textOption(invocation, 'policy'));
+  const policyFile = textOption(invocation, 'policy');
+  const policyName = textOption(invocation, 'policyName');
+  const policies =
+    policyFile !== undefined ? await readPolicies(policyFile) : policyName === undefined ? new Map() : await fetchPolicies(invocation);
   const wanted = textOption(invocation, 'clientCertificate');
   if (wanted !== undefined && wanted !== 'required' && wanted !== 'not-required')
     throw new UsageError(`--client-certificate ${wanted}, expected required or not-required`);
   const anchors = textOption(invocation, 'anchors');
   return {
     policies,
-    policy: policies.size === 1 ? [...policies.values()][0]! : (policies.get('default') ?? defaultPolicy),
+    policy: choosePolicy(policies, policyName),
     anchors: anchors === undefined ? 'public' : readAnchors(anchors, await readTextFile(anchors)),
     serverName: textOption(invocation, 'serverName') ?? null,
     clientCertificate: wanted ?? null,
   };
 }
 
-/** By name: the policies of a file of declarations. The one there is counts for all targets, else the one called `default`. */
-async function readPolicies(file: string | undefined): Promise<ReadonlyMap<string, Policy>> {
-  if (file === undefined) return new Map();
+/** The one that is named; else the one there is, else the one called `default`. */
+function choosePolicy(policies: ReadonlyMap<string, Policy>, name: string | undefined): Policy {
+  if (name === undefined) return policies.size === 1 ? [...policies.values()][0]! : (policies.get('default') ?? defaultPolicy);
+  const policy = policies.get(name);
+  if (policy === undefined) throw new Problem('input-invalid', `Cannot check by policy ${name}: there is none of that name`);
+  return policy;
+}
+
+/** The policies of a file of declarations, by name. */
+async function readPolicies(file: string): Promise<ReadonlyMap<string, Policy>> {
   const declared = parseDeclaration(await readTextFile(file));
   const policies = new Map(declared.flatMap((one) => (one.kind === 'Policy' ? [[one.name, one.policy] as const] : [])));
   if (policies.size === 0) throw new Problem('input-invalid', `Cannot read policy: ${file} declares none, expected kind: Policy`);
@@ -95,7 +106,7 @@ async function fromFile(common: Common, file: string, written: WrittenTarget): P
   const { host, port, line, name, serverName, spiffeId, speech, clientCertificate, anchors, policy } = written;
   const anchorsFile = anchors === null ? null : resolve(dirname(file), anchors);
   const named = policy === null ? common.policy : common.policies.get(policy);
-  if (named === undefined) throw new Problem('input-invalid', `Cannot check ${name}: policy ${policy}, expected one of the policy file`);
+  if (named === undefined) throw new Problem('input-invalid', `Cannot check ${name}: policy ${policy}, expected one of --policy`);
   return targetOf(common, {
     host,
     port,

@@ -31,6 +31,7 @@ export const fleetCommands: readonly Command[] = [
       ['--inventory', "every endpoint of the control plane's inventory, each with its own policy (needs a server)"],
       environment,
       ['--policy <file>', 'YAML of declarations with the policy (default: the default policy)'],
+      ['--policy-name <name>', 'which of its policies; without a file, one of the control plane (needs a server)'],
       ['--anchors <file>', 'PEM of the anchors that chains must lead to (default: the public roots that Node carries)'],
       ['--server-name <name>', 'name to call the targets by (default: their hosts)'],
       ['--client-certificate <demand>', 'required or not-required (default: not judged)'],

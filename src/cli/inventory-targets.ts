@@ -2,13 +2,13 @@ import { defaultPolicy, type Policy } from '../core/policy/policy.ts';
 import { openClient } from './client.ts';
 import { type CheckTarget, identityOfHost, parseTarget } from './check-target.ts';
 import { type Invocation, textOption } from './command.ts';
+import { listPolicies } from './fetch-policies.ts';
 import { queryOf } from './environment-query.ts';
 import { readAnchors } from './read-anchors.ts';
 import { readTextFile } from './read-text-file.ts';
 
 type Listed<T> = { readonly items: readonly T[] };
 type ListedService = { readonly id: string; readonly spiffeId: string };
-type ListedPolicy = { readonly environment: string; readonly name: string; readonly policy: Policy };
 type ListedPath = { readonly endpointId: string; readonly mode: string };
 type ListedEndpoint = {
   readonly id: string;
@@ -31,14 +31,14 @@ export async function inventoryTargets(invocation: Invocation): Promise<readonly
   const [endpoints, services, policies, paths] = await Promise.all([
     client.get<Listed<ListedEndpoint>>(`/v1/endpoints${query}`),
     client.get<Listed<ListedService>>(`/v1/services${query}`),
-    client.get<Listed<ListedPolicy>>(`/v1/policies${query}`),
+    listPolicies(client, query),
     client.get<Listed<ListedPath>>(`/v1/paths${query}`),
   ]);
   const rootFile = textOption(invocation, 'root') ?? process.env['COUNTERSIGN_ROOT'] ?? '';
   const known: Known = {
     anchors: readAnchors(rootFile, await readTextFile(rootFile)),
     spiffeIds: new Map(services.items.map(({ id, spiffeId }) => [id, spiffeId])),
-    policies: new Map(policies.items.map(({ environment, name, policy }) => [`${environment}/${name}`, policy])),
+    policies: new Map(policies.map(({ environment, name, policy }) => [`${environment}/${name}`, policy])),
     modes: Map.groupBy(paths.items, ({ endpointId }) => endpointId),
   };
   return endpoints.items.flatMap((endpoint) => endpoint.addresses.map((address) => targetOf(endpoint, address, known)));

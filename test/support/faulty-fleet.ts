@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { constants, generateKeyPairSync } from 'node:crypto';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer, type ServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
@@ -54,6 +54,7 @@ export async function startFaultyFleet(servers: TlsServers): Promise<readonly Fa
       'suite-broken': served(good, { ciphers: `${suites}:ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0` }),
       'suite-dated': served(good, { ciphers: `${suites}:ECDHE-ECDSA-AES128-SHA256` }),
       'group-not-allowed': served(good, { ecdhCurve: `${curves}:P-521` }),
+      'renegotiation-by-client': served(good, { secureOptions: 0 }),
       'post-quantum-missing': served(good, { ecdhCurve: 'X25519:P-256' }),
       'client-certificate-missing': served(good, { requestCert: true, rejectUnauthorized: false }),
       'hsts-missing': served(good),
@@ -65,7 +66,13 @@ export async function startFaultyFleet(servers: TlsServers): Promise<readonly Fa
 
 /** A server under the default policy. */
 export function goodEndpoint(servers: TlsServers, options: ServerOptions = {}): Promise<number> {
-  return servers.node({ minVersion: 'TLSv1.2', ecdhCurve: goodTls.curves, ciphers: goodTls.suites, ...options });
+  return servers.node({
+    minVersion: 'TLSv1.2',
+    ecdhCurve: goodTls.curves,
+    ciphers: goodTls.suites,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    ...options,
+  });
 }
 
 /** Issued by the fleet's own authority, which for once signs with SHA-1. */
@@ -91,8 +98,9 @@ async function signWithSha1(servers: TlsServers): Promise<Pem> {
 
 /** One port for TLS and for HTTP in the clear, told apart by the first octet. */
 async function bothWays(servers: TlsServers, credential: Pem): Promise<number> {
+  const { curves: ecdhCurve, suites: ciphers } = goodTls;
   const secure = createHttpsServer(
-    { ...credential, ecdhCurve: goodTls.curves, ciphers: goodTls.suites },
+    { ...credential, ecdhCurve, ciphers, secureOptions: constants.SSL_OP_NO_RENEGOTIATION },
     (_, response) => void response.end('ok'),
   );
   const clear = createHttpServer((_, response) => void response.end('ok'));

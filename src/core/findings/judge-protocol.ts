@@ -16,6 +16,7 @@ export function judgeProtocol(posture: TlsPosture, { tls }: Policy): readonly Fi
     ...posture.schemes.tls12.filter(isBrokenScheme).map((code) => makeFinding('scheme-weak', `TLS 1.2 signs ${signatureSchemeName(code)}`)),
     ...(posture.compresses ? [makeFinding('compression', 'DEFLATE was chosen')] : []),
     ...(posture.renegotiatesSecurely === false ? [makeFinding('renegotiation-insecure', 'no renegotiation_info in ServerHello')] : []),
+    ...(posture.renegotiatesForClients === true ? [makeFinding('renegotiation-by-client', 'a renegotiation of TLS 1.2 ended well')] : []),
     ...(posture.earlyDataOctets > 0 ? [makeFinding('early-data', `tickets allow ${posture.earlyDataOctets} octets`)] : []),
   ];
 }

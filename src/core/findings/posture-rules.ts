@@ -103,6 +103,12 @@ export const postureRules = {
     clause: 'RFC 9325 section 3.5',
     fix: 'Update what ends TLS here',
   },
+  'renegotiation-by-client': {
+    severity: 'medium',
+    meaning: 'A client can have keys negotiated anew as often as it likes, which costs the server more than the client',
+    clause: 'RFC 9325 section 3.5',
+    fix: 'Refuse renegotiation (SSL_OP_NO_RENEGOTIATION), or speak TLS 1.3 only',
+  },
   'early-data': {
     severity: 'medium',
     meaning: 'Tickets allow early data, which can be sent again by anybody who saw it',

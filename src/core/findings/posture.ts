@@ -29,6 +29,8 @@ export type TlsPosture = {
   readonly compresses: boolean;
   /** renegotiation_info was answered (RFC 5746); null: nothing older than TLS 1.3 is spoken. */
   readonly renegotiatesSecurely: boolean | null;
+  /** A client of TLS 1.2 could begin to renegotiate; null: not asked, or no handshake ended well. */
+  readonly renegotiatesForClients: boolean | null;
   /** By version, whether a session was resumed; null: not asked, or no handshake ended well. */
   readonly resumes: { readonly tls13: boolean | null; readonly tls12: boolean | null };
   /** Octets of early data that a ticket allows (RFC 8446 section 4.2.10); 0 is none. */

@@ -15,10 +15,16 @@ export type HandshakeOrder = {
   readonly credential?: ClientCredential | null;
   readonly session?: Buffer;
   readonly afterwards: Afterwards;
+  /** Only these signatures, in the form of OpenSSL: a server with several certificates shows the one that can make them. */
+  readonly signatures?: string;
 };
 
 /** What follows a handshake: nothing, a request whose answer is awaited, or a while in which the server can refuse. */
-export type Afterwards = { readonly kind: 'leave' } | { readonly kind: 'call'; readonly request: string } | { readonly kind: 'listen' };
+export type Afterwards =
+  | { readonly kind: 'leave' }
+  | { readonly kind: 'renegotiate' }
+  | { readonly kind: 'call'; readonly request: string }
+  | { readonly kind: 'listen' };
 
 /** Certificates as PEM, leaf first. */
 export type ClientCredential = { readonly certificates: string; readonly key: string | KeyObject };
@@ -33,6 +39,7 @@ export type HandshakeSight = {
   /** The last ticket or session. */
   readonly session: Buffer | null;
   readonly resumed: boolean;
+  readonly renegotiated: boolean;
   /** Octets of application data. */
   readonly octetsAnswered: number;
   readonly answer: HttpAnswer | null;
@@ -53,6 +60,7 @@ function converse(wire: WireSocket, order: HandshakeOrder, timeoutMs: number): P
   let secret: Buffer | null = null;
   let suite = '';
   let established = false;
+  let renegotiated = false;
   let alert: number | null = null;
   let ended = false;
   let session: Buffer | null = null;
@@ -74,9 +82,16 @@ function converse(wire: WireSocket, order: HandshakeOrder, timeoutMs: number): P
   });
   socket.on('session', (ticket: Buffer) => (session = ticket));
   socket.on('secureConnect', () => {
+    if (established) return;
     established = true;
     suite = socket.getCipher().standardName;
     if (order.afterwards.kind === 'leave') return resolve();
+    if (order.afterwards.kind === 'renegotiate') {
+      socket.renegotiate({ rejectUnauthorized: false }, (error) => {
+        renegotiated = error === null;
+        resolve();
+      });
+    }
     if (order.afterwards.kind === 'call') return void socket.write(order.afterwards.request);
     clearTimeout(timer);
     timer = setTimeout(resolve, Math.min(QUIET_MS, timeoutMs));
@@ -104,6 +119,7 @@ function converse(wire: WireSocket, order: HandshakeOrder, timeoutMs: number): P
       protocol,
       session,
       resumed,
+      renegotiated,
       octetsAnswered,
       answer: readHttpHead(answered),
       body: answered.slice(answered.indexOf('\r\n\r\n') + 4),
@@ -112,18 +128,22 @@ function converse(wire: WireSocket, order: HandshakeOrder, timeoutMs: number): P
   });
 }
 
-function optionsOf(wire: WireSocket, { version, serverName, protocols, credential, session }: HandshakeOrder): ConnectionOptions {
+function optionsOf(
+  wire: WireSocket,
+  { version, serverName, protocols, credential, session, signatures }: HandshakeOrder,
+): ConnectionOptions {
   return {
     socket: wire,
     minVersion: version,
     maxVersion: version,
     // The scan judges nothing here: whatever is served is a fact. Small keys and SHA-1 need OpenSSL's level 0.
     rejectUnauthorized: false,
-    ciphers: version === 'TLSv1.3' ? 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256' : 'ALL:@SECLEVEL=0',
+    ciphers: 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ALL:@SECLEVEL=0',
     ...(serverName === null ? {} : { servername: serverName }),
     ...(protocols === undefined ? {} : { ALPNProtocols: [...protocols] }),
     ...(credential === undefined || credential === null ? {} : { cert: credential.certificates, key: credential.key as string }),
     ...(session === undefined ? {} : { session }),
+    ...(signatures === undefined ? {} : { sigalgs: signatures }),
     requestOCSP: true,
   };
 }

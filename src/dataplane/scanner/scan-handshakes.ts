@@ -19,6 +19,7 @@ export type ShakenFacts = {
   readonly demand: ClientCertificateDemand;
   readonly protocols: readonly string[];
   readonly resumes: TlsPosture['resumes'];
+  readonly renegotiatesForClients: boolean | null;
   readonly http: HttpAnswer | null;
   /** The server's messages, of the newest version. */
   readonly flights: readonly Flight[];
@@ -39,17 +40,21 @@ export async function scanHandshakes(line: ScanLine, { serverName, host, credent
     shake({ protocols: ['h2'], credential, afterwards: { kind: 'leave' } }),
   ]);
   const best = held ?? bare;
+  const leave: Partial<HandshakeOrder> = { credential, afterwards: { kind: 'leave' } };
   const [tls13, tls12] = await Promise.all(
     (['TLSv1.3', 'TLSv1.2'] as const).map((version) =>
       versions.includes(version) ? askResumption(line, { version, serverName, credential, afterwards }) : null,
     ),
   );
+  const others = await Promise.all(signatureFamilies.map((signatures) => shake({ ...leave, signatures })));
+  const again = versions.includes('TLSv1.2') ? await shake({ ...leave, version: 'TLSv1.2', afterwards: { kind: 'renegotiate' } }) : null;
   return {
     demand: bare === null ? { kind: 'unknown', evidence: 'the bounds of the scan' } : demandOf(bare),
     protocols: [h2, best].flatMap((sight) => sight?.protocol ?? []),
     resumes: { tls13: tls13?.resumed ?? null, tls12: tls12?.resumed ?? null },
     http: best?.answer ?? null,
-    flights: [bare, held].flatMap((sight) =>
+    renegotiatesForClients: again?.established === true ? again.renegotiated : null,
+    flights: [bare, held, ...others].flatMap((sight) =>
       sight === null ? [] : [{ form: newest === 'TLSv1.3' ? 'tls-1.3' : 'tls-1.2', messages: sight.messages }],
     ),
     session: tls13?.session ?? null,
@@ -100,8 +105,16 @@ function nothing(why: string): ShakenFacts {
     demand: { kind: 'unknown', evidence: why },
     protocols: [],
     resumes: { tls13: null, tls12: null },
+    renegotiatesForClients: null,
     http: null,
     flights: [],
     session: null,
   };
 }
+
+/** By the kind of the key: whoever is asked for all of them shows one certificate only. */
+const signatureFamilies = [
+  'ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519',
+  'RSA-PSS+SHA256:RSA-PSS+SHA384:RSA+SHA256:RSA+SHA384',
+  'mldsa44:mldsa65:mldsa87',
+];

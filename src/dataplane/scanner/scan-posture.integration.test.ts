@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { constants, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { createServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { after, describe, test } from 'node:test';
@@ -13,6 +13,7 @@ import type { Posture, TlsPosture } from '../../core/findings/posture.ts';
 import { parseDnsName } from '../../core/identity/dns-name.ts';
 import { defaultPolicy, parsePolicy, type Policy } from '../../core/policy/policy.ts';
 import { tlsSuites } from '../../core/policy/tls-parameters.ts';
+import { DAY_MS } from '../../core/time/instant.ts';
 import { cipherSuiteName } from '../../core/tls/cipher-suite-registry.ts';
 import { namedGroupName } from '../../core/tls/named-group.ts';
 import { signatureSchemeName } from '../../core/tls/signature-scheme.ts';
@@ -51,6 +52,7 @@ const policyTls = {
   maxVersion: 'TLSv1.3',
   ciphers: ['TLS_AES_256_GCM_SHA384', 'TLS_AES_128_GCM_SHA256', ...Object.keys(tlsSuites)].join(':'),
   ecdhCurve: defaultPolicy.tls.groups.join(':'),
+  secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
 } as const;
 
 describe('scanPosture()', () => {
@@ -180,6 +182,27 @@ describe('scanPosture()', () => {
     const hybrid = await scanTls(await servers.node({ ...policyTls, minVersion: 'TLSv1.3', ecdhCurve: 'SecP384r1MLKEM1024' }));
     assert.deepEqual(groupsOf(hybrid.groups.tls13), ['SecP384r1MLKEM1024']);
     assert.deepEqual(hybrid.schemes.tls13.map(signatureSchemeName), ['ecdsa_secp256r1_sha256']);
+  });
+
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    test(`of a server with certificates of two kinds sees both, ${maxVersion}`, async () => {
+      const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+      const old = { publicKey: rsa.publicKey, notBefore: Date.now() - 2 * DAY_MS, notAfter: Date.now() - DAY_MS };
+      const both = [pemOf(servers.credential()), pemOf({ ...servers.credential(old), key: rsa.privateKey })];
+      const pair = { cert: both.map(({ cert }) => cert), key: both.map(({ key }) => key) };
+      const posture = await scanTls(await servers.node({ ...policyTls, ...pair, maxVersion }));
+      assert.equal(posture.chains.length, 2);
+      assert.deepEqual(rulesOf(posture), maxVersion === 'TLSv1.2' ? ['certificate-expired', 'version-missing'] : ['certificate-expired']);
+    });
+  }
+
+  test('sees whether a client of TLS 1.2 can renegotiate', async () => {
+    const seen = await Promise.all(
+      [policyTls, { ...policyTls, secureOptions: 0 }, { ...policyTls, minVersion: 'TLSv1.3' as const }].map(
+        async (options) => (await scanTls(await servers.node(options))).renegotiatesForClients,
+      ),
+    );
+    assert.deepEqual(seen, [false, true, null]);
   });
 
   test('sees an answer that is stapled, by version', async () => {

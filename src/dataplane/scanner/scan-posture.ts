@@ -69,6 +69,7 @@ export async function scanPosture({
     clientCertificate: demandOf(shaken, clear),
     compresses: hello?.compresses ?? false,
     renegotiatesSecurely: hello?.renegotiatesSecurely ?? null,
+    renegotiatesForClients: shaken.renegotiatesForClients,
     resumes: shaken.resumes,
     earlyDataOctets: shaken.session === null ? 0 : readMaximumEarlyData(shaken.session),
     chains: distinctChains([...shaken.flights.map(({ messages, form }) => chainIn(messages, form)), clearChain]),
