@@ -57,8 +57,8 @@ export function openEnvoyLink(deps: {
       preflight(clock.now(), resources).map(({ resource: { typeUrl, name }, reason }) => ({ typeUrl, name, reason })),
     settingsChanged: fleet.settingsChanged,
     authoritiesChanged: deps.authorityChanged,
-    withheld(proxyId, faults) {
-      refuse(proxyId, book.withhold(proxyId, faults)).catch((error: unknown) =>
+    made(proxyId, snapshot, faults) {
+      refuse(proxyId, book.put(proxyId, snapshot, faults)).catch((error: unknown) =>
         log('error', 'envoy.refusal-not-logged', { proxyId, error }),
       );
     },

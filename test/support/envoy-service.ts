@@ -37,7 +37,7 @@ export function serveEnvoys(deps: {
           readAuthorities: async () => deps.authorities,
           settingsChanged: changes.settings,
           authoritiesChanged,
-          withheld: (proxyId, faults) => void book.withhold(proxyId, faults),
+          made: (...made) => void book.put(...made),
           failed: (_proxyId, error) => void failed.push(error),
         });
   const sources: readonly ResourceSource[] = snapshots === null ? [] : envoySources({ snapshots, book, log });

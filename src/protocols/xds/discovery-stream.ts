@@ -234,7 +234,8 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
 
   /** A client that came back with the current version has it in force: that counts, its acknowledgement may have been lost. */
   #recordClaims(channel: Channel, current: readonly EncodedResource[]): void {
-    for (const resource of channel.state.claimed.size === 0 ? [] : current) {
+    const isNews = channel.state.claimed.size > 0 && channel.source.ordered === undefined;
+    for (const resource of isNews ? current : []) {
       if (channel.state.claimed.get(resource.name) === resource.version) this.#record(channel, resource, {});
     }
     channel.state.claimed = NOTHING_CLAIMED;

@@ -2,7 +2,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { CLUSTER_TYPE } from '../../core/messages/type-urls.ts';
 import { contentOf } from './encoded-resource.ts';
-import type { ResourceFault } from './envoy-snapshots.ts';
+import type { EnvoySnapshot, ResourceFault, WithheldResource } from './envoy-snapshots.ts';
 import { furthest, isBehind, NO_STAMP, type Stamp, stampOf } from './stamp.ts';
 
 /** A resource that an Envoy has in an older form, or not at all. */
@@ -41,7 +41,7 @@ export class EnvoyBook {
   }
 
   get refusals(): number {
-    return [...this.#pages.values()].reduce((sum, { refused }) => sum + refused.size, 0);
+    return [...this.#pages.values()].reduce((sum, page) => sum + presentRefusals(page).length, 0);
   }
 
   /**
@@ -74,20 +74,21 @@ export class EnvoyBook {
     const key = keyOf(refusal);
     const held = page.refused.get(key);
     const isKnown = held !== undefined && contentOf(held.version) === contentOf(refusal.version) && held.reason === refusal.reason;
-    if (!isKnown) page.refused.set(key, { ...refusal, reason: refusal.reason.slice(0, MAXIMUM_REASON), at: this.#now() });
-    return !isKnown;
+    if (isKnown) return false;
+    const [oldest] = page.refused.keys();
+    if (page.refused.size >= MAXIMUM_REFUSALS) page.refused.delete(oldest!);
+    page.refused.set(key, { ...refusal, reason: refusal.reason.slice(0, MAXIMUM_REASON), at: this.#now() });
+    return true;
   }
 
   accept(proxyId: EntityId<'proxy'>, accepted: Pick<ResourceFault, 'typeUrl' | 'name'>): void {
     this.#pages.get(proxyId)?.refused.delete(keyOf(accepted));
   }
 
-  /** What is withheld from the Envoy now, all of it. Gives what is new. */
-  withhold(
-    proxyId: EntityId<'proxy'>,
-    faults: readonly (ResourceFault & { readonly version: string })[],
-  ): readonly Omit<EnvoyRefusal, 'at'>[] {
+  /** Notes what the Envoy is to have now, and what of it is withheld. Gives what of that is new. */
+  put(proxyId: EntityId<'proxy'>, snapshot: EnvoySnapshot, faults: readonly WithheldResource[]): readonly Omit<EnvoyRefusal, 'at'>[] {
     const page = this.#pageOf(proxyId);
+    page.snapshot = snapshot;
     const now = new Set(faults.map(keyOf));
     for (const [key, { by }] of page.refused) if (by === 'countersign' && !now.has(key)) page.refused.delete(key);
     return faults.map((fault) => ({ ...fault, by: 'countersign' as const })).filter((refusal) => this.refuse(proxyId, refusal));
@@ -97,11 +98,11 @@ export class EnvoyBook {
   statusOf(proxyId: EntityId<'proxy'>): EnvoyStatus | null {
     const page = this.#pages.get(proxyId);
     if (page === undefined) return null;
-    return { connected: page.streams > 0, state: page.isOlder ? 'state-older' : 'current', refused: [...page.refused.values()] };
+    return { connected: page.streams > 0, state: page.isOlder ? 'state-older' : 'current', refused: presentRefusals(page) };
   }
 
   #pageOf(proxyId: EntityId<'proxy'>): Page {
-    const page = this.#pages.get(proxyId) ?? { streams: 0, claimed: NO_STAMP, isOlder: false, refused: new Map() };
+    const page = this.#pages.get(proxyId) ?? { streams: 0, claimed: NO_STAMP, isOlder: false, snapshot: null, refused: new Map() };
     this.#pages.set(proxyId, page);
     return page;
   }
@@ -113,11 +114,23 @@ type Page = {
   /** The furthest state that it ever said to have something of. */
   claimed: Stamp;
   isOlder: boolean;
+  snapshot: EnvoySnapshot | null;
+  /** Also of contents that are past: they may come again. */
   readonly refused: Map<string, EnvoyRefusal>;
 };
+
+/** A refusal of what is not to be had any more is nothing that anybody waits for. */
+function presentRefusals({ refused, snapshot }: Page): readonly EnvoyRefusal[] {
+  return [...refused.values()].filter(({ typeUrl, name, version }) => {
+    const present = snapshot?.resources.get(typeUrl)?.get(name);
+    return present !== undefined && contentOf(present.version) === contentOf(version);
+  });
+}
 
 function keyOf({ typeUrl, name }: Pick<ResourceFault, 'typeUrl' | 'name'>): string {
   return `${typeUrl} ${name}`;
 }
 
 const MAXIMUM_REASON = 500;
+/** Of one Envoy; the oldest goes. */
+const MAXIMUM_REFUSALS = 1_000;

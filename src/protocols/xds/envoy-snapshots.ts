@@ -14,6 +14,8 @@ export type EnvoyAuthorities = Omit<EnvoyInput, 'settings'>;
 /** Something that Envoy would refuse. */
 export type ResourceFault = { readonly typeUrl: string; readonly name: string; readonly reason: string };
 
+export type WithheldResource = ResourceFault & { readonly version: string };
+
 /** All resources of one Envoy as they are now. */
 export type EnvoySnapshot = { readonly stamp: Stamp; readonly resources: ReadonlyMap<string, ReadonlyMap<string, EncodedResource>> };
 
@@ -26,8 +28,8 @@ export type EnvoySnapshotDeps = {
   readonly preflight: (resources: EnvoyResources) => readonly ResourceFault[];
   readonly settingsChanged: Changes;
   readonly authoritiesChanged: Changes;
-  /** Told after each making of an Envoy's resources what of them is withheld. */
-  readonly withheld: (proxyId: EntityId<'proxy'>, faults: readonly (ResourceFault & { readonly version: string })[]) => void;
+  /** Told after each making of an Envoy's resources, with what of them is withheld. */
+  readonly made: (proxyId: EntityId<'proxy'>, snapshot: EnvoySnapshot, faults: readonly WithheldResource[]) => void;
   /** Told of what cannot be made at all; the resources stay as they were. */
   readonly failed: (proxyId: EntityId<'proxy'>, error: unknown) => void;
 };
@@ -103,7 +105,7 @@ export class EnvoySnapshots {
         ...fault,
         version: snapshot.resources.get(fault.typeUrl)?.get(fault.name)?.version ?? '',
       }));
-      this.#deps.withheld(proxyId, versioned);
+      this.#deps.made(proxyId, snapshot, versioned);
       return snapshot;
     } catch (error) {
       this.#deps.failed(proxyId, error);
