@@ -58,6 +58,37 @@ test('parseServerConfig() serves ACME only where listen.acme says where, validat
   assert.deepEqual(deep.acme?.limits.ordersPerName, { burst: 5, periodMs: 600_000 });
 });
 
+test('parseServerConfig() serves EST and SCEP only where listen says where', () => {
+  const none = parseServerConfig(minimal, '/srv');
+  assert.deepEqual([none.est, none.scep], [null, null]);
+  const est = `${minimal}listen: {est: "127.0.0.1:8445", scep: "127.0.0.1:8447"}\n`;
+  const usual = { serverNames: [], profile: 'server', bound: [], retryAfterMs: 60_000 };
+  assert.deepEqual(parseServerConfig(est, '/srv').est, { listen: { host: '127.0.0.1', port: 8445 }, ...usual });
+  assert.deepEqual(parseServerConfig(est, '/srv').scep, { listen: { host: '127.0.0.1', port: 8447 }, legacyUntil: null });
+  const all = `${est}est: {serverNames: [est.acme.example], profile: device, bound: ["", staging.device], retryAfter: 2h}\nscep: {legacyUntil: "2027-06-30"}\n`;
+  const { est: bound, scep } = parseServerConfig(all, '/srv');
+  assert.deepEqual(
+    [bound?.serverNames, bound?.profile, bound?.bound, bound?.retryAfterMs],
+    [['est.acme.example'], 'device', ['', 'staging.device'], 7_200_000],
+  );
+  assert.equal(scep?.legacyUntil, Date.UTC(2027, 5, 30));
+  const cases = [
+    ['EST without a place', `${minimal}est: {profile: device}\n`],
+    ['SCEP without a place', `${minimal}scep: {legacyUntil: "2027-06-30"}\n`],
+    ['places that are no text', `${minimal}listen: {est: 8445}\n`],
+    ['SCEP at what is no text', `${minimal}listen: {scep: 8447}\n`],
+    ['a profile that is none', `${est}est: {profile: "A b"}\n`],
+    ['names that are no list', `${est}est: {serverNames: est.acme.example}\n`],
+    ['labels that are no texts', `${est}est: {bound: [1]}\n`],
+    ['a wait without a unit', `${est}est: {retryAfter: 10}\n`],
+    ['no wait', `${est}est: {retryAfter: 0s}\n`],
+    ['an unknown key', `${est}est: {colour: red}\n`],
+    ['a date that is none', `${est}scep: {legacyUntil: "2027-06-31x"}\n`],
+    ['a year', `${est}scep: {legacyUntil: 2027}\n`],
+  ] as const;
+  for (const [name, text] of cases) assert.throws(() => parseServerConfig(text, '/srv'), { code: 'input-invalid' }, name);
+});
+
 test('parseServerConfig() serves CMP only where listen.cmp says where', () => {
   assert.equal(parseServerConfig(minimal, '/srv').cmp, null);
   const cmp = `${minimal}listen: {cmp: "127.0.0.1:8446"}\n`;

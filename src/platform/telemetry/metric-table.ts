@@ -40,7 +40,11 @@ export const metricTable = {
     help: 'What callers reported of the replicas that they call, by event: calls sent again and not, replicas left out and back, found ill and well.',
     labels: ['event'],
   },
-  countersign_requests_total: { kind: 'counter', help: 'Requests of REST and EST, by route and status.', labels: ['route', 'status'] },
+  countersign_requests_total: {
+    kind: 'counter',
+    help: 'Requests of REST, EST and SCEP, by route and status.',
+    labels: ['route', 'status'],
+  },
   countersign_settings_answers_total: { kind: 'counter', help: 'Settings that proxies acknowledged or refused.', labels: ['answer'] },
   countersign_telemetry_reports_total: { kind: 'counter', help: 'Telemetry reports, by what became of them.', labels: ['result'] },
 } as const satisfies Record<string, { readonly kind: 'counter' | 'gauge'; readonly help: string; readonly labels: readonly string[] }>;

@@ -143,12 +143,13 @@ export async function pruneChallenges(queries: Queries, before: Instant): Promis
   await tables(queries).deleteFrom('scep_challenges').where('expires_at', '<', before).execute();
 }
 
-/** The name stands in the asker of what it buys; returns how many bore it. */
+/** The name stands in the asker of what it buys; a pipeline may bear that of a person. Returns how many bore it. */
 export async function renameMakers(queries: Queries, name: string, instead: string): Promise<number> {
   const { numUpdatedRows } = await tables(queries)
     .updateTable('scep_challenges')
     .set({ maker: instead })
     .where('maker', '=', name)
+    .where('maker_role', '!=', 'ci')
     .executeTakeFirstOrThrow();
   return Number(numUpdatedRows);
 }
