@@ -78,6 +78,23 @@ describe('openssl cmp, as Debian has it', { skip }, () => {
       succeeds(await lab.cmp('ir', ...byMac, ...args, '-mac', mac, '-digest', 'sha512', '-certout', 'mac.pem'));
   });
 
+  test('keys of RSA, P-384 and Ed25519 enrol and update', async () => {
+    const { args } = await lab.secret({ uses: 3 });
+    const kinds = {
+      rsa: ['RSA', '-pkeyopt', 'rsa_keygen_bits:2048'],
+      p384: ['EC', '-pkeyopt', 'ec_paramgen_curve:P-384'],
+      ed: ['ED25519'],
+    };
+    for (const [kind, options] of Object.entries(kinds)) {
+      const [key, pem] = [`${kind}.key`, `${kind}.pem`];
+      await lab.openssl('genpkey', '-algorithm', ...options, '-out', key);
+      // OpenSSL 3.0 signs no request by Ed25519 in CRMF: PKCS#10 it does.
+      await lab.openssl('req', '-new', '-key', key, '-subj', `/CN=${NAME}`, '-out', `${kind}.csr`);
+      succeeds(await lab.cmp('p10cr', '-csr', `${kind}.csr`, ...args, '-certout', pem));
+      if (kind !== 'ed') succeeds(await lab.cmp('kur', ...signed(pem, key), '-newkey', 'c.key', '-certout', 'next.pem'));
+    }
+  });
+
   test('a certificate for clients, with a SPIFFE ID, in the profile workload', async () => {
     const spiffeId = serviceSpiffeId(lab.authorities.trustDomain, 'production', 'camera');
     const { args } = await lab.secret({ profile: 'workload', spiffeId, dnsNames: [] });
@@ -178,6 +195,8 @@ describe('openssl cmp, as Debian has it', { skip }, () => {
     succeeds(await lab.cmp('ir', ...byMac, ...args, '-implicit_confirm', '-reqout', 'sent.der', '-certout', 'once.pem'));
     const post = (octets: Uint8Array) =>
       fetch(`http://127.0.0.1:${lab.port}/pkix/`, { method: 'POST', headers: { 'content-type': 'application/pkixcmp' }, body: octets });
+    const replayed = await lab.cmp('ir', ...byMac, ...args, '-implicit_confirm', '-reqin', 'sent.der', '-certout', 'twice.pem');
+    isRefused(replayed, 'transactionIdInUse', /was answered before/);
     const sent = new Uint8Array(readFileSync(join(lab.directory, 'sent.der')));
     const issued = lab.ca.entriesOf('certificate.issued').length;
     assert.equal((await post(sent)).status, 200);

@@ -33,6 +33,7 @@ import { contextConstructed, contextPrimitive, DerReader, tags } from '../../cor
 import {
   constructed,
   type DerNode,
+  encodeDer,
   explicit,
   nullValue,
   oid,
@@ -461,23 +462,31 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     assert.equal(await statusOf(randomBytes(300)), 400);
     assert.equal(await statusOf(new Uint8Array()), 400);
     assert.equal(await statusOf(randomBytes(131_073)), 413);
+    const nested = Buffer.alloc(100_000, Buffer.of(0x30, 0x84, 0, 0, 0, 0));
+    for (let at = 0, left = nested.length - 6; left > 0; at += 6, left -= 6) nested.writeUInt32BE(left, at + 2);
+    const deep = encodeDer(Array.from({ length: 60 }).reduce<DerNode>((inner) => sequence(inner), sequence()));
+    const wide = encodeDer(sequence(...Array.from({ length: 20_000 }, () => nullValue())));
+    for (const octets of [nested, deep, wide, encodeDer(sequence(sequence(raw(wide)), explicit(0, sequence())))])
+      assert.equal(await statusOf(octets), 400);
+    const by = await secretOf(lab);
+    isRefused(await scene.ask('ir', raw(deep), by), 'badDataFormat', 'nested deeper than may be');
+    isRefused(await scene.ask('genm', raw(wide), by), 'badDataFormat', 'more elements than may be');
     assert.equal(await statusOf(randomBytes(9), '/elsewhere'), 404);
     assert.equal(await statusOf(randomBytes(9), '/.well-known/cmp/p/No'), 404);
     assert.equal(await statusOf(randomBytes(9), '/.well-known/cmp', { 'content-type': 'text/plain' }), 415);
     assert.equal((await fetch(`http://127.0.0.1:${lab.port}/pkix/`)).status, 405);
-    const by = await secretOf(lab);
     const good = clientMessage('genm', sequence(), by, { at: lab.clock.now() });
-    const raw = async (head: string, body: Uint8Array): Promise<string> => {
+    const exchange = async (head: string, body: Uint8Array): Promise<string> => {
       const socket = connect(lab.port, '127.0.0.1');
       socket.write(`${head}\r\n\r\n`);
       socket.write(body);
       return text(socket.setEncoding('latin1'));
     };
-    const old = await raw(`POST /pkix/ HTTP/1.0\r\nContent-Type: application/pkixcmp\r\nContent-Length: ${good.length}`, good);
+    const old = await exchange(`POST /pkix/ HTTP/1.0\r\nContent-Type: application/pkixcmp\r\nContent-Length: ${good.length}`, good);
     assert.match(old, /^HTTP\/1\.1 200 OK\r\n[\s\S]*content-length: [0-9]+/i);
     const chunked =
       'POST /pkix/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/pkixcmp\r\nTransfer-Encoding: chunked';
-    assert.match(await raw(chunked, Buffer.from('0\r\n\r\n')), /^HTTP\/1\.1 411 /);
+    assert.match(await exchange(chunked, Buffer.from('0\r\n\r\n')), /^HTTP\/1\.1 411 /);
   });
 });
 

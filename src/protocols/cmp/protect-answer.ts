@@ -24,7 +24,7 @@ export async function protectAnswer(
   now: Instant,
 ): Promise<Uint8Array> {
   const { certificate, chain, algorithm, sign } = deps.signer();
-  const mac: MacAlgorithm | null = sender?.kind === 'secret' ? { ...sender.algorithm, salt: randomOctets(SALT_OCTETS) } : null;
+  const mac = sender?.kind === 'secret' ? answerAlgorithm(sender.algorithm) : null;
   const header: AnswerHeader = {
     // RFC 9810 section 7: the version of the request, if it is one that we speak.
     version: asked.version === 3 ? 3 : 2,
@@ -49,5 +49,15 @@ export async function protectAnswer(
   return assemblePkiMessage(message, protection, certificates);
 }
 
+/** By what the request was protected, under a new salt. Iterations are for secrets that can be guessed, which ours are not: as many as clients take at least. */
+function answerAlgorithm(asked: MacAlgorithm): MacAlgorithm {
+  const least = asked.kind === 'pbm' ? LEAST_PBM_ITERATIONS : LEAST_PBKDF2_ITERATIONS;
+  return { ...asked, salt: randomOctets(SALT_OCTETS), iterations: Math.min(asked.iterations, least) };
+}
+
 export const NONCE_OCTETS = 16;
 const SALT_OCTETS = 16;
+/** RFC 9810 section 5.1.3.1. */
+const LEAST_PBM_ITERATIONS = 100;
+/** RFC 8018 section 4.2. */
+const LEAST_PBKDF2_ITERATIONS = 1_000;
