@@ -1,15 +1,19 @@
+import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { AuditedDatabase } from '../../src/control/audit/entry.ts';
+import { EventEmitter, once } from 'node:events';
+import type { AuditedDatabase, AuditEntry } from '../../src/control/audit/entry.ts';
 import { DeclaredProfiles } from '../../src/control/policies/declared-profiles.ts';
 import { upsertProfile } from '../../src/control/policies/profile-store.ts';
 import { parseProfileSpec } from '../../src/core/issuance/parse-profile-spec.ts';
 import { profileDigest } from '../../src/core/issuance/profile-spec.ts';
 import type { ProfileName } from '../../src/core/issuance/profile.ts';
 import type { Instant } from '../../src/core/time/instant.ts';
+import { createToken } from '../../src/control/access/create-token.ts';
+import { approveRequest, denyRequest } from '../../src/control/ca/judge-request.ts';
 import { ensureStoredSecret } from '../../src/control/ca/stored-secret.ts';
 import { encodePem } from '../../src/core/x509/pem.ts';
 import { MINUTE_MS } from '../../src/core/time/instant.ts';
@@ -37,7 +41,14 @@ export async function openCmpLab(
 ) {
   const stack = new AsyncDisposableStack();
   const clock = new ManualClock(Date.now());
-  const ca = stack.use(await openTestAuthorities(url, clock.now(), options.reopen === undefined ? {} : { reopen: options.reopen.kek }));
+  const commits = new EventEmitter();
+  const wrap = (bare: AuditedDatabase): AuditedDatabase => ({
+    ...bare,
+    queries: bare.queries,
+    commit: (unit, alone) => bare.commit(unit, alone).finally(() => commits.emit('commit')),
+  });
+  const reopen = options.reopen === undefined ? {} : { reopen: options.reopen.kek };
+  const ca = stack.use(await openTestAuthorities(url, clock.now(), { ...reopen, wrap }));
   const directory = await mkdtemp(join(tmpdir(), 'countersign-cmp-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   await writeFile(join(directory, 'root.pem'), ca.authorities.roots.map(({ der }) => encodePem('CERTIFICATE', der)).join(''));
@@ -92,9 +103,32 @@ export async function openCmpLab(
     /** Runs `openssl cmp` in the directory; never throws. */
     cmp: (command: string, ...args: readonly string[]) =>
       runCmp(directory, ['-cmd', command, '-server', `127.0.0.1:${server.port}`, ...args]),
+    /** Resolves with the entry once there are more than so many of this type. */
+    entryAfter: async (count: number, type: AuditEntry['type']): Promise<AuditEntry> => {
+      while (ca.entriesOf(type).length <= count) await once(commits, 'commit');
+      return ca.entriesOf(type)[count]!;
+    },
+    /** A person who approves of requests, or denies them. */
+    judge: async () => {
+      const { tokenId } = await createToken(ca, { name: 'grace', role: 'operator', scope: '*', ttlMs: null, ...place }, ada, clock.now());
+      const person = {
+        principal: { name: 'grace', role: 'operator', scope: '*', tokenId },
+        actor: { kind: 'person', name: 'grace' },
+      } as const;
+      const deps = { database: ca.database, authorities, startOrder: startNone };
+      return {
+        approve: (id: string) => approveRequest(deps, { id, ...person }, clock.now()),
+        deny: (id: string) => denyRequest(deps, { id, ...person, reason: 'no' }, clock.now()),
+      };
+    },
     openssl: async (...args: readonly string[]) => (await run('openssl', args, { cwd: directory })).stdout,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
+}
+
+/** Nobody asks another CA here. */
+function startNone(): never {
+  assert.fail('a request of CMP went to another CA');
 }
 
 async function declare(database: AuditedDatabase, declared: { readonly [name: string]: object }, now: Instant): Promise<void> {

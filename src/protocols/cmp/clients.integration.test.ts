@@ -8,6 +8,7 @@ import { type CmpAnswer, type CmpLab, openCmpLab } from '../../../test/support/c
 import { hasOpenssl } from '../../../test/support/openssl.ts';
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
 import { serviceSpiffeId } from '../../core/identity/spiffe-id.ts';
+import type { ProfileName } from '../../core/issuance/profile.ts';
 import { MINUTE_MS } from '../../core/time/instant.ts';
 import { parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
@@ -22,7 +23,8 @@ const NAME = 'dev1.acme.example';
 describe('openssl cmp, as Debian has it', { skip }, () => {
   let lab: CmpLab;
   before(async () => {
-    lab = await openCmpLab(`sqlite:${join(scratch, 'lab.sqlite')}`);
+    const vetted = { base: 'server', askers: { cmp: {} }, approvals: { count: 1, role: 'operator', within: '1h' } };
+    lab = await openCmpLab(`sqlite:${join(scratch, 'lab.sqlite')}`, { declared: { vetted } });
     for (const key of ['a.key', 'b.key', 'c.key']) await lab.openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', key);
     await lab.openssl('req', '-new', '-key', 'a.key', '-subj', `/CN=${NAME}`, '-addext', `subjectAltName=DNS:${NAME}`, '-out', 'a.csr');
     await lab.openssl('req', '-x509', '-new', '-key', 'b.key', '-subj', '/CN=Other CA', '-days', '9', '-out', 'other-ca.pem');
@@ -136,6 +138,20 @@ describe('openssl cmp, as Debian has it', { skip }, () => {
       assert.match(answer.output, /genp contains ITAV of type: id-it-caCerts/);
     }
     isRefused(await lab.cmp('genm', '-infotype', 'signKeyPairTypes', ...args), 'badRequest', /nothing is known about/);
+  });
+
+  test('a request that persons have to approve: the client polls, and has it once one of them agrees', async () => {
+    const { args } = await lab.secret({ profile: 'vetted' as ProfileName, uses: 2 });
+    const judge = await lab.judge();
+    const filed = async (count: number): Promise<string> =>
+      String((await lab.entryAfter(count, 'issuance-request.filed')).data['requestId']);
+    const polling = lab.cmp('ir', ...byMac, ...args, '-sans', NAME, '-certout', 'vetted.pem');
+    await judge.approve(await filed(0));
+    succeeds(await polling);
+    assert.deepEqual(read('vetted.pem').subjectAltNames.dns, [NAME]);
+    const refused = lab.cmp('ir', ...byMac, ...args, '-sans', NAME, '-certout', 'no.pem');
+    await judge.deny(await filed(1));
+    assert.match((await refused).output, /PKIFailureInfo: notAuthorized/);
   });
 
   test('refuses a wrong secret, an unknown reference, an expired and a revoked secret; the signed errors verify', async () => {

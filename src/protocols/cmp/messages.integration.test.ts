@@ -3,7 +3,7 @@ import { createHmac, generateKeyPairSync, type KeyObject, pbkdf2Sync, randomByte
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { ada, joinRequest, place } from '../../../test/support/authorities.ts';
+import { ada, joinRequest } from '../../../test/support/authorities.ts';
 import {
   type BodyName,
   type ClientAnswer,
@@ -20,8 +20,6 @@ import { forEachDatabase } from '../../../test/support/databases.ts';
 import { crlUrlOf } from '../../control/ca/crl-path.ts';
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
 import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
-import { createToken } from '../../control/access/create-token.ts';
-import { approveRequest, denyRequest } from '../../control/ca/judge-request.ts';
 import { cmpOids } from '../../core/cmp/cmp-oids.ts';
 import { readPkiMessage } from '../../core/cmp/pki-message.ts';
 import { type PkiFailure, pkiFailures } from '../../core/cmp/pki-status.ts';
@@ -29,7 +27,7 @@ import type { ProfileName } from '../../core/issuance/profile.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
 import { parseCertificateList } from '../../core/x509/certificate-list.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
-import { contextConstructed, contextPrimitive, DerReader, tags } from '../../core/x509/der.ts';
+import { contextConstructed, contextPrimitive, DerReader, readSmallInteger, tags } from '../../core/x509/der.ts';
 import {
   constructed,
   type DerNode,
@@ -360,10 +358,7 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     const vetted = { base: 'server', askers: { cmp: { roles: ['ci'] } }, approvals: { count: 1, role: 'operator', within: '1h' } };
     await using scene = await open({ declared: { vetted } });
     const { lab, ask } = scene;
-    const operator = { name: 'ada', role: 'operator', scope: '*', ttlMs: null, ...place } as const;
-    const { tokenId } = await createToken(lab.ca, operator, ada, lab.clock.now());
-    const principal = { name: 'ada', role: 'operator', scope: '*', tokenId } as const;
-    const judge = { ...lab.ca, authorities: lab.authorities, startOrder: () => assert.fail('nobody asks another CA') };
+    const judge = await lab.judge();
     const by = await secretOf(lab, { profile: 'vetted' as ProfileName, uses: 3 });
     const begin = async (info: readonly DerNode[] = []) => {
       const transactionId = randomBytes(16);
@@ -379,7 +374,10 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
       return { id, poll, transactionId, nonceOf: () => nonce };
     };
     const one = await begin();
-    assert.equal((await one.poll()).name, 'pollRep');
+    assert.equal(checkAfter(await one.poll()), 1);
+    lab.clock.advance(5 * MINUTE_MS);
+    assert.equal(checkAfter(await one.poll()), 30, 'a tenth of its age');
+    lab.clock.advance(-5 * MINUTE_MS);
     isRefused(await one.poll(4), 'badRequest', 'another request');
     const early = { transactionId: one.transactionId, recipientNonce: one.nonceOf() };
     isRefused(await ask('certConf', confirmationBody(randomBytes(9)), by, early), 'badRequest', 'a confirmation of nothing');
@@ -388,18 +386,18 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
       'badRecipientNonce',
       'nonce',
     );
-    await approveRequest(judge, { id: one.id, principal, actor: ada }, lab.clock.now());
+    await judge.approve(one.id);
     const given = await one.poll();
     assert.deepEqual([given.name, parseCertificate(given.certificate!).subjectAltNames.dns], ['ip', [NAME]], lab.refusals().join());
     isRefused(await one.poll(), 'badRequest', 'a poll where a confirmation is expected');
     const confirm = { transactionId: one.transactionId, recipientNonce: given.senderNonce };
     assert.equal((await ask('certConf', confirmationBody(given.certificate!), by, confirm)).name, 'pkiconf');
     const two = await begin([IMPLICIT]);
-    await approveRequest(judge, { id: two.id, principal, actor: ada }, lab.clock.now());
+    await judge.approve(two.id);
     assert.equal((await two.poll()).info.has(cmpOids.implicitConfirm), true);
     isRefused(await two.poll(), 'badRequest', 'a transaction that has ended');
     const three = await begin();
-    await denyRequest(judge, { id: three.id, principal, actor: ada, reason: 'no' }, lab.clock.now());
+    await judge.deny(three.id);
     isRefused(await three.poll(), 'notAuthorized', 'denied');
     isRefused(await ask('ir', requestBody(newKey()), by), 'notAuthorized', 'each took a use of the secret');
   });
@@ -504,4 +502,12 @@ function oldControl({ issuer, serial }: Certificate, other = serial): DerNode {
 /** A general message of one item. */
 function question(type: string, ...value: readonly DerNode[]): DerNode {
   return sequence(sequence(oid(type), ...value));
+}
+
+/** The seconds of a pollRep. */
+function checkAfter({ name, body }: ClientAnswer): number {
+  assert.equal(name, 'pollRep');
+  const item = DerReader.over(body).enter(tags.sequence).enter(tags.sequence);
+  item.element();
+  return readSmallInteger(item);
 }

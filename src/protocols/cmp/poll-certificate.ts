@@ -3,7 +3,7 @@ import { findWaiting } from '../../control/ca/waiting-store.ts';
 import type { WaitingRequest } from '../../control/ca/waiting-request.ts';
 import { readPolls } from '../../core/cmp/read-bodies.ts';
 import { certificateResponseNode, pollResponseNode } from '../../core/cmp/write-bodies.ts';
-import type { Instant } from '../../core/time/instant.ts';
+import { type Instant, SECOND_MS } from '../../core/time/instant.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import type { CmpAnswer } from './answer.ts';
 import type { Call } from './answer-request.ts';
@@ -29,7 +29,7 @@ export async function pollCertificate(deps: PollDeps, call: Call, now: Instant):
     case 'signing': {
       const deadline = waitingUntil(request.expiresAt);
       await deps.database.commit(({ queries }) => updateTransaction(queries, transaction, { nonce: call.nonce, deadline, state }));
-      return { kind: 'pollRep', content: pollResponseNode(requestNumber, CHECK_AFTER_SECONDS) };
+      return { kind: 'pollRep', content: pollResponseNode(requestNumber, checkAfterSeconds(now - request.requestedAt)) };
     }
     case 'issued':
       return handOut(deps, { call, transaction, request }, now);
@@ -71,5 +71,9 @@ function refusal({ answer, requestNumber: requestId }: CmpTransaction): CmpAnswe
   return { kind: answer, content: certificateResponseNode({ requestId, status }) };
 }
 
-/** Persons are asked; nobody has agreed sooner. */
-const CHECK_AFTER_SECONDS = 30;
+/** What waits for long will wait longer: a tenth of its age, so that an answer that comes soon is had soon, and one of tomorrow costs little. */
+function checkAfterSeconds(ageMs: number): number {
+  return Math.min(MOST_SECONDS, Math.max(1, Math.floor(ageMs / SECOND_MS / 10)));
+}
+
+const MOST_SECONDS = 60;
