@@ -88,7 +88,16 @@ export async function startServer({ config, clock, log }: ServerOptions): Promis
   const credentials = await makeCredentials(state, authorities, config, clock);
   const ingest = openTelemetryIngest({ database, readScopes: readProxyScopes, changed: signals.telemetry });
   const fleet = stack.use(openFleetLink({ database, settingsChanged: signals.settings, acknowledged: signals.acknowledged, clock, log }));
-  const envoy = openEnvoyLink({ state, authorities, fleet, authorityChanged: signals.authorities, clock, log, metrics });
+  const envoy = openEnvoyLink({
+    state,
+    authorities,
+    fleet,
+    authorityChanged: signals.authorities,
+    federationChanged: signals.federation,
+    clock,
+    log,
+    metrics,
+  });
   const ocsp = stack.use(new OcspAnswers({ database, authorities, changed: signals.authorities }));
   const staples = new Staples({ queries: database.queries, ocsp });
   const place = { environment: config.environment, region: config.region };

@@ -2,6 +2,7 @@ import type { Authorities } from '../control/ca/authorities.ts';
 import { FleetLists } from '../control/ca/fleet-lists.ts';
 import { readRevokedSet } from '../control/ca/revoked-set.ts';
 import { readTrustBundle } from '../control/ca/trust-bundle.ts';
+import { listFederatedBundles } from '../control/federation/bundle-store.ts';
 import { recordEnvoyRefusals, type RefusedResource } from '../control/fleet/record-envoy-refusals.ts';
 import { compileEnvoy } from '../core/envoy/compile-envoy.ts';
 import { preflight } from '../core/envoy/preflight.ts';
@@ -11,6 +12,7 @@ import type { Signal } from '../platform/clock/signal.ts';
 import type { Log } from '../platform/log/logger.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { revokedSetMessage, trustBundleMessage } from '../protocols/xds/authority-sources.ts';
+import { eitherOf, federatedBundleMessage } from '../protocols/xds/federated-bundles.ts';
 import { EnvoyBook } from '../protocols/xds/envoy-book.ts';
 import { EnvoySnapshots } from '../protocols/xds/envoy-snapshots.ts';
 import { envoySources } from '../protocols/xds/envoy-sources.ts';
@@ -31,6 +33,8 @@ export function openEnvoyLink(deps: {
   readonly authorities: Authorities;
   readonly fleet: FleetLink;
   readonly authorityChanged: Signal;
+  /** Bundles of other trust domains changed. */
+  readonly federationChanged: Signal;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -49,14 +53,19 @@ export function openEnvoyLink(deps: {
     async readAuthorities() {
       // The set before the lists: a list may have more than the set says, never less.
       const [bundle, revoked] = await Promise.all([readTrustBundle(queries), readRevokedSet(queries)]);
+      const foreign = await listFederatedBundles(queries);
+      const federated = foreign.map((record) => ({
+        environment: record.environment,
+        bundle: federatedBundleMessage(record.trustDomain, record),
+      }));
       const crls = await lists.read(clock.now());
-      return { trust: bundle === null ? [] : [trustBundleMessage(bundle)], revoked: revokedSetMessage(revoked), crls };
+      return { trust: bundle === null ? [] : [trustBundleMessage(bundle)], federated, revoked: revokedSetMessage(revoked), crls };
     },
     compile: compileEnvoy,
     preflight: (resources) =>
       preflight(clock.now(), resources).map(({ resource: { typeUrl, name }, reason }) => ({ typeUrl, name, reason })),
     settingsChanged: fleet.settingsChanged,
-    authoritiesChanged: deps.authorityChanged,
+    authoritiesChanged: eitherOf([deps.authorityChanged, deps.federationChanged]),
     made(proxyId, snapshot, faults) {
       refuse(proxyId, book.put(proxyId, snapshot, faults)).catch((error: unknown) =>
         log('error', 'envoy.refusal-not-logged', { proxyId, error }),

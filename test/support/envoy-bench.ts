@@ -7,6 +7,7 @@ import {
   type Outbound,
   ProxySettingsSchema,
   RevokedSetSchema,
+  type TrustBundle,
 } from '../../src/core/messages/generated/countersign/v1/settings_pb.ts';
 import { HOUR_MS } from '../../src/core/time/instant.ts';
 import { EnvoyLab } from './envoy-lab.ts';
@@ -25,6 +26,8 @@ export class EnvoyBench implements AsyncDisposable {
   /** Free for the endpoint. */
   readonly port: number;
   readonly revoked = new Revocations();
+  /** Of other trust domains. */
+  federated: readonly TrustBundle[] = [];
   #generation = 0n;
 
   private constructor(parts: Pick<EnvoyBench, 'lab' | 'envoy' | 'origin' | 'port'>) {
@@ -51,7 +54,7 @@ export class EnvoyBench implements AsyncDisposable {
         inbound: [...inbound],
         outbound: [...outbound],
       }),
-      trust: [this.lab.bundle()],
+      trust: [this.lab.bundle(), ...this.federated],
       revoked: this.revoked.wire(this.lab),
       crls: new Map([[this.lab.authority.issuing.spkiSha256, this.#list()]]),
     });

@@ -85,7 +85,7 @@ export async function startTestControlPlane(
   const envoys = serveEnvoys({
     compile: options.envoy,
     readSettings,
-    authorities: { trust: [bundle], revoked, crls },
+    authorities: { trust: [bundle], federated: [], revoked, crls },
     changes,
     clock,
     log,

@@ -80,14 +80,16 @@ function anchorsOf(input: EnvoyInput, names: readonly string[]): ValidationConte
   const bundles = bundlesFor(input, names);
   const known = made.get(input) ?? new Map<string, ValidationContext>();
   made.set(input, known);
-  const key = bundles.map(({ trustDomain }) => trustDomain).join(' ');
-  const anchors = known.get(key) ?? makeAnchors(input, bundles);
+  // A foreign name is never judged by our authorities, even where those of its own domain are all gone.
+  const isFederated = names.some((name) => name.split('/')[2] !== input.settings.trustDomain);
+  const key = `${isFederated} ${bundles.map(({ trustDomain }) => trustDomain).join(' ')}`;
+  const anchors = known.get(key) ?? makeAnchors(input, bundles, isFederated);
   known.set(key, anchors);
   return anchors;
 }
 
-function makeAnchors(input: EnvoyInput, bundles: readonly TrustBundle[]): ValidationContext {
-  if (bundles.length <= 1) {
+function makeAnchors(input: EnvoyInput, bundles: readonly TrustBundle[], isFederated: boolean): ValidationContext {
+  if (!isFederated) {
     return { trustedCa: pemSource(bundles.flatMap(authoritiesOf)), ...listsOf(input, bundles), onlyVerifyLeafCertCrl: true };
   }
   const trustDomains = bundles.map((bundle) => ({ name: bundle.trustDomain, trustBundle: pemSource(authoritiesOf(bundle)) }));

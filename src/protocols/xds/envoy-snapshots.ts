@@ -3,13 +3,21 @@ import type { EnvoyResources } from '../../core/envoy/compile-envoy.ts';
 import type { EnvoyInput } from '../../core/envoy/compile-input.ts';
 import type { EnvoyResource } from '../../core/envoy/envoy-resource.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import { Plane, type ProxySettings, ProxySettingsSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import {
+  Plane,
+  type ProxySettings,
+  ProxySettingsSchema,
+  type TrustBundle,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { encodeResource, type EncodedResource } from './encoded-resource.ts';
 import type { Changes, ResourceBody } from './sources.ts';
 import { type Stamp, versionOf } from './stamp.ts';
 
-/** What Envoy's resources are made from beside a proxy's settings; the same for all. */
-export type EnvoyAuthorities = Omit<EnvoyInput, 'settings'>;
+/** What Envoy's resources are made from beside a proxy's settings; the same for all. `trust` is our own. */
+export type EnvoyAuthorities = Omit<EnvoyInput, 'settings'> & {
+  /** Of other trust domains, by the environment in which they are trusted. */
+  readonly federated: readonly { readonly environment: string; readonly bundle: TrustBundle }[];
+};
 
 /** Something that Envoy would refuse. */
 export type ResourceFault = { readonly typeUrl: string; readonly name: string; readonly reason: string };
@@ -98,7 +106,7 @@ export class EnvoySnapshots {
     if (settings.plane !== Plane.ENVOY) return null;
     const stamp = stampOf(settings, authorities);
     try {
-      const compiled = this.#deps.compile({ settings, ...authorities });
+      const compiled = this.#deps.compile(inputOf(settings, authorities));
       const faults = this.#deps.preflight(compiled);
       const snapshot = this.#encode(compiled, { stamp, faults, previous });
       const versioned = faults.map((fault) => ({
@@ -145,6 +153,15 @@ type Held = {
   readonly authorities: Promise<EnvoyAuthorities>;
   readonly snapshot: Promise<EnvoySnapshot | null>;
 };
+
+/** One without authorities verifies nobody; Envoy takes no empty list for that, so it is left out, which says the same. */
+function inputOf(settings: ProxySettings, { federated, trust, revoked, crls }: EnvoyAuthorities): EnvoyInput {
+  const { environment, federatedTrustDomains } = settings;
+  const others = federated.filter(
+    (one) => one.environment === environment && federatedTrustDomains.includes(one.bundle.trustDomain) && one.bundle.authorities.length > 0,
+  );
+  return { settings, trust: [...trust, ...others.map(({ bundle }) => bundle)], revoked, crls };
+}
 
 function stampOf({ generation }: ProxySettings, { trust, revoked }: EnvoyAuthorities): Stamp {
   const sequences = trust.map(({ sequence }) => Number(sequence));

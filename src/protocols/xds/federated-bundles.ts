@@ -2,7 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { createHash } from 'node:crypto';
 import type { FederatedBundleRecord } from '../../control/federation/bundle-store.ts';
 import type { TrustDomainNeed } from '../../control/fleet/store.ts';
-import { BundleAuthority_Role, TrustBundleSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { BundleAuthority_Role, type TrustBundle, TrustBundleSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { TRUST_BUNDLE_TYPE } from '../../core/messages/type-urls.ts';
 import type { Node } from '../data-plane/peer.ts';
 import { encodeResource, type EncodedResource } from './encoded-resource.ts';
@@ -44,6 +44,13 @@ export function readFederatedBundles({ readNeeds, readBundles, changes }: Federa
       loading.catch(() => held === loading && (held = null));
       return (await loading).get(proxyId) ?? NONE;
     },
+    subscribe: (listener) => eitherOf(changes).subscribe(listener),
+  };
+}
+
+/** Tells of a change of any of these. */
+export function eitherOf(changes: readonly Changes[]): Changes {
+  return {
     subscribe(listener) {
       const subscriptions = changes.map((change) => change.subscribe(listener));
       return { [Symbol.dispose]: () => subscriptions.forEach((subscription) => subscription[Symbol.dispose]()) };
@@ -52,10 +59,16 @@ export function readFederatedBundles({ readNeeds, readBundles, changes }: Federa
 }
 
 /** Without a bundle nothing of the domain is trusted, and the data plane is told so: otherwise it would go on with what it had. */
-function encodeBundle(trustDomain: string, bundle: FederatedBundleRecord | null): EncodedResource {
+export function federatedBundleMessage(
+  trustDomain: string,
+  bundle: Pick<FederatedBundleRecord, 'authorities' | 'sequence'> | null,
+): TrustBundle {
   const authorities = (bundle?.authorities ?? []).map(({ der }) => ({ role: BundleAuthority_Role.ROOT, certificate: der }));
-  const message = create(TrustBundleSchema, { trustDomain, sequence: BigInt(bundle?.sequence ?? 0), authorities });
-  const octets = toBinary(TrustBundleSchema, message);
+  return create(TrustBundleSchema, { trustDomain, sequence: BigInt(bundle?.sequence ?? 0), authorities });
+}
+
+function encodeBundle(trustDomain: string, bundle: FederatedBundleRecord | null): EncodedResource {
+  const octets = toBinary(TrustBundleSchema, federatedBundleMessage(trustDomain, bundle));
   return encodeResource(TRUST_BUNDLE_TYPE, trustDomain, createHash('sha256').update(octets).digest('hex'), octets);
 }
 
