@@ -8,7 +8,7 @@ import { commands, groups } from '../src/cli/commands.ts';
 import { exitCodes } from '../src/cli/exit-codes.ts';
 import { postureRules, severities } from '../src/core/findings/posture-rules.ts';
 import { demands } from '../src/core/render/demands.ts';
-import { proxyKinds } from '../src/core/render/proxy-program.ts';
+import { examinedVersionOf, proxyKinds } from '../src/core/render/proxy-program.ts';
 import { problems } from '../src/core/problems/codes.ts';
 import { refusalReasons } from '../src/core/tls/refusal-reason.ts';
 import { serverConfigKeys } from '../src/platform/config/server-config.ts';
@@ -97,6 +97,7 @@ const pages: { readonly [file: string]: string } = {
   'docs/reference/rendered-proxies.md': [
     '# What each proxy enforces',
     '`countersign policy render` writes configurations for proxies that others run. This is what becomes there of what a policy and an endpoint demand, and by which setting. **No** and **partly** are told on stderr and at the top of the file. Where the weight is *access* somebody would get in who should not: nothing is written then, until it was accepted by its name (`--accept`); with `--strict` that holds for all.',
+    `Run and scanned by the tests: ${proxyKinds.map(examinedVersionOf).join(', ')}. What is said of other versions is from their documentation.`,
     'Not rendered at all: how certificates get there and are renewed, waves and gates, telemetry, retries, health checks and the other rules for replicas, draining. Handshakes below the policy are refused in every mode, where the native proxy lets them in while it observes.',
     table(
       ['demand', 'what it is', 'weight', ...proxyKinds],

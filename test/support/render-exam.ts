@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect as connectHttp2, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { DAY_MS } from '../../src/core/time/instant.ts';
 import { ALLOWED, keyWithPlanted, type LabCredential, type RenderLab, SERVED } from './render-lab.ts';
@@ -87,6 +90,31 @@ function isWhole(text: string): boolean {
   const end = text.indexOf('\r\n\r\n');
   const length = /\r\ncontent-length: (\d+)\r\n/i.exec(text.slice(0, end + 2))?.[1];
   return end !== -1 && length !== undefined && text.length >= end + 4 + Number(length);
+}
+
+/** One call of HTTP/2, on a connection for `SERVED`. */
+export async function askHttp2(
+  lab: RenderLab,
+  port: number,
+  {
+    caller,
+    authority = SERVED,
+    head = {},
+  }: { readonly caller: LabCredential; readonly authority?: string; readonly head?: OutgoingHttpHeaders },
+): Promise<{ readonly status: number; readonly body: string }> {
+  const session = connectHttp2(`https://127.0.0.1:${port}`, {
+    servername: SERVED,
+    ca: lab.rootPem,
+    cert: caller.certPem,
+    key: caller.keyPem,
+  });
+  try {
+    const stream = session.request({ ':authority': authority, ':path': '/a', ...head });
+    const [fields] = (await once(stream, 'response')) as [IncomingHttpHeaders & { readonly ':status': number }];
+    return { status: fields[':status'], body: await text(stream) };
+  } finally {
+    session.destroy();
+  }
 }
 
 /** True if the service itself answered. */

@@ -12,7 +12,7 @@ import type { RenderOrder } from '../../src/core/render/render-order.ts';
 import { scanPosture } from '../../src/dataplane/scanner/scan-posture.ts';
 import { freePort } from './free-port.ts';
 import { missing, runProgram } from './peer-program.ts';
-import { ask, askInTheClear, examine, isServed, promised, receivedBy, statusOf } from './render-exam.ts';
+import { ask, askHttp2, askInTheClear, examine, isServed, promised, receivedBy, statusOf } from './render-exam.ts';
 import { ALLOWED, type LabCredential, orderOf, RenderLab, SERVED, SERVED_TOO } from './render-lab.ts';
 
 /** How a proxy is run, and where it is another than the rest. */
@@ -84,20 +84,15 @@ export function examineRendered(peer: RenderedPeer): void {
       return order;
     }
 
-    /** What a scan of it finds that the policy does not allow. */
-    async function findingsOf(
-      port: number,
-      wanted: Policy,
-      clientCertificate: 'required' | 'not-required',
-      caller: LabCredential | null = null,
-    ): Promise<readonly string[]> {
+    /** What a scan of it sees, and finds that the policy does not allow. */
+    async function scan(port: number, wanted: Policy, clientCertificate: 'required' | 'not-required', caller: LabCredential | null = null) {
       const credential = caller === null ? null : { certificates: caller.certPem, key: caller.keyPem };
       const posture = await scanPosture({ host: '127.0.0.1', port, serverName: SERVED, credential });
-      if (posture.kind === 'unreachable') assert.fail(posture.because);
-      const anchors = [lab.root];
+      if (posture.kind !== 'tls') assert.fail(JSON.stringify(posture));
       const identity = { kind: 'dns', name: parseDnsName(SERVED) } as const;
-      const findings = judgePosture(Date.now(), posture, { policy: wanted, anchors, identity, clientCertificate, expiresWithinMs: 0 });
-      return findings.map(({ rule, evidence }) => `${rule}: ${evidence}`);
+      const demands = { policy: wanted, anchors: [lab.root], identity, clientCertificate, expiresWithinMs: 0 };
+      const findings = judgePosture(Date.now(), posture, demands).map(({ rule, evidence }) => `${rule}: ${evidence}`);
+      return { posture, findings };
     }
 
     test('enforced mutual TLS agrees with the policy', async (context) => {
@@ -110,8 +105,10 @@ export function examineRendered(peer: RenderedPeer): void {
         assert.deepEqual(await examine({ lab, port, good, revoked, foreign }), promised(peer.unproved, peer.exam));
       });
       await context.test('by the scan of our own scanner, in front of it and with a certificate', async () => {
-        assert.deepEqual(await findingsOf(port, policy, 'required'), peer.findings);
-        assert.deepEqual(await findingsOf(port, policy, 'required', good), peer.findings);
+        assert.deepEqual((await scan(port, policy, 'required')).findings, peer.findings);
+        const { findings, posture } = await scan(port, policy, 'required', good);
+        assert.deepEqual(findings, peer.findings);
+        assert.deepEqual(posture.resumes, { tls13: false, tls12: false });
       });
       await context.test('tells the service who called, and nothing that a caller wrote', async () => {
         const { headers } = receivedBy(await ask(lab, port, { caller: good, head: FORGED }));
@@ -123,6 +120,19 @@ export function examineRendered(peer: RenderedPeer): void {
         const isProxy = peer.kind !== 'node';
         assert.equal(headers['x-forwarded-for'], isProxy ? '127.0.0.1' : undefined);
         assert.equal(headers['x-forwarded-proto'], isProxy ? 'https' : undefined);
+      });
+      await context.test('over HTTP/2 too', { skip: peer.kind === 'node' }, async () => {
+        const { status, body } = await askHttp2(lab, port, {
+          caller: good,
+          head: { 'client-cert': ':Zm9yZ2Vk:', client_cert: 'x', 'x-forwarded-client-cert': 'URI=x' },
+        });
+        assert.equal(status, 200);
+        const { headers } = JSON.parse(body) as { headers: { readonly [name: string]: string } };
+        assert.match(headers['x-forwarded-client-cert']!, new RegExp(`^Hash=[0-9a-f]{64};URI=${ALLOWED}$`));
+        assert.notEqual(headers['client-cert'], ':Zm9yZ2Vk:');
+        assert.equal(headers['client_cert'], undefined);
+        assert.equal((await askHttp2(lab, port, { caller: good, authority: 'other.acme.example' })).status, 421);
+        assert.equal((await askHttp2(lab, port, { caller: lab.client(['spiffe://acme.example/production/stranger']) })).status, 403);
       });
       await context.test('has HSTS in answers on TLS alone', async () => {
         const got = await ask(lab, port, { caller: good });
@@ -206,7 +216,7 @@ export function examineRendered(peer: RenderedPeer): void {
       const [group, other] = onlyHybrid ? ['X25519MLKEM768', 'X25519'] : ['P-384', 'X25519'];
 
       assert.equal(isServed(await ask(lab, port, {})), true);
-      assert.deepEqual(await findingsOf(port, strict, 'not-required'), []);
+      assert.deepEqual((await scan(port, strict, 'not-required')).findings, []);
       const got = receivedBy(await ask(lab, port, { tls: { ecdhCurve: group }, head: FORGED }));
       for (const name of ['client-cert', 'client-cert-chain', 'x-forwarded-client-cert']) assert.equal(got.headers[name], undefined, name);
       assert.equal(statusOf(await ask(lab, port, { tls: { ecdhCurve: other } })), 'closed');
@@ -252,6 +262,22 @@ export function examineRendered(peer: RenderedPeer): void {
       // A token may have come back while they ran.
       assert.ok(mine >= (peer.rates === 'caller' ? 2 : 5) && mine < 8, `${mine}`);
       assert.ok(mine + others >= (peer.rates === 'caller' ? 4 : 5) && mine + others < 12, `${mine} and ${others}`);
+    });
+
+    test('listens at addresses of IPv6, as its own examination says', async () => {
+      const words = {
+        ...(await wordsFor(lab, peer.kind, server)),
+        listen: `[::1]:${await freePort()}`,
+        plainListen: `[::1]:${await freePort()}`,
+        ...(peer.kind === 'nginx' ? { log: `${lab.folder}/six.log` } : {}),
+        ...(scriptNames[peer.kind] === null ? {} : { script: `${lab.folder}/six-script` }),
+      };
+      const order = orderOf(peer.kind, words, { policy });
+      const { code, stderr } = await runProgram(
+        peer.program,
+        peer.check(await lab.write(`six.${ends[peer.kind]}`, order, renderConfiguration(order)), lab),
+      );
+      assert.equal(code, 0, stderr);
     });
 
     test('observed, nobody is refused for a certificate, and nothing is told that was not proved', async () => {

@@ -29,6 +29,12 @@ export function parseProxyProgram(
   return { kind, version: parsed, openssl: usesOpenssl ? parseVersion('--openssl', openssl ?? EXAMINED_OPENSSL) : null, hasNjs };
 }
 
+/** The version that the tests run, by which a configuration is written where none is given. */
+export function examinedVersionOf(kind: ProxyKind): string {
+  const { examined, usesOpenssl } = programs[kind];
+  return `${kind} ${examined}${usesOpenssl ? ` on OpenSSL ${EXAMINED_OPENSSL}` : ''}`;
+}
+
 /** `nginx 1.22.1 on OpenSSL 3.0.0`. */
 export function describeProgram({ kind, version, openssl }: ProxyProgram): string {
   return `${kind} ${version.join('.')}${openssl === null ? '' : ` on OpenSSL ${openssl.join('.')}`}`;

@@ -115,13 +115,15 @@ export const tlsDemands = {
     },
   },
   sessions: {
-    meaning: 'where clients are certified no session is resumed, so that a new list counts for the next handshake',
+    meaning: 'in `enforce`: no session of a client is resumed, so that a new list counts for its next handshake',
     weight: 'other',
-    isMade: isCertified,
+    isMade: isEnforced,
     by: {
       nginx: yes('`ssl_session_tickets`, `ssl_session_cache`'),
       haproxy: yes('`no-tls-tickets`, no cache'),
-      caddy: no('a Caddyfile cannot turn tickets off'),
+      caddy: depends('from 2.11, the version examined: it resumes none where it verifies clients', ({ program }) =>
+        isAtLeast(program.version, [2, 11]) ? null : 'a Caddyfile cannot turn tickets off',
+      ),
       envoy: yes('both kinds off'),
       node: yes('tickets off, no cache'),
     },
