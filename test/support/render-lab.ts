@@ -23,8 +23,8 @@ import { answerAbout } from './test-authority.ts';
 
 type LabChange = { readonly key?: KeyObject; readonly life?: readonly [number, number]; readonly crlUri?: string };
 
-/** Within which a list counts, and the distribution point that it is of; neither: it is of all. */
-type LabList = { readonly life?: readonly [number, number]; readonly point?: string };
+/** Within which a list counts, and the distribution point that it is of, or of all; `forged`: signed by another key in the authority's name. */
+type LabList = { readonly life?: readonly [number, number]; readonly point?: string; readonly forged?: boolean };
 
 /** A key with the file of PEM of its chain. */
 export type LabCredential = { readonly certPem: string; readonly keyPem: string; readonly certificate: Certificate };
@@ -98,10 +98,10 @@ export class RenderLab implements AsyncDisposable {
   }
 
   /** The list of the authority that issues, and of the root above it too where the whole path is wanted, as PEM. */
-  lists(revoked: readonly LabCredential[], of: 'leaf' | 'path', { life = [-DAY_MS, DAY_MS], point }: LabList = {}): string {
+  lists(revoked: readonly LabCredential[], of: 'leaf' | 'path', { life = [-DAY_MS, DAY_MS], point, forged = false }: LabList = {}): string {
     const dates = { thisUpdate: Date.now() + life[0], nextUpdate: Date.now() + life[1] };
     const entries = revoked.map(({ certificate }) => ({ certificate }));
-    const issuing = makeList(this.#issuing, {
+    const issuing = makeList(forged ? { ...this.#issuing, key: this.#root.key } : this.#issuing, {
       ...dates,
       revoked: entries,
       ...(point === undefined ? {} : { scope: { name: fullName({ uri: [point] }) } }),

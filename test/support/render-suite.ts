@@ -178,6 +178,7 @@ export function examineRendered(peer: RenderedPeer): void {
       const kinds = {
         path: { list: lab.lists([revoked], 'path'), crlOf: 'path', callers: [[good, true]] },
         ended: { list: lab.lists([], of, { life: [-2 * DAY_MS, -DAY_MS] }), crlOf: of, callers: [[good, false]] },
+        forged: { list: lab.lists([], of, { forged: true }), crlOf: of, callers: [[good, false]] },
         // Of an authority that parts its list, the part that a certificate names.
         part: {
           list: lab.lists([namedRevoked], of, { point: mine }),

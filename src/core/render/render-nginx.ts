@@ -17,6 +17,8 @@ export function renderNginx(order: RenderOrder, gaps: readonly Gap[]): readonly 
     ...heading.map((line) => `# ${line}`),
     ...(usesScript(order) ? ['load_module modules/ngx_http_js_module.so;'] : []),
     'worker_processes auto;',
+    '# Two descriptors for each connection, the second to the service, and some of its own.',
+    `worker_rlimit_nofile ${order.policy.limits.connections * 2 + 64};`,
     'error_log stderr notice;',
     '',
     'events {',
