@@ -5,52 +5,16 @@ import { after, before, describe, test } from 'node:test';
 import { judgePosture } from '../../src/core/findings/judge-posture.ts';
 import { DAY_MS } from '../../src/core/time/instant.ts';
 import { parseDnsName } from '../../src/core/identity/dns-name.ts';
-import { defaultPolicy, type Policy } from '../../src/core/policy/policy.ts';
+import type { Policy } from '../../src/core/policy/policy.ts';
 import { groupNamesOf, type ProxyKind } from '../../src/core/render/proxy-program.ts';
 import { renderConfiguration, scriptNames } from '../../src/core/render/render-configuration.ts';
 import type { RenderOrder } from '../../src/core/render/render-order.ts';
 import { scanPosture } from '../../src/dataplane/scanner/scan-posture.ts';
+import { examinedPolicy as policy, fileEnds, FORGED, type RenderedPeer } from './rendered-peer.ts';
 import { freePort } from './free-port.ts';
 import { missing, runProgram } from './peer-program.ts';
 import { ask, askHttp2, askInTheClear, examine, isServed, promised, receivedBy, statusOf } from './render-exam.ts';
 import { ALLOWED, type LabCredential, orderOf, RenderLab, SERVED, SERVED_TOO } from './render-lab.ts';
-
-/** How a proxy is run, and where it is another than the rest. */
-export type RenderedPeer = {
-  readonly kind: ProxyKind;
-  readonly program: string;
-  /** Its own examination of a configuration; code 0 is well, and nothing is said that `complains` matches. */
-  readonly check: (file: string, lab: RenderLab) => readonly string[];
-  readonly complains: RegExp;
-  readonly run: (file: string, lab: RenderLab) => readonly string[];
-  /** What turns away whom it cannot prove. */
-  readonly unproved: 'closed' | '400';
-  readonly exam: { readonly [what: string]: string };
-  /** What a scan of the enforced one finds. */
-  readonly findings: readonly string[];
-  /** Of whom it has to have lists. */
-  readonly lists: 'leaf' | 'path' | 'none';
-  readonly toldCertificate: boolean;
-  /** Whether in observe it tells who was proved, where others tell nothing. */
-  readonly observed: { readonly toldWhenProved: boolean };
-  readonly countsChunks: boolean;
-  readonly staples: boolean;
-  /** Whose calls it counts, beside all together. */
-  readonly rates: 'caller' | 'endpoint' | 'none';
-  readonly serverField: string | undefined;
-};
-
-/** Few connections, because a program that may not open so many files does not start; all that a policy can say of answers and bodies. */
-const policy: Policy = {
-  ...defaultPolicy,
-  limits: { ...defaultPolicy.limits, connections: 1_000 },
-  http: {
-    ...defaultPolicy.http,
-    hsts: { maxAgeSeconds: 31_536_000, includeSubDomains: true, preload: false },
-    answerFields: ['x-content-type-options'],
-    maximumBodyOctets: 1_000,
-  },
-};
 
 /** Renders, has the program examine what was rendered, starts it, and holds what runs against the policy. */
 export function examineRendered(peer: RenderedPeer): void {
@@ -76,7 +40,7 @@ export function examineRendered(peer: RenderedPeer): void {
         ...more,
       };
       const order = orderOf(peer.kind, words, { policy, ...change });
-      const file = await lab.write(`${name}.${ends[peer.kind]}`, order, renderConfiguration(order));
+      const file = await lab.write(`${name}.${fileEnds[peer.kind]}`, order, renderConfiguration(order));
       const { code, stdout, stderr } = await runProgram(peer.program, peer.check(file, lab));
       assert.equal(code, 0, stderr);
       assert.doesNotMatch(stdout + stderr, peer.complains);
@@ -276,7 +240,7 @@ export function examineRendered(peer: RenderedPeer): void {
       const order = orderOf(peer.kind, words, { policy });
       const { code, stderr } = await runProgram(
         peer.program,
-        peer.check(await lab.write(`six.${ends[peer.kind]}`, order, renderConfiguration(order)), lab),
+        peer.check(await lab.write(`six.${fileEnds[peer.kind]}`, order, renderConfiguration(order)), lab),
       );
       assert.equal(code, 0, stderr);
     });
@@ -302,17 +266,3 @@ export function examineRendered(peer: RenderedPeer): void {
 async function wordsFor(lab: RenderLab, kind: ProxyKind, server: LabCredential) {
   return { ...(await lab.words(1, server)), ...(kind === 'node' ? { upstream: undefined } : {}), script: '/a' };
 }
-
-/** Some programs go by the end of a file's name. */
-const ends: { readonly [kind in ProxyKind]: string } = { nginx: 'conf', haproxy: 'cfg', caddy: 'caddyfile', envoy: 'yaml', node: 'mjs' };
-
-const FORGED = [
-  'Client-Cert: :Zm9yZ2Vk:',
-  'client_cert: x',
-  'X-Forwarded-Client-Cert: URI=x',
-  'X_Forwarded_Client_Cert: URI=x',
-  'Client-Cert-Chain: x',
-  'Forwarded: for=x',
-  'X-Forwarded-For: 9.9.9.9',
-  'X-Forwarded-Proto: gopher',
-];
