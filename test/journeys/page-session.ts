@@ -119,6 +119,6 @@ function listen(port: number): Promise<Server | null> {
   });
 }
 
-const portsOfPages = [8443, 8444, 8446, 8447, 8080, 7443, 7444, 7447, 7080, 9101, 9102, 9111, 9201, 9301];
+const portsOfPages = [8443, 8444, 8446, 8447, 8080, 7443, 7444, 7447, 7080, 9101, 9102, 9111, 9201, 9301, 8445];
 const BLOCK_MS = 150_000;
 const END_MS = 15_000;

@@ -45,8 +45,13 @@ export async function makeChallenge(
   if (tokenId === null) throw new Problem('forbidden', 'Cannot make challenge: by the token of another issuer, expected one of ours');
   if (!(ttlMs > 0 && ttlMs <= MAXIMUM_TTL_MS))
     throw new Problem('input-invalid', `Cannot make challenge: a life of ${ttlMs} ms, expected 1 to ${MAXIMUM_TTL_MS}`);
-  if (findProfile(authorities, environment, profile)?.askers.scep === undefined)
+  const found = findProfile(authorities, environment, profile);
+  if (found?.askers.scep === undefined)
     throw new Problem('input-invalid', `Cannot make challenge: no profile ${profile} that opens the door scep, expected one`);
+  const makerRole = askerOf(principal).role;
+  // The evaluator says so too, but to the device, which can do nothing about it.
+  if (!found.askers.scep.includes(makerRole) || found.identities?.scep?.has(maker) === false)
+    throw new Problem('forbidden', `Cannot make challenge: profile ${profile} does not let ${maker} (${makerRole}) ask by the door scep`);
   const spiffeId: SpiffeId | null = request.spiffeId === null ? null : parseSpiffeId(request.spiffeId);
   const names = { dns: request.dnsNames.map(parseDnsPattern), ip: request.ipAddresses.map(parseIpAddress) };
   if (spiffeId === null && names.dns.length + names.ip.length === 0)
@@ -55,7 +60,7 @@ export async function makeChallenge(
   const id = newEntityId('token', now);
   const expiresAt = now + ttlMs;
   await database.commit(async (unit) => {
-    const bound = { environment, region, profile, spiffeId, names, maker, makerRole: askerOf(principal).role, tokenId };
+    const bound = { environment, region, profile, spiffeId, names, maker, makerRole, tokenId };
     await insertChallenge(unit.queries, { id, ...bound, secretSha256: hashChallenge(challenge), createdAt: now, expiresAt });
     recordEntry(unit, {
       type: 'scep-challenge.created',

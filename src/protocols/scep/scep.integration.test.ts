@@ -19,6 +19,8 @@ import { revokeChallenge } from './challenge.ts';
 const scratch = mkdtempSync(join(tmpdir(), 'countersign-scep-'));
 const lab = await openScepLab(`sqlite:${join(scratch, 'scep.sqlite')}`, {
   device: { base: 'server', extendedKeyUsage: ['clientAuth'], names: { dns: ['*.devices.example'] }, askers: { scep: {}, renewal: {} } },
+  theirs: { base: 'server', askers: { scep: { roles: ['operator'] } } },
+  named: { base: 'server', askers: { scep: { identities: ['another'] } } },
   slow: { base: 'server', askers: { scep: {} }, approvals: {} },
 });
 after(async () => {
@@ -137,6 +139,7 @@ test('the one evaluator judges what a challenge is used for', async () => {
   assert.equal((await send(client, { content: csr(client, more.text) })).status, '0');
   await assert.rejects(lab.challengeFor([]), { code: 'input-invalid' });
   await assert.rejects(lab.challengeFor(['a.example'], { profile: 'nothing' }), { code: 'input-invalid' });
+  for (const profile of ['theirs', 'named']) await assert.rejects(lab.challengeFor(['a.example'], { profile }), { code: 'forbidden' });
   await assert.rejects(lab.challengeFor(['a.example'], { ttlMs: 91 * 24 * HOUR_MS }), { code: 'input-invalid' });
   await assert.rejects(lab.challengeFor(['not a name']), { code: 'identity-malformed' });
 });
