@@ -12,6 +12,8 @@ export type CompanionServerOptions = {
   readonly path: string;
   readonly secrets: HeldSecrets;
   readonly onAccessLogs: (message: StreamAccessLogsMessage) => void;
+  /** The last connection has ended. */
+  readonly onLeft?: () => void;
   readonly log: Log;
 };
 
@@ -21,7 +23,7 @@ export type CompanionServer = { [Symbol.asyncDispose](): Promise<void> };
  * What Envoy connects to beside it: SDS for what holds private keys, ALS for what it saw. gRPC in the clear on a Unix socket that only our
  * own user can open. @throws state-permissions, state-conflict
  */
-export async function openCompanionServer({ path, secrets, onAccessLogs, log }: CompanionServerOptions): Promise<CompanionServer> {
+export async function openCompanionServer({ path, secrets, onAccessLogs, onLeft, log }: CompanionServerOptions): Promise<CompanionServer> {
   const rpc = new Server(GRPC_OPTIONS);
   const streamSecrets = methodDefinition(SecretDiscoveryService.method.streamSecrets);
   const accessLogs = methodDefinition(AccessLogService.method.streamAccessLogs);
@@ -35,11 +37,17 @@ export async function openCompanionServer({ path, secrets, onAccessLogs, log }: 
   };
   rpc.addService({ streamSecrets, accessLogs } as unknown as ServiceDefinition, handlers);
   const injector = rpc.createConnectionInjector(ServerCredentials.createInsecure());
+  let connections = 0;
   const listener = await openUnixListener({
     path,
     maximumConnections: MAXIMUM_CONNECTIONS,
     onConnection(socket) {
       socket.on('error', (error) => log('debug', 'envoy.connection-failed', { error: error.message }));
+      connections += 1;
+      socket.once('close', () => {
+        connections -= 1;
+        if (connections === 0) onLeft?.();
+      });
       injector.injectConnection(socket);
     },
   });

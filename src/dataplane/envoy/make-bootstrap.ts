@@ -36,8 +36,8 @@ export function makeBootstrap({ proxyId, spiffeId, control, companionPath, admin
       lds_config: { ads: {}, resource_api_version: 'V3', initial_fetch_timeout: '0s' },
     },
     static_resources: { clusters: [controlCluster(control), companionCluster(companionPath)] },
-    // Nothing of the runtime is changed by file, admin or environment.
-    layered_runtime: { layers: [{ name: 'countersign', static_layer: {} }] },
+    // Nothing of the runtime is changed by file, admin or environment. Patterns of routes make larger programs than Envoy takes by itself.
+    layered_runtime: { layers: [{ name: 'countersign', static_layer: { re2: { max_program_size: { error_level: 4_000 } } } }] },
     overload_manager: {
       resource_monitors: [
         {

@@ -18,6 +18,8 @@ export type Link = {
   report(content: TelemetryContent): void;
   readonly identity: StoredIdentity;
   readonly status: LinkStatus;
+  /** Connects anew, so that what was refused before is asked for again. */
+  askAgain(): void;
   /** Asks for a new certificate now. Resolves when it is in force. @throws control-plane-unreachable, or what the control plane answered */
   renew(): Promise<void>;
   /** For the probe identity: a credential that must be refused. Returns the chain, DER, leaf first. @throws control-plane-unreachable, forbidden */
@@ -53,6 +55,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
     get status() {
       return running.status();
     },
+    askAgain: () => running.askAgain(),
     renew: () => running.renew(),
     async issueDrillCertificate(request) {
       const answer = await running

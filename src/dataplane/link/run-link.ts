@@ -87,6 +87,8 @@ export class LinkRunner {
     return this.#session.connection;
   }
 
+  readonly askAgain = (): void => this.#session?.destroy();
+
   /** Concurrent calls share one renewal. */
   renew(): Promise<void> {
     this.#renewal ??= this.#renew().finally(() => {
@@ -252,10 +254,8 @@ export class LinkRunner {
     const renewalEpoch = this.#timer.epoch ?? this.#identity.renewalEpoch;
     const privateKey = await makePrivateKey();
     const csr = buildCertificateRequest({ uris: [this.#identity.spiffeId], dnsNames: [], ipAddresses: [] }, privateKey);
-    const { chain } = await connection.call(
-      EnrollmentService.method.renew,
-      create(RenewRequestSchema, { csr, renewalEpoch: renewalEpoch ?? 0n }),
-    );
+    const request = create(RenewRequestSchema, { csr, renewalEpoch: renewalEpoch ?? 0n });
+    const { chain } = await connection.call(EnrollmentService.method.renew, request);
     const leaf = acceptChain(clock.now(), { chain, roots: this.#trust.roots(), spiffeId: this.#identity.spiffeId, privateKey });
     await this.#inOrder('identity', async () => {
       const identity: StoredIdentity = { ...this.#identity, privateKey, chain, renewalEpoch };

@@ -5,6 +5,7 @@ import type { PlaneOptions } from '../tls/plane-options.ts';
 import { Plane } from '../tls/plane.ts';
 import { defaultLimits, type PortDeps, type ProxyLimits } from '../tls/port-deps.ts';
 import { parseProxySettings, type ProxyPorts } from '../tls/proxy-settings.ts';
+import { requirePlane } from '../tls/require-plane.ts';
 import { Ports } from './ports.ts';
 
 export type ProxyOptions = Omit<PlaneOptions<ProxyPorts>, 'limits' | 'parse' | 'makePorts'> & {
@@ -25,7 +26,10 @@ export class NativeProxy extends Plane<ProxyPorts> {
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
   constructor({ inherited = new Map(), limits = defaultLimits, shared = null, ...options }: ProxyOptions) {
     let ports!: Ports;
-    const parse = shared === null ? parseProxySettings : (wire: ProxySettings): ProxyPorts => parseShared(wire, shared);
+    const parse = (wire: ProxySettings): ProxyPorts => {
+      requirePlane(wire, 'native');
+      return shared === null ? parseProxySettings(wire) : parseShared(wire, shared);
+    };
     const makePorts = (deps: PortDeps): Ports => (ports = new Ports(deps, { inherited, isShared: shared !== null }));
     super({ ...options, limits, alpn: PROXY_ALPN, parse, makePorts });
     this.#ports = ports;

@@ -13,6 +13,7 @@ import { openWorkerPool } from '../workers/worker-pool.ts';
 import { joinControlPlane } from '../link/join-control-plane.ts';
 import { type Link, openLink } from '../link/open-link.ts';
 import { openSeenKeys } from '../link/seen-keys-keeper.ts';
+import { type EnvoyPlaces, openEnvoyPlane } from '../envoy/open-envoy-plane.ts';
 import { NativeProxy } from './native-proxy.ts';
 import { handlersOf } from '../tls/plane-handlers.ts';
 import { restoreStaple } from '../tls/restore-staple.ts';
@@ -33,6 +34,8 @@ export type RunProxyOptions = {
   readonly log: Log;
   /** Processes that carry the traffic; 1 if not given: this one does it itself. */
   readonly workers?: number;
+  /** An Envoy carries the traffic, and this process is its companion; null: we carry it ourselves. */
+  readonly envoy?: EnvoyPlaces | null;
   /** The environment, for LISTEN_FDS. */
   readonly env?: { readonly [name: string]: string | undefined };
 };
@@ -49,11 +52,22 @@ export type RunningProxy = {
  * @throws state-conflict without an identity and a token; what joining throws; state-corrupt
  */
 export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> {
-  const { control, state, clock, log, upstreamTrustFile, clientCertificates = null, workers = 1, env = process.env } = options;
+  const {
+    control,
+    state,
+    clock,
+    log,
+    upstreamTrustFile,
+    clientCertificates = null,
+    workers = 1,
+    envoy = null,
+    env = process.env,
+  } = options;
   const identity = await identityOf(options);
   const seen = await openSeenKeys(state, log);
   const carrying = { identity, clock, log, seen, inherited: inheritedSockets(env, process.pid, process.ppid) };
-  const traffic: TrafficPlane = workers === 1 ? new NativeProxy(carrying) : await openWorkerPool({ ...carrying, workers });
+  const beside = envoy === null ? null : await openEnvoyPlane({ places: envoy, identity, control, clock, log });
+  const traffic: TrafficPlane = beside ?? (workers === 1 ? new NativeProxy(carrying) : await openWorkerPool({ ...carrying, workers }));
   const watch = upstreamTrustFile === null ? null : await watchServerAnchors(upstreamTrustFile, traffic, log);
   const certificates =
     clientCertificates === null
@@ -67,6 +81,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     log,
     handlers: handlersOf(traffic),
   });
+  if (beside !== null) beside.onAskAgain = () => link.askAgain();
   const reports = reportEvery(traffic, link);
   let stopping: Promise<void> | null = null;
   const stop = async (withinMs: number): Promise<void> => {
@@ -74,6 +89,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     certificates?.[Symbol.dispose]();
     await traffic.stop(withinMs);
     await reports.stop();
+    await beside?.[Symbol.asyncDispose]();
     await seen.stop();
     await link[Symbol.asyncDispose]();
   };

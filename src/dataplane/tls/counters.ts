@@ -42,7 +42,10 @@ export type Happening = {
 export type RefusalRecord = {
   readonly endpointId: string;
   readonly at: Instant;
+  /** Empty where we are told none; then there is an address. */
   readonly firstOctetsSha256: Uint8Array;
+  /** `IP:PORT`. */
+  readonly remoteAddress?: string;
   readonly reason: RefusalReason;
   readonly caller: string;
   readonly certificate: CertificateName | null;
@@ -117,6 +120,7 @@ export class Counters {
         serial: refusal.certificate?.serial ?? new Uint8Array(),
         resumed: refusal.resumed,
         octetsForwarded: BigInt(refusal.octetsForwarded),
+        remoteAddress: refusal.remoteAddress ?? '',
       }),
     );
   }

@@ -21,6 +21,7 @@ import { type HttpSettings, parseHttpSettings } from './http-settings.ts';
 import { parseProxyProtocol, type ProxyProtocolSettings } from './proxy-protocol-settings.ts';
 import { type NamedServer, namedServerDigests, parseNamedServer } from './named-server-settings.ts';
 import { parseReplicaSettings, type ReplicaSettings } from './replica-settings.ts';
+import { requirePlane } from './require-plane.ts';
 import { parseTlsPolicy, type TlsPolicy } from './tls-policy.ts';
 
 /** `grpc` is HTTP/2 from end to end. */
@@ -113,6 +114,7 @@ export function parseProxySettings(settings: ProxySettings): ProxyPorts {
 
 /** The same for a service that is its own data plane: it finds endpoints by their names. @throws as above; input-invalid for a proxy's settings */
 export function parseServiceSettings(settings: ProxySettings): ParsedSettings {
+  requirePlane(settings, 'native');
   const parsed = parseSettings(settings, {
     inbound: (inbound) => parseInbound(withoutSockets('inbound', inbound)),
     outbound: (outbound) => parseOutbound(withoutSockets('outbound', outbound)),

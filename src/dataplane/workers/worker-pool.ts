@@ -24,6 +24,7 @@ import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 import type { TrafficPlane } from '../proxy/traffic-plane.ts';
 import { type ProxyPorts, parseProxySettings } from '../tls/proxy-settings.ts';
+import { requirePlane } from '../tls/require-plane.ts';
 import type { SeenKeysOptions } from '../tls/seen-keys.ts';
 import { makeTicketKeys } from '../tls/ticket-keys.ts';
 import { keepWorker } from './keep-worker.ts';
@@ -108,6 +109,7 @@ export class WorkerPool implements TrafficPlane {
 
   applySettings(wire: ProxySettings, { isLastGood = false } = {}): Promise<Acknowledgement> {
     return this.#everywhere(async (patience) => {
+      requirePlane(wire, 'native');
       const settings = parseProxySettings(wire);
       const ports = [...settings.inbound, ...settings.outbound, ...settings.passthrough];
       const settle = this.#claims.claim(ports.map(({ listen }) => listen));

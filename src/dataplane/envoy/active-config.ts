@@ -1,0 +1,87 @@
+import type { AdminClient, ConfigEntry, ConfigList } from './admin-client.ts';
+
+export type ResourceKind = 'clusters' | 'endpoints' | 'secrets' | 'listeners' | 'routes';
+
+/** What Envoy has of one resource, by its own word. */
+export type ActiveResource = {
+  /** Of what serves now; null while nothing does. */
+  readonly version: string | null;
+  /** What it last refused of it, and when; null: nothing since it last took one. */
+  readonly error: { readonly details: string; readonly at: string } | null;
+};
+
+/** The resources of one kind by name. @throws state-conflict if Envoy cannot be asked */
+export async function readActive(admin: AdminClient, kind: ResourceKind): Promise<ReadonlyMap<string, ActiveResource>> {
+  const found = new Map<string, ActiveResource>();
+  for (const { list, mask, read } of lists[kind]) {
+    for (const entry of await admin.dump(list, mask)) {
+      const { name, version } = read(entry);
+      const error = errorOf(entry['error_state']);
+      const known = found.get(name);
+      if (name !== '') found.set(name, { version: version ?? known?.version ?? null, error: error ?? known?.error ?? null });
+    }
+  }
+  return found;
+}
+
+/** The ports that serve, as Envoy shows them, by name. @throws as above */
+export async function readListeners(admin: AdminClient): Promise<readonly (readonly [name: string, listener: unknown])[]> {
+  const entries = await admin.dump('dynamic_listeners', 'name,active_state.listener');
+  return entries.map(({ name, active_state: active }) => [textOf(name), objectOf(active)['listener']]);
+}
+
+function errorOf(state: unknown): ActiveResource['error'] {
+  const { details, last_update_attempt: at } = objectOf(state);
+  return typeof details === 'string' ? { details, at: textOf(at) } : null;
+}
+
+type Reader = (entry: ConfigEntry) => { readonly name: string; readonly version: string | null };
+
+const ERRORS = 'error_state.details,error_state.last_update_attempt';
+
+/** The version of what is inside: a warming one serves nothing yet. */
+const lists: { readonly [kind in ResourceKind]: readonly { readonly list: ConfigList; readonly mask: string; readonly read: Reader }[] } = {
+  clusters: [
+    { list: 'dynamic_active_clusters', mask: `version_info,cluster.name,${ERRORS}`, read: inside('cluster', 'name') },
+    { list: 'dynamic_warming_clusters', mask: `cluster.name,${ERRORS}`, read: inside('cluster', 'name') },
+  ],
+  endpoints: [
+    {
+      list: 'dynamic_endpoint_configs',
+      mask: 'version_info,endpoint_config.cluster_name',
+      read: inside('endpoint_config', 'cluster_name'),
+    },
+  ],
+  secrets: [
+    { list: 'dynamic_active_secrets', mask: `name,version_info,${ERRORS}`, read: named },
+    { list: 'dynamic_warming_secrets', mask: `name,${ERRORS}`, read: named },
+  ],
+  listeners: [
+    {
+      list: 'dynamic_listeners',
+      mask: `name,active_state.version_info,${ERRORS}`,
+      read: ({ name, active_state: active }) => ({ name: textOf(name), version: versionOf(objectOf(active)) }),
+    },
+  ],
+  routes: [{ list: 'dynamic_route_configs', mask: `version_info,route_config.name,${ERRORS}`, read: inside('route_config', 'name') }],
+};
+
+function inside(field: string, name: string): Reader {
+  return (entry) => ({ name: textOf(objectOf(entry[field])[name]), version: versionOf(entry) });
+}
+
+function named(entry: ConfigEntry): ReturnType<Reader> {
+  return { name: textOf(entry['name']), version: versionOf(entry) };
+}
+
+function versionOf({ version_info: version }: ConfigEntry): string | null {
+  return typeof version === 'string' && version !== '' ? version : null;
+}
+
+function objectOf(value: unknown): ConfigEntry {
+  return typeof value === 'object' && value !== null ? (value as ConfigEntry) : {};
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

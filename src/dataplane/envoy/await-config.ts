@@ -1,0 +1,96 @@
+import { compileEnvoy } from '../../core/envoy/compile-envoy.ts';
+import type { ProxySettings, RevokedSet, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { pause } from '../../platform/clock/pause.ts';
+import { readActive, readListeners } from './active-config.ts';
+import type { AdminClient } from './admin-client.ts';
+import { type ActiveConfig, type ConfigVerdict, errorsOf, judgeConfig, kinds } from './judge-config.ts';
+import { digestOfListener } from './listener-content.ts';
+import { readLists } from './revocation-lists.ts';
+
+/** Of what Envoy's resources are made. */
+export type ConfigState = { readonly settings: ProxySettings; readonly bundle: TrustBundle; readonly revoked: RevokedSet };
+
+/** `absent`: nobody answers at the admin socket. */
+export type ConfigLook = ConfigVerdict | { readonly kind: 'absent'; readonly detail: string };
+
+/** Looks at what Envoy runs, once or until it is what it should be. Nothing is asked while nothing is awaited. */
+export class ConfigWatch {
+  readonly #admin: AdminClient;
+  #known: ReadonlySet<string> = new Set();
+
+  constructor(admin: AdminClient) {
+    this.#admin = admin;
+  }
+
+  /** What Envoy makes of this state now. */
+  async look(state: ConfigState): Promise<ConfigLook> {
+    try {
+      return (await this.#judge(state)).verdict;
+    } catch (error) {
+      return { kind: 'absent', detail: (error as Error).message };
+    }
+  }
+
+  /** Resolves with the verdict that stands: true, overtaken or refused, or what is still missing when the time is over. */
+  async until(
+    state: () => ConfigState,
+    { withinMs, unlessAbsent, signal }: { readonly withinMs: number; readonly unlessAbsent: boolean; readonly signal: AbortSignal },
+  ): Promise<ConfigLook> {
+    const deadline = performance.now() + withinMs;
+    for (;;) {
+      const begunAt = performance.now();
+      const verdict = await this.look(state());
+      const isOpen = verdict.kind === 'waiting' || (verdict.kind === 'absent' && !unlessAbsent);
+      if (!isOpen || performance.now() >= deadline || signal.aborted) {
+        await this.#remember();
+        return verdict;
+      }
+      // A large Envoy is not kept busy with telling what it has.
+      await pause(Math.max(POLL_MS, 2 * (performance.now() - begunAt)), signal);
+    }
+  }
+
+  /** What is wrong by now is no answer to what is asked next. */
+  async #remember(): Promise<void> {
+    this.#known = errorsOf(await this.#read().catch(() => nothing));
+  }
+
+  async #judge({ settings, bundle, revoked }: ConfigState): Promise<{ readonly verdict: ConfigVerdict }> {
+    const crls = await readLists(this.#admin, { bundle, revoked });
+    if (crls === null) return { verdict: { kind: 'waiting', detail: 'its revocation list lacks what was revoked' } };
+    const expected = compileEnvoy({ settings, trust: [bundle], revoked, crls });
+    const numbers = { generation: settings.generation, bundle: bundle.sequence, revoked: revoked.sequence };
+    const active = await this.#read();
+    const verdict = judgeConfig(expected, active, { numbers, known: this.#known });
+    if (verdict.kind === 'true') return { verdict };
+    const listeners = await this.#withContent(active.listeners);
+    return { verdict: judgeConfig(expected, { ...active, listeners }, { numbers, known: this.#known }) };
+  }
+
+  /** Each with the digest of its content in the place of that of its version. */
+  async #withContent(listeners: ActiveConfig['listeners']): Promise<ActiveConfig['listeners']> {
+    const shown = new Map(await readListeners(this.#admin));
+    return new Map(
+      [...listeners].map(([name, found]) => {
+        const digest = digestOfListener(shown.get(name));
+        const numbers = found.version?.slice(0, found.version.lastIndexOf('.')) ?? '';
+        return [name, found.version === null || digest === null ? found : { ...found, version: `${numbers}.${digest}` }];
+      }),
+    );
+  }
+
+  async #read(): Promise<ActiveConfig> {
+    const read = await Promise.all(kinds.map(async (kind) => [kind, await readActive(this.#admin, kind)] as const));
+    return Object.fromEntries(read) as ActiveConfig;
+  }
+}
+
+const nothing: ActiveConfig = {
+  clusters: new Map(),
+  endpoints: new Map(),
+  secrets: new Map(),
+  listeners: new Map(),
+  routes: new Map(),
+};
+
+const POLL_MS = 50;

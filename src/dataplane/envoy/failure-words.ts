@@ -1,0 +1,67 @@
+import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
+import { isRefusalReason } from '../../core/tls/refusal-reason.ts';
+import type { CallFacts, LogFacts } from './log-entry.ts';
+
+/** Why a handshake with a caller broke, as far as Envoy's text says; what a certificate is, is judged by itself. */
+export function handshakeReason({
+  handshakeFailure,
+  terminationDetails,
+}: Pick<LogFacts, 'handshakeFailure' | 'terminationDetails'>): RefusalReason {
+  if (/timeout/i.test(`${terminationDetails} ${handshakeFailure}`)) return 'timeout';
+  if (/PEER_DID_NOT_RETURN_A_CERTIFICATE/.test(handshakeFailure)) return 'no-certificate';
+  if (isOfVersion(handshakeFailure)) return 'tls-version';
+  return certificateReason(handshakeFailure) ?? 'tls-malformed';
+}
+
+/** Why a call did not get through to the next hop; null if it did, whatever was answered. */
+export function upstreamReason({ flags, upstreamFailure, routeName }: CallFacts): RefusalReason | null {
+  // Nobody is called whose identity is suspended.
+  if (routeName === 'suspended') return 'suspended';
+  if (flags.upstreamConnectionFailure === true) return connectReason(upstreamFailure);
+  if (flags.upstreamRequestTimeout === true || flags.streamIdleTimeout === true || flags.durationTimeout === true) return 'timeout';
+  if (flags.upstreamOverflow === true) return 'limit-exceeded';
+  if (flags.noHealthyUpstream === true || flags.noClusterFound === true || flags.noRouteFound === true) return 'upstream-unreachable';
+  if (flags.upstreamConnectionTermination === true || flags.upstreamRemoteReset === true || flags.upstreamProtocolError === true)
+    return upstreamFailure === '' ? 'upstream-broken' : connectReason(upstreamFailure);
+  return null;
+}
+
+function connectReason(text: string): RefusalReason {
+  if (text === '') return 'upstream-unreachable';
+  if (/timeout/i.test(text)) return 'timeout';
+  // An alert is the server's word on us: what it holds against us it tells its own control plane.
+  if (/ALERT/.test(text)) return isOfVersion(text) ? 'tls-version' : 'upstream-broken';
+  if (!/TLS_error/.test(text)) return 'upstream-unreachable';
+  if (isOfVersion(text)) return 'tls-version';
+  return certificateReason(text) ?? 'tls-malformed';
+}
+
+/** Why Envoy refused a call itself: the name of the rule that matched, or a limit; null if it did not. */
+export function callRefusal({ details, flags, status }: CallFacts): RefusalReason | null {
+  const word = /^rbac_access_denied_matched_policy\[([a-z-]+)\]$/.exec(details)?.[1];
+  if (word !== undefined) return isRefusalReason(word) ? word : 'wrong-identity';
+  if (flags.rateLimited === true || details === 'local_rate_limited') return 'limit-exceeded';
+  if (details === 'request_payload_too_large') return 'body-too-large';
+  if (flags.overloadManager === true) return 'limit-exceeded';
+  if (flags.downstreamProtocolError === true || (status === 400 && /^http1?\.?/.test(details))) return 'request-malformed';
+  return null;
+}
+
+function certificateReason(text: string): RefusalReason | null {
+  return words.find(([pattern]) => pattern.test(text))?.[1] ?? null;
+}
+
+function isOfVersion(text: string): boolean {
+  return /UNSUPPORTED_PROTOCOL|WRONG_VERSION|PROTOCOL_VERSION|NO_SUPPORTED_VERSIONS|INAPPROPRIATE_FALLBACK/.test(text);
+}
+
+/** Envoy joins BoringSSL's words by underscores in the log. */
+const words: readonly (readonly [RegExp, RefusalReason])[] = [
+  [/certificate[_ ]has[_ ]expired|CERTIFICATE_EXPIRED/i, 'expired'],
+  [/not[_ ]yet[_ ]valid/i, 'not-yet-valid'],
+  [/certificate[_ ]revoked/i, 'revoked'],
+  [/unsupported[_ ](?:or[_ ]invalid[_ ])?(?:certificate[_ ])?purpose|unsuitable[_ ]certificate[_ ]purpose/i, 'wrong-usage'],
+  [/SAN[_ ]matcher|subject[_ ]alt|verify[_ ]SAN/i, 'wrong-identity'],
+  [/local[_ ]issuer|self[_-]signed|unknown[_ ]ca|untrusted/i, 'unknown-authority'],
+  [/CERTIFICATE_VERIFY_FAILED/, 'chain-invalid'],
+];
