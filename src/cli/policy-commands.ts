@@ -71,7 +71,7 @@ export const policyCommands: readonly Command[] = [
       ['--upstream-key <path>', 'its private key'],
       ['--for-version <version>', 'version of the proxy (default: the one that the tests run)'],
       ['--openssl <version>', 'for nginx and haproxy: the OpenSSL that it runs on (default: 3.0)'],
-      ['--njs', 'for nginx: its module njs is there, which reads callers'],
+      ['--njs <kind>', 'for nginx: it has njs, which reads callers, as a module or built-in'],
       ['--script <path>', 'where the script lies that nginx or haproxy loads (default: beside --out)'],
       ['--log <path>', 'for nginx: where calls are logged (default: /var/log/nginx/countersign.log)'],
       ['--accept <demands>', 'what may be left unenforced, comma-separated'],

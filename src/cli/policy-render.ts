@@ -46,7 +46,7 @@ async function readOrder(invocation: Invocation) {
   const program = parseProxyProgram(kind, {
     version: text('forVersion'),
     openssl: text('openssl'),
-    hasNjs: invocation.options['njs'] === true,
+    njs: text('njs'),
   });
   const subject = { program, mode, ...(await findRenderSubject(invocation)) };
   const [out, name] = [text('out'), scriptNames[kind]];

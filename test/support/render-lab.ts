@@ -195,7 +195,7 @@ export function orderOf(
   change: Partial<RenderSubject> & { readonly hasNjs?: boolean } = {},
 ): RenderOrder {
   const { hasNjs = kind === 'nginx', ...rest } = change;
-  const program = parseProxyProgram(kind, { version: undefined, openssl: undefined, hasNjs });
+  const program = parseProxyProgram(kind, { version: undefined, openssl: undefined, njs: hasNjs ? 'module' : undefined });
   return parseRenderOrder(
     { program, title: 'policy lab', policy: defaultPolicy, mode: 'enforce', callers: [ALLOWED], narrowedRoutes: 0, ...rest },
     words,

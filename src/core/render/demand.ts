@@ -20,9 +20,7 @@ export const depends = (text: string, gap: Ability['gap']): Ability => ({ text, 
 
 /** What nginx can do only where it can run a script. */
 export const withNjs = (what: string): Ability =>
-  depends(`with its module njs (\`--njs\`): ${what}`, ({ program }) =>
-    program.hasNjs ? null : 'nginx can only by its module njs (--njs)',
-  );
+  depends(`with njs (\`--njs\`): ${what}`, ({ program }) => (program.njs !== null ? null : 'nginx can only by njs (--njs)'));
 
 /** What is not written for any proxy yet. */
 export const nobody = {

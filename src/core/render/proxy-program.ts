@@ -11,22 +11,34 @@ export type ProxyProgram = {
   readonly version: ProgramVersion;
   /** Of the OpenSSL that it runs on; null where it brings its own TLS. */
   readonly openssl: ProgramVersion | null;
-  /** nginx: the module njs is there. */
-  readonly hasNjs: boolean;
+  /** How nginx has njs; null: not at all, or it is another proxy. */
+  readonly njs: Njs | null;
 };
 
 export type ProgramVersion = readonly number[];
 
+const njsKinds = ['module', 'built-in'] as const;
+export type Njs = (typeof njsKinds)[number];
+
 /** Without a version, the one that is examined in the tests. @throws input-invalid for what is no version, or too old to be hardened */
 export function parseProxyProgram(
   kind: ProxyKind,
-  { version, openssl, hasNjs }: { readonly version: string | undefined; readonly openssl: string | undefined; readonly hasNjs: boolean },
+  {
+    version,
+    openssl,
+    njs,
+  }: { readonly version: string | undefined; readonly openssl: string | undefined; readonly njs: string | undefined },
 ): ProxyProgram {
   const { examined, oldest, usesOpenssl } = programs[kind];
   const parsed = parseVersion('--for-version', version ?? examined);
   if (!isAtLeast(parsed, oldest)) throw refused(`for ${kind}`, parsed.join('.'), `${oldest.join('.')} or later`);
   if (openssl !== undefined && !usesOpenssl) throw refused(`for ${kind}`, openssl, 'no --openssl: it brings its own TLS');
-  return { kind, version: parsed, openssl: usesOpenssl ? parseVersion('--openssl', openssl ?? EXAMINED_OPENSSL) : null, hasNjs };
+  return {
+    kind,
+    version: parsed,
+    openssl: usesOpenssl ? parseVersion('--openssl', openssl ?? EXAMINED_OPENSSL) : null,
+    njs: njs === undefined ? null : parseNjs(kind, njs),
+  };
 }
 
 /** The version that the tests run, by which a configuration is written where none is given. */
@@ -51,6 +63,12 @@ export function groupNamesOf(program: ProxyProgram): ReadonlyMap<TlsGroup, strin
   const knowsHybrid =
     program.openssl === null ? isAtLeast(program.version, programs[program.kind].hybridSince) : isAtLeast(program.openssl, [3, 5]);
   return new Map([...(knowsHybrid ? hybrid : []), ...classic]);
+}
+
+function parseNjs(kind: ProxyKind, text: string): Njs {
+  const njs = njsKinds.find((known) => known === text);
+  if (njs === undefined || kind !== 'nginx') throw refused('--njs', text, `${njsKinds.join(' or ')}, of nginx`);
+  return njs;
 }
 
 function parseVersion(what: string, text: string): ProgramVersion {

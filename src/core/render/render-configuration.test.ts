@@ -25,10 +25,10 @@ const words: RenderWords = {
   staple: '/etc/tls/api.pem.ocsp',
   script: '/etc/tls/caller',
 };
-const NOBODY = { version: undefined, openssl: undefined, hasNjs: true };
+const NOBODY = { version: undefined, openssl: undefined, njs: undefined };
 
 function orderOf(kind: ProxyKind, change: RenderWords = {}, subject: Partial<RenderSubject> = {}): RenderOrder {
-  const program = parseProxyProgram(kind, NOBODY);
+  const program = parseProxyProgram(kind, { ...NOBODY, njs: kind === 'nginx' ? 'module' : undefined });
   const forNode = {
     upstream: undefined,
     upstreamName: undefined,
@@ -56,7 +56,13 @@ function isRefused(act: () => unknown, expected: RegExp): void {
 
 /** What this proxy would leave open. */
 function access(kind: ProxyKind, subject: Partial<RenderSubject> = {}, hasNjs = true): readonly string[] {
-  const { gaps } = renderConfiguration(orderOf(kind, {}, { program: parseProxyProgram(kind, { ...NOBODY, hasNjs }), ...subject }));
+  const { gaps } = renderConfiguration(
+    orderOf(
+      kind,
+      {},
+      { program: parseProxyProgram(kind, { ...NOBODY, njs: hasNjs && kind === 'nginx' ? 'module' : undefined }), ...subject },
+    ),
+  );
   return gaps.filter(({ weight }) => weight === 'access').map(({ demand }) => demand);
 }
 
@@ -181,7 +187,7 @@ describe('what cannot be enforced', () => {
         () => renderConfiguration(orderOf(kind, {}, { policy: hybrid })),
         /groups: "X25519MLKEM768, SecP256r1MLKEM768", expected of X25519, P-256, P-384, which is all that \w+ [0-9.]+ on OpenSSL 3\.0 speaks/,
       );
-      const program = parseProxyProgram(kind, { ...NOBODY, openssl: '3.5.1' });
+      const program = parseProxyProgram(kind, { ...NOBODY, openssl: '3.5.1', njs: kind === 'nginx' ? 'built-in' : undefined });
       const { gaps, files } = renderConfiguration(orderOf(kind, {}, { policy: hybrid, program }));
       assert.equal(
         gaps.some(({ demand }) => demand === 'groups'),
@@ -231,6 +237,22 @@ describe('what cannot be enforced', () => {
       const policy = { ...defaultPolicy, http: { ...defaultPolicy.http, boundTokens } };
       assert.ok(access(kind, { policy }).includes('bound-tokens'), kind);
     }
+  });
+
+  test('by njs is read by a module that is loaded, or by what nginx was built with', () => {
+    for (const [kind, njs] of [
+      ['nginx', 'true'],
+      ['nginx', ''],
+      ['caddy', 'module'],
+    ] as const) {
+      isRefused(() => parseProxyProgram(kind, { ...NOBODY, njs }), /module or built-in, of nginx/);
+    }
+    const [loaded, builtIn] = ['module', 'built-in'].map((njs) => {
+      const program = parseProxyProgram('nginx', { ...NOBODY, njs });
+      return renderConfiguration(orderOf('nginx', {}, { program })).files[0]!.text;
+    });
+    assert.equal(loaded!.replace('load_module modules/ngx_http_js_module.so;\n', ''), builtIn);
+    assert.match(builtIn!, /js_import caller from/);
   });
 
   test('is refused for versions that are too old, and for an OpenSSL that a program does not use', () => {

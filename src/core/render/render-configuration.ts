@@ -21,7 +21,7 @@ export function loadsScript(order: RenderOrder): boolean {
   return (
     scriptNames[order.program.kind] !== null &&
     order.clients.kind === 'certified' &&
-    (order.program.kind !== 'nginx' || order.program.hasNjs)
+    (order.program.kind !== 'nginx' || order.program.njs !== null)
   );
 }
 

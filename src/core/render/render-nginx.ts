@@ -15,7 +15,7 @@ export function renderNginx(order: RenderOrder, gaps: readonly Gap[]): readonly 
   const heading = headingOf(order, gaps);
   const lines = [
     ...heading.map((line) => `# ${line}`),
-    ...(usesScript(order) ? ['load_module modules/ngx_http_js_module.so;'] : []),
+    ...(usesScript(order) && order.program.njs === 'module' ? ['load_module modules/ngx_http_js_module.so;'] : []),
     'worker_processes auto;',
     '# Two descriptors for each connection, the second to the service, and some of its own.',
     `worker_rlimit_nofile ${order.policy.limits.connections * 2 + 64};`,
@@ -48,7 +48,7 @@ export function renderNginx(order: RenderOrder, gaps: readonly Gap[]): readonly 
 }
 
 function usesScript({ program, clients }: RenderOrder): boolean {
-  return program.hasNjs && clients.kind === 'certified';
+  return program.njs !== null && clients.kind === 'certified';
 }
 
 function logLines(order: RenderOrder): Lines {
