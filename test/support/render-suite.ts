@@ -18,7 +18,7 @@ import { ALLOWED, type LabCredential, orderOf, RenderLab, SERVED, SERVED_TOO } f
 
 /** Renders, has the program examine what was rendered, starts it, and holds what runs against the policy. */
 export function examineRendered(peer: RenderedPeer): void {
-  describe(`what is rendered for ${peer.kind}`, { skip: missing(peer.program) }, () => {
+  describe(`what is rendered for ${peer.kind}`, { skip: missing(peer.program) || missing(peer.needs) }, () => {
     let lab: RenderLab, foreign: RenderLab, good: LabCredential, revoked: LabCredential, server: LabCredential;
 
     before(async () => {

@@ -6,6 +6,8 @@ import type { RenderLab } from './render-lab.ts';
 export type RenderedPeer = {
   readonly kind: ProxyKind;
   readonly program: string;
+  /** What else has to be there. */
+  readonly needs: string;
   /** Its own examination of a configuration; code 0 is well, and nothing is said that `complains` matches. */
   readonly check: (file: string, lab: RenderLab) => readonly string[];
   readonly complains: RegExp;

@@ -4,6 +4,7 @@ import { examineRendered } from '../../../test/support/render-suite.ts';
 examineRendered({
   kind: 'caddy',
   program: join(import.meta.dirname, '../../../.test/peers/caddy/bin/caddy'),
+  needs: process.execPath,
   check: (file) => ['validate', '--adapter', 'caddyfile', '--config', file],
   complains: /"level":"(?:warn|error)"(?!.*Caddyfile input is not formatted)/,
   run: (file) => ['run', '--adapter', 'caddyfile', '--config', file],

@@ -4,6 +4,7 @@ import { examineRendered } from '../../../test/support/render-suite.ts';
 examineRendered({
   kind: 'envoy',
   program: join(import.meta.dirname, '../../../.test/peers/envoy/bin/envoy'),
+  needs: process.execPath,
   check: (file) => ['--mode', 'validate', '-c', file],
   complains: /\[(?:warning|error|critical)\]/,
   run: (file) => ['-c', file, '--disable-hot-restart', '--concurrency', '1', '-l', 'warn'],

@@ -3,6 +3,7 @@ import { examineRendered } from '../../../test/support/render-suite.ts';
 examineRendered({
   kind: 'haproxy',
   program: 'haproxy',
+  needs: process.execPath,
   check: (file) => ['-c', '-f', file],
   complains: /WARNING|ALERT/,
   run: (file) => ['-db', '-f', file],

@@ -12,6 +12,7 @@ import { renderConfiguration } from './render-configuration.ts';
 examineRendered({
   kind: 'nginx',
   program: 'nginx',
+  needs: '/usr/lib/nginx/modules/ngx_http_js_module.so',
   check: (file) => ['-t', '-g', `daemon off; pid ${file}.pid;`, '-c', file],
   complains: /\[(?:warn|error|emerg)\]/,
   run: (file) => ['-g', `daemon off; pid ${file}.pid;`, '-c', file],

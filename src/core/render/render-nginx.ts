@@ -217,6 +217,9 @@ function burstOf({ burst }: CallRate): string {
 function forwardLines({ upstream }: RenderOrder): Lines {
   return [
     ...(upstream === null ? [] : upstreamLines(upstream)),
+    `proxy_connect_timeout ${timeouts.connectSeconds}s;`,
+    `proxy_send_timeout ${timeouts.stalledSeconds}s;`,
+    `proxy_read_timeout ${timeouts.stalledSeconds}s;`,
     'proxy_http_version 1.1;',
     'proxy_set_header Connection "";',
     'proxy_set_header Host $host;',

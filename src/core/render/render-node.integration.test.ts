@@ -12,6 +12,7 @@ const service = (file: string): string => `
 examineRendered({
   kind: 'node',
   program: process.execPath,
+  needs: process.execPath,
   check: (file) => ['--check', file],
   complains: /./,
   run: (file) => ['--input-type=module', '--eval', service(file)],
