@@ -34,8 +34,10 @@ function converse(wire: WireSocket, { hello, until, timeoutMs }: Question): Prom
     wire.write(hello);
   });
   wire.on('data', () => {
-    const answer = readAnswer(wire.received, until);
+    const { received } = wire;
+    const answer = readAnswer(received, until);
     if (answer !== null) resolve(answer);
+    else if (received.length >= MAXIMUM_FLIGHT) resolve(readAnswer(received, 'hello') ?? { kind: 'not-tls' });
   });
   wire.on('end', () => resolve(readAnswer(wire.received, 'hello') ?? { kind: 'refused', alert: null }));
   wire.on('error', (error: NodeJS.ErrnoException) =>
@@ -57,3 +59,5 @@ function readAnswer(received: Buffer, until: 'hello' | 'flight'): HelloAnswer | 
 }
 
 const TLS_13 = 0x0304;
+/** A flight with ten certificates is shorter; more is not kept of what came. */
+const MAXIMUM_FLIGHT = 65_536;

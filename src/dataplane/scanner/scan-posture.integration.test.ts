@@ -151,6 +151,37 @@ describe('scanPosture()', () => {
     assert.ok(rulesOf(posture).includes('certificate-malformed'));
   });
 
+  test('a server that floods, dribbles or breaks off is borne, and none is waited for beyond the bounds', async () => {
+    const limits = { connections: 100, atOnce: 4, timeoutMs: 500, deadlineMs: 2_000 };
+    const hello = handshakeRecord(madeHello(0x0303, 0xc02b));
+    const hostile: { readonly [name: string]: (socket: Socket) => void } = {
+      'octets without end': (socket) => flood(socket, Buffer.alloc(65_536, 0x41)),
+      'records without end': (socket) => flood(socket, handshakeRecord(Buffer.alloc(16_000))),
+      'warnings without end': (socket) => flood(socket, Buffer.from('1503030002015a', 'hex')),
+      'certificates without end': (socket) => (
+        socket.write(hello),
+        flood(socket, handshakeRecord(Buffer.concat([Buffer.of(11, 255, 255, 255)])))
+      ),
+      'an octet at a time': (socket) => dribble(socket, hello),
+      'half a record': (socket) => void socket.once('data', () => socket.end(hello.subarray(0, 20))),
+      'a reset': (socket) => void socket.once('data', () => socket.resetAndDestroy()),
+      'a head of HTTP without end': (socket) => flood(socket, Buffer.from('HTTP/1.1 200 OK\r\nx: y\r\n')),
+    };
+    const seen = [];
+    for (const [name, serve] of Object.entries(hostile))
+      seen.push([name, (await scan(await servers.byHand(serve), { limits })).kind] as const);
+    assert.deepEqual(Object.fromEntries(seen), {
+      'octets without end': 'no-tls',
+      'records without end': 'no-tls',
+      'warnings without end': 'no-tls',
+      'certificates without end': 'tls',
+      'an octet at a time': 'unreachable',
+      'half a record': 'no-tls',
+      'a reset': 'no-tls',
+      'a head of HTTP without end': 'no-tls',
+    });
+  });
+
   test('stays within its bounds, and says what it could not ask', async () => {
     const limits = { connections: 12, atOnce: 2, timeoutMs: 5_000, deadlineMs: 10_000 };
     const posture = await scanTls(await servers.node(policyTls), { limits });
@@ -232,6 +263,19 @@ function asked(version: number, compression: number): (octets: Buffer) => Buffer
 
 function serve(answer: (octets: Buffer) => Buffer): (socket: Socket) => void {
   return (socket) => void socket.once('data', (octets: Buffer) => socket.end(answer(octets)));
+}
+
+/** A megabyte of it, which is more than anybody should read, and no end. */
+function flood(socket: Socket, octets: Buffer): void {
+  socket.resume();
+  socket.write(Buffer.alloc(1_048_576, octets));
+}
+
+/** So slowly that no bound of the scan is met. */
+function dribble(socket: Socket, octets: Buffer): void {
+  let at = 0;
+  const timer = setInterval(() => (at < octets.length ? socket.write(octets.subarray(at, ++at)) : clearInterval(timer)), 100);
+  socket.resume().on('close', () => clearInterval(timer));
 }
 
 /** A ServerHello by hand, without extensions. */
