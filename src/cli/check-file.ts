@@ -5,6 +5,8 @@ import { parseSpiffeId } from '../core/identity/spiffe-id.ts';
 import { parseIpAddress } from '../core/identity/ip-address.ts';
 import { parseDnsName } from '../core/identity/dns-name.ts';
 import { Problem } from '../core/problems/problem.ts';
+import { startTlsProtocols } from '../dataplane/scanner/begin-talk.ts';
+import type { Speech } from '../dataplane/scanner/scan-posture.ts';
 import { openFields, type Fields, type TextForm } from '../control/inventory/declaration-fields.ts';
 import { dateForm, nameForm, reasonForm } from '../control/inventory/text-forms.ts';
 import { type HostAndPort, nameOfTarget, parseTarget } from './check-target.ts';
@@ -15,7 +17,7 @@ export type WrittenTarget = HostAndPort & {
   readonly name: string;
   readonly serverName: string | null;
   readonly spiffeId: string | null;
-  readonly speech: 'http' | 'other';
+  readonly speech: Speech;
   readonly clientCertificate: 'required' | 'not-required' | null;
   /** File of PEM, as it stands there. */
   readonly anchors: string | null;
@@ -57,7 +59,7 @@ function readTarget(fields: Fields): WrittenTarget {
     name: nameOfTarget(address),
     serverName: fields.has('serverName') ? fields.text('serverName', hostForm) : null,
     spiffeId: fields.has('identity') ? fields.text('identity', spiffeForm) : null,
-    speech: fields.has('speech') ? fields.word('speech', ['http', 'other']) : 'http',
+    speech: fields.has('speech') ? fields.word('speech', ['http', 'other', ...startTlsProtocols]) : 'http',
     clientCertificate: fields.has('clientCertificate') ? fields.word('clientCertificate', demandWords) : null,
     anchors: fields.has('anchors') ? fields.text('anchors', fileForm) : null,
     policy: fields.has('policy') ? fields.text('policy', nameForm) : null,

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import type { Speech } from '../dataplane/scanner/scan-posture.ts';
 import type { TargetPlace } from '../core/findings/check-report.ts';
 import type { PostureDemands } from '../core/findings/posture-demands.ts';
 import { parseDnsName } from '../core/identity/dns-name.ts';
@@ -16,7 +17,7 @@ export type CheckTarget = {
   readonly host: string;
   readonly port: number;
   readonly serverName: string | null;
-  readonly speech: 'http' | 'other';
+  readonly speech: Speech;
   readonly policy: Policy;
   readonly identity: ReferenceIdentity;
   /** `public`: the roots that Node carries. */

@@ -5,6 +5,7 @@ import {
   type HandshakeMessage,
   type ServerHello,
 } from '../../core/tls/read-server-flight.ts';
+import { beginTalk } from './begin-talk.ts';
 import type { ScanLine } from './scan-line.ts';
 import type { WireSocket } from './wire-socket.ts';
 
@@ -19,20 +20,18 @@ export type HelloAnswer =
 
 /** Sends the hello, and reads on to the ServerHello or to the end of a flight in the clear. Nothing is ever answered to it. */
 export async function askHello(line: ScanLine, hello: Buffer, until: 'hello' | 'flight' = 'hello'): Promise<HelloAnswer> {
-  const answer = await line.open((wire) => converse(wire, { hello, until, timeoutMs: line.timeoutMs }));
+  const answer = await line.open((wire) => converse(wire, { hello, until, line }));
   return answer ?? { kind: 'unanswered', because: 'the bounds of the scan' };
 }
 
-type Question = { readonly hello: Buffer; readonly until: 'hello' | 'flight'; readonly timeoutMs: number };
+type Question = { readonly hello: Buffer; readonly until: 'hello' | 'flight'; readonly line: ScanLine };
 
-function converse(wire: WireSocket, { hello, until, timeoutMs }: Question): Promise<HelloAnswer> {
+async function converse(wire: WireSocket, { hello, until, line: { startTls, timeoutMs } }: Question): Promise<HelloAnswer> {
+  const begun = await beginTalk(wire, startTls, timeoutMs);
+  if (begun.kind === 'failed') return { kind: 'unanswered', because: begun.because };
+  if (begun.kind === 'no-tls') return { kind: 'not-tls' };
   const { promise, resolve } = Promise.withResolvers<HelloAnswer>();
-  let connected = false;
   const timer = setTimeout(() => resolve({ kind: 'unanswered', because: 'no answer in time' }), timeoutMs);
-  wire.on('connect', () => {
-    connected = true;
-    wire.write(hello);
-  });
   wire.on('data', () => {
     const { received } = wire;
     const answer = readAnswer(received, until);
@@ -40,9 +39,8 @@ function converse(wire: WireSocket, { hello, until, timeoutMs }: Question): Prom
     else if (received.length >= MAXIMUM_FLIGHT) resolve(readAnswer(received, 'hello') ?? { kind: 'not-tls' });
   });
   wire.on('end', () => resolve(readAnswer(wire.received, 'hello') ?? { kind: 'refused', alert: null }));
-  wire.on('error', (error: NodeJS.ErrnoException) =>
-    resolve(connected ? { kind: 'refused', alert: null } : { kind: 'unanswered', because: error.code ?? error.message }),
-  );
+  wire.on('error', () => resolve({ kind: 'refused', alert: null }));
+  wire.write(hello);
   return promise.finally(() => clearTimeout(timer));
 }
 

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { connect as connectTls, type ConnectionOptions, type SecureVersion, type TLSSocket } from 'node:tls';
 import type { HttpAnswer } from '../../core/findings/posture.ts';
 import { type HandshakeMessage, messageTypes } from '../../core/tls/read-server-flight.ts';
+import { beginTalk } from './begin-talk.ts';
 import { readHttpHead } from './read-http-head.ts';
 import { readHandshake } from './read-certificate-request.ts';
 import type { ScanLine } from './scan-line.ts';
@@ -49,9 +50,12 @@ export type HandshakeSight = {
   readonly ended: boolean;
 };
 
-/** Shakes hands once, and sees what follows. Null: the bounds of the scan. */
+/** Shakes hands once, and sees what follows. Null: the bounds of the scan, or no TLS was begun. */
 export function shakeHandsFully(line: ScanLine, order: HandshakeOrder): Promise<HandshakeSight | null> {
-  return line.open((wire) => converse(wire, order, line.timeoutMs));
+  return line.open(async (wire) => {
+    const { kind } = await beginTalk(wire, line.startTls, line.timeoutMs);
+    return kind === 'ready' ? converse(wire, order, line.timeoutMs) : null;
+  });
 }
 
 function converse(wire: WireSocket, order: HandshakeOrder, timeoutMs: number): Promise<HandshakeSight> {

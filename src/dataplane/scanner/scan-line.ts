@@ -1,4 +1,5 @@
 import type { HostPort } from '../../platform/network/host-port.ts';
+import type { StartTls } from './begin-talk.ts';
 import { WireSocket } from './wire-socket.ts';
 
 /** What a scan may cost the one address that it asks. */
@@ -15,6 +16,8 @@ export type ScanLimits = {
 export class ScanLine {
   readonly address: HostPort;
   readonly timeoutMs: number;
+  /** How TLS is asked for on each connection; null: it begins at once. */
+  readonly startTls: StartTls | null;
   readonly #limits: ScanLimits;
   readonly #startedAt = performance.now();
   readonly #waiting: (() => void)[] = [];
@@ -22,8 +25,9 @@ export class ScanLine {
   #used = 0;
   #refused = 0;
 
-  constructor(address: HostPort, limits: ScanLimits) {
+  constructor(address: HostPort, limits: ScanLimits, startTls: StartTls | null = null) {
     this.address = address;
+    this.startTls = startTls;
     this.timeoutMs = limits.timeoutMs;
     this.#limits = limits;
   }

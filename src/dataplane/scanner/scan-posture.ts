@@ -5,6 +5,7 @@ import type { Posture, ServedChain, TlsPosture } from '../../core/findings/postu
 import type { ProtocolVersion } from '../../core/tls/protocol-version.ts';
 import { messageTypes, readServedCertificates, readStatus, type HandshakeMessage } from '../../core/tls/read-server-flight.ts';
 import type { HelloAnswer } from './ask-hello.ts';
+import type { StartTls } from './begin-talk.ts';
 import { askPlaintext } from './ask-plaintext.ts';
 import type { ClientCredential } from './full-handshake.ts';
 import { openQuestions } from './hello-offers.ts';
@@ -13,6 +14,9 @@ import { defaultScanLimits, ScanLine, type ScanLimits } from './scan-line.ts';
 import { scanHandshakes } from './scan-handshakes.ts';
 import { scanHello, scanOlder, scanTls13, scanVersions } from './scan-protocol.ts';
 
+/** What is spoken on TLS; of some protocols it tells how TLS is begun. */
+export type Speech = 'http' | 'other' | StartTls;
+
 /** One endpoint as a client would come to it. */
 export type ScanTarget = {
   /** An address, or a name that is resolved once. */
@@ -20,8 +24,8 @@ export type ScanTarget = {
   readonly port: number;
   /** Sent as SNI and as Host; null: no SNI, and the host as Host. */
   readonly serverName: string | null;
-  /** `other`: no octet of HTTP is sent, in the clear or on TLS. */
-  readonly speech?: 'http' | 'other';
+  /** Of all but `http` no octet of HTTP is sent, in the clear or on TLS. */
+  readonly speech?: Speech;
   /** For questions that only a client with a certificate gets an answer to. */
   readonly credential?: ClientCredential | null;
   readonly limits?: ScanLimits;
@@ -37,7 +41,7 @@ export async function scanPosture({
 }: ScanTarget): Promise<Posture> {
   const address = await resolve(target);
   if (address === null) return { kind: 'unreachable', because: `${target.host} has no address` };
-  const line = new ScanLine(address, limits);
+  const line = new ScanLine(address, limits, speech === 'http' || speech === 'other' ? null : speech);
   const ask = openQuestions(line, serverName);
   const host = serverName ?? target.host;
   const [versions, plaintext] = await Promise.all([scanVersions(ask), speech === 'http' ? askPlaintext(line, host) : null]);

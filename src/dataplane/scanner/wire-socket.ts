@@ -57,6 +57,12 @@ export class WireSocket extends Duplex {
     return Buffer.concat(this.#received);
   }
 
+  /** What was read so far is no part of what follows, as where TLS begins after a command in the clear. */
+  forgetReceived(): void {
+    this.#received = [];
+    this.#receivedLength = 0;
+  }
+
   override _read(): void {
     this.#socket.resume();
   }
