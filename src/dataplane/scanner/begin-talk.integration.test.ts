@@ -94,4 +94,3 @@ test('a server that says nothing, or never enough, is not waited for beyond the 
     assert.deepEqual(posture, { kind: 'unreachable', because: 'no answer in time' });
   }
 });
-

@@ -46,7 +46,7 @@ export async function scanHandshakes(line: ScanLine, { serverName, host, credent
       versions.includes(version) ? askResumption(line, { version, serverName, credential, afterwards }) : null,
     ),
   );
-  const others = await Promise.all(signatureFamilies.map((signatures) => shake({ ...leave, signatures })));
+  const others = await Promise.all(signatureFamilies(newest).map((signatures) => shake({ ...leave, signatures })));
   const again = versions.includes('TLSv1.2') ? await shake({ ...leave, version: 'TLSv1.2', afterwards: { kind: 'renegotiate' } }) : null;
   return {
     demand: bare === null ? { kind: 'unknown', evidence: 'the bounds of the scan' } : demandOf(bare),
@@ -112,9 +112,8 @@ function nothing(why: string): ShakenFacts {
   };
 }
 
-/** By the kind of the key: whoever is asked for all of them shows one certificate only. */
-const signatureFamilies = [
-  'ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519',
-  'RSA-PSS+SHA256:RSA-PSS+SHA384:RSA+SHA256:RSA+SHA384',
-  'mldsa44:mldsa65:mldsa87',
-];
+/** By the kind of the key: whoever is asked for all of them shows one certificate only. ML-DSA is of TLS 1.3 alone. */
+function signatureFamilies(version: SecureVersion): readonly string[] {
+  const older = ['ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519', 'RSA-PSS+SHA256:RSA-PSS+SHA384:RSA+SHA256:RSA+SHA384'];
+  return version === 'TLSv1.3' ? [...older, 'mldsa44:mldsa65:mldsa87'] : older;
+}
