@@ -30,10 +30,15 @@ export async function enrol(deps: EstDeps, call: EstCall, principal: Principal, 
 export async function reEnrol(deps: EstDeps, call: EstCall, now: Instant): Promise<EstAnswer> {
   const { target } = call;
   const chain = call.peerChain();
-  const csr = await readBoundCsr(deps, call);
   const refused = (reason: string, detail: string): void => deps.log('warn', 'est.refused', { label: target.label, reason, detail });
+  // Before the body is read: a stranger's octets are not worth parsing.
+  if (chain[0] === undefined) {
+    refused('certificate-required', '');
+    throw new Problem('unauthenticated', 'Cannot renew certificate: expected the client certificate that is to be renewed');
+  }
+  const csr = await readBoundCsr(deps, call);
   const only = { environment: target.environment, profile: target.profile.name };
-  if (chain[0] !== undefined && !sameNames(requestedNames(csr), requestedNames(parseCertificate(chain[0])))) {
+  if (!sameNames(requestedNames(csr), requestedNames(parseCertificate(chain[0])))) {
     refused('other-names', '');
     throw new Problem('forbidden', 'Cannot renew certificate: the CSR does not ask for exactly its names (RFC 7030 section 4.2.2)');
   }
