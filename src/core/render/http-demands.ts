@@ -73,7 +73,7 @@ export const httpDemands = {
     by: {
       nginx: yes('`Cert=`; with njs `Hash=` and `URI=`'),
       haproxy: yes('`Hash=` and `URI=`'),
-      caddy: yes('`Hash=` and `URI=`'),
+      caddy: yes('`Hash=`, and `URI=` where callers are listed'),
       envoy: yes('`Hash=` and `URI=`'),
       node: yes('`Hash=` and `URI=`'),
     },
@@ -134,7 +134,7 @@ export const httpDemands = {
       nginx: partly('`worker_connections`: of each worker, upstreams included'),
       haproxy: yes('`maxconn`'),
       caddy: no('it has no limit of connections'),
-      envoy: yes('`connection_limit`'),
+      envoy: yes('`connection_limit`, of each name'),
       node: yes('`maxConnections`'),
     },
   },

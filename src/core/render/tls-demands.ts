@@ -109,7 +109,7 @@ export const tlsDemands = {
     by: {
       nginx: withNjs('a script reads the certificate'),
       haproxy: yes('by Lua: a script reads the certificate'),
-      caddy: yes('an expression over what Go read'),
+      caddy: yes('`vars`, over the URI as Go writes it'),
       envoy: yes('RBAC on the URI'),
       node: yes('the module reads the certificate'),
     },
