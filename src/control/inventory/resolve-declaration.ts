@@ -72,6 +72,9 @@ export function draftFederatedDomain(
     ([held, record]) => held !== key && record.environment === environment && record.trustDomain === trustDomain,
   );
   if (other !== undefined) throw faultOf(declaration, `${trustDomain} is declared in ${environment} as ${other[1].name} already`);
+  const count = [...draft.federatedDomains].filter(([held, record]) => held !== key && record.environment === environment).length;
+  if (count >= MAXIMUM_FEDERATED)
+    throw faultOf(declaration, `there are ${count} in ${environment} already, expected at most ${MAXIMUM_FEDERATED}`);
   draft.federatedDomains.set(key, {
     id: draft.federatedDomains.get(key)?.id ?? newId('domain'),
     environment,
@@ -257,3 +260,6 @@ function resolveEndpoint(draft: Draft, declaration: Declaration & { readonly env
   if (endpoint === undefined) throw faultOf(declaration, `endpoint ${name} is not declared in ${declaration.environment}`);
   return endpoint;
 }
+
+/** What a data plane takes. */
+const MAXIMUM_FEDERATED = 50;
