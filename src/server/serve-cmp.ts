@@ -2,7 +2,7 @@ import type { Authorities } from '../control/ca/authorities.ts';
 import { type CmpSigner, isCmpSignerOld, issueCmpSigner } from '../control/ca/issue-cmp-signer.ts';
 import { ensureStoredSecret } from '../control/ca/stored-secret.ts';
 import type { Secret } from '../core/secrets/secret.ts';
-import { HOUR_MS, MINUTE_MS, SECOND_MS } from '../core/time/instant.ts';
+import { MINUTE_MS, SECOND_MS } from '../core/time/instant.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { CmpConfig } from '../platform/config/cmp-config.ts';
 import type { Log } from '../platform/log/logger.ts';
@@ -51,7 +51,7 @@ export async function serveCmp(options: CmpOptions): Promise<CmpServer> {
   const server = stack.use(await startCmpServer({ listen: cmp.listen, deps, clock, log }));
   stack.use(runReconciler({ name: 'cmp-signer', run: renew, wakes: [], intervalMs: MINUTE_MS }, { log, metrics }));
   const reconcile = { name: 'cmp', run: () => reconcileCmp(deps, clock.now()), wakes: [], intervalMs: 5 * SECOND_MS };
-  const prune = { name: 'cmp-prune', run: () => pruneCmp(deps, clock.now()), wakes: [], intervalMs: HOUR_MS };
+  const prune = { name: 'cmp-prune', run: () => pruneCmp(deps, clock.now()), wakes: [], intervalMs: MINUTE_MS };
   for (const work of [reconcile, prune]) stack.use(runReconciler(work, { log, metrics }));
   const running = stack.move();
   return { port: server.port, [Symbol.asyncDispose]: () => running.disposeAsync() };

@@ -20,7 +20,7 @@ import { orderOf } from './order-of.ts';
 import { CmpProblem, toCmpProblem } from './problems.ts';
 import { type AskingKind, type CertificateAsked, certificateAnswers, readAsked } from './read-request.ts';
 import type { Sender } from './sender.ts';
-import { type CmpTransaction, findTransaction, insertTransaction, waitingUntil } from './transaction-store.ts';
+import { type CmpTransaction, findTransaction, insertTransaction, rememberedUntil, waitingUntil } from './transaction-store.ts';
 
 export type RequestDeps = Pick<CmpDeps, 'database' | 'authorities' | 'confirmWithinMs' | 'log'>;
 
@@ -60,12 +60,13 @@ async function issueAsked(
       // What goes on is remembered in the commit that begins it, so that no crash forgets to revoke what nobody confirmed.
       filed: ({ queries }, { id, expiresAt }) =>
         begin(queries, { ...transaction, deadline: waitingUntil(expiresAt), state: { kind: 'waiting', requestId: id } }),
-      ...(implicitConfirm
-        ? {}
-        : {
-            settle: ({ queries }, certificate) =>
-              begin(queries, { ...transaction, deadline: now + deps.confirmWithinMs, state: { kind: 'issued', certificate } }),
-          }),
+      settle: ({ queries }, certificate) =>
+        begin(queries, {
+          ...transaction,
+          ...(implicitConfirm
+            ? { deadline: rememberedUntil(now), state: { kind: 'done' } }
+            : { deadline: now + deps.confirmWithinMs, state: { kind: 'issued', certificate } }),
+        }),
     },
     null,
     now,
@@ -80,7 +81,7 @@ async function begin(queries: Queries, transaction: CmpTransaction): Promise<voi
 }
 
 function inUse(): CmpProblem {
-  return new CmpProblem('transactionIdInUse', 'Cannot issue certificate: a transaction of this id is open');
+  return new CmpProblem('transactionIdInUse', 'Cannot issue certificate: a request of this transaction ID was answered');
 }
 
 function issuedAnswer(

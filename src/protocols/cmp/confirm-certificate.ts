@@ -15,7 +15,7 @@ import type { CmpDeps } from './deps.ts';
 import { openTransaction } from './open-transaction.ts';
 import { CmpProblem } from './problems.ts';
 import { actorOfSender } from './sender.ts';
-import { type CmpTransaction, deleteTransaction } from './transaction-store.ts';
+import { type CmpTransaction, endTransaction } from './transaction-store.ts';
 
 type ConfirmDeps = Pick<CmpDeps, 'database' | 'authorityChanged'>;
 
@@ -67,7 +67,7 @@ type Confirmed = { readonly call: Call; readonly transaction: CmpTransaction; re
 async function accept({ database }: ConfirmDeps, { call, transaction, record }: Confirmed, now: Instant): Promise<void> {
   const { environment, region, issuerId } = record;
   await database.commit(async (unit) => {
-    if (!(await deleteTransaction(unit.queries, transaction))) throw ended();
+    if (!(await endTransaction(unit.queries, transaction, now))) throw ended();
     const data = { door: record.door, issuerId, serial: Buffer.from(record.serial).toString('hex') };
     recordEntry(unit, { type: 'certificate.confirmed', at: now, environment, region, actor: actorOfSender(call.sender), data });
   });
@@ -75,7 +75,7 @@ async function accept({ database }: ConfirmDeps, { call, transaction, record }: 
 
 async function reject({ database, authorityChanged }: ConfirmDeps, { call, transaction, record }: Confirmed, now: Instant): Promise<void> {
   await database.commitFenced(async (unit) => {
-    if (!(await deleteTransaction(unit.queries, transaction))) throw ended();
+    if (!(await endTransaction(unit.queries, transaction, now))) throw ended();
     if (record.revokedAt === null) await revoke(unit, { ...record, reason: 'cessationOfOperation' }, actorOfSender(call.sender), now);
   });
   authorityChanged.notify();

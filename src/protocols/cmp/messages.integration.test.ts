@@ -45,8 +45,9 @@ import { uriNode } from '../../core/x509/general-name.ts';
 import { buildName } from '../../core/x509/name.ts';
 import { oids } from '../../core/x509/oid.ts';
 import { time } from '../../core/x509/x509-time.ts';
-import { reconcileCmp } from './reconcile.ts';
+import { pruneCmp, reconcileCmp } from './reconcile.ts';
 import { revokeSecret } from './secret.ts';
+import { findTransaction } from './transaction-store.ts';
 
 const NAME = 'dev1.acme.example';
 const newKey = (): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } => generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -220,7 +221,7 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     const senderNonce = randomBytes(16);
     assert.equal((await confirm({ senderNonce })).name, 'pkiconf');
     isRefused(await confirm({ senderNonce }), 'transactionIdInUse', 'sent again');
-    isRefused(await confirm(), 'badRequest', 'confirmed again');
+    isRefused(await confirm(), 'certConfirmed', 'confirmed again');
     isRefused(
       await ask('ir', requestBody(newKey()), by, { transactionId }),
       'transactionIdInUse',
@@ -263,8 +264,14 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     const revoked = lab.ca.entriesOf('certificate.revoked').map(({ data }) => data['serial']);
     assert.deepEqual(revoked, [parseCertificate(given[1]!.certificate!).serialHex]);
     const late = { transactionId: transactions[1], recipientNonce: given[1]!.senderNonce };
-    isRefused(await ask('certConf', confirmationBody(given[1]!.certificate!), by, late), 'badRequest', 'too late');
+    isRefused(await ask('certConf', confirmationBody(given[1]!.certificate!), by, late), 'certConfirmed', 'too late');
     assert.equal((await ask('ir', requestBody(newKey()), by)).name, 'ip', 'a use is left');
+    const rows = () =>
+      findTransaction(lab.ca.database.queries, { transactionId: transactions[0].toString('hex'), sender: `cmp:${by.reference}` });
+    await pruneCmp(lab.ca, lab.clock.now() + 9 * MINUTE_MS);
+    assert.equal((await rows())?.state.kind, 'done', 'its request could still be sent again');
+    await pruneCmp(lab.ca, lab.clock.now() + 11 * MINUTE_MS);
+    assert.equal(await rows(), null);
   });
 
   test('a revoked secret ends what it began', async () => {
@@ -395,15 +402,40 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     const two = await begin([IMPLICIT]);
     await judge.approve(two.id);
     assert.equal((await two.poll()).info.has(cmpOids.implicitConfirm), true);
-    isRefused(await two.poll(), 'badRequest', 'a transaction that has ended');
+    isRefused(await two.poll(), 'certConfirmed', 'a transaction that has ended');
     const three = await begin();
     await judge.deny(three.id);
     isRefused(await three.poll(), 'notAuthorized', 'denied');
     isRefused(await ask('ir', requestBody(newKey()), by), 'notAuthorized', 'each took a use of the secret');
   });
 
-  // What follows asks the database nothing that the other would answer otherwise.
-  if (kind === 'postgres') return;
+  if (kind === 'postgres') {
+    test('two servers: a one-time secret buys one certificate, a request is answered by one of them, and either goes on with it', async () => {
+      const url = await newUrl();
+      await using one = await openCmpLab(url);
+      await using two = await openCmpLab(url, { reopen: { kek: one.ca.kek } });
+      const [here, there] = [asker(one), asker(two)];
+      const once = await secretOf(one);
+      const race = await Promise.all(
+        Array.from({ length: 8 }, (_, index) => (index % 2 === 0 ? here : there)('ir', requestBody(newKey()), once)),
+      );
+      assert.equal(race.filter(({ certificate }) => certificate !== null).length, 1);
+      const by = await secretOf(one, { uses: 5 });
+      for (const info of [[], [IMPLICIT]]) {
+        const transactionId = randomBytes(16);
+        const sent = clientMessage('ir', requestBody(newKey()), by, { at: one.clock.now(), transactionId, info });
+        const given = readAnswer(new Uint8Array(await (await post(one, sent)).arrayBuffer()));
+        const again = readAnswer(new Uint8Array(await (await post(two, sent)).arrayBuffer()));
+        isRefused(again, 'transactionIdInUse', 'sent again to the other');
+        const goesOn = { transactionId, recipientNonce: given.senderNonce };
+        const confirmed = await there('certConf', confirmationBody(given.certificate!), by, goesOn);
+        assert.equal(confirmed.name, info.length === 0 ? 'pkiconf' : 'error');
+        isRefused(readAnswer(new Uint8Array(await (await post(two, sent)).arrayBuffer())), 'transactionIdInUse', 'sent once more');
+      }
+    });
+    // What follows asks the database nothing that the other would answer otherwise.
+    return;
+  }
 
   test('genm: authorities, a newer root, what may be asked for, lists', async () => {
     await using scene = await open();

@@ -9,6 +9,7 @@ export async function openTransaction({ database }: Pick<CmpDeps, 'database'>, {
   const transactionId = Buffer.from(header.transactionId).toString('hex');
   const transaction = await findTransaction(database.queries, { transactionId, sender: sender.name });
   if (transaction === null) throw new CmpProblem('badRequest', 'Cannot go on: no transaction of this id is open for this sender');
+  if (transaction.state.kind === 'done') throw new CmpProblem('certConfirmed', 'Cannot go on: the transaction has ended');
   if (header.recipientNonce === null || !equalOctets(header.recipientNonce, transaction.nonce))
     throw new CmpProblem('badRecipientNonce', 'Cannot go on: the nonce is not that of our last message');
   return transaction;

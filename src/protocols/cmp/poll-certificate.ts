@@ -11,7 +11,7 @@ import { certificateAnswer } from './certificate-answer.ts';
 import type { CmpDeps } from './deps.ts';
 import { openTransaction } from './open-transaction.ts';
 import { CmpProblem } from './problems.ts';
-import { type CmpTransaction, deleteTransaction, updateTransaction, waitingUntil } from './transaction-store.ts';
+import { type CmpTransaction, endTransaction, updateTransaction, waitingUntil } from './transaction-store.ts';
 
 type PollDeps = Pick<CmpDeps, 'database' | 'authorities' | 'confirmWithinMs'>;
 
@@ -34,7 +34,7 @@ export async function pollCertificate(deps: PollDeps, call: Call, now: Instant):
     case 'issued':
       return handOut(deps, { call, transaction, request }, now);
     default:
-      await deps.database.commit(({ queries }) => deleteTransaction(queries, transaction));
+      await deps.database.commit(({ queries }) => endTransaction(queries, transaction, now));
       return refusal(transaction);
   }
 }
@@ -50,13 +50,13 @@ async function handOut(
   const record = key === null ? null : await findCertificate(database.queries, key.issuerKeySha256, key.serial);
   const issuer = authorities.issuing.find(({ keySha256 }) => keySha256 === key?.issuerKeySha256);
   if (key === null || record?.der == null || issuer === undefined || record.revokedAt !== null) {
-    await database.commit(({ queries }) => deleteTransaction(queries, transaction));
+    await database.commit(({ queries }) => endTransaction(queries, transaction, now));
     return refusal(transaction);
   }
   const deadline = now + confirmWithinMs;
   const { implicitConfirm, answer, requestNumber } = transaction;
   await database.commit(async ({ queries }) => {
-    if (implicitConfirm) await deleteTransaction(queries, transaction);
+    if (implicitConfirm) await endTransaction(queries, transaction, now);
     else await updateTransaction(queries, transaction, { nonce: call.nonce, deadline, state: { kind: 'issued', certificate: key } });
   });
   const roots = call.sender.kind === 'secret' ? authorities.roots.map(({ der }) => der) : [];

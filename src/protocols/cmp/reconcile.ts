@@ -1,11 +1,12 @@
 import { recordEntry } from '../../control/audit/record-entry.ts';
-import { findCertificate } from '../../control/ca/certificate-store.ts';
+import { type CertificateKey, findCertificate } from '../../control/ca/certificate-store.ts';
 import { revoke } from '../../control/ca/revoke-certificate.ts';
 import { findWaiting } from '../../control/ca/waiting-store.ts';
 import { DAY_MS, type Instant } from '../../core/time/instant.ts';
+import type { Queries } from '../../platform/db/database.ts';
 import type { CmpDeps } from './deps.ts';
 import { deleteEndedSecrets } from './secret-store.ts';
-import { type CmpTransaction, deleteTransaction, listOverdue } from './transaction-store.ts';
+import { type CmpTransaction, deleteDone, endTransaction, findTransaction, listOverdue } from './transaction-store.ts';
 
 type ReconcileDeps = Pick<CmpDeps, 'database' | 'authorityChanged'>;
 
@@ -15,16 +16,22 @@ export async function reconcileCmp(deps: ReconcileDeps, now: Instant): Promise<v
   for (const transaction of overdue) await endOverdue(deps, transaction, now);
 }
 
-/** Forgets secrets that ended long ago; the log keeps what they bought. */
+/** Forgets secrets that ended long ago, whose purchases the log keeps, and requests that nobody could send again. */
 export async function pruneCmp({ database }: Pick<CmpDeps, 'database'>, now: Instant): Promise<void> {
-  await database.commit(({ queries }) => deleteEndedSecrets(queries, now - KEPT_FOR_MS));
+  await database.commit(async ({ queries }) => {
+    await deleteEndedSecrets(queries, now - KEPT_FOR_MS);
+    await deleteDone(queries, now);
+  });
 }
 
-async function endOverdue({ database, authorityChanged }: ReconcileDeps, transaction: CmpTransaction, now: Instant): Promise<void> {
-  const { state, environment, region, sender } = transaction;
+async function endOverdue({ database, authorityChanged }: ReconcileDeps, overdue: CmpTransaction, now: Instant): Promise<void> {
+  const { environment, region, sender } = overdue;
   await database.commitFenced(async (unit) => {
-    const key = state.kind === 'issued' ? state.certificate : ((await findWaiting(unit.queries, state.requestId))?.certificate ?? null);
-    if (!(await deleteTransaction(unit.queries, transaction)) || key === null) return;
+    // The device may have gone on meanwhile.
+    const transaction = await findTransaction(unit.queries, overdue);
+    if (transaction === null || transaction.deadline >= now || !(await endTransaction(unit.queries, transaction, now))) return;
+    const key = await certificateOf(unit.queries, transaction);
+    if (key === null) return;
     const record = await findCertificate(unit.queries, key.issuerKeySha256, key.serial);
     if (record === null || record.status !== 'issued' || record.revokedAt !== null) return;
     const actor = { kind: 'system', name: 'cmp' } as const;
@@ -33,6 +40,12 @@ async function endOverdue({ database, authorityChanged }: ReconcileDeps, transac
     if (record.notAfter > now) await revoke(unit, { ...key, reason: 'cessationOfOperation' }, actor, now);
   });
   authorityChanged.notify();
+}
+
+/** What was issued in it, if anything. */
+async function certificateOf(queries: Queries, { state }: CmpTransaction): Promise<CertificateKey | null> {
+  if (state.kind === 'issued') return state.certificate;
+  return state.kind === 'waiting' ? ((await findWaiting(queries, state.requestId))?.certificate ?? null) : null;
 }
 
 const PAGE = 200;

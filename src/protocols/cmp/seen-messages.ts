@@ -2,8 +2,8 @@ import { type Instant, MINUTE_MS } from '../../core/time/instant.ts';
 
 /**
  * Which messages this process has seen, so that none is answered twice. Only those whose protection was verified come in, and a message of another time than
- * this is refused anyway, so that what is older can be forgotten. What a replay asks of another process, or after a restart, is done already: a secret's use
- * is taken, a certificate revoked, a confirmation given.
+ * this is refused anyway, so that what is older can be forgotten. What another process answered, or this one before it was started, is known by the rows of
+ * transactions if a certificate came of it; the rest is done already, or changes nothing.
  */
 export class SeenMessages {
   readonly #seen = new Map<string, Instant>();

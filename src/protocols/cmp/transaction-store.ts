@@ -2,8 +2,9 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import { DAY_MS, type Instant } from '../../core/time/instant.ts';
 import type { CertificateKey } from '../../control/ca/certificate-store.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { MESSAGE_WINDOW_MS } from './seen-messages.ts';
 
-/** A transaction that goes on with another message of the device. */
+/** A transaction that began with the request of a device, and as long as that could be sent again. */
 export type CmpTransaction = {
   /** Lower case hex. */
   readonly transactionId: string;
@@ -20,7 +21,9 @@ export type CmpTransaction = {
   readonly deadline: Instant;
   readonly state:
     | { readonly kind: 'waiting'; readonly requestId: EntityId<'request'> }
-    | { readonly kind: 'issued'; readonly certificate: CertificateKey };
+    | { readonly kind: 'issued'; readonly certificate: CertificateKey }
+    /** Nothing comes after it; it is kept so that its request is answered once, by whichever server and whenever it was started. */
+    | { readonly kind: 'done' };
 };
 
 type TransactionKey = Pick<CmpTransaction, 'transactionId' | 'sender'>;
@@ -71,22 +74,30 @@ export async function updateTransaction(
     .execute();
 }
 
-/** False if it was not there any more: somebody else ended it. */
-export async function deleteTransaction(queries: Queries, { transactionId, sender }: TransactionKey): Promise<boolean> {
+/** False, and nothing done, if somebody else ended it. */
+export async function endTransaction(queries: Queries, { transactionId, sender }: TransactionKey, now: Instant): Promise<boolean> {
   const result = await tables(queries)
-    .deleteFrom('cmp_transactions')
+    .updateTable('cmp_transactions')
+    .set({ deadline: rememberedUntil(now), ...columnsOf({ kind: 'done' }) })
     .where('transaction_id', '=', transactionId)
     .where('sender', '=', sender)
+    .where('status', '!=', 'done')
     .executeTakeFirst();
-  return result.numDeletedRows > 0n;
+  return result.numUpdatedRows > 0n;
 }
 
-/** Those that ended by themselves, the oldest first, at most `limit`. */
+/** Forgets those that are done and whose request is too old to be answered. */
+export async function deleteDone(queries: Queries, now: Instant): Promise<void> {
+  await tables(queries).deleteFrom('cmp_transactions').where('deadline', '<', now).where('status', '=', 'done').execute();
+}
+
+/** Those that end by themselves, the oldest first, at most `limit`. */
 export async function listOverdue(queries: Queries, now: Instant, limit: number): Promise<CmpTransaction[]> {
   const rows = await tables(queries)
     .selectFrom('cmp_transactions')
     .selectAll()
     .where('deadline', '<', now)
+    .where('status', '!=', 'done')
     .orderBy('deadline')
     .limit(limit)
     .execute();
@@ -96,6 +107,11 @@ export async function listOverdue(queries: Queries, now: Instant, limit: number)
 /** What persons agreed to at the last moment is held for the device for another day. */
 export function waitingUntil(expiresAt: Instant): Instant {
   return expiresAt + DAY_MS;
+}
+
+/** A message that is as new as can be is good for two windows. */
+export function rememberedUntil(now: Instant): Instant {
+  return now + 2 * MESSAGE_WINDOW_MS;
 }
 
 type TransactionRow = {
@@ -117,13 +133,13 @@ type TransactionRow = {
 const tables = (queries: Queries) => queries.withTables<{ cmp_transactions: TransactionRow }>();
 
 function columnsOf(state: CmpTransaction['state']): Pick<TransactionRow, 'status' | 'waiting_request' | 'issuer_key_sha256' | 'serial'> {
+  if (state.kind === 'done') return { status: 'done', waiting_request: null, issuer_key_sha256: null, serial: null };
   if (state.kind === 'waiting') return { status: 'waiting', waiting_request: state.requestId, issuer_key_sha256: null, serial: null };
   const { issuerKeySha256, serial } = state.certificate;
   return { status: 'issued', waiting_request: null, issuer_key_sha256: issuerKeySha256, serial };
 }
 
 function toTransaction(row: TransactionRow): CmpTransaction {
-  const { issuer_key_sha256: issuerKeySha256, serial } = row;
   return {
     transactionId: row.transaction_id,
     sender: row.sender,
@@ -134,9 +150,16 @@ function toTransaction(row: TransactionRow): CmpTransaction {
     requestNumber: row.request_number,
     implicitConfirm: row.implicit_confirm === 1,
     deadline: row.deadline,
-    state:
-      issuerKeySha256 === null || serial === null
-        ? { kind: 'waiting', requestId: row.waiting_request as EntityId<'request'> }
-        : { kind: 'issued', certificate: { issuerKeySha256, serial } },
+    state: stateOf(row),
   };
+}
+
+function stateOf({
+  status,
+  waiting_request: requestId,
+  issuer_key_sha256: issuerKeySha256,
+  serial,
+}: TransactionRow): CmpTransaction['state'] {
+  if (status === 'waiting') return { kind: 'waiting', requestId: requestId as EntityId<'request'> };
+  return issuerKeySha256 === null || serial === null ? { kind: 'done' } : { kind: 'issued', certificate: { issuerKeySha256, serial } };
 }
