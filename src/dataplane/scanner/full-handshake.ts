@@ -54,82 +54,110 @@ export type HandshakeSight = {
 export function shakeHandsFully(line: ScanLine, order: HandshakeOrder): Promise<HandshakeSight | null> {
   return line.open(async (wire) => {
     const { kind } = await beginTalk(wire, line.startTls, line.timeoutMs);
-    return kind === 'ready' ? converse(wire, order, line.timeoutMs) : null;
+    return kind === 'ready' ? new Conversation(wire, order, line.timeoutMs).sight() : null;
   });
 }
 
-function converse(wire: WireSocket, order: HandshakeOrder, timeoutMs: number): Promise<HandshakeSight> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const socket = connectTls(optionsOf(wire, order));
-  let secret: Buffer | null = null;
-  let suite = '';
-  let established = false;
-  let renegotiated = false;
-  let alert: number | null = null;
-  let ended = false;
-  let session: Buffer | null = null;
-  let answered = '';
-  let octetsAnswered = 0;
-  let timer = setTimeout(resolve, timeoutMs);
-  const end = (): void => {
-    ended = true;
-    resolve();
-  };
-  const note = (error: Error): void => {
-    const number = /alert number (\d+)/i.exec(error.message);
-    if (number !== null) alert = Number(number[1]);
-    end();
-  };
-  socket.on('keylog', (entry: Buffer) => {
-    const [label, , value] = entry.toString('latin1').trim().split(' ');
-    if (label === 'SERVER_HANDSHAKE_TRAFFIC_SECRET') secret = Buffer.from(value!, 'hex');
-  });
-  socket.on('session', (ticket: Buffer) => (session = ticket));
-  socket.on('secureConnect', () => {
-    if (established) return;
-    established = true;
-    suite = socket.getCipher().standardName;
-    if (order.afterwards.kind === 'leave') return resolve();
-    if (order.afterwards.kind === 'renegotiate') {
-      socket.renegotiate({ rejectUnauthorized: false }, (error) => {
-        renegotiated = error === null;
-        resolve();
-      });
-    }
-    if (order.afterwards.kind === 'call') return void socket.write(order.afterwards.request);
-    clearTimeout(timer);
-    timer = setTimeout(resolve, Math.min(QUIET_MS, timeoutMs));
-  });
-  socket.on('data', (chunk: Buffer) => {
-    octetsAnswered += chunk.length;
-    if (answered.length < MAXIMUM_ANSWER) answered += chunk.toString('latin1');
-    if (order.afterwards.kind !== 'call' || isEnough(answered)) resolve();
-  });
-  socket.on('error', note);
-  socket.on('end', end);
-  socket.on('close', end);
-  wire.on('error', end);
-  return promise.then(() => {
-    clearTimeout(timer);
-    const messages = readHandshake(wire.received, secret, suite);
-    const resumed = established && socket.isSessionReused();
-    const protocol = protocolOf(socket, established);
-    socket.destroy();
+/** One handshake as it goes, and what follows it. */
+class Conversation {
+  readonly #wire: WireSocket;
+  readonly #socket: TLSSocket;
+  readonly #afterwards: Afterwards;
+  readonly #over = Promise.withResolvers<void>();
+  readonly #quietMs: number;
+  #timer: NodeJS.Timeout;
+  #secret: Buffer | null = null;
+  #suite: string | null = null;
+  #alert: number | null = null;
+  #session: Buffer | null = null;
+  #renegotiated = false;
+  #ended = false;
+  #answered = '';
+  #octetsAnswered = 0;
+
+  constructor(wire: WireSocket, order: HandshakeOrder, timeoutMs: number) {
+    this.#wire = wire;
+    this.#afterwards = order.afterwards;
+    this.#quietMs = Math.min(QUIET_MS, timeoutMs);
+    this.#timer = setTimeout(this.#over.resolve, timeoutMs);
+    this.#socket = connectTls(optionsOf(wire, order));
+    this.#socket.on('keylog', (entry: Buffer) => this.#keep(entry));
+    this.#socket.on('session', (ticket: Buffer) => (this.#session = ticket));
+    this.#socket.on('secureConnect', () => this.#goOn());
+    this.#socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    this.#socket.on('error', (error) => this.#end(error));
+    for (const event of ['end', 'close']) this.#socket.on(event, () => this.#end());
+    wire.on('error', () => this.#end());
+  }
+
+  async sight(): Promise<HandshakeSight> {
+    await this.#over.promise;
+    clearTimeout(this.#timer);
+    const established = this.#suite !== null;
+    const messages = readHandshake(this.#wire.received, this.#secret, this.#suite ?? '');
+    const resumed = established && this.#socket.isSessionReused();
+    const protocol = established && typeof this.#socket.alpnProtocol === 'string' ? this.#socket.alpnProtocol : null;
+    this.#socket.destroy();
     return {
       established,
-      alert,
+      alert: this.#alert,
       messages,
       asksForCertificate: messages.some(({ type }) => type === messageTypes.certificateRequest),
       protocol,
-      session,
+      session: this.#session,
       resumed,
-      renegotiated,
-      octetsAnswered,
-      answer: readHttpHead(answered),
-      body: answered.slice(answered.indexOf('\r\n\r\n') + 4),
-      ended: ended && octetsAnswered === 0,
+      renegotiated: this.#renegotiated,
+      octetsAnswered: this.#octetsAnswered,
+      answer: readHttpHead(this.#answered),
+      body: this.#answered.slice(this.#answered.indexOf('\r\n\r\n') + 4),
+      ended: this.#ended && this.#octetsAnswered === 0,
     };
-  });
+  }
+
+  #keep(entry: Buffer): void {
+    const [label, , value] = entry.toString('latin1').trim().split(' ');
+    if (label === 'SERVER_HANDSHAKE_TRAFFIC_SECRET') this.#secret = Buffer.from(value!, 'hex');
+  }
+
+  #goOn(): void {
+    // A renegotiation is told by the same event.
+    if (this.#suite !== null) return;
+    this.#suite = this.#socket.getCipher().standardName;
+    switch (this.#afterwards.kind) {
+      case 'leave':
+        return this.#over.resolve();
+      case 'call':
+        return void this.#socket.write(this.#afterwards.request);
+      case 'renegotiate':
+        this.#socket.renegotiate({ rejectUnauthorized: false }, (error) => {
+          this.#renegotiated = error === null;
+          this.#over.resolve();
+        });
+        return this.#waitALittle();
+      case 'listen':
+        return this.#waitALittle();
+      default:
+        return this.#afterwards satisfies never;
+    }
+  }
+
+  #waitALittle(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#over.resolve, this.#quietMs);
+  }
+
+  #take(chunk: Buffer): void {
+    this.#octetsAnswered += chunk.length;
+    if (this.#answered.length < MAXIMUM_ANSWER) this.#answered += chunk.toString('latin1');
+    if (this.#afterwards.kind !== 'call' || isEnough(this.#answered)) this.#over.resolve();
+  }
+
+  #end(error?: Error): void {
+    const number = error === undefined ? null : /alert number (\d+)/i.exec(error.message);
+    if (number !== null) this.#alert = Number(number[1]);
+    this.#ended = true;
+    this.#over.resolve();
+  }
 }
 
 function optionsOf(
@@ -150,10 +178,6 @@ function optionsOf(
     ...(signatures === undefined ? {} : { sigalgs: signatures }),
     requestOCSP: true,
   };
-}
-
-function protocolOf(socket: TLSSocket, established: boolean): string | null {
-  return established && typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : null;
 }
 
 /** A head and the beginning of a body, where there is one. */

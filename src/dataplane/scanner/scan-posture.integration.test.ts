@@ -317,14 +317,6 @@ describe('scanPosture() of OpenSSL', { skip: missing('openssl') }, () => {
     assert.deepEqual(posture.gaps, []);
   });
 
-  test("the server's order of suites is told from the client's", async () => {
-    const suites = ['-cipher', 'ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA', '-www'];
-    assert.equal((await scanTls(await servers.openssl(withRsa, suites))).serverOrders, false);
-    const ordered = await scanTls(await servers.openssl(withRsa, [...suites, '-serverpref']));
-    assert.equal(ordered.serverOrders, true);
-    assert.equal(suitesOf(ordered)[0], 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384');
-  });
-
   test('tickets, early data and the keys of both kinds of a server are seen', async () => {
     const ec = pemOf(servers.credential());
     const both = ['-dcert', await servers.file(ec.cert), '-dcert_chain', await servers.file(ec.cert), '-dkey', await servers.file(ec.key)];
@@ -356,6 +348,16 @@ describe('scanPosture() of nginx', { skip: missing('nginx') }, () => {
     });
     for (const rule of ['version-obsolete', 'suite-dated', 'suite-order', 'hsts-missing', 'group-not-allowed'])
       assert.ok(bare.includes(rule as never), `${rule} is not among ${bare.join()}`);
+  });
+
+  test("the server's order of suites is told from the client's", async () => {
+    const suites = 'ssl_protocols TLSv1.2; ssl_ciphers ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA;';
+    const key = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+    const withRsa = pemOf({ ...servers.credential({ publicKey: key.publicKey }), key: key.privateKey });
+    assert.equal((await scanTls(await servers.nginx(suites, withRsa))).serverOrders, false);
+    const ordered = await scanTls(await servers.nginx(`${suites} ssl_prefer_server_ciphers on;`, withRsa));
+    assert.equal(ordered.serverOrders, true);
+    assert.equal(suitesOf(ordered)[0], 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384');
   });
 
   test('a client certificate that only the call is refused for counts as required, an optional one does not', async () => {
