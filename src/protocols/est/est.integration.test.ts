@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -136,6 +137,37 @@ test('garbage is refused by name', async () => {
   ];
   for (const [body, status] of bodies) assert.equal((await enrol({ body })).status, status, String(body).slice(0, 40));
   assert.equal((await enrol({ headers: { ...basic(token), 'content-type': 'text/plain' } })).status, 415);
+});
+
+test('a body without end is cut off, and so is one of a stranger', async () => {
+  for (const [headers, status] of [
+    [basic(token), 413],
+    [{}, 401],
+  ] as const) {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const asked = request(
+      {
+        host: '127.0.0.1',
+        port: lab.port,
+        path: ENROL,
+        method: 'POST',
+        agent: false,
+        ca: lab.root,
+        headers: { 'content-type': 'application/pkcs10', ...headers },
+      },
+      (response) => resolve(response.resume().statusCode ?? 0),
+    );
+    const closed = new Promise((done) => asked.once('close', done));
+    asked.on('error', reject);
+    const more = (): void => {
+      while (!asked.destroyed && asked.write('A'.repeat(16_384)));
+    };
+    asked.on('drain', more);
+    more();
+    assert.equal(await promise, status);
+    asked.off('error', reject).on('error', () => {});
+    await closed;
+  }
 });
 
 test('paths and methods', async () => {
