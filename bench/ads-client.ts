@@ -7,12 +7,30 @@ import {
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
 } from '../src/core/messages/generated/envoy/service/discovery/v3/discovery_pb.ts';
-import { REVOKED_SET_TYPE, SETTINGS_TYPE, TICKET_KEYS_TYPE, TRUST_BUNDLE_TYPE } from '../src/core/messages/type-urls.ts';
+import {
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  LISTENER_TYPE,
+  REVOKED_SET_TYPE,
+  ROUTE_TYPE,
+  SECRET_TYPE,
+  SETTINGS_TYPE,
+  TICKET_KEYS_TYPE,
+  TRUST_BUNDLE_TYPE,
+} from '../src/core/messages/type-urls.ts';
 import type { FleetMember, SeededFleet } from './seed-fleet.ts';
 
 export type ClientOrder =
   /** Connects these members of the fleet in the file; `ready` when each has acknowledged all that it asked for. */
-  | { readonly kind: 'connect'; readonly port: number; readonly fleetFile: string; readonly from: number; readonly to: number }
+  | {
+      readonly kind: 'connect';
+      readonly port: number;
+      readonly fleetFile: string;
+      readonly from: number;
+      readonly to: number;
+      /** What they ask for: what a data plane of ours does, or what an Envoy does. */
+      readonly plane?: 'native' | 'envoy';
+    }
   /** From now on counts acknowledgements of this type; `acknowledged` when there is one of each. */
   | { readonly kind: 'watch'; readonly typeUrl: string };
 
@@ -43,25 +61,34 @@ process.on('message', (order: ClientOrder) => {
   );
 });
 
-async function connectAll({ port, fleetFile, from, to }: Extract<ClientOrder, { kind: 'connect' }>): Promise<void> {
+async function connectAll({ port, fleetFile, from, to, plane = 'native' }: Extract<ClientOrder, { kind: 'connect' }>): Promise<void> {
   const { members, keyPem } = JSON.parse(await readFile(fleetFile, 'utf8')) as SeededFleet;
   const waiting = members.slice(from, to);
   streams = waiting.length;
   const work = async (): Promise<void> => {
-    for (let member = waiting.shift(); member !== undefined; member = waiting.shift()) await follow(port, member, keyPem);
+    for (let member = waiting.shift(); member !== undefined; member = waiting.shift())
+      await follow(port, member, { key: keyPem, wants: wants[plane](member.proxyId) });
   };
   await Promise.all(Array.from({ length: HANDSHAKES_AT_ONCE }, work));
 }
 
+type Wants = { readonly key: string; readonly wants: readonly (readonly [typeUrl: string, name: string])[] };
+
+const wants = {
+  native: (proxyId: string) =>
+    [
+      [TRUST_BUNDLE_TYPE, TRUST_DOMAIN],
+      [REVOKED_SET_TYPE, TRUST_DOMAIN],
+      [TICKET_KEYS_TYPE, proxyId],
+      [SETTINGS_TYPE, proxyId],
+    ] as const,
+  // Of all types everything: a real one names what its clusters and listeners name, which is everything as well.
+  envoy: () => [CLUSTER_TYPE, ENDPOINT_TYPE, SECRET_TYPE, LISTENER_TYPE, ROUTE_TYPE].map((typeUrl) => [typeUrl, '*'] as const),
+};
+
 /** Resolves when everything that a data plane asks for was answered. */
-function follow(port: number, { proxyId, chainPem }: FleetMember, key: string): Promise<void> {
+function follow(port: number, { proxyId, chainPem }: FleetMember, { key, wants: waiting }: Wants): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const waiting = [
-    [TRUST_BUNDLE_TYPE, TRUST_DOMAIN],
-    [REVOKED_SET_TYPE, TRUST_DOMAIN],
-    [TICKET_KEYS_TYPE, proxyId],
-    [SETTINGS_TYPE, proxyId],
-  ] as const;
   let asked = 0;
   // The bench measures cost, not trust: it started this server itself a moment ago.
   const session = connect(`https://127.0.0.1:${port}`, { cert: chainPem, key, rejectUnauthorized: false });

@@ -112,10 +112,10 @@ async function timeSettings(control: ControlPlane): Promise<Timed> {
   });
 }
 
-type Timed = { readonly seconds: number; readonly cpuMs: number };
-type Order = (path: string, body: object) => Promise<void>;
+export type Timed = { readonly seconds: number; readonly cpuMs: number };
+export type Order = (path: string, body: object) => Promise<void>;
 
-async function timed(control: ControlPlane, run: (order: Order) => Promise<void>): Promise<Timed> {
+export async function timed(control: ControlPlane, run: (order: Order) => Promise<void>): Promise<Timed> {
   const connection = openConnection(control.adminUrl);
   const headers = { authorization: `Bearer ${control.token}`, 'content-type': 'application/json' };
   const { cpuMs } = readUsage(control.pid);
@@ -142,13 +142,17 @@ async function untilAcknowledged({ database }: ControlPlane, generation: number)
   }
 }
 
-async function connectClients(port: number, fleetFile: string): Promise<ChildProcess[]> {
-  const share = Math.ceil(streamCount() / CLIENTS);
+export async function connectClients(
+  port: number,
+  fleetFile: string,
+  { streams = streamCount(), plane = 'native' }: { readonly streams?: number; readonly plane?: 'native' | 'envoy' } = {},
+): Promise<ChildProcess[]> {
+  const share = Math.ceil(streams / CLIENTS);
   const clients = Array.from({ length: CLIENTS }, () => startProgram('ads-client.ts'));
   await Promise.all(
     clients.map((client, index) => {
-      const [from, to] = [index * share, Math.min(streamCount(), (index + 1) * share)];
-      client.send({ kind: 'connect', port, fleetFile, from, to } satisfies ClientOrder);
+      const [from, to] = [index * share, Math.min(streams, (index + 1) * share)];
+      client.send({ kind: 'connect', port, fleetFile, from, to, plane } satisfies ClientOrder);
       return nextMessage(client);
     }),
   );
@@ -160,7 +164,7 @@ function startProgram(file: string): ChildProcess {
 }
 
 /** Until it does next to nothing: what it compiles and records goes on after it answered. */
-async function untilQuiet({ pid }: ControlPlane): Promise<void> {
+export async function untilQuiet({ pid }: ControlPlane): Promise<void> {
   for (let quiet = 0; quiet < 3;) {
     const { cpuMs } = readUsage(pid);
     await pause(500);
@@ -173,7 +177,7 @@ function settle(): Promise<void> {
   return pause(5_000);
 }
 
-function pause(milliseconds: number): Promise<void> {
+export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
