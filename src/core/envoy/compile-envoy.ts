@@ -1,6 +1,6 @@
 import { type Inbound, Origination, type Outbound, Termination } from '../messages/generated/countersign/v1/settings_pb.ts';
 import { envoyProtocol } from './protocol-name.ts';
-import { callerRules } from './caller-rules.ts';
+import { type CallerRules, callerRules } from './caller-rules.ts';
 import { type ClusterPair, endpointCluster, serviceCluster } from './cluster.ts';
 import type { EnvoyInput } from './compile-input.ts';
 import type { EnvoyResource } from './envoy-resource.ts';
@@ -9,6 +9,7 @@ import { inboundRoutes, probeRouteConfiguration } from './inbound-routes.ts';
 import { outboundListener } from './outbound-listener.ts';
 import { outboundRoutes } from './outbound-routes.ts';
 import { isCarried, passthroughListeners } from './passthrough-listener.ts';
+import { sharedPart } from './shared-part.ts';
 import { inboundTrustSecret, namedServerSecret, probeTrustSecret, serverTrustSecret } from './trust-secret.ts';
 
 /** What one Envoy runs, by type; secrets with private keys are the companion's. */
@@ -49,8 +50,16 @@ type Part = {
 };
 
 function compileInbound(input: EnvoyInput, inbound: Inbound): Part {
+  const rules = callerRules(inbound, input.revoked);
+  return {
+    ...sharedPart('part', input, inbound, () => compileBehind(input, inbound, rules)),
+    listeners: present(inboundListener(input, inbound, rules)),
+  };
+}
+
+/** All of an endpoint's port but where it listens. */
+function compileBehind(input: EnvoyInput, inbound: Inbound, rules: CallerRules): Omit<Part, 'listeners'> {
   const { revoked } = input;
-  const rules = callerRules(inbound, revoked);
   const hop =
     inbound.termination === Termination.REENCRYPT && inbound.nextHop !== undefined ? compileOutbound(input, inbound.nextHop, null) : null;
   const isTcp = envoyProtocol(inbound.protocol) === 'tcp';
@@ -62,7 +71,6 @@ function compileInbound(input: EnvoyInput, inbound: Inbound): Part {
       ...probing.map((probe) => probeTrustSecret(input, inbound.endpointId, probe)),
       ...(hop?.secrets ?? []),
     ],
-    listeners: present(inboundListener(inbound, rules, revoked)),
     routes: isTcp
       ? probing.map((probe) => probeRouteConfiguration(inbound, probe))
       : channelsOf(rules).map((channel) => inboundRoutes(inbound, { rules, channel, revoked })),

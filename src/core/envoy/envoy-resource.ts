@@ -13,7 +13,11 @@ export type EnvoyResource = {
 
 /** Encodes a resource; the same message gives the same octets. */
 export function envoyResource<D extends DescMessage>(schema: D, name: string, message: MessageShape<D>): EnvoyResource {
-  const octets = toBinary(schema, message);
+  return encodedResource(schema, name, toBinary(schema, message));
+}
+
+/** The same of a message that is encoded already. */
+export function encodedResource(schema: DescMessage, name: string, octets: Uint8Array): EnvoyResource {
   const digest = createHash('sha256').update(octets).digest('hex').slice(0, DIGEST_CHARACTERS);
   return { typeUrl: `type.googleapis.com/${schema.typeName}`, name, digest, octets };
 }

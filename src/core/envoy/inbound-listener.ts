@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { createHash } from 'node:crypto';
 import { PROBE_ALPN } from '../findings/drill-kind.ts';
 import { type Inbound, type RevokedSet, Termination } from '../messages/generated/countersign/v1/settings_pb.ts';
@@ -9,15 +9,17 @@ import { formatAccessLogName } from './access-log-name.ts';
 import { connectionLog } from './access-logs.ts';
 import type { CallerRules } from './caller-rules.ts';
 import { endpointClusterName, serviceClusterName } from './cluster.ts';
+import type { EnvoyInput } from './compile-input.ts';
 import { connectionLimit } from './connection-limit.ts';
 import { envoyAddress, listenerName } from './envoy-address.ts';
-import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
+import { encodedResource, type EnvoyResource } from './envoy-resource.ts';
 import { httpManager } from './http-manager.ts';
 import { type InboundChannel, probeChainName } from './inbound-routes.ts';
 import { proxyProtocolFilter, tlsInspector } from './listener-filters.ts';
 import { type Init, milliseconds } from './pack.ts';
 import { envoyProtocol } from './protocol-name.ts';
 import { tcpForward } from './tcp-forward.ts';
+import { sharedPart } from './shared-part.ts';
 import { downstreamTls, plaintextSocket } from './tls-context.ts';
 
 type FilterChain = Init<typeof FilterChainSchema>;
@@ -29,17 +31,26 @@ export function channelsOf({ door }: CallerRules): readonly InboundChannel[] {
 }
 
 /** The port of an endpoint whose TLS ends at Envoy. Null if it has no address. */
-export function inboundListener(inbound: Inbound, rules: CallerRules, revoked: RevokedSet): EnvoyResource | null {
+export function inboundListener(input: EnvoyInput, inbound: Inbound, rules: CallerRules): EnvoyResource | null {
   const address = envoyAddress(inbound.listen);
   if (address === null) return null;
-  const protocol = envoyProtocol(inbound.protocol);
   const name = listenerName(inbound.listen);
+  const place = toBinary(ListenerSchema, create(ListenerSchema, { name, address }));
+  const { octets } = sharedPart('listener', input, inbound, () => ({ octets: portOf(inbound, rules, input.revoked) }));
+  // Messages one behind the other are one message with the fields of both.
+  const both = new Uint8Array(place.length + octets.length);
+  both.set(place);
+  both.set(octets, place.length);
+  return encodedResource(ListenerSchema, name, both);
+}
+
+/** What a port is, wherever it listens. */
+function portOf(inbound: Inbound, rules: CallerRules, revoked: RevokedSet): Uint8Array {
+  const protocol = envoyProtocol(inbound.protocol);
   const tag = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel: 'listener', protocol });
   // Where the server of a protocol speaks first, a caller in the clear waits for it in silence.
   const waitsForServer = protocol === 'tcp' && rules.door === 'open';
   const message = create(ListenerSchema, {
-    name,
-    address,
     statPrefix: tag,
     trafficDirection: TrafficDirection.INBOUND,
     filterChains: [...channelsOf(rules).map((channel) => chainOf(inbound, channel, revoked)), ...probeChain(inbound, rules)],
@@ -49,7 +60,7 @@ export function inboundListener(inbound: Inbound, rules: CallerRules, revoked: R
     perConnectionBufferLimitBytes: BUFFER_OCTETS,
     accessLog: [connectionLog(tag)],
   });
-  return envoyResource(ListenerSchema, name, message);
+  return toBinary(ListenerSchema, message);
 }
 
 function chainOf(inbound: Inbound, channel: InboundChannel, revoked: RevokedSet): FilterChain {

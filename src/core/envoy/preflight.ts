@@ -41,13 +41,27 @@ export function preflight(now: Instant, resources: EnvoyResources): readonly Env
     [resources.listeners, (octets) => listenerFault(octets, names)],
     [resources.routes, (octets) => routesFault(octets, names)],
   ];
+  const known = verdictsAmong(names);
   return judges.flatMap(([some, judge]) =>
     some.flatMap((resource) => {
+      // What was found clean among the same names is not looked at again: replicas share most of their resources, to the object.
+      if (known.has(resource)) return [];
       const reason =
         resource.octets.length > MAXIMUM_OCTETS ? `${resource.octets.length} octets, at most ${MAXIMUM_OCTETS}` : judged(judge, resource);
+      if (reason === null) known.add(resource);
       return reason === null ? [] : [{ resource, reason }];
     }),
   );
+}
+
+function verdictsAmong(names: Names): WeakSet<EnvoyResource> {
+  const key = [names.secrets, names.clusters, names.endpoints, names.routes].map((set) => [...set].join('\n')).join('\0');
+  const held = clean.get(key);
+  if (held !== undefined) return held;
+  if (clean.size >= MAXIMUM_SCOPES) clean.clear();
+  const fresh = new WeakSet<EnvoyResource>();
+  clean.set(key, fresh);
+  return fresh;
 }
 
 type Names = { readonly [kind in 'secrets' | 'clusters' | 'endpoints' | 'routes']: ReadonlySet<string> };
@@ -144,5 +158,9 @@ function namesOf(resources: readonly EnvoyResource[]): ReadonlySet<string> {
   return new Set(resources.map(({ name }) => name));
 }
 
+/** What was found clean, by the names that it may refer to. */
+const clean = new Map<string, WeakSet<EnvoyResource>>();
+/** As many kinds of replicas. */
+const MAXIMUM_SCOPES = 1_000;
 /** What an Envoy takes in one response, with room for what is around it. A list of 100,000 revoked certificates is as large. */
 const MAXIMUM_OCTETS = 8 * 1024 * 1024;
