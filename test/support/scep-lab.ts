@@ -112,12 +112,17 @@ export function readAnswer({ key }: ScepClient, authority: Certificate, body: Ui
     throw new Error('not signed by the RA');
   const status = textOf(signed, oids.scepPkiStatus);
   const failInfo = signed.attributes.has(oids.scepFailInfo) ? textOf(signed, oids.scepFailInfo) : null;
-  if (signed.content === null) return { signed, status, failInfo, certificate: null, cipher: null };
+  if (signed.content === null) return { signed, status, failInfo, certificate: null, certsOnly: null, cipher: null };
   const envelope = parseEnvelopedData(signed.content);
   const transport = makeTransportKey(new Secret<Uint8Array>(key.export({ type: 'pkcs8', format: 'der' })));
   const { cipher } = envelope;
   const certsOnly = cipher === null ? null : transport.open({ ...envelope, cipher }, envelope.recipients[0]!.encryptedKey!);
-  return { signed, status, failInfo, certificate: certsOnly === null ? null : firstOf(certsOnly), cipher };
+  return { signed, status, failInfo, certsOnly, cipher, certificate: certsOnly === null || isList(certsOnly) ? null : firstOf(certsOnly) };
+}
+
+/** True if it carries a certificate list and no certificates. */
+function isList(certsOnly: Uint8Array): boolean {
+  return setsOf(certsOnly).nextTag === 0xa1;
 }
 
 export function textOf({ attributes }: SignedData, type: string): string {
@@ -126,11 +131,19 @@ export function textOf({ attributes }: SignedData, type: string): string {
 
 /** The first certificate of a certs-only message. */
 export function firstOf(certsOnly: Uint8Array): Certificate {
+  return parseCertificate(setsOf(certsOnly).enter(0xa0).element());
+}
+
+/** The first list of a certs-only message without certificates. */
+export function listOf(certsOnly: Uint8Array): Uint8Array {
+  return setsOf(certsOnly).enter(0xa1).element();
+}
+
+/** What follows the inner content: certificates, lists, signers. */
+function setsOf(certsOnly: Uint8Array): DerReader {
   const info = DerReader.over(certsOnly).enter(tags.sequence);
   info.element();
   const body = info.enter(0xa0).enter(tags.sequence);
-  body.element();
-  body.element();
-  body.element();
-  return parseCertificate(body.enter(0xa0).element());
+  for (let skipped = 0; skipped < 3; skipped++) body.element();
+  return body;
 }

@@ -15,7 +15,12 @@ export type FailInfo = keyof typeof failInfos;
 
 /** What a request came to. */
 export type Outcome =
-  | { readonly kind: 'issued'; readonly certificates: readonly Uint8Array[]; readonly cipher: ContentCipher }
+  | {
+      readonly kind: 'issued';
+      readonly certificates: readonly Uint8Array[];
+      readonly lists?: readonly Uint8Array[];
+      readonly cipher: ContentCipher;
+    }
   | { readonly kind: 'waiting' }
   | { readonly kind: 'failed'; readonly failInfo: FailInfo };
 
@@ -25,7 +30,8 @@ export async function buildCertRep(
   { transactionId, senderNonce, sender }: PkiMessage,
   outcome: Outcome,
 ): Promise<Uint8Array> {
-  const content = outcome.kind === 'issued' ? sealEnvelope(buildCertsOnly(outcome.certificates), sender, outcome.cipher) : null;
+  const content =
+    outcome.kind === 'issued' ? sealEnvelope(buildCertsOnly(outcome.certificates, outcome.lists), sender, outcome.cipher) : null;
   const attributes = buildSignedAttributes(content, [
     text(oids.scepTransactionId, transactionId),
     text(oids.scepMessageType, CERT_REP),

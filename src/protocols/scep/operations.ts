@@ -6,6 +6,7 @@ import { isUsableKey } from '../../core/x509/public-key.ts';
 import { buildCertRep, type Outcome } from './cert-rep.ts';
 import { type ScepDeps, takesLegacy } from './deps.ts';
 import { enrol, poll, renew } from './enrol.ts';
+import { getCertificate, getCertificateList } from './get-record.ts';
 import { isSignedBySender, type PkiMessage, parsePkiMessage } from './pki-message.ts';
 import { ScepRefusal, toRefusal } from './problems.ts';
 
@@ -67,7 +68,9 @@ async function handle(deps: ScepDeps, message: PkiMessage, now: Instant): Promis
     case 'CertPoll':
       return poll(deps, message, now);
     case 'GetCert':
+      return getCertificate(deps, message, now);
     case 'GetCRL':
+      return getCertificateList(deps, message, now);
     case null:
       throw new ScepRefusal('badRequest', 'a message of this type is not offered');
     default:

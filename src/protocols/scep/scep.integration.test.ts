@@ -5,13 +5,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { makeTestAuthority } from '../../../test/support/test-authority.ts';
-import { firstOf, makeMessage, openScepLab, readAnswer, type ScepClient, type ScepOrder, textOf } from '../../../test/support/scep-lab.ts';
+import {
+  firstOf,
+  listOf,
+  makeMessage,
+  openScepLab,
+  readAnswer,
+  type ScepClient,
+  type ScepOrder,
+  textOf,
+} from '../../../test/support/scep-lab.ts';
 import { revokeToken } from '../../control/access/revoke-token.ts';
+import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { assembleSignedData, buildSignedAttributes } from '../../core/cms/build-signed-data.ts';
 import { HOUR_MS } from '../../core/time/instant.ts';
 import { buildCertificateRequest, type RequestFields } from '../../core/x509/certificate-request.ts';
-import { equalOctets } from '../../core/x509/der.ts';
+import type { Certificate } from '../../core/x509/certificate.ts';
+import { parseCertificateList } from '../../core/x509/certificate-list.ts';
+import { equalOctets, tags } from '../../core/x509/der.ts';
+import { encodeDer, primitive, raw, sequence } from '../../core/x509/der-writer.ts';
 import { oids } from '../../core/x509/oid.ts';
 import { ensureRegistrationAuthority } from './registration-authority.ts';
 import { revokeChallenge } from './challenge.ts';
@@ -53,6 +66,8 @@ async function enrolled(names: readonly string[] = [NAME]) {
   const { certificate } = await send(client, { content: csr(client, challenge.text, { dnsNames: [...names] }) });
   return { key: client.key, certificate: certificate! };
 }
+
+const named = ({ issuer, serial }: Certificate) => encodeDer(sequence(raw(issuer.der), primitive(tags.integer, serial)));
 
 const failed = (
   answer: { readonly status: string; readonly failInfo: string | null; readonly certificate: unknown },
@@ -224,7 +239,34 @@ test('what does not open, makes no sense, or is of another key is one and the sa
   message[message.length - 1]! ^= 1;
   failed(readAnswer(client, ra, (await lab.post(message)).body), '1');
   assert.ok(reasons().includes('the signature does not verify') && reasons().includes('the signer has another key than the CSR'));
-  for (const type of ['21', '22', '9']) failed(await send(client, { type, content }), '2');
+  failed(await send(client, { type: '9', content }), '2');
+});
+
+test('a certificate is told who has one, its list everybody', async () => {
+  const [one, two] = [await enrolled(), await enrolled(['b.devices.example'])];
+  const content = named(two.certificate);
+  const told = await send(one, { type: '21', content });
+  assert.ok(equalOctets(told.certificate!.der, two.certificate.der));
+  failed(await send(device(), { type: '21', content }), '2');
+  failed(await send(one, { type: '21', content: named(device().certificate) }), '4');
+  failed(await send(one, { type: '21', content: Buffer.from('3000', 'hex') }), '1');
+  const { issuing } = lab.authorities;
+  const key = { issuerKeySha256: issuing[0]!.keySha256, serial: two.certificate.serial };
+  await revokeCertificate(
+    { database: lab.ca.database, changed: lab.ca.changed },
+    { ...key, reason: 'superseded' },
+    { kind: 'person', name: 'ada' },
+    lab.clock.now(),
+  );
+  failed(await send(two, { type: '21', content }), '2');
+  await reconcileAuthorities(lab.ca, lab.clock.now());
+  const listed = await send(device(), { type: '22', content });
+  const { revoked } = parseCertificateList(listOf(listed.certsOnly!));
+  assert.ok(revoked.some(({ serialHex }) => serialHex === two.certificate.serialHex));
+  failed(
+    await send(device(), { type: '22', content: encodeDer(sequence(raw(anybody.root.subject.der), primitive(tags.integer, key.serial))) }),
+    '4',
+  );
 });
 
 test('what is no message is refused without an answer of its own', async () => {
