@@ -14,6 +14,7 @@ import type { ProfileName } from '../../src/core/issuance/profile.ts';
 import type { Instant } from '../../src/core/time/instant.ts';
 import { createToken } from '../../src/control/access/create-token.ts';
 import { approveRequest, denyRequest } from '../../src/control/ca/judge-request.ts';
+import type { AuthorityKeyType } from '../../src/control/ca/create-authority-pair.ts';
 import { ensureStoredSecret } from '../../src/control/ca/stored-secret.ts';
 import { encodePem } from '../../src/core/x509/pem.ts';
 import { MINUTE_MS } from '../../src/core/time/instant.ts';
@@ -35,6 +36,8 @@ export async function openCmpLab(
   options: {
     /** Profiles by their names, as a declaration has them. */
     readonly declared?: { readonly [name: string]: object };
+    /** Of the authorities. */
+    readonly keyType?: AuthorityKeyType;
     /** The lab of an earlier call: it is the next start of that control plane. */
     readonly reopen?: { readonly kek: KeyEncryptionKey };
   } = {},
@@ -48,7 +51,13 @@ export async function openCmpLab(
     commit: (unit, alone) => bare.commit(unit, alone).finally(() => commits.emit('commit')),
   });
   const reopen = options.reopen === undefined ? {} : { reopen: options.reopen.kek };
-  const ca = stack.use(await openTestAuthorities(url, clock.now(), { ...reopen, wrap }));
+  const ca = stack.use(
+    await openTestAuthorities(url, clock.now(), {
+      ...reopen,
+      wrap,
+      ...(options.keyType === undefined ? {} : { keyType: options.keyType }),
+    }),
+  );
   const directory = await mkdtemp(join(tmpdir(), 'countersign-cmp-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   await writeFile(join(directory, 'root.pem'), ca.authorities.roots.map(({ der }) => encodePem('CERTIFICATE', der)).join(''));

@@ -140,6 +140,19 @@ describe('openssl cmp, as Debian has it', { skip }, () => {
     isRefused(await lab.cmp('genm', '-infotype', 'signKeyPairTypes', ...args), 'badRequest', /nothing is known about/);
   });
 
+  test('authorities with other keys: the hash that the client confirms by is that of their signatures', async () => {
+    for (const keyType of ['P-384', 'Ed25519'] as const) {
+      await using other = await openCmpLab(`sqlite:${join(scratch, `${keyType}.sqlite`)}`, { keyType });
+      await other.openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', 'a.key');
+      const { args } = await other.secret();
+      const enrolled = await other.cmp('ir', ...byMac, ...args, '-certout', 'c.pem');
+      assert.equal(enrolled.code, 0, enrolled.output);
+      const updated = await other.cmp('kur', ...signed('c.pem', 'a.key'), '-newkey', 'a.key', '-certout', 'n.pem');
+      assert.equal(updated.code, 0, updated.output);
+      assert.deepEqual(other.refusals(), []);
+    }
+  });
+
   test('a request that persons have to approve: the client polls, and has it once one of them agrees', async () => {
     const { args } = await lab.secret({ profile: 'vetted' as ProfileName, uses: 2 });
     const judge = await lab.judge();
