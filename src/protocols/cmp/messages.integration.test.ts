@@ -17,6 +17,9 @@ import {
 } from '../../../test/support/cmp-client.ts';
 import { type CmpLab, openCmpLab } from '../../../test/support/cmp-lab.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { mutateDer } from '../../../test/fuzz/mutate-der.ts';
+import { makeRandom } from '../../../test/fuzz/random.ts';
+import { readCorpus } from '../../../test/fuzz/read-corpus.ts';
 import { crlUrlOf } from '../../control/ca/crl-path.ts';
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
 import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
@@ -482,6 +485,27 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     isRefused(await ask('genm', two, by), 'badRequest', 'two questions');
     const many = sequence(...Array.from({ length: 21 }, () => sequence(oid(cmpOids.caCerts))));
     isRefused(await ask('genm', many, by), 'badDataFormat', 'more than may be');
+  });
+
+  test('mutants of bodies, protected as they should be, are answered or refused, and nothing fails inside', async () => {
+    await using scene = await open();
+    const { lab } = scene;
+    const by = await secretOf(lab, { uses: 1_000 });
+    const messages = readCorpus('cmp-message').map((octets) => readPkiMessage(octets));
+    const corpus = messages.map(({ body }) => body);
+    const random = makeRandom(20_261_128);
+    const told = new Set<string>();
+    for (let run = 0; run < 250; run++) {
+      const { kind: name, body } = random.pick(messages);
+      const mutant = raw(mutateDer(random, body, corpus));
+      const answer = await post(lab, clientMessage(name as BodyName, mutant, by, { at: lab.clock.now() }));
+      // A body that is not one element makes no message.
+      if (answer.status === 400) continue;
+      const { failure } = readAnswer(new Uint8Array(await answer.arrayBuffer()));
+      told.add(failure === null ? 'none' : pkiFailures[failure]!);
+    }
+    assert.equal(told.has('systemFailure'), false, JSON.stringify(lab.logged.at(-1)));
+    for (const failure of ['none', 'badDataFormat', 'badPOP', 'badCertId', 'notAuthorized']) assert.ok(told.has(failure), failure);
   });
 
   test('HTTP: what is no message is refused before it is read, or in one word', async () => {
