@@ -89,6 +89,15 @@ describe('countersign check, of a fleet with one of each fault', () => {
     assert.equal(new Set(prints).size, prints.length, 'every result has a fingerprint of its own');
   });
 
+  test('what a server says cannot steer whoever reads a report', () => {
+    for (const format of outputs) {
+      const text = readFileSync(file(`fleet.${format}`), 'utf8');
+      assert.match(text, /200 (?:<|&lt;)b/, format);
+      assert.doesNotMatch(text, /[^\P{C}\n]/u, format);
+    }
+    assert.ok(!readFileSync(file('fleet.junit'), 'utf8').includes('<b>'));
+  });
+
   test('SARIF is valid by the official schema', { skip: missingPeer('report-schemas/node_modules/@microsoft/jest-sarif') }, () => {
     const jestSarif = join(peers, 'report-schemas/node_modules/@microsoft/jest-sarif');
     const Ajv = createRequire(join(jestSarif, 'package.json'))('ajv') as new (options: object) => AjvLike;

@@ -59,7 +59,7 @@ export async function startFaultyFleet(servers: TlsServers): Promise<readonly Fa
       'client-certificate-missing': served(good, { requestCert: true, rejectUnauthorized: false }),
       'hsts-missing': served(good),
       plaintext: bothWays(servers, good),
-      'no-tls': servers.listen(createHttpServer((_, response) => void response.end('ok'))),
+      'no-tls': servers.byHand((socket) => void socket.once('data', () => socket.end(`HTTP/1.1 200 ${HOSTILE_TEXT}\r\n\r\n`, 'utf8'))),
     }).map(async ([rule, port]) => ({ rule, port: await port, ...(targets[rule] === undefined ? {} : { target: targets[rule] }) })),
   );
 }
@@ -129,3 +129,5 @@ const targets: { readonly [rule: string]: readonly string[] } = {
   'hsts-missing': ['policy: strict'],
 };
 const HANDSHAKE = 22;
+/** What none of the reports may carry as it is. */
+export const HOSTILE_TEXT = '<b>&"\'</b> ]]> \u001b[31m \u0007\u202e{{x}} ${y}';

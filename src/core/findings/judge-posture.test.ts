@@ -140,6 +140,13 @@ test('judgePosture() of an endpoint without TLS says what there is', () => {
   );
 });
 
+test('judgePosture() writes what a server says without what steers a terminal, and not at any length', () => {
+  const evidenceOf = (statusLine: string): string | undefined =>
+    judgePosture(now, { kind: 'no-tls', plaintext: { statusLine, location: null } }, demands)[0]?.evidence;
+  assert.equal(evidenceOf('a\u001b[31mb\u202ec\nd'), 'in the clear: a\\u{1b}[31mb\\u{202e}c\\u{a}d');
+  assert.ok(evidenceOf('x'.repeat(9_999))!.length <= 1_001);
+});
+
 test('judgePosture() takes a refusal in the clear, and a way to https, for no plaintext', () => {
   for (const plaintext of [
     { statusLine: 'HTTP/1.1 400 Bad Request', location: null },
@@ -175,6 +182,22 @@ test('judgePosture() believes a stapled answer of the issuer only', () => {
   const old = authority.answerAbout(certificate, { thisUpdate: now - 2 * DAY_MS, nextUpdate: now - DAY_MS });
   assert.deepEqual(rulesOf({ ...good, ...chainWith(old) }), ['staple-invalid']);
   assert.deepEqual(rulesOf({ ...good, ...chainWith(stranger.answerAbout(certificate)) }), ['staple-invalid']);
+});
+
+test('judgePosture() warns of an end at half of what renewal in time leaves, and two weeks before it at the earliest', () => {
+  const ending = (lifeMs: number, leftMs: number): readonly string[] =>
+    rulesOf({ ...good, chains: [served({ notBefore: now - lifeMs + leftMs, notAfter: now + leftMs })] });
+  // Renewal is due when 667 thousandths of the life are over.
+  for (const [days, warns] of [
+    [9, 1.4985],
+    [300, 14],
+  ] as const) {
+    assert.deepEqual(ending(days * DAY_MS, warns * DAY_MS + 2_000), []);
+    assert.deepEqual(ending(days * DAY_MS, warns * DAY_MS - 2_000), ['certificate-expiring']);
+  }
+  const late = parsePolicy({ certificates: { renewAtPermille: { critical: 900, standard: 900 } } });
+  const chains = [served({ notBefore: now - 9 * DAY_MS, notAfter: now + DAY_MS })];
+  assert.deepEqual(rulesOf({ ...good, chains }, { policy: late }), []);
 });
 
 test('judgePosture() looks at each chain that is served, says a fault once, and the worst first', () => {
