@@ -140,11 +140,13 @@ test('judgePosture() of an endpoint without TLS says what there is', () => {
   );
 });
 
+function evidenceOf(statusLine: string): string {
+  return judgePosture(now, { kind: 'no-tls', plaintext: { statusLine, location: null } }, demands)[0]?.evidence ?? '';
+}
+
 test('judgePosture() writes what a server says without what steers a terminal, and not at any length', () => {
-  const evidenceOf = (statusLine: string): string | undefined =>
-    judgePosture(now, { kind: 'no-tls', plaintext: { statusLine, location: null } }, demands)[0]?.evidence;
   assert.equal(evidenceOf('a\u001b[31mb\u202ec\nd'), 'in the clear: a\\u{1b}[31mb\\u{202e}c\\u{a}d');
-  assert.ok(evidenceOf('x'.repeat(9_999))!.length <= 1_001);
+  assert.ok(evidenceOf('x'.repeat(9_999)).length <= 1_001);
 });
 
 test('judgePosture() takes a refusal in the clear, and a way to https, for no plaintext', () => {

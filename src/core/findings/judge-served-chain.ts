@@ -103,7 +103,6 @@ function judgeStrength(certificate: Certificate, isLeaf: boolean): readonly Find
 function weaknessOf({ publicKey, keyOctets }: Certificate): string | null {
   if (!isUsableKey(publicKey)) return keyText(publicKey);
   if (publicKey.kind !== 'rsa') return null;
-  if (publicKey.bits < MINIMUM_RSA_BITS) return keyText(publicKey);
   const weakness = findRsaWeakness(keyOctets);
   return weakness === null ? null : `${keyText(publicKey)}, ${weakness}`;
 }
@@ -187,8 +186,6 @@ function timeOf(instant: Instant): string {
 
 const NO_KEYS: ReadonlySet<string> = new Set();
 const MAXIMUM_WARNING_MS = 14 * DAY_MS;
-/** RFC 9325 section 4.5. */
-const MINIMUM_RSA_BITS = 2_048;
 const MAXIMUM_NAME = 100;
 /** PKCS#1 (RFC 8017), ECDSA and DSA (RFC 3279, RFC 5758) with hashes for which collisions can be made. */
 const brokenSignatures: ReadonlyMap<string, string> = new Map([

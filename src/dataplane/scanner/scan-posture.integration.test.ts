@@ -137,6 +137,7 @@ describe('scanPosture()', () => {
     const clear = await scan(await servers.byHand((socket) => void socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\n\r\n'))));
     assert.deepEqual(clear, { kind: 'no-tls', plaintext: { statusLine: 'HTTP/1.1 200 OK', location: null } });
     assert.deepEqual(rulesOf(clear), ['no-tls']);
+    assert.deepEqual(await scan(await servers.byHand(patient), { limits }), clear, 'one that waits for the end of a hello');
   });
 
   test('a server that answers what was not asked is neither followed nor asked for ever', async () => {
@@ -263,6 +264,13 @@ function asked(version: number, compression: number): (octets: Buffer) => Buffer
 
 function serve(answer: (octets: Buffer) => Buffer): (socket: Socket) => void {
   return (socket) => void socket.once('data', (octets: Buffer) => socket.end(answer(octets)));
+}
+
+/** Waits for ever for the end of whatever is no GET. */
+function patient(socket: Socket): void {
+  socket.once('data', (octets: Buffer) => {
+    if (octets[0] === 'G'.charCodeAt(0)) socket.end('HTTP/1.1 200 OK\r\n\r\n');
+  });
 }
 
 /** A megabyte of it, which is more than anybody should read, and no end. */
