@@ -9,7 +9,15 @@ import { after, test } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
 import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
-import { CallRateSchema, OcspStapleSchema, Origination, PinMode } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import {
+  BundleAuthority_Role,
+  CallRateSchema,
+  Mode,
+  OcspStapleSchema,
+  Origination,
+  PinMode,
+  TrustBundleSchema,
+} from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import {
   callInClear,
   callOverTls,
@@ -24,6 +32,7 @@ import {
 } from '../../../test/support/proxy-lab.ts';
 import { pemOf } from '../../../test/support/endpoints.ts';
 import { makeTestAuthority } from '../../../test/support/test-authority.ts';
+import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { parseDnsName } from '../../core/identity/dns-name.ts';
 import { encodePrivateKey } from '../../platform/keystore/stored-identity.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
@@ -127,6 +136,27 @@ test('what comes while no worker runs waits for one', async () => {
   const suspended = clientOptions(lab.authority.issue({ uris: [STRANGER] }));
   for (let turn = 0; turn < 8; turn++) assert.equal((await callOverTls(port, suspended)).text, '');
   await lab.pool.applyRevokedSet(lab.revocation({}));
+});
+
+test('bundles of other trust domains are in force at every worker, and at those that begin later', async () => {
+  const port = unusedPort();
+  const partner = makeTestAuthority(Date.now(), 'Partner');
+  const shop = parseSpiffeId('spiffe://partner.example/shop');
+  const authorities = [{ role: BundleAuthority_Role.ROOT, certificate: partner.root.der }];
+  const bundle = create(TrustBundleSchema, { trustDomain: 'partner.example', authorities });
+  const callers = [STOREFRONT, shop].map((spiffeId, index) => ({ pathId: `path_${index}`, spiffeId, mode: Mode.ENFORCE }));
+  const settings = lab.settings({ inbound: [lab.inbound(port, { callers })] });
+  assert.equal((await lab.pool.applySettings({ ...settings, federatedTrustDomains: ['partner.example'] })).kind, 'accepted');
+  assert.deepEqual(await lab.pool.applyFederatedBundles([bundle]), { kind: 'accepted' });
+  const { pids } = lab.pool;
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  for (const pid of pids) await lab.ended(pid);
+  for (const pid of pids) await lab.replaced(pid);
+  const caller = clientOptions(partner.issue({ uris: [shop] }));
+  for (let turn = 0; turn < 8; turn++) assert.match((await callOverTls(port, caller)).text, OK);
+  assert.equal((await lab.pool.applyFederatedBundles([lab.bundle()])).kind, 'refused');
+  await lab.pool.applyFederatedBundles([]);
+  for (let turn = 0; turn < 8; turn++) assert.equal((await callOverTls(port, caller)).text, '');
 });
 
 test('settings that cannot be used are refused before any port changes, and a port of somebody else is not shared with them', async () => {
