@@ -25,6 +25,14 @@ export async function listFederatedBundles(queries: Queries): Promise<readonly F
   return rows.map(toRecord);
 }
 
+/** What of each says whether anything is to be done; the authorities stay unread. */
+export async function listBundleStates(
+  queries: Queries,
+): Promise<readonly Pick<FederatedBundleRecord, 'domainId' | 'declared' | 'dueAt'>[]> {
+  const rows = await tables(queries).selectFrom('federated_bundles').select(['domain_id', 'declared', 'due_at']).execute();
+  return rows.map(({ domain_id, declared, due_at: dueAt }) => ({ domainId: domain_id as EntityId<'domain'>, declared, dueAt }));
+}
+
 export async function findFederatedBundle(queries: Queries, id: EntityId<'domain'>): Promise<FederatedBundleRecord | null> {
   const row = await tables(queries).selectFrom('federated_bundles').selectAll().where('domain_id', '=', id).executeTakeFirst();
   return row === undefined ? null : toRecord(row);

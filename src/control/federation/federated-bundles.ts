@@ -20,6 +20,7 @@ import {
   deleteFederatedBundle,
   type FederatedBundleRecord,
   findFederatedBundle,
+  listBundleStates,
   listFederatedBundles,
   upsertFederatedBundle,
 } from './bundle-store.ts';
@@ -57,18 +58,20 @@ export class FederatedBundles {
   async reconcile(now: Instant): Promise<void> {
     const { queries } = this.#deps.database;
     const domains = await listFederatedDomains(queries, '*');
-    const held = new Map((await listFederatedBundles(queries)).map((record) => [record.domainId, record]));
+    const held = new Map((await listBundleStates(queries)).map((state) => [state.domainId, state]));
     if (domains.length === 0 && held.size === 0) return;
     const declared = new Set(domains.map(({ id }) => id));
-    for (const record of held.values()) if (!declared.has(record.domainId)) await this.#forget(record.domainId);
+    for (const id of held.keys()) if (!declared.has(id)) await this.#forget(id);
     for (const domain of domains) if (held.get(domain.id)?.declared !== declaredDigest(domain)) await this.#takeDeclared(domain, now);
     // Who waits longest goes first: endpoints that are away must not stand before all others, round by round.
-    const due = (await listFederatedBundles(queries)).filter(({ dueAt }) => dueAt <= now).toSorted((a, b) => a.dueAt - b.dueAt);
+    const due = (await listBundleStates(queries)).filter(({ dueAt }) => dueAt <= now).toSorted((a, b) => a.dueAt - b.dueAt);
     const byId = new Map(domains.map((domain) => [domain.id, domain]));
     await Promise.all(
-      due.slice(0, FETCHES_A_ROUND).map(async (record) => {
-        const domain = byId.get(record.domainId);
-        if (domain !== undefined) await this.#take(domain, await fetchBundle(this.#deps.fetch, domain, record, now), now);
+      due.slice(0, FETCHES_A_ROUND).map(async ({ domainId }) => {
+        const domain = byId.get(domainId);
+        if (domain === undefined) return;
+        const record = await findFederatedBundle(queries, domainId);
+        await this.#take(domain, await fetchBundle(this.#deps.fetch, domain, record, now), now);
       }),
     );
   }
