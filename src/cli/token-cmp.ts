@@ -2,8 +2,14 @@ import { openClient } from './client.ts';
 import { neededOption, type Run, textOption, UsageError } from './command.ts';
 import { writeSecret } from './write-secret.ts';
 
-/** `countersign token cmp`: two lines, as shells read them. */
+/** `countersign token cmp`: two lines, as shells read them; with --revoke, the end of such a secret. */
 export const run: Run = async (invocation) => {
+  const revoked = textOption(invocation, 'revoke');
+  if (revoked !== undefined) {
+    await openClient(invocation).delete(`/v1/cmp-secrets/${encodeURIComponent(revoked)}`);
+    invocation.output.answer({ id: revoked, revoked: true }, () => [`${revoked} buys nothing any more`]);
+    return 'ok';
+  }
   const minutes = Number(textOption(invocation, 'ttl') ?? 24 * 60);
   if (!(minutes > 0)) throw new UsageError('--ttl is not a number of minutes');
   const uses = Number(textOption(invocation, 'uses') ?? 1);

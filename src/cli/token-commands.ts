@@ -99,6 +99,7 @@ export const tokenCommands: readonly Command[] = [
       ['--role <role>', 'admin, operator or ci, in which it asks; not more than your own (default: ci)'],
       ['--uses <count>', 'how many certificates it buys (default: 1)'],
       ['--ttl <minutes>', 'life of the secret (default: 1440)'],
+      ['--revoke <reference>', 'take this secret back instead of making one; what it bought stays'],
       out,
     ],
     client: true,
