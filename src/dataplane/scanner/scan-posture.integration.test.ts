@@ -207,6 +207,23 @@ describe('scanPosture()', () => {
     assert.ok(!rulesOf(plain).includes('compression'));
   });
 
+  test('a server of TLS 1.3 that refuses hellos without a key share is asked with one', async () => {
+    const EMPTY_SHARES = Buffer.from('003300020000', 'hex');
+    // ServerHello of TLS 1.3 with TLS_AES_128_GCM_SHA256 and a share of X25519, for whoever offers both.
+    const extensions = Buffer.from(`002e002b00020304003300240 01d0020${'09'.repeat(32)}`.replace(' ', ''), 'hex');
+    const body = Buffer.concat([Buffer.of(3, 3), Buffer.alloc(32), Buffer.from('00130100', 'hex'), extensions]);
+    const hello = handshakeRecord(Buffer.concat([Buffer.of(2, 0, 0, body.length), body]));
+    const refusal = Buffer.from('15030300020228', 'hex');
+    const port = await servers.byHand(
+      serve((octets) => {
+        const offers = octets.includes(Buffer.from('002b0003020304', 'hex')) && octets.includes(Buffer.from('1301', 'hex'));
+        return offers && octets.includes(Buffer.from('001d0020', 'hex')) && !octets.includes(EMPTY_SHARES) ? hello : refusal;
+      }),
+    );
+    const posture = await scanTls(port);
+    assert.deepEqual([posture.versions, posture.tls13Suites, posture.groups.tls13], [['1.3'], [0x1301], [0x001d]]);
+  });
+
   test('sees groups after quantum computers, and that they are missing', async () => {
     const posture = await scanTls(await servers.node({ ...policyTls, ecdhCurve: 'X25519:P-521' }));
     assert.deepEqual(groupsOf(posture.groups.tls13), ['X25519', 'P-521']);
