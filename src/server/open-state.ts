@@ -107,7 +107,7 @@ export async function openOrMakeAuthorities(
   }
   const { blockedKeysFile } = config;
   const blocked = blockedKeysFile === null ? {} : { blockedKeys: await readBlockedKeys(blockedKeysFile) };
-  return { ...(await openAuthorities({ database, kek })), ...blocked, reservedNames: ownHosts(config) };
+  return { ...(await openAuthorities({ database, kek, now: clock.now() })), ...blocked, reservedNames: ownHosts(config) };
 }
 
 /** Where the control plane is reached, but for loopback: that is every machine's own, and who listens there the machine says, not a name. */

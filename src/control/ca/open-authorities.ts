@@ -1,4 +1,5 @@
 import { Problem } from '../../core/problems/problem.ts';
+import { HOUR_MS, type Instant } from '../../core/time/instant.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { KeyEncryptionKey } from '../../platform/signer/key-encryption-key.ts';
@@ -15,10 +16,15 @@ import { findKey } from './key-store.ts';
 export async function openAuthorities(deps: {
   readonly database: { readonly queries: Queries };
   readonly kek: KeyEncryptionKey;
+  /** When they are opened; absent: the newest signs, however new it is. */
+  readonly now?: Instant;
 }): Promise<Authorities> {
   const { queries } = deps.database;
   const records = await listAuthorities(queries);
-  const signing = records.filter(({ kind, status }) => kind === 'issuing' && status === 'active').toReversed();
+  const signing = publishedFirst(
+    records.filter(({ kind, status }) => kind === 'issuing' && status === 'active').toReversed(),
+    deps.now ?? Number.POSITIVE_INFINITY,
+  );
   const [newest] = signing;
   if (newest === undefined)
     throw new Problem('state-conflict', 'Cannot open authorities: there are none, expected `countersign ca init` first');
@@ -26,6 +32,12 @@ export async function openAuthorities(deps: {
   const issuing: IssuingAuthority[] = [];
   for (const record of signing) issuing.push(await openIssuing(queries, deps.kek, record));
   return { trustDomain: newest.trustDomain, issuing, roots };
+}
+
+/** Newest first, but that one whom other trust domains have had no time to hear of stands behind those that they know. */
+function publishedFirst(newestFirst: readonly AuthorityRecord[], now: Instant): readonly AuthorityRecord[] {
+  const isPublished = ({ createdAt }: AuthorityRecord): boolean => createdAt <= now - PUBLISHED_AHEAD_MS;
+  return [...newestFirst.filter(isPublished), ...newestFirst.filter((record) => !isPublished(record))];
 }
 
 async function openIssuing(queries: Queries, kek: KeyEncryptionKey, record: AuthorityRecord): Promise<IssuingAuthority> {
@@ -41,3 +53,6 @@ async function openIssuing(queries: Queries, kek: KeyEncryptionKey, record: Auth
   const keySha256 = certificate.spkiSha256;
   return { id, certificate, keySha256, environment, region, crlUrl, crlShards, ocspUrl, signer, chain: [record.certificate] };
 }
+
+/** Twelve polls of those who keep to the hint of our bundle. */
+const PUBLISHED_AHEAD_MS = HOUR_MS;
