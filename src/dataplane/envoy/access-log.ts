@@ -112,8 +112,8 @@ export class AccessLog {
     }
     const port = this.#inboundOf(place.endpointId);
     if (port === null) return;
-    if (facts.isOver && this.book.end(facts.connection)) return;
-    this.#takeStranger(port, facts);
+    if (facts.isOver && this.book.isOpen(facts.connection)) this.book.end(facts.connection);
+    else this.#takeStranger(port, facts);
   }
 
   /** A connection of which no call was told: a stream that begins, or one that is over and never came to a call. */

@@ -8,7 +8,12 @@ import { digestOfListener } from './listener-content.ts';
 import { readLists } from './revocation-lists.ts';
 
 /** Of what Envoy's resources are made. */
-export type ConfigState = { readonly settings: ProxySettings; readonly bundle: TrustBundle; readonly revoked: RevokedSet };
+export type ConfigState = {
+  readonly settings: ProxySettings;
+  /** Our own first. */
+  readonly trust: readonly [TrustBundle, ...TrustBundle[]];
+  readonly revoked: RevokedSet;
+};
 
 /** `absent`: nobody answers at the admin socket. */
 export type ConfigLook = ConfigVerdict | { readonly kind: 'absent'; readonly detail: string };
@@ -55,11 +60,12 @@ export class ConfigWatch {
     this.#known = errorsOf(await this.#read().catch(() => nothing));
   }
 
-  async #judge({ settings, bundle, revoked }: ConfigState): Promise<{ readonly verdict: ConfigVerdict }> {
-    const crls = await readLists(this.#admin, { bundle, revoked });
+  async #judge({ settings, trust, revoked }: ConfigState): Promise<{ readonly verdict: ConfigVerdict }> {
+    const crls = await readLists(this.#admin, { bundle: trust[0], revoked });
     if (crls === null) return { verdict: { kind: 'waiting', detail: 'its revocation list lacks what was revoked' } };
-    const expected = compileEnvoy({ settings, trust: [bundle], revoked, crls });
-    const numbers = { generation: settings.generation, bundle: bundle.sequence, revoked: revoked.sequence };
+    const expected = compileEnvoy({ settings, trust, revoked, crls });
+    const bundle = trust.reduce((latest, { sequence }) => (sequence > latest ? sequence : latest), 0n);
+    const numbers = { generation: settings.generation, bundle, revoked: revoked.sequence };
     const active = await this.#read();
     const verdict = judgeConfig(expected, active, { numbers, known: this.#known });
     if (verdict.kind === 'true') return { verdict };

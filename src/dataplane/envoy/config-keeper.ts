@@ -26,6 +26,8 @@ export type ConfigKeeperOptions = {
 export class ConfigKeeper {
   bundle: TrustBundle;
   revoked: RevokedSet;
+  /** Of other trust domains, as delivered. */
+  federated: readonly TrustBundle[] = [];
   /** Null until there are any. */
   settings: ProxySettings | null = null;
   readonly #options: ConfigKeeperOptions;
@@ -81,7 +83,12 @@ export class ConfigKeeper {
   }
 
   #state() {
-    return { settings: this.settings!, bundle: this.bundle, revoked: this.revoked };
+    const settings = this.settings!;
+    // As the control plane chooses them for Envoy.
+    const others = this.federated.filter(
+      ({ trustDomain, authorities }) => settings.federatedTrustDomains.includes(trustDomain) && authorities.length > 0,
+    );
+    return { settings, trust: [this.bundle, ...others] as const, revoked: this.revoked };
   }
 }
 

@@ -21,12 +21,13 @@ import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 import type { TrafficPlane } from '../proxy/traffic-plane.ts';
 import { Counters } from '../tls/counters.ts';
+import { FederatedTrust } from '../tls/federated-trust.ts';
 import { KeptVerdicts } from '../tls/kept-verdicts.ts';
 import { type ProxyPorts, parseProxySettings } from '../tls/proxy-settings.ts';
 import { requirePlane } from '../tls/require-plane.ts';
 import { emptyRevokedIndex, indexRevokedSet } from '../tls/revoked-index.ts';
 import { makeTicketKeys, parseTicketKeys } from '../tls/ticket-keys.ts';
-import { parseTrust, trustOf } from '../tls/trust.ts';
+import { foreignAnchorsOf, parseTrust, type Trust, trustOf } from '../tls/trust.ts';
 import { AccessLog } from './access-log.ts';
 import type { AdminClient } from './admin-client.ts';
 import { ConfigWatch } from './await-config.ts';
@@ -35,6 +36,7 @@ import { putControlPlane, putTicketKeys } from './companion-secrets.ts';
 import { GenerationHistory } from './generation-history.ts';
 import type { HeldSecrets } from './held-secrets.ts';
 import { IdentityKeeper } from './identity-keeper.ts';
+import { orRefuse } from './or-refuse.ts';
 import { OwnEnds } from './own-ends.ts';
 import { readGauges } from './read-gauges.ts';
 import { requireRunnable } from './require-runnable.ts';
@@ -57,7 +59,6 @@ export class EnvoyPlane implements TrafficPlane {
   /** Asked when what was refused is in force after all: it is not sent again by itself. */
   onAskAgain: () => void = () => {};
   readonly #options: EnvoyPlaneOptions;
-  readonly #limits: EnvoyLimits;
   readonly #config: ConfigKeeper;
   readonly #counters = new Counters();
   readonly #ends = new OwnEnds();
@@ -65,7 +66,8 @@ export class EnvoyPlane implements TrafficPlane {
   readonly #accessLog: AccessLog;
   readonly #generations: GenerationHistory;
   readonly #identity: IdentityKeeper;
-  #trust;
+  readonly #federated = new FederatedTrust();
+  #trust: Trust;
   #index = emptyRevokedIndex;
   /** What access logs are judged by. */
   #ports: ProxyPorts | null = null;
@@ -75,7 +77,6 @@ export class EnvoyPlane implements TrafficPlane {
   constructor(options: EnvoyPlaneOptions) {
     const { identity, admin, clock, log, secrets } = options;
     this.#options = options;
-    this.#limits = options.limits ?? defaultLimits;
     this.#windowStart = clock.now();
     this.#generations = new GenerationHistory(clock);
     this.#identity = new IdentityKeeper(identity, options);
@@ -88,7 +89,7 @@ export class EnvoyPlane implements TrafficPlane {
     const authorities = identity.roots.map((certificate) => ({ role: BundleAuthority_Role.ROOT, certificate }));
     this.#config = new ConfigKeeper({
       watch: new ConfigWatch(admin),
-      limits: this.#limits,
+      limits: options.limits ?? defaultLimits,
       log,
       bundle: create(TrustBundleSchema, { trustDomain, authorities }),
       revoked: create(RevokedSetSchema),
@@ -131,7 +132,7 @@ export class EnvoyPlane implements TrafficPlane {
    * are what access logs are judged by; whether Envoy still runs them is found out with the next delivery.
    */
   applySettings(wire: ProxySettings, { isLastGood = false } = {}): Promise<Acknowledgement> {
-    return this.#orRefuse(async () => {
+    return orRefuse(this.#options.log, async () => {
       requirePlane(wire, 'envoy');
       const ports = parseProxySettings(wire);
       const { spiffeId } = this.#identity.credential;
@@ -139,6 +140,7 @@ export class EnvoyPlane implements TrafficPlane {
       requireRunnable(wire);
       // Access logs of what is about to serve come before Envoy has all of it.
       this.#ports = ports;
+      this.#judgeUnder(this.#trust);
       if (isLastGood) return ACCEPTED;
       this.#config.settings = wire;
       const answer = await this.#config.taken();
@@ -151,13 +153,13 @@ export class EnvoyPlane implements TrafficPlane {
   }
 
   applyTrustBundle(bundle: TrustBundle): Promise<Acknowledgement> {
-    return this.#orRefuse(async () => {
+    return orRefuse(this.#options.log, async () => {
       const { identity, secrets, log } = this.#options;
       const trust = parseTrust(bundle);
       if (trust.trustDomain !== trustDomainOf(identity.spiffeId))
         throw new Problem('input-invalid', `Cannot use trust bundle of ${trust.trustDomain}`);
       this.#config.bundle = bundle;
-      this.#trust = trust;
+      this.#judgeUnder(trust);
       putControlPlane(secrets, trust, identity.controlPlane);
       const answer = await this.#inForceAnyhow();
       if (answer.kind === 'accepted') log('info', 'trust bundle in force', { sequence: bundle.sequence.toString(), digest: trust.digest });
@@ -165,29 +167,34 @@ export class EnvoyPlane implements TrafficPlane {
     });
   }
 
-  /** Nobody of another trust domain is let in by an Envoy: settings that name one are refused, so their bundles change nothing. */
-  async applyFederatedBundles(): Promise<Acknowledgement> {
-    return ACCEPTED;
+  /** All that there are; one that is missing is taken back. */
+  applyFederatedBundles(bundles: readonly TrustBundle[]): Promise<Acknowledgement> {
+    return orRefuse(this.#options.log, async () => {
+      this.#federated.take(bundles, this.#trust.home);
+      this.#config.federated = bundles;
+      this.#judgeUnder(this.#trust);
+      return this.#inForceAnyhow();
+    });
   }
 
   /** In Envoy's hands when this resolves; a revocation waits for no other change. */
   applyRevokedSet(set: RevokedSet): Promise<Acknowledgement> {
-    return this.#orRefuse(async () => {
+    return orRefuse(this.#options.log, async () => {
       this.#config.revoked = set;
-      this.#index = indexRevokedSet(set, NO_FOREIGN_ANCHORS);
+      this.#judgeUnder(this.#trust);
       this.#identity.heardRevoked(this.#index);
       const answer = await this.#inForceAnyhow();
       if (answer.kind === 'accepted') {
-        const { sequence, certificates, suspendedSpiffeIds: suspended } = set;
-        const sizes = { certificates: certificates.length, suspended: suspended.length };
-        this.#options.log('info', 'revoked set in force', { sequence: sequence.toString(), ...sizes });
+        const { certificates, suspended, sequence } = this.#index;
+        const facts = { sequence: sequence.toString(), certificates: certificates.size, suspended: suspended.size };
+        this.#options.log('info', 'revoked set in force', facts);
       }
       return answer;
     });
   }
 
   applyTicketKeys(wire: WireTicketKeys): Promise<Acknowledgement> {
-    return this.#orRefuse(async () => {
+    return orRefuse(this.#options.log, async () => {
       if (wire.spiffeId !== this.#identity.credential.spiffeId)
         throw new Problem('input-invalid', `Cannot use ticket keys: they are for ${JSON.stringify(wire.spiffeId)}`);
       putTicketKeys(this.#options.secrets, parseTicketKeys(wire));
@@ -196,7 +203,7 @@ export class EnvoyPlane implements TrafficPlane {
   }
 
   applyStaple({ response }: OcspStaple): Promise<Acknowledgement> {
-    return this.#orRefuse(async () => {
+    return orRefuse(this.#options.log, async () => {
       const until = this.#identity.takeStaple(response);
       this.#options.log('info', 'staple in force', { until });
       return ACCEPTED;
@@ -208,10 +215,14 @@ export class EnvoyPlane implements TrafficPlane {
     await this.#identity.replace(identity, async (signal) => {
       // An Envoy that is away serves nothing, and gets this one when it comes.
       if (await this.#config.isAbsent()) return;
-      await this.#served.untilServed(this.#ports?.inbound ?? [], { ...this.#own, withinMs: this.#limits.takenWithinMs, signal });
+      await this.#served.untilServed(this.#ports?.inbound ?? [], {
+        ...this.#own,
+        withinMs: (this.#options.limits ?? defaultLimits).takenWithinMs,
+        signal,
+      });
     });
-    const { serialHex: serial, notAfter } = this.#identity.credential.leaf;
-    this.#options.log('info', 'certificate in force', { serial, notAfter });
+    const { serialHex, notAfter } = this.#identity.credential.leaf;
+    this.#options.log('info', 'certificate in force', { serial: serialHex, notAfter });
   }
 
   /** Servers of the fleet are held to the delivered bundle by Envoy; there is no other way. @throws input-invalid */
@@ -247,6 +258,12 @@ export class EnvoyPlane implements TrafficPlane {
     this.#config.stop();
   }
 
+  /** Whom access logs are judged by: our own authorities, and those of other domains that the settings name. */
+  #judgeUnder(own: Trust): void {
+    this.#trust = this.#federated.under(own, this.#ports);
+    this.#index = indexRevokedSet(this.#config.revoked, foreignAnchorsOf(this.#trust));
+  }
+
   get #own() {
     return { credential: this.#identity.credential, trust: this.#trust };
   }
@@ -269,18 +286,8 @@ export class EnvoyPlane implements TrafficPlane {
     this.#generations.begin(generation);
     this.#options.log('info', 'envoy runs its settings again', { generation: generation.toString() });
   }
-
-  async #orRefuse(change: () => Promise<Acknowledgement>): Promise<Acknowledgement> {
-    try {
-      return await change();
-    } catch (error) {
-      this.#options.log('error', 'change refused', { error });
-      return { kind: 'refused', reason: error instanceof Problem ? error.message : 'it failed inside; the log has the reason' };
-    }
-  }
 }
 
-const NO_FOREIGN_ANCHORS: ReadonlySet<string> = new Set();
 const DEFAULT_TELEMETRY_MS = 1_000;
 const defaultLimits: EnvoyLimits = {
   // Below the minute after which the control plane takes an unanswered push for a broken stream.
