@@ -54,7 +54,8 @@ async function fetchWithin(
   for (let hop = 0; hop <= MAXIMUM_REDIRECTS; hop++) {
     const port = portOf(next);
     if (hop > 0 && !redirectPorts.includes(port)) {
-      return { kind: 'failed', stage: 'policy', detail: `a redirect leads to port ${port}, expected ${redirectPorts.join(' or ')}` };
+      const expected = redirectPorts.length === 0 ? 'none' : redirectPorts.join(' or ');
+      return { kind: 'failed', stage: 'policy', detail: `a redirect leads to port ${port}, expected ${expected}` };
     }
     const dialled = await dialOutside(deps, { host: hostOf(next), port, signal });
     if (dialled.kind === 'failed') return dialled;
