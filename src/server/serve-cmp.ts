@@ -8,7 +8,8 @@ import type { CmpConfig } from '../platform/config/cmp-config.ts';
 import type { Log } from '../platform/log/logger.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { CmpSecrets } from '../protocols/admin/serve-cmp-secrets.ts';
-import { type CmpServer, startCmpServer } from '../protocols/cmp/cmp-server.ts';
+import type { HttpListener } from '../platform/network/open-http-listener.ts';
+import { startCmpServer } from '../protocols/cmp/cmp-server.ts';
 import { pruneCmp, reconcileCmp } from '../protocols/cmp/reconcile.ts';
 import { createSecret, revokeSecret } from '../protocols/cmp/secret.ts';
 import { findSecret, listOpenSecrets } from '../protocols/cmp/secret-store.ts';
@@ -30,7 +31,7 @@ export type CmpOptions = {
 };
 
 /** Serves CMP, with a signer of its own that is renewed in time. */
-export async function serveCmp(options: CmpOptions): Promise<CmpServer> {
+export async function serveCmp(options: CmpOptions): Promise<HttpListener> {
   const { cmp, state, authorities, root, signals, clock, log, metrics } = options;
   const { database } = state;
   await using stack = new AsyncDisposableStack();

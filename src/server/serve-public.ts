@@ -1,8 +1,9 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { Log } from '../platform/log/logger.ts';
 import type { HostPort } from '../platform/network/host-port.ts';
+import { type HttpListener, openHttpListener } from '../platform/network/open-http-listener.ts';
 import { serveChallenge } from '../protocols/challenges/serve-challenge.ts';
 import { isPublicLogPath, readLogFile } from '../protocols/log/log-files.ts';
 import { serveIssuer } from '../protocols/revocation/serve-issuer.ts';
@@ -10,13 +11,11 @@ import { serveOcsp } from '../protocols/revocation/serve-ocsp.ts';
 import { serveRevocation } from '../protocols/revocation/serve-revocation.ts';
 import type { State } from './open-state.ts';
 
-export type PublicListener = AsyncDisposable & { readonly port: number };
-
 /**
  * The plain HTTP address: revocation lists, OCSP and authorities' certificates, which must not need TLS to be asked (RFC 5280 section 8), the log's checkpoint, and the answers of
  * http-01 that prove our names to other CAs. Nothing else, no query.
  */
-export async function servePublic({
+export function servePublic({
   state,
   clock,
   log,
@@ -28,7 +27,7 @@ export async function servePublic({
   readonly log: Log;
   readonly ocsp: OcspAnswers;
   readonly listen: HostPort;
-}): Promise<PublicListener> {
+}): Promise<HttpListener> {
   const { queries } = state.database;
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (await serveOcsp({ ocsp, clock }, request, response)) return;
@@ -42,34 +41,15 @@ export async function servePublic({
     const file = await readLogFile({ queries, verifier: state.verifier }, name);
     response.writeHead(200, { 'content-type': file.contentType, 'cache-control': file.cacheControl }).end(file.body);
   };
-  const server = createServer(
-    { maxHeaderSize: MAXIMUM_HEADER, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
-    (request, response) => {
-      answer(request, response).catch((error: unknown) => {
-        const missing = error instanceof Error && 'code' in error && error.code === 'not-found';
-        if (!missing) log('error', 'public request failed', { err: error });
-        if (!response.headersSent) response.writeHead(missing ? 404 : 500);
-        response.end();
-      });
-    },
-  );
-  server.maxConnections = MAXIMUM_CONNECTIONS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(listen.port, listen.host, resolve);
+  return openHttpListener({ listen, limits: LIMITS }, (request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      const missing = error instanceof Error && 'code' in error && error.code === 'not-found';
+      if (!missing) log('error', 'public request failed', { err: error });
+      if (!response.headersSent) response.writeHead(missing ? 404 : 500);
+      response.end();
+    });
   });
-  const address = server.address();
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : listen.port,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
-      await closed;
-    },
-  };
 }
 
 const LOG_PREFIX = '/log/';
-const MAXIMUM_HEADER = 8_192;
-const REQUEST_TIMEOUT_MS = 10_000;
-const MAXIMUM_CONNECTIONS = 2_000;
+const LIMITS = { headers: 8_192, requestMs: 10_000, connections: 2_000 } as const;

@@ -10,7 +10,8 @@ import type { ScepChallenges } from '../protocols/admin/serve-scep-challenges.ts
 import { findChallengeById, listOpenChallenges, pruneChallenges } from '../protocols/scep/challenge-store.ts';
 import { makeChallenge, revokeChallenge } from '../protocols/scep/challenge.ts';
 import { ensureRegistrationAuthority } from '../protocols/scep/registration-authority.ts';
-import { type ScepServer, startScepServer } from '../protocols/scep/scep-server.ts';
+import type { HttpListener } from '../platform/network/open-http-listener.ts';
+import { startScepServer } from '../protocols/scep/scep-server.ts';
 import type { State } from './open-state.ts';
 import { runReconciler } from './run-reconciler.ts';
 
@@ -25,7 +26,7 @@ export type ScepOptions = {
 };
 
 /** Opens the listener of SCEP, and keeps the certificate of its registration authority young. */
-export async function serveScep({ config, scep, state, authorities, clock, log, metrics }: ScepOptions): Promise<ScepServer> {
+export async function serveScep({ config, scep, state, authorities, clock, log, metrics }: ScepOptions): Promise<HttpListener> {
   await using stack = new AsyncDisposableStack();
   const { database, kek } = state;
   const { environment, region } = config;

@@ -1,11 +1,11 @@
 import { constants, type KeyObject } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
-import { holdSockets } from '../../platform/network/hold-sockets.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
+import { type HttpListener, openHttpsListener } from '../../platform/network/open-http-listener.ts';
+import { readRequestBody } from '../../platform/network/read-request-body.ts';
 import { type AcmeAnswer, linkTo } from './answer.ts';
 import type { AcmeDeps } from './deps.ts';
 import { AcmeProblem, malformed, toAcmeProblem, toDocument } from './problems.ts';
@@ -14,8 +14,7 @@ import { type AcmeRequest, answerAcme } from './routes.ts';
 /** The server's certificate with the authorities between it and the root, DER. */
 export type AcmeCredentials = { readonly chain: readonly Uint8Array[]; readonly key: KeyObject };
 
-export type AcmeServer = AsyncDisposable & {
-  readonly port: number;
+export type AcmeServer = HttpListener & {
   /** New connections get this certificate; open ones keep theirs. */
   setCredentials(credentials: AcmeCredentials): void;
 };
@@ -30,29 +29,12 @@ export async function startAcmeServer(options: {
 }): Promise<AcmeServer> {
   const { listen, credentials, clock, log } = options;
   let deps: AcmeDeps | null = null;
-  const server = createServer(
-    { ...tlsOptions(credentials), maxHeaderSize: MAXIMUM_HEADERS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+  const listener = await openHttpsListener(
+    { listen, limits: LIMITS, tls: tlsOptions(credentials) },
     (request, response) => void (deps === null ? response.writeHead(503).end() : serve(deps, request, response, { clock, log })),
   );
-  const sockets = holdSockets(server);
-  server.maxConnections = MAXIMUM_CONNECTIONS;
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(listen.port, listen.host, resolve);
-  });
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : listen.port;
-  deps = options.depsOf(port);
-  return {
-    port,
-    setCredentials: (next) => server.setSecureContext(tlsOptions(next)),
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      sockets.destroyAll();
-      await closed;
-    },
-  };
+  deps = options.depsOf(listener.port);
+  return { ...listener, setCredentials: (next) => listener.setSecureContext(tlsOptions(next)) };
 }
 
 async function serve(
@@ -101,27 +83,15 @@ function problemAnswer(problem: AcmeProblem): AcmeAnswer {
 /** @throws malformed with 413 when the body is larger than any request of ours can be */
 async function readRequest(request: IncomingMessage): Promise<AcmeRequest> {
   const { method = '', url = '', headers, socket } = request;
-  const body = await readBody(request);
-  return { method, target: url, contentType: headers['content-type'] ?? '', body, remoteAddress: socket.remoteAddress ?? '' };
-}
-
-/** By events: an iterator over a stream costs more than all else that a small request takes to read. */
-function readBody(request: IncomingMessage): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  request.on('data', (chunk: Buffer) => {
-    size += chunk.length;
-    if (size <= MAXIMUM_BODY) chunks.push(chunk);
-    else reject(malformed(`the body is larger than ${MAXIMUM_BODY} octets`, { status: 413, headers: { connection: 'close' } }));
-  });
-  request.on('end', () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString('utf8')));
-  request.on('error', reject);
-  // A connection that ends in the middle of a body ends its request without a word.
-  request.on('close', () => {
-    if (!request.complete) reject(malformed('the connection ended within the body'));
-  });
-  return promise;
+  const body = await readRequestBody(request, MAXIMUM_BODY);
+  if (body === null) throw malformed(`the body is larger than ${MAXIMUM_BODY} octets`, { status: 413, headers: { connection: 'close' } });
+  return {
+    method,
+    target: url,
+    contentType: headers['content-type'] ?? '',
+    body: body.toString('utf8'),
+    remoteAddress: socket.remoteAddress ?? '',
+  };
 }
 
 function tlsOptions({ chain, key }: AcmeCredentials) {
@@ -153,8 +123,5 @@ const PREFLIGHT: AcmeAnswer = {
 };
 /** A CSR of a hundred names with an RSA 4096 key, twice in base64. */
 const MAXIMUM_BODY = 65_536;
-const MAXIMUM_HEADERS = 16_384;
-const REQUEST_TIMEOUT_MS = 30_000;
-const KEEP_ALIVE_MS = 30_000;
+const LIMITS = { headers: 16_384, requestMs: 30_000, connections: 2_000, keepAliveMs: 30_000 } as const;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-const MAXIMUM_CONNECTIONS = 2_000;

@@ -1,57 +1,36 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { cmpMessageLimits } from '../../core/cmp/cmp-limits.ts';
 import { MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
-import { holdSockets } from '../../platform/network/hold-sockets.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
-import { readBody } from '../../platform/network/read-body.ts';
+import { type HttpListener, openHttpListener } from '../../platform/network/open-http-listener.ts';
+import { readRequestBody } from '../../platform/network/read-request-body.ts';
 import { answerMessage } from './answer-message.ts';
 import type { CmpDeps } from './deps.ts';
 import { isCmpPath, profileOfPath } from './paths.ts';
 
-export type CmpServer = AsyncDisposable & { readonly port: number };
-
 /** Listens for CMP over HTTP (RFC 9811), of version 1.0 too, in the clear: messages protect themselves. */
-export async function startCmpServer(options: {
+export function startCmpServer(options: {
   readonly listen: HostPort;
   readonly deps: CmpDeps;
   readonly clock: Clock;
   readonly log: Log;
-}): Promise<CmpServer> {
+}): Promise<HttpListener> {
   const { listen, deps, clock, log } = options;
-  const server = createServer(
-    { maxHeaderSize: MAXIMUM_HEADERS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
-    (request, response) => {
-      serve(deps, request, response, clock).catch((err: unknown) => {
-        log('error', 'cmp request failed', { err });
-        response.destroy();
-      });
-    },
-  );
-  const sockets = holdSockets(server);
-  server.maxConnections = MAXIMUM_CONNECTIONS;
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(listen.port, listen.host, resolve);
+  return openHttpListener({ listen, limits: LIMITS }, (request, response) => {
+    serve(deps, request, response, clock).catch((err: unknown) => {
+      log('error', 'cmp request failed', { err });
+      response.destroy();
+    });
   });
-  const address = server.address();
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : listen.port,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      sockets.destroyAll();
-      await closed;
-    },
-  };
 }
 
 /** Refusals of HTTP are for what is no message; whatever is one is answered by 200, its errors too (RFC 9811 section 3.3). */
 async function serve(deps: CmpDeps, request: IncomingMessage, response: ServerResponse, clock: Clock): Promise<void> {
   const status = judgeRequest(request);
   if (status !== null) return end(response, status);
-  const body = await readBody(request, cmpMessageLimits.maxOctets).catch(() => null);
+  const body = await readRequestBody(request, cmpMessageLimits.maxOctets).catch(() => null);
   if (body === null) return void response.destroy();
   const answer = await answerMessage(deps, { octets: body, profile: profileOfPath(request.url ?? '') }, clock.now());
   if (answer === null) return end(response, 400);
@@ -75,7 +54,4 @@ function end(response: ServerResponse, status: number): void {
 }
 
 const MEDIA_TYPE = 'application/pkixcmp';
-const MAXIMUM_HEADERS = 8_192;
-const MAXIMUM_CONNECTIONS = 2_000;
-const REQUEST_TIMEOUT_MS = MINUTE_MS / 2;
-const KEEP_ALIVE_MS = 5 * SECOND_MS;
+const LIMITS = { headers: 8_192, requestMs: MINUTE_MS / 2, connections: 2_000, keepAliveMs: 5 * SECOND_MS } as const;

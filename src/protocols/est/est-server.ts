@@ -1,13 +1,13 @@
 import { constants, type KeyObject } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { Problem } from '../../core/problems/problem.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
-import { holdSockets } from '../../platform/network/hold-sockets.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
+import { type HttpListener, openHttpsListener } from '../../platform/network/open-http-listener.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
+import { readRequestBody } from '../../platform/network/read-request-body.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import type { EstAnswer } from './answer.ts';
 import { channelBindingOf } from './channel-binding.ts';
@@ -19,8 +19,7 @@ import { answerEst } from './routes.ts';
 /** The server's certificate with the authorities above it, the root last, DER. */
 export type EstCredentials = { readonly chain: readonly Uint8Array[]; readonly key: KeyObject };
 
-export type EstServer = AsyncDisposable & {
-  readonly port: number;
+export type EstServer = HttpListener & {
   /** New connections get this certificate; open ones keep theirs. */
   setCredentials(credentials: EstCredentials): void;
 };
@@ -36,27 +35,11 @@ export type EstServerOptions = {
 /** Serves EST over HTTPS. */
 export async function startEstServer(options: EstServerOptions): Promise<EstServer> {
   const { listen, credentials } = options;
-  const server = createServer(
-    { ...tlsOptions(credentials), maxHeaderSize: MAXIMUM_HEADERS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+  const listener = await openHttpsListener(
+    { listen, limits: LIMITS, tls: tlsOptions(credentials) },
     (request, response) => void serve(options, request, response),
   );
-  const sockets = holdSockets(server);
-  server.maxConnections = MAXIMUM_CONNECTIONS;
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(listen.port, listen.host, resolve);
-  });
-  const address = server.address();
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : listen.port,
-    setCredentials: (next) => server.setSecureContext(tlsOptions(next)),
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      sockets.destroyAll();
-      await closed;
-    },
-  };
+  return { ...listener, setCredentials: (next) => listener.setSecureContext(tlsOptions(next)) };
 }
 
 async function serve(options: EstServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -72,7 +55,7 @@ async function serve(options: EstServerOptions, request: IncomingMessage, respon
       target,
       authorization: headers.authorization,
       contentType: headers['content-type'] ?? '',
-      readBody: () => readBody(request),
+      readBody: () => readText(request),
       peerChain: () => readPeerChain(socket),
       binding: () => channelBindingOf(socket),
     };
@@ -93,21 +76,10 @@ async function serve(options: EstServerOptions, request: IncomingMessage, respon
 }
 
 /** @throws body-too-large, input-invalid of a body that ends early */
-function readBody(request: IncomingMessage): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  request.on('data', (chunk: Buffer) => {
-    size += chunk.length;
-    if (size <= MAXIMUM_BODY) chunks.push(chunk);
-    else reject(new Problem('body-too-large', `Cannot read request: the body is larger than ${MAXIMUM_BODY} octets`));
-  });
-  request.on('end', () => resolve(Buffer.concat(chunks).toString('latin1')));
-  request.on('error', reject);
-  request.on('close', () => {
-    if (!request.complete) reject(new Problem('input-invalid', 'Cannot read request: the connection ended within the body'));
-  });
-  return promise;
+async function readText(request: IncomingMessage): Promise<string> {
+  const body = await readRequestBody(request, MAXIMUM_BODY);
+  if (body === null) throw new Problem('body-too-large', `Cannot read request: the body is larger than ${MAXIMUM_BODY} octets`);
+  return body.toString('latin1');
 }
 
 function tlsOptions({ chain, key }: EstCredentials) {
@@ -141,8 +113,5 @@ const CIPHERS = [
 const EVERY_ANSWER = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
 /** The base64 of a CSR of 48 KiB: a hundred names with the largest key that there is. */
 const MAXIMUM_BODY = 65_536;
-const MAXIMUM_HEADERS = 16_384;
-const REQUEST_TIMEOUT_MS = 30_000;
-const KEEP_ALIVE_MS = 30_000;
+const LIMITS = { headers: 16_384, requestMs: 30_000, connections: 1_000, keepAliveMs: 30_000 } as const;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-const MAXIMUM_CONNECTIONS = 1_000;

@@ -3,6 +3,7 @@ import type { OcspAnswers } from '../../control/ca/ocsp-answers.ts';
 import { MAXIMUM_OCSP_REQUEST } from '../../core/x509/ocsp-request.ts';
 import { buildOcspError } from '../../core/x509/ocsp-response.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
+import { readRequestBody } from '../../platform/network/read-request-body.ts';
 import { answerOcsp, isOcspPath } from './answer-ocsp.ts';
 
 /** Answers OCSP on a plain HTTP listener; false, and nothing read or done, if the path is not one of ours. */
@@ -15,7 +16,7 @@ export async function serveOcsp(
   const query = url.indexOf('?');
   const path = query < 0 ? url : url.slice(0, query);
   if (!isOcspPath(path)) return false;
-  const body = method === 'POST' ? await readBody(request) : NOTHING;
+  const body = method === 'POST' ? await readRequestBody(request, MAXIMUM_OCSP_REQUEST) : NOTHING;
   const question = { method, path, body, contentType: headers['content-type'] ?? null, ifNoneMatch: headers['if-none-match'] ?? null };
   try {
     const answer = await answerOcsp(deps.ocsp, question, deps.clock.now());
@@ -29,24 +30,6 @@ export async function serveOcsp(
     throw error;
   }
   return true;
-}
-
-/** Null if it is larger than any request; the rest is thrown away. */
-function readBody(request: IncomingMessage): Promise<Uint8Array | null> {
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | null>();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  request.on('data', (chunk: Buffer) => {
-    size += chunk.length;
-    if (size <= MAXIMUM_OCSP_REQUEST) chunks.push(chunk);
-    else chunks.length = 0;
-  });
-  request.on('end', () => resolve(size > MAXIMUM_OCSP_REQUEST ? null : chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-  request.on('error', reject);
-  request.on('close', () => {
-    if (!request.complete) reject(new Error('the client went away'));
-  });
-  return promise;
 }
 
 const NOTHING = new Uint8Array(0);

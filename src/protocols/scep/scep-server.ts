@@ -1,14 +1,13 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Problem } from '../../core/problems/problem.ts';
 import { decodeBase64 } from '../../core/x509/pem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
-import { holdSockets } from '../../platform/network/hold-sockets.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
+import { type HttpListener, openHttpListener } from '../../platform/network/open-http-listener.ts';
+import { readRequestBody } from '../../platform/network/read-request-body.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import type { ScepDeps } from './deps.ts';
 import { answerMessage, caCaps, caCert, type ScepAnswer, unknownOperation } from './operations.ts';
-
-export type ScepServer = AsyncDisposable & { readonly port: number };
 
 export type ScepServerOptions = {
   readonly listen: HostPort;
@@ -18,27 +17,8 @@ export type ScepServerOptions = {
 };
 
 /** Serves SCEP over plain HTTP, as RFC 8894 section 4 has it: every message is signed, and what is secret in it encrypted. */
-export async function startScepServer(options: ScepServerOptions): Promise<ScepServer> {
-  const { listen } = options;
-  const server = createServer(
-    { maxHeaderSize: MAXIMUM_HEADERS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
-    (request, response) => void serve(options, request, response),
-  );
-  const sockets = holdSockets(server);
-  server.maxConnections = MAXIMUM_CONNECTIONS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(listen.port, listen.host, resolve);
-  });
-  const address = server.address();
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : listen.port,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      sockets.destroyAll();
-      await closed;
-    },
-  };
+export function startScepServer(options: ScepServerOptions): Promise<HttpListener> {
+  return openHttpListener({ listen: options.listen, limits: LIMITS }, (request, response) => void serve(options, request, response));
 }
 
 async function serve({ deps, clock, metrics }: ScepServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -79,7 +59,7 @@ async function answerOperation(
     case 'GetCACert':
       return caCert(deps);
     case 'PKIOperation':
-      return answerMessage(deps, method === 'POST' ? await readBody(request) : messageOf(query), now);
+      return answerMessage(deps, method === 'POST' ? await readMessage(request) : messageOf(query), now);
     default:
       return unknownOperation();
   }
@@ -113,21 +93,10 @@ function text(status: number, line: string): ScepAnswer {
 }
 
 /** @throws body-too-large, input-invalid of a body that ends early */
-function readBody(request: IncomingMessage): Promise<Uint8Array> {
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  request.on('data', (chunk: Buffer) => {
-    size += chunk.length;
-    if (size <= MAXIMUM_BODY) chunks.push(chunk);
-    else reject(new Problem('body-too-large', `Cannot read request: the body is larger than ${MAXIMUM_BODY} octets`));
-  });
-  request.on('end', () => resolve(new Uint8Array(Buffer.concat(chunks))));
-  request.on('error', reject);
-  request.on('close', () => {
-    if (!request.complete) reject(new Problem('input-invalid', 'Cannot read request: the connection ended within the body'));
-  });
-  return promise;
+async function readMessage(request: IncomingMessage): Promise<Uint8Array> {
+  const body = await readRequestBody(request, MAXIMUM_BODY);
+  if (body === null) throw new Problem('body-too-large', `Cannot read request: the body is larger than ${MAXIMUM_BODY} octets`);
+  return new Uint8Array(body);
 }
 
 const operations = ['GetCACaps', 'GetCACert', 'PKIOperation'] as const;
@@ -136,7 +105,5 @@ const PATH = /^\/scep(?:\/pkiclient\.exe)?$/;
 const EVERY_ANSWER = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
 /** A CSR with the largest RSA key and a hundred names, encrypted and signed with a certificate of the same key, takes a quarter of it. */
 const MAXIMUM_BODY = 65_536;
-/** A message in the query. */
-const MAXIMUM_HEADERS = 32_768;
-const REQUEST_TIMEOUT_MS = 30_000;
-const MAXIMUM_CONNECTIONS = 1_000;
+/** The headers hold a message in the query. */
+const LIMITS = { headers: 32_768, requestMs: 30_000, connections: 1_000 } as const;

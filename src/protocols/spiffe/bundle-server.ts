@@ -1,18 +1,17 @@
+import { constants } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
 import type { OwnBundle } from '../../control/federation/own-bundle.ts';
 import { REFRESH_HINT_MS } from '../../control/federation/own-bundle.ts';
 import { MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
-import { holdSockets } from '../../platform/network/hold-sockets.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
+import { type HttpListener, openHttpsListener } from '../../platform/network/open-http-listener.ts';
 
 /** PEM, leaf first. */
 export type BundleCredentials = { readonly cert: string; readonly key: string | Buffer };
 
-export type BundleServer = AsyncDisposable & {
-  readonly port: number;
+export type BundleServer = HttpListener & {
   /** New connections get this certificate. @throws the error of OpenSSL for a key that is not the certificate's; the old one stays */
   setCredentials(credentials: BundleCredentials): void;
 };
@@ -29,34 +28,15 @@ export async function startBundleServer(options: {
   readonly log: Log;
 }): Promise<BundleServer> {
   const { listen, credentials, log } = options;
-  const server = createServer(
-    { ...credentials, ...TLS, maxHeaderSize: MAXIMUM_HEADERS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
-    (request, response) => {
-      request.resume();
-      answer(options, request, response).catch((error: unknown) => {
-        log('error', 'bundle request failed', { error });
-        if (!response.headersSent) response.writeHead(500);
-        response.end();
-      });
-    },
-  );
-  const sockets = holdSockets(server);
-  server.maxConnections = MAXIMUM_CONNECTIONS;
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(listen.port, listen.host, resolve);
+  const listener = await openHttpsListener({ listen, limits: LIMITS, tls: { ...credentials, ...TLS } }, (request, response) => {
+    request.resume();
+    answer(options, request, response).catch((error: unknown) => {
+      log('error', 'bundle request failed', { error });
+      if (!response.headersSent) response.writeHead(500);
+      response.end();
+    });
   });
-  const address = server.address();
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : listen.port,
-    setCredentials: (next) => server.setSecureContext({ ...next, ...TLS }),
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      sockets.destroyAll();
-      await closed;
-    },
-  };
+  return { ...listener, setCredentials: (next) => listener.setSecureContext({ ...next, ...TLS }) };
 }
 
 async function answer(
@@ -75,11 +55,8 @@ async function answer(
   response.end(method === 'HEAD' ? undefined : octets);
 }
 
-const TLS = { minVersion: 'TLSv1.2', handshakeTimeout: 10 * SECOND_MS } as const;
+const TLS = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION, handshakeTimeout: 10 * SECOND_MS } as const;
 /** A cache may not hold up what the hint promises. */
 const CACHING = `public, max-age=${Math.min(REFRESH_HINT_MS, MINUTE_MS) / SECOND_MS}`;
-const MAXIMUM_HEADERS = 8_192;
-const REQUEST_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_MS = 5_000;
 /** A handful of trust domains poll every few minutes. */
-const MAXIMUM_CONNECTIONS = 500;
+const LIMITS = { headers: 8_192, requestMs: 10_000, connections: 500, keepAliveMs: 5_000 } as const;
