@@ -36,6 +36,10 @@ export function ambiguousMatches(): readonly RouteMatch[] {
       pathSpecifier: { case: 'prefix', value: '' },
       headers: [{ name: ':method', headerMatchSpecifier: regexMatch([...registered].join('|')), invertMatch: true }],
     },
+    {
+      pathSpecifier: { case: 'prefix', value: '' },
+      headers: [{ name: ':authority', headerMatchSpecifier: regexMatch(PLAIN_HOST), invertMatch: true }],
+    },
   ];
 }
 
@@ -59,7 +63,7 @@ function methodMatch(methods: readonly string[]): readonly HeaderMatch[] {
 }
 
 function hostMatch(host: string): readonly HeaderMatch[] {
-  return host === '' ? [] : [{ name: ':authority', headerMatchSpecifier: regexMatch(`(?i)${escapeRegex(host)}\\.?(?::[0-9]+)?`) }];
+  return host === '' ? [] : [{ name: ':authority', headerMatchSpecifier: regexMatch(`(?i)${escapeRegex(host)}\\.?(?::[0-9]*)?`) }];
 }
 
 function regexMatch(regex: string) {
@@ -70,6 +74,8 @@ function escapeRegex(text: string): string {
   return text.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
 }
 
+/** A name or an address, and a port: of a user, an escape, a second final dot or a second host a service could make the host of another rule. */
+const PLAIN_HOST = String.raw`(?i)(?:[a-z0-9._-]*[a-z0-9_-]\.?|\[[0-9a-f:.]+\])(?::[0-9]*)?`;
 /**
  * As `normalPathOf` has no spelling for, and escapes of unreserved characters too: RE2 cannot undo these, and a rule must not be evaded by
  * them.
