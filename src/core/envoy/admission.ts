@@ -45,6 +45,11 @@ export function admissionRules({ callers, refusedSuspended, unprovedSuspended, s
   return perRoute(entries.length === 0 ? { onNoMatch: otherwise } : treeOf(input, entries, otherwise));
 }
 
+/** Refuses every call. */
+export function nobodyRules() {
+  return perRoute({ onNoMatch: deny('wrong-identity') });
+}
+
 /** Refuses the calls of a route to everybody enforced who is not among `allowed`. */
 export function routeRules(allowed: readonly string[], { door, enforced }: CallerRules) {
   const isAllowed = orIds(allowed.map(principalNamed));

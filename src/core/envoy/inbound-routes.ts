@@ -13,6 +13,7 @@ import {
   admissionRules,
   HOST_FILTER,
   hostRules,
+  nobodyRules,
   REVOKED_FILTER,
   revokedRules,
   ROUTE_FILTER,
@@ -39,11 +40,10 @@ type Made = { readonly rules: CallerRules; readonly channel: InboundChannel; rea
 export function inboundRoutes(inbound: Inbound, made: Made): EnvoyResource {
   const { channel } = made;
   const name = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel, protocol: envoyProtocol(inbound.protocol) });
-  const removed = ['client-cert', 'client-cert-chain', SERIAL_FIELD];
   const message = create(RouteConfigurationSchema, {
     name,
     validateClusters: false,
-    requestHeadersToRemove: removed,
+    requestHeadersToRemove: [...LIES, SERIAL_FIELD],
     ...answersOf(inbound, channel),
     typedPerFilterConfig: filtersOf(inbound, made),
     virtualHosts: [{ name: 'all', domains: ['*'], routes: [...routesOf(inbound, made)] }],
@@ -76,7 +76,11 @@ function filtersOf({ hostMatchesSni }: Inbound, { rules, channel, revoked }: Mad
 
 function routesOf(inbound: Inbound, { rules, channel }: Made): readonly Route[] {
   if (channel === 'plaintext') return [unproved(inbound)];
-  const proved = [...(rules.probe === null ? [] : probeRoutes(rules.probe)), ...declaredRoutes(inbound, rules)];
+  const proved = [
+    ambiguousIdentity(inbound, rules),
+    ...(rules.probe === null ? [] : probeRoutes(rules.probe)),
+    ...declaredRoutes(inbound, rules),
+  ];
   if (channel === 'mtls') return proved;
   const whoCounts = proved.map((route) => ({
     ...route,
@@ -122,6 +126,18 @@ function suspendedRoutes(inbound: Inbound, { unprovedSuspended }: CallerRules): 
   return unprovedSuspended.map((caller) => ({ ...unproved(inbound), match: { ...anyMatch(), headers: [identityHeader(caller)] } }));
 }
 
+/**
+ * Who has another name than one SPIFFE ID (X509-SVID section 2) is nobody. Envoy asks an authority for the first name of a certificate alone,
+ * holds rules against each of them, and writes names into the field as they stand, with whatever marks.
+ */
+function ambiguousIdentity(inbound: Inbound, rules: CallerRules): Route {
+  const value = { matchPattern: { case: 'safeRegex' as const, value: { regex: ONE_IDENTITY } } };
+  const headers = [{ name: IDENTITY_FIELD, headerMatchSpecifier: { case: 'stringMatch' as const, value }, invertMatch: true }];
+  const match = { ...anyMatch(), headers };
+  if (rules.door === 'open') return { ...unproved(inbound), match };
+  return forward(inbound, 'ambiguous-identity', match, { [ADMISSION_FILTER]: nobodyRules() });
+}
+
 /** Nothing is said of who calls. */
 function unproved(inbound: Inbound): Route {
   return { ...forward(inbound, 'unproved', anyMatch(), {}), requestHeadersToRemove: [IDENTITY_FIELD] };
@@ -164,5 +180,13 @@ function overwrite(key: string, value: string): Init<typeof HeaderValueOptionSch
   return { header: { key, value }, appendAction: HeaderValueOption_HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD };
 }
 
+function spellingsOf(field: string): readonly string[] {
+  const [first = '', ...rest] = field.split('-');
+  return rest.reduce<readonly string[]>((made, word) => made.flatMap((before) => [`${before}-${word}`, `${before}_${word}`]), [first]);
+}
+
 const IDENTITY_FIELD = 'x-forwarded-client-cert' satisfies (typeof identityFields)[number];
+const ONE_IDENTITY = '(?:By=[^;,="]*;)?Hash=[0-9a-f]{64};URI=spiffe://[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)+';
+/** Every spelling of the fields that gateways in the manner of CGI would read as one of them; Envoy's own it writes anew. */
+const LIES = identityFields.flatMap(spellingsOf).filter((spelling) => spelling !== IDENTITY_FIELD);
 const LONGEST_CALL_MS = 600_000;
