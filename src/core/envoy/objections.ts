@@ -10,9 +10,10 @@ import { envoyProtocol } from './protocol-name.ts';
 import { envoyGroups } from './tls-parameters.ts';
 
 /** What Envoy cannot do of these settings, each as `ENDPOINT: FIELD: why`; none, where it can do all of them. */
-export function objectionsOf({ inbound, outbound }: ProxySettings): readonly string[] {
+export function objectionsOf({ inbound, outbound, trustDomain }: ProxySettings): readonly string[] {
   return [
     ...inbound.flatMap(ofInbound),
+    ...inbound.flatMap((one) => ofForeigners(one, trustDomain)),
     ...outbound.flatMap(ofOutbound),
     ...inbound.flatMap(({ termination, nextHop }) =>
       termination === Termination.REENCRYPT && nextHop !== undefined ? ofOutbound(nextHop) : [],
@@ -34,6 +35,18 @@ function ofInbound(inbound: Inbound): readonly string[] {
     ...groupsOf(tls?.groups ?? []),
   ];
   return sayings(endpointName, found);
+}
+
+/**
+ * What holds each trust domain to its own anchors looks at no list of revoked certificates, at the first name alone, and takes a session up
+ * again whoever is allowed by now. Rules of calls make up for that, which a stream has none of.
+ */
+function ofForeigners({ endpointName, protocol, termination, callers }: Inbound, trustDomain: string): readonly string[] {
+  const isStream = envoyProtocol(protocol) === 'tcp' && termination !== Termination.PASSTHROUGH && termination !== Termination.MUTUAL;
+  const isForeign = callers.some(({ spiffeId }) => spiffeId.split('/')[2] !== trustDomain);
+  return sayings(endpointName, [
+    [isStream && isForeign, 'callers of another trust domain on tcp: it cannot refuse a revoked certificate where calls have no rules'],
+  ]);
 }
 
 function ofOutbound(outbound: Outbound): readonly string[] {

@@ -36,7 +36,8 @@ export function outboundTrustName(endpointId: string): string {
 export function inboundTrustSecret(input: EnvoyInput, { endpointId, protocol }: Inbound, rules: CallerRules): EnvoyResource {
   if (rules.door === 'open') {
     const trustChainVerification = CertificateValidationContext_TrustChainVerification.ACCEPT_UNTRUSTED;
-    return validationSecret(inboundTrustName(endpointId, 'tls'), { ...anchorsOf(input, rules.callers), trustChainVerification });
+    // What tells the anchors of trust domains apart refuses whoever shows no certificate, or a bad one: of another domain nobody is proved here.
+    return validationSecret(inboundTrustName(endpointId, 'tls'), { ...anchorsOf(input, []), trustChainVerification });
   }
   // What the prober says on a stream would go to the service.
   const names = [...rules.callers, ...(rules.probe === null || envoyProtocol(protocol) === 'tcp' ? [] : [rules.probe])];
