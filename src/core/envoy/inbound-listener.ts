@@ -53,7 +53,7 @@ function portOf(inbound: Inbound, rules: CallerRules, revoked: RevokedSet): Uint
   const message = create(ListenerSchema, {
     statPrefix: tag,
     trafficDirection: TrafficDirection.INBOUND,
-    filterChains: [...channelsOf(rules).map((channel) => chainOf(inbound, channel, revoked)), ...probeChain(inbound, rules)],
+    filterChains: [...channelsOf(rules).map((channel) => chainOf(inbound, channel, { rules, revoked })), ...probeChain(inbound, rules)],
     listenerFilters: [...proxyProtocolFilter(inbound.proxyProtocolFrom), tlsInspector()],
     listenerFiltersTimeout: milliseconds(waitsForServer ? SILENT_MS : FIRST_OCTETS_MS),
     continueOnListenerFiltersTimeout: waitsForServer,
@@ -63,7 +63,7 @@ function portOf(inbound: Inbound, rules: CallerRules, revoked: RevokedSet): Uint
   return toBinary(ListenerSchema, message);
 }
 
-function chainOf(inbound: Inbound, channel: InboundChannel, revoked: RevokedSet): FilterChain {
+function chainOf(inbound: Inbound, channel: InboundChannel, { rules, revoked }: Admitted): FilterChain {
   const protocol = envoyProtocol(inbound.protocol);
   const name = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel, protocol });
   return {
@@ -72,7 +72,7 @@ function chainOf(inbound: Inbound, channel: InboundChannel, revoked: RevokedSet)
     transportSocket: channel === 'plaintext' ? plaintextSocket() : downstreamTls(inbound, { channel, protocol }),
     transportSocketConnectTimeout: milliseconds(HANDSHAKE_MS),
     filters: [connectionLimit(name, inbound.maximumConnections), lastFilter(inbound, name, channel)],
-    ...(protocol === 'tcp' && channel === 'mtls' ? { metadata: revocationMark(revoked) } : {}),
+    ...(protocol === 'tcp' && channel === 'mtls' ? { metadata: admissionMark(rules, revoked) } : {}),
   };
 }
 
@@ -100,16 +100,19 @@ function lastFilter(inbound: Inbound, name: string, channel: InboundChannel): Fi
   return tcpForward({ name, cluster });
 }
 
+type Admitted = { readonly rules: CallerRules; readonly revoked: RevokedSet };
+
 /**
  * Of a stream there is no next call that could be refused: what ends it is that its chain is another one, from which Envoy drains all
  * connections within its drain time.
  */
-function revocationMark({ certificates, suspendedSpiffeIds }: RevokedSet) {
-  const hash = createHash('sha256');
+function admissionMark({ callers, strangers }: CallerRules, { certificates, suspendedSpiffeIds }: RevokedSet) {
+  const hash = createHash('sha256').update(`${strangers}\n`);
+  for (const caller of callers) hash.update(`admitted ${caller}\n`);
   for (const line of certificates.map(({ issuerKeySha256, serial }) => `${hex(issuerKeySha256)} ${hex(serial)}\n`).toSorted())
     hash.update(line);
-  for (const line of suspendedSpiffeIds.toSorted()) hash.update(`${line}\n`);
-  return { filterMetadata: { countersign: { revoked: hash.digest('hex').slice(0, 16) } } };
+  for (const line of suspendedSpiffeIds.toSorted()) hash.update(`suspended ${line}\n`);
+  return { filterMetadata: { countersign: { admitted: hash.digest('hex').slice(0, 16) } } };
 }
 
 function hex(octets: Uint8Array): string {
