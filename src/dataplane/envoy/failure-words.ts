@@ -38,8 +38,9 @@ function connectReason(text: string): RefusalReason {
 
 /** Why Envoy refused a call itself: the name of the rule that matched, or a limit; null if it did not. */
 export function callRefusal({ details, flags, status }: CallFacts): RefusalReason | null {
-  const word = /^rbac_access_denied_matched_policy\[([a-z-]+)\]$/.exec(details)?.[1];
-  if (word !== undefined) return isRefusalReason(word) ? word : 'wrong-identity';
+  const word = /^rbac_access_denied(?:_matched_policy\[(.*)\])?$/.exec(details);
+  // Whatever the rule is called, it refused.
+  if (word !== null) return isRefusalReason(word[1] ?? '') ? (word[1] as RefusalReason) : 'wrong-identity';
   if (flags.rateLimited === true || details === 'local_rate_limited') return 'limit-exceeded';
   if (details === 'request_payload_too_large') return 'body-too-large';
   if (flags.overloadManager === true) return 'limit-exceeded';
