@@ -23,6 +23,9 @@ export type AcmeCloud = {
   readonly files: { readonly events: string; readonly tap: string; readonly checkpoints: string; readonly processorCa: string };
   /** The process that serves for a replica now. */
   readonly serving: Map<string, RunningProcess>;
+  /** Replicas whose Envoy the tap goes to, and how often it was told so. */
+  readonly fronted: Set<string>;
+  readonly routings: { count: number };
 };
 
 /** How one life of a replica is reached and reaches others. */
@@ -47,6 +50,8 @@ export async function startAcmeCloud(group: ProcessGroup, directory: string, lay
     marker: `marker-${randomBytes(12).toString('hex')}`,
     files,
     serving: new Map(),
+    fronted: new Set(),
+    routings: { count: 0 },
   };
   await startTap(cloud);
   await startProcessor(cloud);
@@ -133,14 +138,39 @@ function urlsOf(cloud: AcmeCloud, replica: Replica, endpoint: ServiceName, wirin
   return publicPortsOf(cloud.layout, endpoint).map((port) => `http://127.0.0.1:${port}`);
 }
 
-async function startTap(cloud: AcmeCloud): Promise<void> {
-  const routes = cloud.layout.replicas.flatMap(({ name, service, publicPort, inbound }) =>
-    publicPort === null || inbound === null
-      ? []
-      : [{ endpoint: service.name, replica: name, listenPort: publicPort, targetPort: inbound.port }],
-  );
+async function startTap(cloud: AcmeCloud): Promise<RunningProcess> {
+  const tap = cloud.group.start('tap', { args: [program('tap/main.ts'), writeTapConfig(cloud)] });
+  await tap.says('ready');
+  return tap;
+}
+
+/** From now on the tap goes to the Envoys of these replicas, and to the services of the others. */
+export async function routeToEnvoy(cloud: AcmeCloud, replica: Replica): Promise<void> {
+  cloud.fronted.add(replica.name);
+  writeTapConfig(cloud);
+  const tap = cloud.group.running.find(({ name }) => name === 'tap');
+  if (tap === undefined) throw new Error('Cannot route to an Envoy: the tap does not run');
+  cloud.routings.count += 1;
+  process.kill(tap.pid, 'SIGHUP');
+  await tap.says(`routed ${cloud.routings.count}.`);
+}
+
+function writeTapConfig(cloud: AcmeCloud): string {
+  const routes = cloud.layout.replicas.flatMap(({ name, service, publicPort, inbound, envoyPort }) => {
+    if (publicPort === null || inbound === null) return [];
+    const isFronted = envoyPort !== null && cloud.fronted.has(name);
+    return [
+      {
+        endpoint: service.name,
+        replica: name,
+        listenPort: publicPort,
+        targetPort: isFronted ? envoyPort : inbound.port,
+        tellsSource: isFronted,
+      },
+    ];
+  });
   const config: TapConfig = { file: cloud.files.tap, marker: cloud.marker, routes };
-  await cloud.group.start('tap', { args: [program('tap/main.ts'), writeConfig(cloud, 'tap', config)] }).says('ready');
+  return writeConfig(cloud, 'tap', config);
 }
 
 async function startProcessor(cloud: AcmeCloud): Promise<void> {

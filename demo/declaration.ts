@@ -65,16 +65,22 @@ function declareEndpoint(cloud: AcmeCloud, name: ServiceName, owner: string, adm
 }
 
 function declareProxy(cloud: AcmeCloud, replica: Replica): Document {
-  const { name, service, inbound, egress, behindBridgePort } = replica;
+  const { name, service, inbound, egress, behindBridgePort, kind, envoyPort } = replica;
   const upstream = behindBridgePort === null ? `unix:${unixSocketOf(cloud, replica)}` : `127.0.0.1:${behindBridgePort}`;
   return {
     kind: 'Proxy',
     name,
     service: service.name,
     role: service.proxy,
-    inbound: inbound === null ? [] : [{ endpoint: service.name, listen: `127.0.0.1:${inbound.port}`, upstream }],
+    ...(kind === 'envoy' ? { plane: 'envoy' } : {}),
+    inbound: inbound === null ? [] : [{ endpoint: service.name, upstream, ...listenOf(inbound.port, envoyPort) }],
     outbound: callsOf(service.name).map(({ endpoint }) => ({ endpoint, listen: `127.0.0.1:${egress.get(endpoint)!.port}` })),
   };
+}
+
+/** The tap goes to an Envoy as balancers do: it says for whom it connects. */
+function listenOf(port: number, envoyPort: number | null) {
+  return envoyPort === null ? { listen: `127.0.0.1:${port}` } : { listen: `127.0.0.1:${envoyPort}`, proxyProtocolFrom: ['0.0.0.0/0'] };
 }
 
 function declareUnwanted(endpoint: ServiceName): { readonly [field: string]: string } {

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { type Plane, planes } from './plane.ts';
 import { sabotages, type SabotageName } from './sabotage.ts';
 
 /** How a run of the demo was asked for. */
@@ -12,7 +13,7 @@ export type Flags = {
   /** Only the part of the run that a sabotage can break: for CI. */
   readonly short: boolean;
   readonly sabotage: SabotageName | null;
-  readonly plane: 'native';
+  readonly plane: Plane;
 };
 
 /** @throws Error that says what is wrong with the command line */
@@ -28,15 +29,20 @@ export function readFlags(args: readonly string[]): Flags {
       plane: { type: 'string', default: 'native' },
     },
   });
-  if (values.plane !== 'native') throw new Error(`Cannot run the demo: --plane is ${JSON.stringify(values.plane)}, expected native`);
   return {
     once: values.once,
     json: values.json,
     keep: values.keep,
     short: values.short,
     sabotage: values.sabotage === undefined ? null : readSabotage(values.sabotage),
-    plane: 'native',
+    plane: readPlane(values.plane),
   };
+}
+
+function readPlane(name: string): Plane {
+  const found = planes.find((plane) => plane === name);
+  if (found !== undefined) return found;
+  throw new Error(`Cannot run the demo: --plane is ${JSON.stringify(name)}, expected ${planes.join(', ')}`);
 }
 
 function readSabotage(name: string): SabotageName {

@@ -28,12 +28,12 @@ async function main(flags: Flags): Promise<number> {
   const sabotage = flags.sabotage === null ? null : findSabotage(flags.sabotage);
   const directory = makeRunDirectory(join(root, '.demo'), flags.sabotage ?? 'run');
   await using group = new ProcessGroup(join(directory, 'logs'), { NODE_COMPILE_CACHE: join(root, '.demo', 'compile-cache') });
-  const product = sabotage === null ? intactProduct(root) : sabotagedProduct(root, join(directory, 'product'), sabotage);
+  const product = sabotage === null ? intactProduct(root) : sabotagedProduct(root, join(directory, 'product'), sabotage, flags.plane);
   const plane = new ControlPlane(product, group, join(directory, 'control-plane'));
   endOnSignals(group, plane, flags.keep);
 
   progress.step('Acme Cloud starts, in plaintext, with its observer, its tap and an impostor');
-  const cloud = await startAcmeCloud(group, directory, layOut());
+  const cloud = await startAcmeCloud(group, directory, layOut(flags.plane));
   const run: Run = { flags, cloud, plane, progress, facts: noFacts(startedAt), timeline: emptyTimeline(), dataPlanes: new Map() };
   const chosen = steps.filter(({ name }) => !flags.short || sabotage === null || sabotage.steps.includes(name));
   const failure = await takeSteps(run, chosen);

@@ -17,6 +17,8 @@ export type RunningProcess = {
 };
 
 export type StartOptions = {
+  /** Node unless said otherwise. */
+  readonly program?: string;
   readonly args: readonly string[];
   readonly env?: { readonly [name: string]: string };
   /** Inherited by the child as descriptors 3, 4, … */
@@ -45,10 +47,11 @@ export class ProcessGroup implements AsyncDisposable {
     return { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...this.#baseEnv };
   }
 
-  /** Starts Node with `args`. stdout and stderr go to `<name>.log`; stdout can be waited for. */
+  /** Starts Node, or another program, with `args`. stdout and stderr go to `<name>.log`; stdout can be waited for. */
   start(name: string, options: StartOptions): RunningProcess {
     const log = openSync(join(this.#logs, `${name}.log`), 'a', 0o600);
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...options.args], {
+    const node = ['--disable-warning=ExperimentalWarning', ...options.args];
+    const child = spawn(options.program ?? process.execPath, options.program === undefined ? node : options.args, {
       cwd: options.cwd ?? process.cwd(),
       env: { ...this.environment, ...options.env },
       stdio: ['ignore', 'pipe', log, ...(options.descriptors ?? [])],

@@ -1,5 +1,6 @@
 import { BoundSocket } from 'node:net';
 import { callsOf, type FleetService, paths, type ServiceName, services } from './fleet.ts';
+import { type Plane, type ProxyKind, proxyKindOf } from './plane.ts';
 import { takePorts } from './ports.ts';
 
 /** One process of a service, with the sockets that stay its own through all its restarts. */
@@ -14,6 +15,9 @@ export type Replica = {
   readonly inbound: { readonly port: number; readonly socket: BoundSocket } | null;
   /** Local ports of its sidecar for its own calls, by the endpoint called. Held here, like the inbound socket. */
   readonly egress: ReadonlyMap<ServiceName, { readonly port: number; readonly socket: BoundSocket }>;
+  readonly kind: ProxyKind;
+  /** Where its Envoy answers: it takes over no socket, so that the tap goes to it in the place of the service. Null for others. */
+  readonly envoyPort: number | null;
   /** A port of its own behind a bridge, for a service that can only do TCP. */
   readonly behindBridgePort: number | null;
 };
@@ -26,11 +30,13 @@ export type Layout = {
 };
 
 /** Gives every replica its ports. The public ports are released again, for the tap to take. */
-export function layOut(): Layout {
+export function layOut(plane: Plane = 'native'): Layout {
   const rows = services.flatMap((service) => Array.from({ length: service.replicas }, (_, index) => ({ service, number: index + 1 })));
   const publicCount = rows.filter(({ service }) => service.isEndpoint).length;
   const egressCount = rows.reduce((sum, { service }) => sum + callsOf(service.name).length, 0);
-  const block = takePorts(2 * publicCount + egressCount + 1);
+  const kindOf = ({ service, number }: (typeof rows)[number]) => proxyKindOf(plane, service.name, number);
+  const envoyCount = rows.filter((row) => row.service.isEndpoint && row.service.proxy !== 'none' && kindOf(row) === 'envoy').length;
+  const block = takePorts(2 * publicCount + egressCount + 1 + envoyCount);
   let nextPublic = 0;
   let nextOwn = publicCount;
   const own = (): { port: number; socket: BoundSocket } => {
@@ -41,6 +47,9 @@ export function layOut(): Layout {
   const replicas = rows.map(({ service, number }): Replica => {
     const bridged = service.proxy === 'bridge' ? own() : null;
     bridged?.socket.close();
+    const kind = kindOf({ service, number });
+    const fronted = kind === 'envoy' && service.isEndpoint && service.proxy !== 'none' ? own() : null;
+    fronted?.socket.close();
     return {
       name: `${service.name}-${number}`,
       service,
@@ -48,6 +57,8 @@ export function layOut(): Layout {
       publicPort: service.isEndpoint ? block.first + nextPublic++ : null,
       inbound: service.isEndpoint ? own() : null,
       egress: new Map(service.proxy === 'sidecar' ? callsOf(service.name).map((path) => [path.endpoint, own()]) : []),
+      kind,
+      envoyPort: fronted?.port ?? null,
       behindBridgePort: bridged?.port ?? null,
     };
   });

@@ -1,4 +1,5 @@
 import type { ClaimName } from './claims.ts';
+import type { Plane } from './plane.ts';
 import type { StepName } from './step-name.ts';
 
 /** Safeties of the product that a run can switch off, by changing a copy of its source. The product itself knows no such switch. */
@@ -20,8 +21,14 @@ export type Sabotage = {
   /** What the short form runs: no more than that claim needs. */
   readonly steps: readonly StepName[];
   /** Which passages of the product are changed, and how: `find` stands in its file exactly once. */
-  readonly mutations: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
+  readonly mutations: readonly Mutation[];
+  /** The same safety where Envoys carry the traffic; absent: it is the same passage. */
+  readonly envoyMutations?: readonly Mutation[];
+  /** Where Envoy itself holds it, by a flag that it is started with. */
+  readonly envoyDrain?: readonly string[];
 };
+
+type Mutation = { readonly file: string; readonly find: string; readonly replace: string };
 
 const toProxies: readonly StepName[] = ['control-plane', 'discover', 'declare', 'proxies'];
 const toWaves: readonly StepName[] = [...toProxies, 'waves'];
@@ -123,6 +130,12 @@ export const sabotages: readonly Sabotage[] = [
     ],
   },
 ];
+
+/** What is cut out of the product for a fleet of this plane. */
+export function mutationsOf({ mutations, envoyMutations = mutations }: Sabotage, plane: Plane): readonly Mutation[] {
+  if (plane === 'native') return mutations;
+  return plane === 'envoy' ? envoyMutations : [...new Set([...mutations, ...envoyMutations])];
+}
 
 export function findSabotage(name: SabotageName): Sabotage {
   return sabotages.find((sabotage) => sabotage.name === name)!;

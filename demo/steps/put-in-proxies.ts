@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import { retireOld, startReplica, stateDirectoryOf } from '../acme-cloud.ts';
+import { retireOld, routeToEnvoy, startReplica, stateDirectoryOf } from '../acme-cloud.ts';
 import { mistrustingCaller } from '../fleet.ts';
 import type { RunningProcess } from '../process-group.ts';
+import { startCompanion, startEnvoy } from '../start-envoy.ts';
 import { readProxies, writeJoinToken } from '../product-api.ts';
 import type { Replica } from '../replica.ts';
 import { type Run, waitFor } from '../run.ts';
@@ -38,16 +39,22 @@ async function putInProxy(run: Run, replica: Replica): Promise<void> {
   await writeJoinToken(plane, replica.name, tokenFile);
   await fresh.says('listening');
   dataPlanes.set(replica.name, startProxy(run, replica, tokenFile));
+  if (replica.kind === 'envoy') dataPlanes.set(`${replica.name} envoy`, await startEnvoy(run, replica));
   await waitFor(`acknowledgement of ${replica.name}`, JOIN_TIMEOUT_MS, async () => {
     const proxies = await readProxies(plane);
     return proxies.some(({ name, isAcknowledged }) => name === replica.name && isAcknowledged) ? true : null;
   });
   await fresh.says('ready');
+  if (replica.envoyPort !== null) await routeToEnvoy(cloud, replica);
   await retireOld(cloud, replica, fresh);
+  // Its Envoy has a socket of its own.
+  if (replica.kind === 'envoy') replica.inbound?.socket.close();
 }
 
-/** Starts the proxy of a replica, on the sockets that the replica has had from the beginning. */
-export function startProxy({ plane, cloud }: Run, replica: Replica, tokenFile: string): RunningProcess {
+/** Starts the proxy of a replica, on the sockets that the replica has had from the beginning; beside an Envoy, its companion. */
+export function startProxy(run: Run, replica: Replica, tokenFile: string): RunningProcess {
+  const { plane, cloud } = run;
+  if (replica.kind === 'envoy') return startCompanion(run, replica, tokenFile);
   const trust = replica.service.name === mistrustingCaller ? ['--upstream-trust-file', trustFileOf(cloud)] : [];
   const state = stateDirectoryOf(cloud, replica.name);
   const args = ['proxy', '--control', plane.dataPlaneAddress, '--state', state, '--join-token-file', tokenFile, ...trust];

@@ -1,4 +1,7 @@
-/** `main.ts CONFIG`: forwards bytes between callers and endpoints, reads what is readable, changes nothing. */
+/**
+ * `main.ts CONFIG`: forwards bytes between callers and endpoints, reads what is readable, changes nothing. On SIGHUP it reads its configuration
+ * anew: new connections go by the new targets.
+ */
 import { createWriteStream, readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { StreamSearch } from './stream-search.ts';
@@ -9,7 +12,8 @@ const FLUSH_EVERY_MS = 200;
 
 const [file] = process.argv.slice(2);
 if (file === undefined) throw new Error('Cannot start the tap: no configuration is named');
-const config = JSON.parse(readFileSync(file, 'utf8')) as TapConfig;
+const config = readConfig(file);
+const routes = new Map(config.routes.map((route) => [route.listenPort, route]));
 const output = createWriteStream(config.file, { flags: 'a', mode: 0o600 });
 let pending = '';
 
@@ -44,10 +48,11 @@ function readerOf({ endpoint, replica }: TapConfig['routes'][number]): (chunk: B
   };
 }
 
-async function openRoute(route: TapConfig['routes'][number]): Promise<void> {
-  const { endpoint, replica } = route;
+async function openRoute({ listenPort, endpoint, replica }: TapConfig['routes'][number]): Promise<void> {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (caller) => {
+    const route = routes.get(listenPort)!;
     const service = connect({ host: HOST, port: route.targetPort, allowHalfOpen: true, noDelay: true });
+    if (route.tellsSource) service.write(proxyHeaderOf(caller, listenPort));
     let isFirst = true;
     const readCaller = readerOf(route);
     forward(caller, service, (chunk) => {
@@ -60,8 +65,16 @@ async function openRoute(route: TapConfig['routes'][number]): Promise<void> {
   });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.on('error', reject);
-  server.listen(route.listenPort, HOST, 1024, resolve);
+  server.listen(listenPort, HOST, 1024, resolve);
   await promise;
+}
+
+function proxyHeaderOf({ remoteAddress = HOST, remotePort = 0 }: Socket, listenPort: number): string {
+  return `PROXY TCP4 ${remoteAddress} ${HOST} ${remotePort} ${listenPort}\r\n`;
+}
+
+function readConfig(from: string): TapConfig {
+  return JSON.parse(readFileSync(from, 'utf8')) as TapConfig;
 }
 
 const TLS_HANDSHAKE = 0x16;
@@ -69,6 +82,12 @@ const TLS_HANDSHAKE = 0x16;
 process.on('SIGTERM', () => {
   flush();
   output.end(() => process.exit(0));
+});
+let times = 0;
+process.on('SIGHUP', () => {
+  for (const route of readConfig(file).routes) routes.set(route.listenPort, route);
+  times += 1;
+  console.log(`routed ${times}.`);
 });
 setInterval(flush, FLUSH_EVERY_MS);
 for (const route of config.routes) await openRoute(route);

@@ -28,5 +28,7 @@ export type TapConfig = {
     readonly replica: string;
     readonly listenPort: number;
     readonly targetPort: number;
+    /** Whether the target is told by a PROXY protocol header for whom the tap connects. */
+    readonly tellsSource: boolean;
   }[];
 };
