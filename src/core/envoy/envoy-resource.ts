@@ -9,6 +9,8 @@ export type EnvoyResource = {
   readonly digest: string;
   /** The message, without the Any around it. */
   readonly octets: Uint8Array;
+  /** Clusters without which it would fail calls that succeeded before. */
+  readonly needs?: readonly string[];
 };
 
 /** Encodes a resource; the same message gives the same octets. */

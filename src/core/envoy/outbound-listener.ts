@@ -33,7 +33,7 @@ export function outboundListener(outbound: Outbound): EnvoyResource | null {
     perConnectionBufferLimitBytes: BUFFER_OCTETS,
     accessLog: [connectionLog(tag)],
   });
-  return envoyResource(ListenerSchema, name, message);
+  return { ...envoyResource(ListenerSchema, name, message), ...(protocol === 'tcp' ? { needs: [endpointClusterName(outbound)] } : {}) };
 }
 
 const BUFFER_OCTETS = 262_144;

@@ -22,7 +22,7 @@ export function outboundRoutes(outbound: Outbound, { suspendedSpiffeIds }: Revok
     validateClusters: false,
     virtualHosts: [{ name: 'all', domains: ['*'], routes }],
   });
-  return envoyResource(RouteConfigurationSchema, name, message);
+  return { ...envoyResource(RouteConfigurationSchema, name, message), ...(isSuspended ? {} : { needs: [endpointClusterName(outbound)] }) };
 }
 
 /** Of the listener's chain and of its routes: to its service an outbound port speaks in the clear. */

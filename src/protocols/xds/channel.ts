@@ -39,6 +39,13 @@ export function othersOf(channels: readonly Channel[], channel: Channel): readon
     }));
 }
 
+/** Clusters that the client is being sent and had in no form: until it says so, a call that is routed to one of them fails. */
+export function unreadyClusters(channels: readonly Channel[]): ReadonlySet<string> {
+  const push = channels.find(({ source }) => source.ordered?.place === 'cluster')?.state.outstanding ?? null;
+  const fresh = push === null ? [] : push.resources.filter(({ name }) => typeof push.before.get(name) !== 'string');
+  return new Set(fresh.map(({ name }) => name));
+}
+
 /** A cluster that is replaced waits for its endpoints anew, and does not ask for them again: they are owed. Gives their channel. */
 export function oweEndpoints(channels: readonly Channel[], clusters: readonly EncodedResource[]): Channel | null {
   const endpoints = channels.find(({ source }) => source.ordered?.place === 'endpoint');

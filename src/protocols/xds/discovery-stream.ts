@@ -5,7 +5,7 @@ import type { Log } from '../../platform/log/logger.ts';
 import type { Node } from '../data-plane/peer.ts';
 import type { ServerStream, StreamHandler } from '../data-plane/rpc-method.ts';
 import { Violation } from '../data-plane/violation.ts';
-import { type Channel, inOrder, newChannel, othersOf, oweEndpoints } from './channel.ts';
+import { type Channel, inOrder, newChannel, othersOf, oweEndpoints, unreadyClusters } from './channel.ts';
 import type { EncodedResource } from './encoded-resource.ts';
 import { isAwaited, mayAdd, mayRemove } from './push-order.ts';
 import type { Acknowledged, ResourceSource } from './resource-source.ts';
@@ -175,7 +175,8 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
       if (state.revision !== revision) continue;
       this.#recordClaims(channel, current);
       const holdsRemovals = ordered !== undefined && !mayRemove(ordered.place, othersOf(inOrder(this.#channels), channel));
-      const plan = planPush(state, current, { maximumPerResponse: this.#dialect.maximumPerResponse(channel), holdsRemovals });
+      const unready = unreadyClusters(inOrder(this.#channels));
+      const plan = planPush(state, current, { maximumPerResponse: this.#dialect.maximumPerResponse(channel), holdsRemovals, unready });
       channel.isBehind = plan.behind;
       // The answer may have come while this was read, or a change.
       if (state.outstanding !== null) {
@@ -184,7 +185,7 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
       }
       if (plan.due) this.#send(channel, plan);
       if (!plan.more) this.#settle(channel);
-      if (plan.due || !plan.holds) continue;
+      if (plan.due || !(plan.holds || plan.waits)) continue;
       channel.dirty = true;
       return;
     }

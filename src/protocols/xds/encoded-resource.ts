@@ -11,6 +11,8 @@ export type EncodedResource = {
   readonly octets: Uint8Array;
   /** It exists and is not to be sent: who has another version keeps that. */
   readonly withheld?: boolean;
+  /** Clusters that the receiver has to have ready before it is sent. */
+  readonly needs?: readonly string[];
 };
 
 /** Equal for equal content: a version, or of one such as `7.4.12.DIGEST`, which tells also when the content came to be, the digest. */

@@ -142,9 +142,9 @@ export class EnvoySnapshots {
     return { stamp, resources };
   }
 
-  #encodeOne({ typeUrl, name, digest, octets }: EnvoyResource, stamp: Stamp): EncodedResource {
+  #encodeOne({ typeUrl, name, digest, octets, needs }: EnvoyResource, stamp: Stamp): EncodedResource {
     this.#encodings += 1;
-    return encodeResource(typeUrl, name, versionOf(stamp, digest), octets);
+    return { ...encodeResource(typeUrl, name, versionOf(stamp, digest), octets), ...(needs === undefined ? {} : { needs }) };
   }
 }
 

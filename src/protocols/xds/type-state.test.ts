@@ -209,3 +209,17 @@ test('property: every client converges to what it wants, and gets nothing that i
     { numRuns: 500 },
   );
 });
+
+test('what needs a cluster that is not ready waits for it, others do not, and what is had stays', () => {
+  const state = subscribe('a', 'b');
+  acknowledged(state, [resource('a', '1'), resource('b', '1')]);
+  const current = [{ ...resource('a', '2'), needs: ['new'] }, resource('b', '2')];
+  const plan = (unready: readonly string[]) => planPush(state, current, { maximumPerResponse: 9, unready: new Set(unready) });
+  const early = plan(['new', 'other']);
+  assert.deepEqual([early.resources.map(({ name }) => name), early.removed, early.waits, early.more], [['b'], [], true, true]);
+  assert.deepEqual(
+    plan(['other']).resources.map(({ name }) => name),
+    ['a', 'b'],
+  );
+  assert.equal(plan([]).waits, false);
+});

@@ -41,6 +41,8 @@ export type PushPlan = {
   readonly more: boolean;
   /** Removals are held back. */
   readonly holds: boolean;
+  /** Something is not sent yet: what it needs is on its way. */
+  readonly waits: boolean;
   /** Something is not sent in its present form: it was refused, or is withheld. */
   readonly behind: boolean;
 };
@@ -49,6 +51,8 @@ export type PushLimits = {
   readonly maximumPerResponse: number;
   /** What the client has stays for now, though it is gone here: something else may still refer to it. */
   readonly holdsRemovals?: boolean;
+  /** Clusters that were sent and are not ready yet. */
+  readonly unready?: ReadonlySet<string>;
 };
 
 /** The state after the first request of a type. A first request that names nothing asks for everything (xDS, "wildcard subscriptions"). */
@@ -116,6 +120,7 @@ export function planPush(state: TypeState, current: readonly EncodedResource[], 
   const existing = new Set<string>();
   const wanted: EncodedResource[] = [];
   let behind = false;
+  let waits = false;
   for (const resource of current) {
     const known = state.known.get(resource.name);
     // What is withheld from who has none of it is not there for him: a handshake that waits for it would hang.
@@ -126,7 +131,9 @@ export function planPush(state: TypeState, current: readonly EncodedResource[], 
       continue;
     }
     const isHad = typeof known === 'string' && contentOf(known) === contentOf(resource.version);
-    if (!isHad || state.owed.has(resource.name)) wanted.push(resource);
+    if (isHad && !state.owed.has(resource.name)) continue;
+    if (resource.needs?.some((cluster) => limits.unready?.has(cluster)) === true) waits = true;
+    else wanted.push(resource);
   }
   const resources = takeFirst(wanted, state, limits.maximumPerResponse);
   const absent = absentNames(state, existing);
@@ -135,7 +142,8 @@ export function planPush(state: TypeState, current: readonly EncodedResource[], 
     resources,
     removed,
     due: resources.length > 0 || removed.length > 0 || state.answerOwed,
-    more: resources.length < wanted.length,
+    more: waits || resources.length < wanted.length,
+    waits,
     holds: removed.length < absent.length,
     behind,
   };
