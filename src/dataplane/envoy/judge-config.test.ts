@@ -91,6 +91,12 @@ test('a refusal is told with the resource and Envoy’s own words, and an older 
   assert.equal(judge({ listeners: again }, known).kind, 'refused');
 });
 
+test('what went again with later settings is not waited for; with a later revocation alone it is', () => {
+  const routes = new Map([['r', at('6.2.7.r6')]]);
+  assert.deepEqual(judge({ routes, clusters: new Map() }), { kind: 'overtaken' });
+  assert.equal(judge({ routes: new Map([['r', at('5.2.8.r6')]]), clusters: new Map() }).kind, 'waiting');
+});
+
 test('what differs because it is later overtakes; one older difference is still waited for', () => {
   for (const version of ['6.2.7.r6', '5.3.7.r6', '5.2.8.r6']) {
     const routes = new Map([['r', at(version)]]);

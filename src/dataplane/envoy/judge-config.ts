@@ -28,7 +28,9 @@ export function judgeConfig(
   if (different.length === 0 && stale.length === 0) return { kind: 'true' };
   const refused = different.find(({ kind, name, error }) => error !== null && !known.has(errorKey(kind, name, error)));
   if (refused !== undefined) return { kind: 'refused', detail: `${refused.name}: ${refused.error!.details}` };
-  const current = different.filter(({ version }) => version === null || !isLater(version, numbers));
+  // What is not there at all may have gone again with later settings.
+  const isAhead = kinds.some((kind) => [...active[kind].values()].some(({ version }) => isOfLaterSettings(version, numbers)));
+  const current = different.filter(({ version }) => (version === null ? !isAhead : !isLater(version, numbers)));
   const [first] = current;
   if (first !== undefined) {
     const before = first.error === null ? '' : ` (it refused one before: ${first.error.details})`;
@@ -75,6 +77,11 @@ function isLater(version: string, { generation, bundle, revoked }: Numbers): boo
   if (numbers.length !== 3 || !numbers.every((text) => /^\d{1,20}$/.test(text))) return false;
   const [g, b, r] = numbers.map(BigInt) as [bigint, bigint, bigint];
   return g > generation || b > bundle || r > revoked;
+}
+
+function isOfLaterSettings(version: string | null, { generation }: Numbers): boolean {
+  const [first = ''] = version?.split('.') ?? [];
+  return /^\d{1,20}$/.test(first) && BigInt(first) > generation;
 }
 
 function errorKey(kind: ResourceKind, name: string, { details, at }: NonNullable<ActiveResource['error']>): string {

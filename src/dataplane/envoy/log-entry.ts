@@ -41,7 +41,9 @@ export type CallFacts = LogFacts & { readonly status: number; readonly details: 
 export function readConnectionEntry({ commonProperties: common }: TCPAccessLogEntry): ConnectionFacts | null {
   if (common === undefined) return null;
   const listener = nameOf(common.customTags['listener']);
-  return { ...factsOf(common), listener, isOver: listener !== null };
+  // Whom a balancer speaks for by the PROXY protocol; no header of HTTP has a say in it.
+  const remote = addressOf(common.downstreamRemoteAddress ?? common.downstreamDirectRemoteAddress);
+  return { ...factsOf(common), remote, listener, isOver: listener !== null };
 }
 
 export function readCallEntry({ commonProperties: common, response }: HTTPAccessLogEntry): CallFacts | null {

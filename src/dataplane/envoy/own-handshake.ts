@@ -17,6 +17,8 @@ export type OwnHandshake = {
   readonly trust: Trust;
   readonly listen: Address;
   readonly protocol: Protocol;
+  /** The port takes nobody without a PROXY protocol header: we speak for ourselves. */
+  readonly saysSource: boolean;
   /** Told of our end before anything is sent, so that what Envoy logs of it is known as ours. */
   readonly onLocal: (address: string) => void;
 };
@@ -27,9 +29,10 @@ export type OwnHandshake = {
  */
 export async function shakeHandsWithEnvoy(
   now: Instant,
-  { credential, trust, listen, protocol, onLocal }: OwnHandshake,
+  { credential, trust, listen, protocol, saysSource, onLocal }: OwnHandshake,
 ): Promise<ProvedIdentity> {
   const raw = dial(listen);
+  if (saysSource) raw.write('PROXY UNKNOWN\r\n');
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => reject(new Error('it took too long')), TIMEOUT_MS);
   const socket = connectTls({

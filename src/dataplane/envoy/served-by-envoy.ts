@@ -61,9 +61,15 @@ export class ServedByEnvoy {
   }
 
   /** The serial that the port serves. */
-  async #look({ endpointId, listen, protocol }: InboundListener, own: Own): Promise<string> {
+  async #look({ endpointId, listen, protocol, proxyProtocol }: InboundListener, own: Own): Promise<string> {
     const onLocal = (address: string): void => this.#deps.ends.add(address);
-    const identity = await shakeHandsWithEnvoy(this.#deps.clock.now(), { ...own, listen, protocol, onLocal });
+    const identity = await shakeHandsWithEnvoy(this.#deps.clock.now(), {
+      ...own,
+      listen,
+      protocol,
+      saysSource: proxyProtocol.speaksFor !== null,
+      onLocal,
+    });
     this.#served.saw([endpointId], identity);
     return Buffer.from(identity.certificate.serial).toString('hex');
   }
