@@ -73,6 +73,9 @@ export const sabotages: readonly Sabotage[] = [
         replace: '    this.#graceUntil = withinMs + Number.POSITIVE_INFINITY;\n',
       },
     ],
+    // Envoy drains by itself, for ten minutes unless it was told otherwise.
+    envoyMutations: [],
+    envoyDrain: ['--drain-time-s', '600', '--drain-strategy', 'gradual'],
   },
   {
     name: 'no-rollback',
@@ -115,6 +118,16 @@ export const sabotages: readonly Sabotage[] = [
         ),
       },
     ],
+    envoyMutations: [
+      {
+        file: 'src/core/envoy/trust-secret.ts',
+        find: lines('    ...anchorsOf(input, rules.callers),', '    matchTypedSubjectAltNames: matchers,'),
+        replace: lines(
+          '    ...anchorsOf(input, rules.callers),',
+          '    trustChainVerification: CertificateValidationContext_TrustChainVerification.ACCEPT_UNTRUSTED,',
+        ),
+      },
+    ],
   },
   {
     name: 'stale-served-certificate',
@@ -126,6 +139,18 @@ export const sabotages: readonly Sabotage[] = [
         file: 'src/dataplane/tls/plane.ts',
         find: lines('      this.#live.contexts = contexts;'),
         replace: '',
+      },
+    ],
+    envoyMutations: [
+      {
+        file: 'src/dataplane/envoy/identity-keeper.ts',
+        find: lines('    const before = this.#credential;', '    this.#credential = openCredential(identity);'),
+        replace: lines('    const before = this.#credential;', '    openCredential(identity);'),
+      },
+      {
+        file: 'src/dataplane/envoy/identity-keeper.ts',
+        find: lines('      await Promise.race([untilServed(settled.signal), refused]);'),
+        replace: lines('      await Promise.race([Promise.resolve(untilServed), refused]);'),
       },
     ],
   },
