@@ -24,6 +24,8 @@ import type { State } from './open-state.ts';
 export type EnvoyLink = {
   readonly sources: readonly ResourceSource[];
   readonly book: EnvoyBook;
+  /** The revoked set as Envoys read it. */
+  readonly lists: FleetLists;
   /** Notes what an Envoy said of a resource of its types. */
   record(acknowledged: Acknowledged): Promise<void>;
 };
@@ -81,6 +83,7 @@ export function openEnvoyLink(deps: {
   return {
     sources: envoySources({ snapshots, book, log }),
     book,
+    lists,
     async record({ proxyId, typeUrl, name, version, refusal }) {
       metrics.add('countersign_envoy_answers_total', { answer: refusal === undefined ? 'acknowledged' : 'refused' });
       if (refusal === undefined) return book.accept(proxyId, { typeUrl, name });

@@ -2,6 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import type { MachineTokens } from '../control/access/machine-tokens.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { findCertificate } from '../control/ca/certificate-store.ts';
+import { KeyDeliveries } from '../control/ca/deliver-key.ts';
 import { issueCertificate } from '../control/ca/issue-certificate.ts';
 import { findProfile } from '../control/ca/prepare-certificate.ts';
 import { revokeCertificate } from '../control/ca/revoke-certificate.ts';
@@ -16,6 +17,7 @@ import type { TicketKeyring } from '../control/fleet/ticket-keyring.ts';
 import { wireProtocols } from '../control/fleet/compile-settings.ts';
 import type { TelemetryIngest } from '../control/telemetry/ingest-report.ts';
 import { ingestReport } from '../control/telemetry/ingest-report.ts';
+import { encodePem } from '../core/x509/pem.ts';
 import { isEntityId } from '../core/ids/entity-id.ts';
 import { DrillJobSchema } from '../core/messages/generated/countersign/v1/settings_pb.ts';
 import { DRILL_JOB_TYPE, SETTINGS_TYPE } from '../core/messages/type-urls.ts';
@@ -39,6 +41,7 @@ import { readFederatedBundles } from '../protocols/xds/federated-bundles.ts';
 import { deltaMethod } from '../protocols/xds/delta-stream.ts';
 import type { DiscoveryOptions } from '../protocols/xds/discovery-stream.ts';
 import { isEnvoyType } from '../protocols/xds/envoy-sources.ts';
+import { secretMethods } from '../protocols/xds/secret-streams.ts';
 import { sotwMethod } from '../protocols/xds/sotw-stream.ts';
 import type { ResourceSource } from '../protocols/xds/resource-source.ts';
 import { ownSource, probeSource, type ResourceBody } from '../protocols/xds/sources.ts';
@@ -101,6 +104,7 @@ export async function serveDataPlane(deps: DataPlaneDeps): Promise<DataPlaneList
       ...enrollmentMethods(deps),
       telemetryMethod({ clock, ingest: (sender, report, now) => ingestCounted(deps, sender, report, now) }),
       ...discoveryMethods(deps),
+      ...remoteSecretMethods(deps),
     ],
   });
   metrics.collect(() => {
@@ -178,19 +182,45 @@ function discoveryMethods(deps: DataPlaneDeps): readonly RpcMethod[] {
     sources: [...sources, ...envoy.sources],
     log,
     attend: ({ proxyId }) => fleet.attend(proxyId),
-    recordAcknowledgement: async (acknowledged) => {
-      const { typeUrl, proxyId, version, refusal } = acknowledged;
+    recordAcknowledgement: async (answer, { proxyId }) => {
+      const { typeUrl, version, refusal } = answer;
       if (typeUrl === SETTINGS_TYPE) {
         metrics.add('countersign_settings_answers_total', { answer: refusal === undefined ? 'acknowledged' : 'refused' });
         await fleet.recordAcknowledgement({ proxyId, version, ...(refusal === undefined ? {} : { refusal }) }, clock.now());
       } else if (isEnvoyType(typeUrl)) {
-        await envoy.record(acknowledged);
+        await envoy.record({ ...answer, proxyId });
       } else if (refusal !== undefined) {
         log('warn', 'resource refused', { typeUrl, proxyId, version, refusal });
       }
     },
   };
   return [deltaMethod(options), sotwMethod(options)];
+}
+
+/** For Envoys that others run. */
+function remoteSecretMethods({ state, authorities, envoy, authorityChanged, clock, log }: DataPlaneDeps): readonly RpcMethod[] {
+  const deliveries = new KeyDeliveries({ database: state.database, authorities });
+  return secretMethods({
+    clock,
+    log,
+    authoritiesChanged: authorityChanged,
+    async readTrust() {
+      const crls = await envoy.lists.read(clock.now());
+      return { roots: authorities.roots.map(({ der }) => der), crls: [...crls.values()] };
+    },
+    async deliver({ issuerKeySha256, serialHex }, now) {
+      const made = await deliveries.deliver({ issuerKeySha256, serial: Buffer.from(serialHex, 'hex') }, now);
+      if (made === null) return null;
+      const { chain, notBefore, notAfter } = made.issued;
+      return {
+        serialHex: made.issued.serialHex,
+        chainPem: chain.map((der) => encodePem('CERTIFICATE', der)).join(''),
+        keyPem: made.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+        notBefore,
+        notAfter,
+      };
+    },
+  });
 }
 
 function drillResource(job: DrillJobRecord): ResourceBody {

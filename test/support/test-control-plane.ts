@@ -90,8 +90,7 @@ export async function startTestControlPlane(
     clock,
     log,
   });
-  const acknowledged: Acknowledged[] = [];
-  const reports: TelemetryReport[] = [];
+  const [acknowledged, reports]: [Acknowledged[], TelemetryReport[]] = [[], []];
   const scope = { serves: new Set<string>(), calls: new Set<string>() };
   const index = await openRevokedIndex(async () => ({
     sequence: Number(revoked.sequence),
@@ -125,7 +124,8 @@ export async function startTestControlPlane(
       ...envoys.sources,
       ...(options.sources ?? []),
     ],
-    async recordAcknowledgement(acknowledgement) {
+    async recordAcknowledgement(answer, { proxyId }) {
+      const acknowledgement = { ...answer, proxyId };
       envoys.note(acknowledgement);
       acknowledged.push(acknowledgement);
       events.emit('acknowledged', acknowledgement);

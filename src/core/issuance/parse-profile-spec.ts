@@ -30,6 +30,7 @@ export function parseProfileSpec(input: unknown): ProfileSpec {
     'renewalGrace',
     'status',
     'serverKeys',
+    'remoteKeys',
   ];
   const spec = readObject('spec', input ?? {}, fields);
   const base = readWord('base', spec['base'], profileBases, null);
@@ -50,6 +51,7 @@ export function parseProfileSpec(input: unknown): ProfileSpec {
     renewalGraceMs: spec['renewalGrace'] === undefined ? 0 : readDuration('renewalGrace', spec['renewalGrace'], 0),
     ...(spec['status'] === undefined ? {} : { status: readWord('status', spec['status'], declaredStatuses, null) }),
     ...(readBoolean('serverKeys', spec['serverKeys'], false) ? { serverKeys: true } : {}),
+    ...(readBoolean('remoteKeys', spec['remoteKeys'], false) ? { remoteKeys: true } : {}),
   };
   if (parsed.status !== undefined && (base === 'server-shortlived' || cadence === 'short-lived')) {
     throw invalid('status', parsed.status, 'none: it ends before anybody would ask (RFC 9608)');
@@ -61,6 +63,8 @@ export function parseProfileSpec(input: unknown): ProfileSpec {
   // CA/B BR 6.1.1.3: nobody but the server itself makes the key of a server.
   if (parsed.serverKeys === true && parsed.extendedKeyUsage.includes('serverAuth'))
     throw invalid('serverKeys', true, 'false, or extendedKeyUsage without serverAuth: the key of a server is made by itself');
+  if (parsed.remoteKeys === true && (base !== 'workload' || parsed.approvals !== null))
+    throw invalid('remoteKeys', true, 'false, or base workload without approvals: it is for identities whose Envoy others run');
   checkWaiting(parsed);
   return parsed;
 }

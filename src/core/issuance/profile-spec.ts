@@ -57,6 +57,8 @@ export type ProfileSpec = {
   readonly status?: (typeof declaredStatuses)[number];
   /** Keys may be made here for it; never where it is for servers. */
   readonly serverKeys?: true;
+  /** Keys may be made here for its holders and handed out by SDS. */
+  readonly remoteKeys?: true;
 };
 
 export const declaredStatuses = ['lists', 'ocsp'] as const;
@@ -109,5 +111,6 @@ export function compileProfile(name: ProfileName, spec: ProfileSpec): Profile {
     ...(spec.renewalGraceMs === 0 ? {} : { renewalGraceMs: spec.renewalGraceMs }),
     ...(spec.approvals === null ? {} : { approvals: spec.approvals }),
     ...(spec.serverKeys === undefined ? {} : { serverKeys: spec.serverKeys }),
+    ...(spec.remoteKeys === undefined ? {} : { remoteKeys: spec.remoteKeys }),
   };
 }

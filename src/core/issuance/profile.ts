@@ -76,6 +76,8 @@ export type Profile = {
   readonly renewalGraceMs?: number;
   /** A key may be made here and given out with its certificate; absent: whoever asks makes it. */
   readonly serverKeys?: true;
+  /** Who holds one of its certificates may be given further ones with their keys, by SDS, for an Envoy that others run; absent: nobody. */
+  readonly remoteKeys?: true;
   /** Of the content of a declared profile; absent for those that come with the product. */
   readonly digest?: string;
 };

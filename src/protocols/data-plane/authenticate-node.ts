@@ -5,7 +5,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import { type Certificate, parseCertificate } from '../../core/x509/certificate.ts';
 import { verifyPath } from '../../core/x509/verify-path.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
-import type { Node, Peer, ViolationReason } from './peer.ts';
+import type { Identity, Node, Peer, ViolationReason } from './peer.ts';
 import type { RevokedIndex } from './revoked-index.ts';
 
 /** What the store knows of a certificate that it issued. */
@@ -36,11 +36,11 @@ export async function authenticateNode(deps: AuthenticateDeps, chain: readonly U
   if (proved.kind === 'refused') return proved;
   const { leaf, issuerKeySha256 } = proved;
   const owner = await deps.findCertificate(issuerKeySha256, leaf.serial);
-  if (owner === null || owner.proxyId === null || !isInService(owner)) return refused('certificate-unknown', leaf.serialHex);
+  if (owner === null || !isInService(owner)) return refused('certificate-unknown', leaf.serialHex);
   const uris = leaf.subjectAltNames.uri;
   if (uris.length !== 1 || uris[0] !== owner.spiffeId) return refused('certificate-unknown', 'the name on record is another');
   const spiffeId = parseSpiffeId(uris[0]);
-  const node: Node = {
+  const identity: Identity = {
     proxyId: owner.proxyId,
     spiffeId,
     environment: owner.environment,
@@ -50,8 +50,10 @@ export async function authenticateNode(deps: AuthenticateDeps, chain: readonly U
     serialHex: leaf.serialHex,
     staysUntil: leaf.notAfter,
   };
-  const reason = deps.revoked.judge(node);
+  const reason = deps.revoked.judge(identity);
   if (reason !== null) return refused(reason, '');
+  if (owner.proxyId === null) return now <= leaf.notAfter ? { kind: 'workload', identity } : refused('certificate-expired', '');
+  const node: Node = { ...identity, proxyId: owner.proxyId };
   return now <= leaf.notAfter ? { kind: 'node', node } : judgeLapsed(now, deps, owner, node);
 }
 
@@ -63,14 +65,17 @@ function judgeLapsed(now: Instant, { graceMs }: AuthenticateDeps, { environment,
 }
 
 /** Why a node that was admitted may not stay, or null. */
-export function dismissalOf(now: Instant, revoked: RevokedIndex, node: Node): ViolationReason | null {
+export function dismissalOf(now: Instant, revoked: RevokedIndex, node: Identity): ViolationReason | null {
   return now > node.staysUntil ? 'certificate-expired' : revoked.judge(node);
 }
 
-/** Given out to a data plane to serve: not withheld, not a drill's, not one that REST issued for another use. */
-function isInService({ status, door }: CertificateOwner): boolean {
-  return status === 'issued' && (door === 'join' || door === 'renewal');
+/** Given out to be served: not withheld, not a drill's, not the control plane's own, not another CA's. A data plane's is one that it joined or renewed by. */
+function isInService({ status, door, proxyId, spiffeId }: CertificateOwner): boolean {
+  if (status !== 'issued') return false;
+  return proxyId === null ? spiffeId !== null && workloadDoors.has(door) : door === 'join' || door === 'renewal';
 }
+
+const workloadDoors: ReadonlySet<CertificateOwner['door']> = new Set(['rest', 'renewal', 'acme', 'est', 'scep', 'cmp']);
 
 type Proved = { readonly kind: 'proved'; readonly leaf: Certificate; readonly issuerKeySha256: string };
 

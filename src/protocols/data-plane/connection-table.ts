@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Log } from '../../platform/log/logger.ts';
-import type { Node, Peer, ViolationReason } from './peer.ts';
+import type { Identity, Peer, ViolationReason } from './peer.ts';
 import type { CallContext, RpcMethod } from './rpc-method.ts';
 import type { AnyCall, CallGate } from './serve-method.ts';
 import { Violation } from './violation.ts';
@@ -14,7 +14,7 @@ type Connection = {
 };
 
 export type ConnectionTableOptions = {
-  readonly dismissal: (node: Node) => ViolationReason | null;
+  readonly dismissal: (holder: Identity) => ViolationReason | null;
   readonly log: Log;
 };
 
@@ -38,8 +38,10 @@ export class ConnectionTable implements CallGate {
   add(socket: TLSSocket, peer: Peer): boolean {
     const remote = `${socket.remoteAddress}:${socket.remotePort}`;
     if (socket.destroyed || socket.remotePort === undefined) return false;
-    const isOurs = peer.kind === 'node' || peer.kind === 'lapsed';
-    if (isOurs ? !this.#addNode(socket, peer.node, remote) : !this.#addStranger(socket, peer.kind, remote)) return false;
+    const holder = holderOf(peer);
+    const isIn =
+      holder === null ? this.#addStranger(socket, peer.kind as 'anonymous' | 'refused', remote) : this.#addHolder(socket, holder, remote);
+    if (!isIn) return false;
     if (peer.kind === 'lapsed') endAfter(socket, LAPSED_LIFETIME_MS);
     const connection: Connection = { socket, remote, peer, streams: new Set() };
     this.#connections.set(remote, connection);
@@ -50,7 +52,8 @@ export class ConnectionTable implements CallGate {
   }
 
   /** One data plane that was taken over shall not keep the others out: they would hear of no revocation any more. */
-  #addNode(socket: TLSSocket, { proxyId }: Node, remote: string): boolean {
+  #addHolder(socket: TLSSocket, { proxyId: ofProxy, spiffeId }: Identity, remote: string): boolean {
+    const proxyId = ofProxy ?? spiffeId;
     const open = this.#ofProxy.get(proxyId) ?? 0;
     if (open >= MAXIMUM_OF_A_PROXY) {
       this.#options.log('warn', 'data-plane.too-many-connections', { remote, proxyId, limit: MAXIMUM_OF_A_PROXY });
@@ -89,8 +92,11 @@ export class ConnectionTable implements CallGate {
     if (peer.kind === 'refused') throw new Violation(peer.reason, peer.detail);
     if (access === 'anyone') return { remote };
     if (peer.kind === 'anonymous') throw new Violation('certificate-required');
-    const dismissed = this.#options.dismissal(peer.node);
+    const holder = peer.kind === 'workload' ? peer.identity : peer.node;
+    const dismissed = this.#options.dismissal(holder);
     if (dismissed !== null) throw new Violation(dismissed);
+    if (access === 'workload' && peer.kind !== 'lapsed') return { remote, identity: holder };
+    if (peer.kind === 'workload') throw new Violation('certificate-unknown', holder.serialHex);
     if (peer.kind === 'lapsed' && access !== 'holder') throw new Violation('certificate-expired');
     if (access === 'probe' && !peer.node.isProbe) throw new Violation('probe-only');
     return { remote, node: peer.node };
@@ -98,7 +104,8 @@ export class ConnectionTable implements CallGate {
 
   refused(call: AnyCall, { method }: RpcMethod, error: unknown): void {
     const peer = this.#connections.get(call.getPeer())?.peer;
-    const node = peer?.kind === 'node' || peer?.kind === 'lapsed' ? { proxyId: peer.node.proxyId, spiffeId: peer.node.spiffeId } : {};
+    const holder = peer === undefined ? null : holderOf(peer);
+    const node = holder === null ? {} : { proxyId: holder.proxyId, spiffeId: holder.spiffeId };
     const reason = error instanceof Violation ? error.reason : error instanceof Problem ? error.code : 'internal';
     this.refusals.set(reason, (this.refusals.get(reason) ?? 0) + 1);
     const fields = { method: `${method.parent.typeName}/${method.name}`, reason, remote: call.getPeer(), ...node };
@@ -114,19 +121,25 @@ export class ConnectionTable implements CallGate {
 
   recheck(): void {
     for (const connection of this.#connections.values()) {
-      if (connection.peer.kind !== 'node' && connection.peer.kind !== 'lapsed') continue;
-      const reason = this.#options.dismissal(connection.peer.node);
-      if (reason !== null) this.#dismiss(connection, connection.peer.node, reason);
+      const holder = holderOf(connection.peer);
+      const reason = holder === null ? null : this.#options.dismissal(holder);
+      if (holder !== null && reason !== null) this.#dismiss(connection, holder, reason);
     }
   }
 
   /** The streams learn the reason; what is still open shortly after is cut. */
-  #dismiss(connection: Connection, node: Node, reason: ViolationReason): void {
+  #dismiss(connection: Connection, node: Identity, reason: ViolationReason): void {
     connection.peer = { kind: 'refused', reason, detail: '' };
     this.#options.log('warn', 'data-plane.connection-dismissed', { reason, proxyId: node.proxyId, spiffeId: node.spiffeId });
     for (const close of connection.streams) close(new Violation(reason));
     setTimeout(() => connection.socket.destroy(), DISMISSAL_GRACE_MS).unref();
   }
+}
+
+/** Who stands at the other end by a certificate of ours. */
+function holderOf(peer: Peer): Identity | null {
+  if (peer.kind === 'workload') return peer.identity;
+  return peer.kind === 'node' || peer.kind === 'lapsed' ? peer.node : null;
 }
 
 function endAfter(socket: TLSSocket, lifetimeMs: number): void {

@@ -9,7 +9,7 @@ import { MAXIMUM_REQUEST_OCTETS, MAXIMUM_RESPONSE_OCTETS, methodDefinition } fro
 import type { Log } from '../../platform/log/logger.ts';
 import { readPeerChain } from '../../platform/network/peer-chain.ts';
 import { ConnectionTable } from './connection-table.ts';
-import type { Node, Peer, ViolationReason } from './peer.ts';
+import type { Identity, Peer, ViolationReason } from './peer.ts';
 import type { RpcMethod } from './rpc-method.ts';
 import { serveMethod } from './serve-method.ts';
 
@@ -24,7 +24,7 @@ export type ListenerOptions = {
   /** Judges what a peer presented, leaf first; the list is empty if it presented nothing. */
   readonly authenticate: (chain: readonly Uint8Array[]) => Promise<Peer>;
   /** Whether a node that was admitted before may stay; asked on each call and, by `recheck`, for all open connections. */
-  readonly dismissal: (node: Node) => ViolationReason | null;
+  readonly dismissal: (holder: Identity) => ViolationReason | null;
   readonly methods: readonly RpcMethod[];
   readonly clock: Clock;
   readonly log: Log;

@@ -18,10 +18,15 @@ export type Node = {
   readonly staysUntil: Instant;
 };
 
+/** Whoever holds a certificate of ours in service, a data plane or not; known in the same way. */
+export type Identity = Omit<Node, 'proxyId'> & { readonly proxyId: Node['proxyId'] | null };
+
 /** What stands at the other end of one TLS connection. */
 export type Peer =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'node'; readonly node: Node }
+  /** An identity of ours that is no data plane. It gets secrets, and nothing else. */
+  | { readonly kind: 'workload'; readonly identity: Identity }
   /** Its certificate has ended, by no more than the grace of its profile: it may renew that, and nothing else. */
   | { readonly kind: 'lapsed'; readonly node: Node }
   | { readonly kind: 'refused'; readonly reason: ViolationReason; readonly detail: string };

@@ -1,13 +1,18 @@
 import type { DescMessage, DescMethodBiDiStreaming, DescMethodUnary, MessageShape } from '@bufbuild/protobuf';
-import type { Node } from './peer.ts';
+import type { Identity, Node } from './peer.ts';
 
-/** Who may call a method. `anyone` is for Join alone; `holder`, for Renew alone, is a node or one whose certificate ended within its grace. */
-export type Access = 'anyone' | 'holder' | 'node' | 'probe';
+/**
+ * Who may call a method. `anyone` is for Join alone; `holder`, for Renew alone, is a node or one whose certificate ended within its grace; `workload`, for
+ * secrets alone, is whoever has an identity of ours.
+ */
+export type Access = 'anyone' | 'holder' | 'node' | 'probe' | 'workload';
 
 /** What a handler may know of the connection it serves. */
 export type CallContext<A extends Access = Access> = A extends 'anyone'
   ? { readonly remote: string }
-  : { readonly remote: string; readonly node: Node };
+  : A extends 'workload'
+    ? { readonly remote: string; readonly identity: Identity }
+    : { readonly remote: string; readonly node: Node };
 
 /** One open stream as its handler sees it. Everything sent is delivered in order. */
 export type ServerStream<O extends DescMessage> = {

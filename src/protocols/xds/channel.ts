@@ -4,8 +4,8 @@ import type { ResourceSource } from './resource-source.ts';
 import type { TypeState } from './type-state.ts';
 
 /** One type of one stream. */
-export type Channel = {
-  readonly source: ResourceSource;
+export type Channel<Holder = unknown> = {
+  readonly source: ResourceSource<Holder>;
   readonly state: TypeState;
   readonly subscription: Disposable;
   dirty: boolean;
@@ -19,17 +19,17 @@ export type Channel = {
   timer: NodeJS.Timeout | null;
 };
 
-export function newChannel(source: ResourceSource, state: TypeState, subscription: Disposable): Channel {
+export function newChannel<Holder>(source: ResourceSource<Holder>, state: TypeState, subscription: Disposable): Channel<Holder> {
   return { source, state, subscription, dirty: false, busy: false, again: false, settled: false, isBehind: false, timer: null };
 }
 
 /** The channels of the types that are sent in an order. */
-export function inOrder(channels: ReadonlyMap<string, Channel>): readonly Channel[] {
+export function inOrder<Holder>(channels: ReadonlyMap<string, Channel<Holder>>): readonly Channel<Holder>[] {
   return [...channels.values()].filter(({ source }) => source.ordered !== undefined);
 }
 
 /** What these show to the one that asks if it may send. */
-export function othersOf(channels: readonly Channel[], channel: Channel): readonly Ordered[] {
+export function othersOf<Holder>(channels: readonly Channel<Holder>[], channel: Channel<Holder>): readonly Ordered[] {
   return channels
     .filter((other) => other !== channel)
     .map(({ source, settled, isBehind, state }) => ({
@@ -47,7 +47,7 @@ export function unreadyClusters(channels: readonly Channel[]): ReadonlySet<strin
 }
 
 /** A cluster that is replaced waits for its endpoints anew, and does not ask for them again: they are owed. Gives their channel. */
-export function oweEndpoints(channels: readonly Channel[], clusters: readonly EncodedResource[]): Channel | null {
+export function oweEndpoints<Holder>(channels: readonly Channel<Holder>[], clusters: readonly EncodedResource[]): Channel<Holder> | null {
   const endpoints = channels.find(({ source }) => source.ordered?.place === 'endpoint');
   if (endpoints === undefined) return null;
   for (const { name } of clusters) if (endpoints.state.named.has(name)) endpoints.state.owed.add(name);

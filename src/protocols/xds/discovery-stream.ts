@@ -8,15 +8,15 @@ import { Violation } from '../data-plane/violation.ts';
 import { type Channel, inOrder, newChannel, othersOf, oweEndpoints, unreadyClusters } from './channel.ts';
 import type { EncodedResource } from './encoded-resource.ts';
 import { isAwaited, mayAdd, mayRemove } from './push-order.ts';
-import type { Acknowledged, ResourceSource } from './resource-source.ts';
+import type { Answer, ResourceSource } from './resource-source.ts';
 import { applySubscriptions, beginPush, endPush, firstState, NOTHING_CLAIMED, planPush, type Push, type PushPlan } from './type-state.ts';
 
-export type DiscoveryOptions = {
-  readonly sources: readonly ResourceSource[];
+export type DiscoveryOptions<Holder = Node> = {
+  readonly sources: readonly ResourceSource<Holder>[];
   /** Durable when it resolves. The same acknowledgement may come more than once. */
-  readonly recordAcknowledgement: (acknowledged: Acknowledged) => Promise<void>;
+  readonly recordAcknowledgement: (answer: Answer, node: Holder) => Promise<void>;
   /** Told of each stream that asks for a type of ours, as a data plane does; disposed of when the stream has ended. */
-  readonly attend?: (node: Node) => Disposable;
+  readonly attend?: (node: Holder) => Disposable;
   readonly log: Log;
   /** How long a push may stay without an answer, 60 s if not given. */
   readonly acknowledgeTimeoutMs?: number;
@@ -25,31 +25,31 @@ export type DiscoveryOptions = {
 /** How one variant of the protocol writes what the stream has to say. A new one for each stream. */
 export type Dialect<Request extends DescMessage> = {
   /** The request in the words of the incremental variant; null if it says nothing, such as one that answers something older. */
-  read(request: MessageShape<Request>, channel: Channel | null): DeltaDiscoveryRequest | null;
+  read(request: MessageShape<Request>, channel: Channel<unknown> | null): DeltaDiscoveryRequest | null;
   /** True if what is there now cannot be told to this client without taking away what it is to keep. */
-  isHeld(channel: Channel, current: readonly EncodedResource[]): boolean;
+  isHeld(channel: Channel<unknown>, current: readonly EncodedResource[]): boolean;
   /** The octets of a response; null if this variant has no way to say it, and so says nothing. */
-  write(channel: Channel, response: PushPlan & { readonly nonce: string }): Uint8Array | null;
-  maximumPerResponse(channel: Channel): number;
+  write(channel: Channel<unknown>, response: PushPlan & { readonly nonce: string }): Uint8Array | null;
+  maximumPerResponse(channel: Channel<unknown>): number;
   /** Told of each push that was acknowledged or, in the other case, refused. */
-  answered(channel: Channel, push: Push, isRefused: boolean): void;
+  answered(channel: Channel<unknown>, push: Push, isRefused: boolean): void;
 };
 
 /** The server half of one discovery stream: at most one push per type is under way, later changes are merged into the next. */
-export class DiscoveryStream<Request extends DescMessage> implements StreamHandler<Request> {
+export class DiscoveryStream<Request extends DescMessage, Holder = Node> implements StreamHandler<Request> {
   readonly #stream: ServerStream<DescMessage>;
   readonly #dialect: Dialect<Request>;
-  readonly #node: Node;
-  readonly #sources: ReadonlyMap<string, ResourceSource>;
-  readonly #options: DiscoveryOptions;
-  readonly #channels = new Map<string, Channel>();
+  readonly #node: Holder;
+  readonly #sources: ReadonlyMap<string, ResourceSource<Holder>>;
+  readonly #options: DiscoveryOptions<Holder>;
+  readonly #channels = new Map<string, Channel<Holder>>();
   #records: Promise<void> = Promise.resolve();
   #nonce = 0;
   #writable = true;
   #closed = false;
   readonly #attendances = new Map<'own' | 'envoy', Disposable>();
 
-  constructor(stream: ServerStream<DescMessage>, node: Node, dialect: Dialect<Request>, options: DiscoveryOptions) {
+  constructor(stream: ServerStream<DescMessage>, node: Holder, dialect: Dialect<Request>, options: DiscoveryOptions<Holder>) {
     this.#stream = stream;
     this.#dialect = dialect;
     this.#node = node;
@@ -91,7 +91,7 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
     }
   }
 
-  #open(source: ResourceSource, request: DeltaDiscoveryRequest): void {
+  #open(source: ResourceSource<Holder>, request: DeltaDiscoveryRequest): void {
     if (this.#channels.size >= MAXIMUM_TYPES)
       throw new Problem('input-invalid', `Cannot subscribe: ${this.#channels.size} types already, expected at most that`);
     const state = firstState(request);
@@ -112,7 +112,7 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
   }
 
   /** A data plane of ours is there, or its Envoy: one is not taken for the other. */
-  #attend({ typeUrl, ordered }: ResourceSource): void {
+  #attend({ typeUrl, ordered }: ResourceSource<Holder>): void {
     const kind = ordered !== undefined ? 'envoy' : isOwnType(typeUrl) ? 'own' : null;
     if (kind === null || this.#attendances.has(kind)) return;
     const attendance = kind === 'own' ? this.#options.attend?.(this.#node) : ordered?.attend(this.#node);
@@ -120,7 +120,7 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
   }
 
   /** A response is acknowledged or refused by its nonce; an error makes it a refusal, never a comparison of versions. */
-  #answered(channel: Channel, { responseNonce, errorDetail }: DeltaDiscoveryRequest): void {
+  #answered(channel: Channel<Holder>, { responseNonce, errorDetail }: DeltaDiscoveryRequest): void {
     const push = endPush(channel.state, responseNonce, errorDetail === undefined ? null : errorDetail.message);
     if (push === null) return;
     this.#dialect.answered(channel, push, errorDetail !== undefined);
@@ -132,15 +132,15 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
     if (channel.source.ordered !== undefined) this.#pokeWaiting(channel);
   }
 
-  #record({ source }: Channel, { name, version }: EncodedResource, refusal: { readonly refusal?: string }): void {
-    const acknowledged = { proxyId: this.#node.proxyId, typeUrl: source.typeUrl, name, version, ...refusal };
+  #record({ source }: Channel<Holder>, { name, version }: EncodedResource, refusal: { readonly refusal?: string }): void {
+    const answer = { typeUrl: source.typeUrl, name, version, ...refusal };
     this.#records = this.#records
-      .then(() => this.#options.recordAcknowledgement(acknowledged))
+      .then(() => this.#options.recordAcknowledgement(answer, this.#node))
       .catch((error: unknown) => this.#fail(error));
   }
 
   /** Reads and sends until nothing is due, a push is under way, or the receiver is slow. */
-  #poke(channel: Channel): void {
+  #poke(channel: Channel<Holder>): void {
     channel.dirty = true;
     if (channel.busy) {
       channel.again = true;
@@ -158,7 +158,7 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
     );
   }
 
-  async #push(channel: Channel): Promise<void> {
+  async #push(channel: Channel<Holder>): Promise<void> {
     const { state, source } = channel;
     const { ordered } = source;
     while (channel.dirty && !this.#closed && this.#writable) {
@@ -191,7 +191,7 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
     }
   }
 
-  #send(channel: Channel, plan: PushPlan): void {
+  #send(channel: Channel<Holder>, plan: PushPlan): void {
     const { state, source } = channel;
     const nonce = `${++this.#nonce}`;
     beginPush(state, plan, nonce);
@@ -223,18 +223,18 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
     for (const channel of channels) this.#poke(channel);
   }
 
-  #settle(channel: Channel): void {
+  #settle(channel: Channel<Holder>): void {
     if (channel.settled || channel.source.ordered === undefined) return;
     channel.settled = true;
     this.#pokeWaiting(channel);
   }
 
-  #pokeWaiting(channel: Channel): void {
+  #pokeWaiting(channel: Channel<Holder>): void {
     for (const other of inOrder(this.#channels)) if (other !== channel && other.dirty) this.#poke(other);
   }
 
   /** A client that came back with the current version has it in force: that counts, its acknowledgement may have been lost. */
-  #recordClaims(channel: Channel, current: readonly EncodedResource[]): void {
+  #recordClaims(channel: Channel<Holder>, current: readonly EncodedResource[]): void {
     const isNews = channel.state.claimed.size > 0 && channel.source.ordered === undefined;
     for (const resource of isNews ? current : []) {
       if (channel.state.claimed.get(resource.name) === resource.version) this.#record(channel, resource, {});
@@ -252,7 +252,7 @@ export class DiscoveryStream<Request extends DescMessage> implements StreamHandl
 }
 
 /** A type that this release does not know: a newer data plane is told that there is none of it, and goes on. */
-function nothingOf(typeUrl: string): ResourceSource {
+function nothingOf(typeUrl: string): ResourceSource<unknown> {
   return { typeUrl, maximumPerResponse: 1, forbids: () => null, read: async () => [], subscribe: () => ({ [Symbol.dispose]() {} }) };
 }
 
