@@ -34,6 +34,7 @@ export type AccessLogDeps = {
 export class AccessLog {
   readonly book = new ConnectionBook();
   readonly #deps: AccessLogDeps;
+  #indexed: { readonly of: ProxyPorts | null; readonly index: PortIndex } = { of: null, index: indexPorts(null) };
 
   constructor(deps: AccessLogDeps) {
     this.#deps = deps;
@@ -226,16 +227,38 @@ export class AccessLog {
   }
 
   #inboundOf(endpointId: string): InboundListener | null {
-    return this.#deps.settings()?.inbound.find((port) => port.endpointId === endpointId) ?? null;
+    return this.#index().inbound.get(endpointId) ?? null;
   }
 
   #outboundOf(endpointId: string): OutboundListener | null {
-    return this.#deps.settings()?.outbound.find((port) => port.endpointId === endpointId) ?? null;
+    return this.#index().outbound.get(endpointId) ?? null;
   }
 
   #carries(endpointId: string): boolean {
-    return this.#deps.settings()?.passthrough.some(({ routes }) => routes.some((route) => route.endpointId === endpointId)) ?? false;
+    return this.#index().carried.has(endpointId);
   }
+
+  /** Made once for each settings. */
+  #index(): PortIndex {
+    const settings = this.#deps.settings();
+    if (this.#indexed.of !== settings) this.#indexed = { of: settings, index: indexPorts(settings) };
+    return this.#indexed.index;
+  }
+}
+
+type PortIndex = {
+  readonly inbound: ReadonlyMap<string, InboundListener>;
+  readonly outbound: ReadonlyMap<string, OutboundListener>;
+  readonly carried: ReadonlySet<string>;
+};
+
+function indexPorts(settings: ProxyPorts | null): PortIndex {
+  const { inbound = [], outbound = [], passthrough = [] } = settings ?? {};
+  return {
+    inbound: new Map(inbound.map((port) => [port.endpointId, port])),
+    outbound: new Map(outbound.map((port) => [port.endpointId, port])),
+    carried: new Set(passthrough.flatMap(({ routes }) => routes.map(({ endpointId }) => endpointId))),
+  };
 }
 
 type Judged<Facts> = { readonly facts: Facts; readonly peer: Peer; readonly verdict: Exclude<Verdict, { kind: 'except' }> };

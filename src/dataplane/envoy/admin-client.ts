@@ -1,9 +1,9 @@
 import { request } from 'node:http';
 import { Problem } from '../../core/problems/problem.ts';
 
-/** Envoy's own word on itself, over its admin socket. */
+/** Envoy's own word on itself, over its admin socket. What throws `not-found` met no Envoy there, `state-conflict` one that did not answer as it should. */
 export type AdminClient = {
-  /** What one list of /config_dump holds, only with the fields of the mask; empty where Envoy has nothing of the kind. @throws state-conflict */
+  /** What one list of /config_dump holds, only with the fields of the mask; empty where Envoy has nothing of the kind. @throws not-found, state-conflict */
   dump(list: ConfigList, mask: string): Promise<readonly ConfigEntry[]>;
   /** Numbers of gauges whose name fits, by name. @throws as above */
   gauges(filter: string): Promise<ReadonlyMap<string, number>>;
@@ -46,9 +46,9 @@ function listOf(body: unknown, field: string): readonly ConfigEntry[] {
 
 function ask(socketPath: string, path: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const fail = (why: string): void => {
+  const fail = (why: string, code: 'state-conflict' | 'not-found' = 'state-conflict'): void => {
     asked.destroy();
-    reject(new Problem('state-conflict', `Cannot ask Envoy at ${socketPath}: ${why}`));
+    reject(new Problem(code, `Cannot ask Envoy at ${socketPath}: ${why}`));
   };
   const asked = request({ socketPath, path, headers: { host: 'envoy' }, agent: false }, (response) => {
     const chunks: Buffer[] = [];
@@ -66,7 +66,10 @@ function ask(socketPath: string, path: string): Promise<string> {
     });
   });
   asked.setTimeout(TIMEOUT_MS, () => fail(`no answer within ${TIMEOUT_MS} ms`));
-  asked.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
+  // Only nobody at the socket is nobody: one that is slow may serve all the same.
+  asked.on('error', ({ code = '', message }: NodeJS.ErrnoException) =>
+    fail(code === '' ? message : code, code === 'ECONNREFUSED' || code === 'ENOENT' ? 'not-found' : 'state-conflict'),
+  );
   asked.end();
   return promise;
 }

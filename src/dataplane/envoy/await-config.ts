@@ -1,5 +1,8 @@
-import { compileEnvoy } from '../../core/envoy/compile-envoy.ts';
+import { hash } from 'node:crypto';
+import { compileEnvoy, type EnvoyResources } from '../../core/envoy/compile-envoy.ts';
+import type { EnvoyInput } from '../../core/envoy/compile-input.ts';
 import type { ProxySettings, RevokedSet, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
+import { Problem } from '../../core/problems/problem.ts';
 import { pause } from '../../platform/clock/pause.ts';
 import { readActive, readListeners } from './active-config.ts';
 import type { AdminClient } from './admin-client.ts';
@@ -22,6 +25,7 @@ export type ConfigLook = ConfigVerdict | { readonly kind: 'absent'; readonly det
 export class ConfigWatch {
   readonly #admin: AdminClient;
   #known: ReadonlySet<string> = new Set();
+  #made: { readonly key: string; readonly input: EnvoyInput; readonly resources: EnvoyResources } | null = null;
 
   constructor(admin: AdminClient) {
     this.#admin = admin;
@@ -32,7 +36,8 @@ export class ConfigWatch {
     try {
       return (await this.#judge(state)).verdict;
     } catch (error) {
-      return { kind: 'absent', detail: (error as Error).message };
+      const { message: detail } = error as Error;
+      return error instanceof Problem && error.code === 'not-found' ? { kind: 'absent', detail } : { kind: 'waiting', detail };
     }
   }
 
@@ -63,7 +68,7 @@ export class ConfigWatch {
   async #judge({ settings, trust, revoked }: ConfigState): Promise<{ readonly verdict: ConfigVerdict }> {
     const crls = await readLists(this.#admin, { bundle: trust[0], revoked });
     if (crls === null) return { verdict: { kind: 'waiting', detail: 'its revocation list lacks what was revoked' } };
-    const expected = compileEnvoy({ settings, trust, revoked, crls });
+    const expected = this.#compile({ settings, trust, revoked, crls });
     const bundle = trust.reduce((latest, { sequence }) => (sequence > latest ? sequence : latest), 0n);
     const numbers = { generation: settings.generation, bundle, revoked: revoked.sequence };
     const active = await this.#read();
@@ -71,6 +76,16 @@ export class ConfigWatch {
     if (verdict.kind === 'true') return { verdict };
     const listeners = await this.#withContent(active.listeners);
     return { verdict: judgeConfig(expected, { ...active, listeners }, { numbers, known: this.#known }) };
+  }
+
+  /** Once for what does not change between two looks. */
+  #compile(input: EnvoyInput): EnvoyResources {
+    const key = [...input.crls].map(([issuer, der]) => `${issuer} ${hash('sha256', der, 'hex')}`).join(' ');
+    const made = this.#made;
+    if (made !== null && made.key === key && isSameInput(made.input, input)) return made.resources;
+    const resources = compileEnvoy(input);
+    this.#made = { key, input, resources };
+    return resources;
   }
 
   /** Each with the digest of its content in the place of that of its version. */
@@ -89,6 +104,11 @@ export class ConfigWatch {
     const read = await Promise.all(kinds.map(async (kind) => [kind, await readActive(this.#admin, kind)] as const));
     return Object.fromEntries(read) as ActiveConfig;
   }
+}
+
+function isSameInput(a: EnvoyInput, b: EnvoyInput): boolean {
+  const isSameTrust = a.trust.length === b.trust.length && a.trust.every((bundle, index) => bundle === b.trust[index]);
+  return isSameTrust && a.settings === b.settings && a.revoked === b.revoked;
 }
 
 const nothing: ActiveConfig = {

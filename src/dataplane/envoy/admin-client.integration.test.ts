@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { adminClient } from './admin-client.ts';
+
+const folder = await mkdtemp(join(tmpdir(), 'countersign-admin-'));
+after(() => rm(folder, { recursive: true }));
+
+async function answering(name: string, answer: RequestListener) {
+  const path = join(folder, name);
+  const server = createServer(answer).listen(path);
+  await once(server, 'listening');
+  after(() => server.close());
+  return adminClient(path);
+}
+
+test('nobody at the socket is told from one that does not answer as it should', async () => {
+  await writeFile(join(folder, 'file'), '');
+  for (const name of ['nothing', 'file']) {
+    await assert.rejects(adminClient(join(folder, name)).dump('dynamic_listeners', 'name'), { code: 'not-found' }, name);
+  }
+  const failing = await answering('failing', (_request, response) => response.writeHead(503).end('no'));
+  await assert.rejects(failing.dump('dynamic_listeners', 'name'), { code: 'state-conflict' });
+  const cut = await answering('cut', (request) => request.socket.destroy());
+  await assert.rejects(cut.gauges('x'), { code: 'state-conflict' });
+  const babbling = await answering('babbling', (_request, response) => response.end('not JSON'));
+  await assert.rejects(babbling.gauges('x'), SyntaxError);
+});
+
+test('a list that is not there is empty, and what is no gauge is left out', async () => {
+  const empty = await answering('empty', (_request, response) => response.end('{}'));
+  assert.deepEqual(await empty.dump('dynamic_listeners', 'name'), []);
+  const odd = await answering('odd', (_request, response) =>
+    response.end('{"stats":[{"name":"a","value":1},{"name":"b","value":"x"},{"histograms":{}}]}'),
+  );
+  assert.deepEqual([...(await odd.gauges('x'))], [['a', 1]]);
+});
