@@ -7,6 +7,8 @@ export type AdminClient = {
   dump(list: ConfigList, mask: string): Promise<readonly ConfigEntry[]>;
   /** Numbers of gauges whose name fits, by name. @throws as above */
   gauges(filter: string): Promise<ReadonlyMap<string, number>>;
+  /** The same of counters. */
+  counters(filter: string): Promise<ReadonlyMap<string, number>>;
 };
 
 /** The lists of /config_dump that hold what came by xDS. */
@@ -23,19 +25,21 @@ export type ConfigList =
 export type ConfigEntry = { readonly [field: string]: unknown };
 
 export function adminClient(socketPath: string): AdminClient {
+  const numbersOf = async (type: 'Gauges' | 'Counters', filter: string): Promise<ReadonlyMap<string, number>> => {
+    const text = await ask(socketPath, `/stats?format=json&type=${type}&filter=${encodeURIComponent(filter)}`);
+    const found = new Map<string, number>();
+    for (const { name, value } of listOf(JSON.parse(text) as unknown, 'stats'))
+      if (typeof name === 'string' && typeof value === 'number') found.set(name, value);
+    return found;
+  };
   return {
     async dump(list, mask) {
       const eds = list === 'dynamic_endpoint_configs' ? '&include_eds' : '';
       const text = await ask(socketPath, `/config_dump?resource=${list}&mask=${encodeURIComponent(mask)}${eds}`);
       return listOf(JSON.parse(text) as unknown, 'configs');
     },
-    async gauges(filter) {
-      const text = await ask(socketPath, `/stats?format=json&type=Gauges&filter=${encodeURIComponent(filter)}`);
-      const found = new Map<string, number>();
-      for (const { name, value } of listOf(JSON.parse(text) as unknown, 'stats'))
-        if (typeof name === 'string' && typeof value === 'number') found.set(name, value);
-      return found;
-    },
+    gauges: (filter) => numbersOf('Gauges', filter),
+    counters: (filter) => numbersOf('Counters', filter),
   };
 }
 

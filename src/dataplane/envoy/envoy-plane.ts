@@ -41,6 +41,7 @@ import { OwnEnds } from './own-ends.ts';
 import { readGauges } from './read-gauges.ts';
 import { requireRunnable } from './require-runnable.ts';
 import { ServedByEnvoy } from './served-by-envoy.ts';
+import { UntoldConnections } from './untold-connections.ts';
 
 export type EnvoyPlaneOptions = {
   readonly identity: StoredIdentity;
@@ -63,6 +64,7 @@ export class EnvoyPlane implements TrafficPlane {
   readonly #counters = new Counters();
   readonly #ends = new OwnEnds();
   readonly #served: ServedByEnvoy;
+  readonly #untold: UntoldConnections;
   readonly #accessLog: AccessLog;
   readonly #generations: GenerationHistory;
   readonly #identity: IdentityKeeper;
@@ -105,6 +107,7 @@ export class EnvoyPlane implements TrafficPlane {
       clock,
       log,
     });
+    this.#untold = new UntoldConnections({ admin, counters: this.#counters, log });
     this.#served = new ServedByEnvoy({ ends: this.#ends, clock, log });
     putTicketKeys(secrets, makeTicketKeys());
     putControlPlane(secrets, this.#trust, identity.controlPlane);
@@ -241,6 +244,7 @@ export class EnvoyPlane implements TrafficPlane {
     const windowStartMs = BigInt(this.#windowStart);
     this.#windowStart = this.#options.clock.now();
     const open = await readGauges(this.#options.admin, this.#accessLog.book, this.#ports);
+    if (this.#generations.current !== 0n) await this.#untold.count(this.#generations.current);
     return {
       windowStartMs,
       windowEndMs: BigInt(this.#windowStart),
