@@ -70,4 +70,14 @@ forEachDatabase('lists for data planes', (newUrl) => {
     const replace = (before: number | null) => ca.database.commit((unit) => replaceFleetList(unit.queries, before, next));
     assert.deepEqual([await replace(null), await replace(held!.number), await replace(held!.number)], [false, true, false]);
   });
+
+  test('many readers of one change make one list of it, and a server that comes second takes what the first made', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    const [one, other] = [new FleetLists(ca), new FleetLists(ca)];
+    await one.read(now);
+    await revokeCertificate(ca, { ...(await issueCertificate(ca, joinRequest(), now)), reason: 'superseded' }, ada, now);
+    const read = await Promise.all([one.read(now), one.read(now), other.read(now), other.read(now)]);
+    for (const lists of read) assert.deepEqual(hexOf(lists), hexOf(read[0]));
+    assert.equal(ca.entriesOf('crl.fleet-list').length, 3);
+  });
 });

@@ -17,6 +17,7 @@ import { type FleetListRecord, listFleetLists, listRevokedByAuthority, replaceFl
  */
 export class FleetLists {
   readonly #deps: { readonly database: AuditedDatabase; readonly authorities: Authorities };
+  #turns: Promise<unknown> = Promise.resolve();
   #held: { readonly sequence: number; readonly lists: ReadonlyMap<string, Uint8Array> } | null = null;
 
   constructor(deps: { readonly database: AuditedDatabase; readonly authorities: Authorities }) {
@@ -24,7 +25,14 @@ export class FleetLists {
   }
 
   /** DER by the issuer's key (SHA-256 of SubjectPublicKeyInfo, lower case hex). Made anew, signed and logged where the set has other certificates. */
-  async read(now: Instant): Promise<ReadonlyMap<string, Uint8Array>> {
+  read(now: Instant): Promise<ReadonlyMap<string, Uint8Array>> {
+    // One after another: two readers of one change would make two lists of it.
+    const turn = this.#turns.then(() => this.#read(now, ATTEMPTS));
+    this.#turns = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #read(now: Instant, attempts: number): Promise<ReadonlyMap<string, Uint8Array>> {
     const { queries } = this.#deps.database;
     // Read first: what is revoked meanwhile is on the list early and looked at again, never missed.
     const sequence = await readSequence(queries, 'revoked-set');
@@ -38,6 +46,9 @@ export class FleetLists {
         { held: stored.get(authority.id) ?? null, revoked: revoked.get(authority.id) ?? [] },
         now,
       );
+      // Another server's came first; whether it has all that this one knows is looked at anew.
+      if (record === null && attempts > 1) return this.#read(now, attempts - 1);
+      if (record === null) throw new Problem('state-conflict', `Cannot make list: others of authority ${authority.id} were made meanwhile`);
       lists.set(authority.keySha256, record.der);
     }
     this.#held = { sequence, lists };
@@ -48,7 +59,7 @@ export class FleetLists {
     authority: IssuingAuthority,
     { held, revoked }: { readonly held: FleetListRecord | null; readonly revoked: readonly ListedRevocation[] },
     now: Instant,
-  ): Promise<FleetListRecord> {
+  ): Promise<FleetListRecord | null> {
     const digest = digestOf(revoked);
     if (held?.digest === digest) return held;
     // Of its own, above those that are published: numbers of both may never meet (RFC 5280 section 5.2.3).
@@ -62,9 +73,7 @@ export class FleetLists {
       recordEntry(unit, { type: 'crl.fleet-list', at: now, environment, region, actor: { kind: 'system', name: 'ca' }, data });
       return true;
     });
-    if (isMade) return next;
-    // Another server's; whether it has all that this one knows is looked at anew.
-    throw new Problem('state-conflict', `Cannot make list: another of authority ${authority.id} was made meanwhile`);
+    return isMade ? next : null;
   }
 }
 
@@ -96,3 +105,5 @@ function digestOf(revoked: readonly ListedRevocation[]): string {
   for (const { serial } of revoked) hash.update(`${Buffer.from(serial).toString('hex')}\n`);
   return hash.digest('hex');
 }
+
+const ATTEMPTS = 3;

@@ -68,6 +68,14 @@ export class EnvoyBook {
     return { isOlder, changed, claimed: page.claimed };
   }
 
+  /** Notes that nothing can be made for this Envoy, or that it can again; true if that is new. */
+  noteIdle(proxyId: EntityId<'proxy'>, isIdle: boolean): boolean {
+    const page = this.#pageOf(proxyId);
+    const changed = page.isIdle !== isIdle;
+    page.isIdle = isIdle;
+    return changed;
+  }
+
   /** Notes a refusal; false if it is known already. */
   refuse(proxyId: EntityId<'proxy'>, refusal: Omit<EnvoyRefusal, 'at'>): boolean {
     const page = this.#pageOf(proxyId);
@@ -102,7 +110,14 @@ export class EnvoyBook {
   }
 
   #pageOf(proxyId: EntityId<'proxy'>): Page {
-    const page = this.#pages.get(proxyId) ?? { streams: 0, claimed: NO_STAMP, isOlder: false, snapshot: null, refused: new Map() };
+    const page = this.#pages.get(proxyId) ?? {
+      streams: 0,
+      claimed: NO_STAMP,
+      isOlder: false,
+      isIdle: false,
+      snapshot: null,
+      refused: new Map(),
+    };
     this.#pages.set(proxyId, page);
     return page;
   }
@@ -114,6 +129,8 @@ type Page = {
   /** The furthest state that it ever said to have something of. */
   claimed: Stamp;
   isOlder: boolean;
+  /** Its proxy is not declared to be one, or nothing could be made of its settings yet. */
+  isIdle: boolean;
   snapshot: EnvoySnapshot | null;
   /** Also of contents that are past: they may come again. */
   readonly refused: Map<string, EnvoyRefusal>;

@@ -48,7 +48,9 @@ function envoySource(
 /** Nothing is sent to an Envoy that is none by its declaration, nor to one that is ahead of us: it would be told to forget. */
 async function isHeld({ proxyId }: Node, { snapshots, book, log }: Parameters<typeof envoySources>[0]): Promise<boolean> {
   const snapshot = await snapshots.read(proxyId);
-  if (snapshot === null) return true;
+  const isIdle = snapshot === null;
+  if (book.noteIdle(proxyId, isIdle) && isIdle) log('warn', 'envoy.without-settings', { proxyId });
+  if (isIdle) return true;
   const { isOlder, changed, claimed } = book.judge(proxyId, snapshot.stamp);
   if (changed) log('warn', isOlder ? 'envoy.state-older' : 'envoy.state-caught-up', { proxyId, ours: snapshot.stamp, claimed });
   return isOlder;

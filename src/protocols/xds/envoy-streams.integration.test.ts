@@ -328,6 +328,7 @@ describe('who an Envoy is', () => {
     envoy.say({ typeUrl: types.secret, resourceNamesSubscribe: ['s'] });
     assert.deepEqual((await envoy.rest()).map(brief), []);
     assert.equal(lab.compiled.times, 0);
+    assert.equal(lab.control.logged.filter(({ event }) => event === 'envoy.without-settings').length, 1);
   });
 
   test('one that is suspended loses its stream', async () => {
