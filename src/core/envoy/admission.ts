@@ -1,5 +1,6 @@
 import type { RevokedSet } from '../messages/generated/countersign/v1/settings_pb.ts';
 import { ActionSchema, type PolicySchema, type PrincipalSchema, RBAC_Action } from '../messages/generated/envoy/config/rbac/v3/rbac_pb.ts';
+import { RouteListSchema, RouteSchema } from '../messages/generated/envoy/config/route/v3/route_components_pb.ts';
 import { RBACPerRouteSchema } from '../messages/generated/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts';
 import { UriSanInputSchema } from '../messages/generated/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.ts';
 import { HttpRequestHeaderMatchInputSchema } from '../messages/generated/envoy/type/matcher/v3/http_inputs_pb.ts';
@@ -8,6 +9,7 @@ import type { RefusalReason } from '../tls/refusal-reason.ts';
 import type { CallerRules } from './caller-rules.ts';
 import { type Init, pack, typedExtension } from './pack.ts';
 
+type Route = Init<typeof RouteSchema>;
 type Matcher = Init<typeof MatcherSchema>;
 type Principal = Init<typeof PrincipalSchema>;
 
@@ -21,16 +23,28 @@ export const ROUTE_FILTER = 'countersign.route';
 export const SERIAL_FIELD = 'x-countersign-peer-serial';
 
 /** Refuses calls on connections of revoked certificates: one look into a table, however many there are. Null where none is. */
-export function revokedRules({ certificates }: RevokedSet) {
-  const serials = [...new Set(certificates.map(({ serial }) => serialText(serial)))].toSorted();
+export function revokedRules(set: RevokedSet) {
+  const serials = serialsOf(set);
   if (serials.length === 0) return null;
-  const input = typedExtension('serial', HttpRequestHeaderMatchInputSchema, { headerName: SERIAL_FIELD });
   return perRoute(
     treeOf(
-      input,
+      serialInput(),
       serials.map((serial) => [serial, deny('revoked')] as const),
       allow(),
     ),
+  );
+}
+
+/** Gives calls on connections of revoked certificates another way than all others. Null where none is, or more than a response holds. */
+export function unlessRevoked(set: RevokedSet, { revoked, routes }: { readonly revoked: Route; readonly routes: Route[] }): Matcher | null {
+  const serials = serialsOf(set);
+  if (serials.length === 0 || serials.length > MAXIMUM_WAYS) return null;
+  const way: OnMatch = { onMatch: { case: 'action', value: typedExtension('route', RouteSchema, revoked) } };
+  const others: OnMatch = { onMatch: { case: 'action', value: typedExtension('routes', RouteListSchema, { routes }) } };
+  return treeOf(
+    serialInput(),
+    serials.map((serial) => [serial, way] as const),
+    others,
   );
 }
 
@@ -76,6 +90,14 @@ export function hostRules() {
     celConfig: { enableStringConcat: true },
   };
   return pack(RBACPerRouteSchema, { rbac: { rules: { action: RBAC_Action.DENY, policies: { [reason('host-mismatch')]: policy } } } });
+}
+
+function serialsOf({ certificates }: RevokedSet): readonly string[] {
+  return [...new Set(certificates.map(({ serial }) => serialText(serial)))].toSorted();
+}
+
+function serialInput() {
+  return typedExtension('serial', HttpRequestHeaderMatchInputSchema, { headerName: SERIAL_FIELD });
 }
 
 /** As `%DOWNSTREAM_PEER_SERIAL%` writes it. */
@@ -150,6 +172,8 @@ function methodCall(target: Expr, name: string, args: readonly Expr[]): Expr {
   return { exprKind: { case: 'callExpr', value: { target, function: name, args: [...args] } } };
 }
 
+/** Some 250 octets each. Past it open connections of an open door end by themselves; new handshakes and closed doors are held to the whole set. */
+const MAXIMUM_WAYS = 20_000;
 const ANY: Principal = { identifier: { case: 'any', value: true } };
 const NONE: Principal = { identifier: { case: 'notId', value: ANY } };
 const ANY_PERMISSION = { rule: { case: 'any', value: true } } as const;

@@ -4,7 +4,11 @@ import { PROBE_PATH } from '../findings/drill-kind.ts';
 import { identityFields } from '../http1/identity-field.ts';
 import { type Inbound, type RevokedSet, Termination } from '../messages/generated/countersign/v1/settings_pb.ts';
 import { HeaderValueOption_HeaderAppendAction, type HeaderValueOptionSchema } from '../messages/generated/envoy/config/core/v3/base_pb.ts';
-import { type RouteMatchSchema, type RouteSchema } from '../messages/generated/envoy/config/route/v3/route_components_pb.ts';
+import {
+  type RouteMatchSchema,
+  type RouteSchema,
+  type VirtualHostSchema,
+} from '../messages/generated/envoy/config/route/v3/route_components_pb.ts';
 import { RouteConfigurationSchema } from '../messages/generated/envoy/config/route/v3/route_pb.ts';
 import { HSTS_FIELD } from '../policy/http-policy.ts';
 import { formatAccessLogName } from './access-log-name.ts';
@@ -19,6 +23,7 @@ import {
   ROUTE_FILTER,
   routeRules,
   SERIAL_FIELD,
+  unlessRevoked,
 } from './admission.ts';
 import type { CallerRules } from './caller-rules.ts';
 import { endpointClusterName, serviceClusterName } from './cluster.ts';
@@ -46,7 +51,7 @@ export function inboundRoutes(inbound: Inbound, made: Made): EnvoyResource {
     requestHeadersToRemove: [...LIES, SERIAL_FIELD],
     ...answersOf(inbound, channel),
     typedPerFilterConfig: filtersOf(inbound, made),
-    virtualHosts: [{ name: 'all', domains: ['*'], routes: [...routesOf(inbound, made)] }],
+    virtualHosts: [{ name: 'all', domains: ['*'], ...hostOf(inbound, made) }],
   });
   return envoyResource(RouteConfigurationSchema, name, message);
 }
@@ -63,6 +68,13 @@ export function probeRouteConfiguration({ endpointId }: Inbound, probe: string):
 
 export function probeChainName(endpointId: string): string {
   return formatAccessLogName({ side: 'inbound', endpointId, channel: 'mtls', protocol: 'http' });
+}
+
+/** On an open connection Envoy goes on taking a certificate for good that was revoked meanwhile. */
+function hostOf(inbound: Inbound, made: Made): Init<typeof VirtualHostSchema> {
+  const routes = [...routesOf(inbound, made)];
+  const matcher = made.channel === 'tls' ? unlessRevoked(made.revoked, { revoked: unproved(inbound), routes }) : null;
+  return matcher === null ? { routes } : { matcher };
 }
 
 function filtersOf({ hostMatchesSni }: Inbound, { rules, channel, revoked }: Made): { [name: string]: Any } {

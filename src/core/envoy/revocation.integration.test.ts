@@ -70,6 +70,24 @@ describe('what Envoy makes of revocation and suspension', { skip: missingEnvoy()
     );
   });
 
+  it('takes a connection whose certificate was revoked while it was open for nobody’s behind an open door', async () => {
+    await bench.apply({ inbound: [orders('observe')] });
+    const [caller, other] = [issue(), issue()];
+    using open = (await OpenConnection.overTls(bench.port, clientOptions(caller)))!;
+    using stays = (await OpenConnection.overTls(bench.port, clientOptions(other)))!;
+    for (const one of [open, stays]) assert.match((await one.call()).text, /URI=/);
+    bench.revoked.credentials.push(caller);
+    await bench.apply({ inbound: [orders('observe')] });
+    const seen = [await open.call(), await stays.call()];
+    assert.deepEqual(
+      seen.map(({ status, text }) => [status, /URI=/.test(text)]),
+      [
+        [200, false],
+        [200, true],
+      ],
+    );
+  });
+
   it('takes a good caller up again by its ticket under another certificate of its own', async () => {
     await bench.apply({ inbound: [orders('enforce')] });
     const caller = issue();

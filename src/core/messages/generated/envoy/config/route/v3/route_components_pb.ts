@@ -16,13 +16,15 @@ import type { StringMatcher } from "../../../type/matcher/v3/string_pb.ts";
 import { file_envoy_type_matcher_v3_string } from "../../../type/matcher/v3/string_pb.ts";
 import type { Any, Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
+import type { Matcher } from "../../../../xds/type/matcher/v3/matcher_pb.ts";
+import { file_xds_type_matcher_v3_matcher } from "../../../../xds/type/matcher/v3/matcher_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file envoy/config/route/v3/route_components.proto.
  */
 export const file_envoy_config_route_v3_route_components: GenFile = /*@__PURE__*/
-  fileDesc("CixlbnZveS9jb25maWcvcm91dGUvdjMvcm91dGVfY29tcG9uZW50cy5wcm90bxIVZW52b3kuY29uZmlnLnJvdXRlLnYzIuYDCgtWaXJ0dWFsSG9zdBIMCgRuYW1lGAEgASgJEg8KB2RvbWFpbnMYAiADKAkSLAoGcm91dGVzGAMgAygLMhwuZW52b3kuY29uZmlnLnJvdXRlLnYzLlJvdXRlEkcKFnJlcXVlc3RfaGVhZGVyc190b19hZGQYByADKAsyJy5lbnZveS5jb25maWcuY29yZS52My5IZWFkZXJWYWx1ZU9wdGlvbhIhChlyZXF1ZXN0X2hlYWRlcnNfdG9fcmVtb3ZlGA0gAygJEkgKF3Jlc3BvbnNlX2hlYWRlcnNfdG9fYWRkGAogAygLMicuZW52b3kuY29uZmlnLmNvcmUudjMuSGVhZGVyVmFsdWVPcHRpb24SIgoacmVzcG9uc2VfaGVhZGVyc190b19yZW1vdmUYCyADKAkSXQoXdHlwZWRfcGVyX2ZpbHRlcl9jb25maWcYDyADKAsyPC5lbnZveS5jb25maWcucm91dGUudjMuVmlydHVhbEhvc3QuVHlwZWRQZXJGaWx0ZXJDb25maWdFbnRyeRpRChlUeXBlZFBlckZpbHRlckNvbmZpZ0VudHJ5EgsKA2tleRgBIAEoCRIjCgV2YWx1ZRgCIAEoCzIULmdvb2dsZS5wcm90b2J1Zi5Bbnk6AjgBItQECgVSb3V0ZRIMCgRuYW1lGA4gASgJEjAKBW1hdGNoGAEgASgLMiEuZW52b3kuY29uZmlnLnJvdXRlLnYzLlJvdXRlTWF0Y2gSMwoFcm91dGUYAiABKAsyIi5lbnZveS5jb25maWcucm91dGUudjMuUm91dGVBY3Rpb25IABJGCg9kaXJlY3RfcmVzcG9uc2UYByABKAsyKy5lbnZveS5jb25maWcucm91dGUudjMuRGlyZWN0UmVzcG9uc2VBY3Rpb25IABJXChd0eXBlZF9wZXJfZmlsdGVyX2NvbmZpZxgNIAMoCzI2LmVudm95LmNvbmZpZy5yb3V0ZS52My5Sb3V0ZS5UeXBlZFBlckZpbHRlckNvbmZpZ0VudHJ5EkcKFnJlcXVlc3RfaGVhZGVyc190b19hZGQYCSADKAsyJy5lbnZveS5jb25maWcuY29yZS52My5IZWFkZXJWYWx1ZU9wdGlvbhIhChlyZXF1ZXN0X2hlYWRlcnNfdG9fcmVtb3ZlGAwgAygJEkgKF3Jlc3BvbnNlX2hlYWRlcnNfdG9fYWRkGAogAygLMicuZW52b3kuY29uZmlnLmNvcmUudjMuSGVhZGVyVmFsdWVPcHRpb24SIgoacmVzcG9uc2VfaGVhZGVyc190b19yZW1vdmUYCyADKAkaUQoZVHlwZWRQZXJGaWx0ZXJDb25maWdFbnRyeRILCgNrZXkYASABKAkSIwoFdmFsdWUYAiABKAsyFC5nb29nbGUucHJvdG9idWYuQW55OgI4AUIICgZhY3Rpb24ilwQKClJvdXRlTWF0Y2gSEAoGcHJlZml4GAEgASgJSAASDgoEcGF0aBgCIAEoCUgAEjkKCnNhZmVfcmVnZXgYCiABKAsyIy5lbnZveS50eXBlLm1hdGNoZXIudjMuUmVnZXhNYXRjaGVySAASHwoVcGF0aF9zZXBhcmF0ZWRfcHJlZml4GA4gASgJSAASRwoRcGF0aF9tYXRjaF9wb2xpY3kYDyABKAsyKi5lbnZveS5jb25maWcuY29yZS52My5UeXBlZEV4dGVuc2lvbkNvbmZpZ0gAEjIKDmNhc2Vfc2Vuc2l0aXZlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLkJvb2xWYWx1ZRI1CgdoZWFkZXJzGAYgAygLMiQuZW52b3kuY29uZmlnLnJvdXRlLnYzLkhlYWRlck1hdGNoZXISTQoLdGxzX2NvbnRleHQYCyABKAsyOC5lbnZveS5jb25maWcucm91dGUudjMuUm91dGVNYXRjaC5UbHNDb250ZXh0TWF0Y2hPcHRpb25zGnYKFlRsc0NvbnRleHRNYXRjaE9wdGlvbnMSLQoJcHJlc2VudGVkGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLkJvb2xWYWx1ZRItCgl2YWxpZGF0ZWQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuQm9vbFZhbHVlQhAKDnBhdGhfc3BlY2lmaWVyIosECgtSb3V0ZUFjdGlvbhIRCgdjbHVzdGVyGAEgASgJSAASKgoHdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIvCgxpZGxlX3RpbWVvdXQYGCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SOAoMcmV0cnlfcG9saWN5GAkgASgLMiIuZW52b3kuY29uZmlnLnJvdXRlLnYzLlJldHJ5UG9saWN5EkkKD3VwZ3JhZGVfY29uZmlncxgZIAMoCzIwLmVudm95LmNvbmZpZy5yb3V0ZS52My5Sb3V0ZUFjdGlvbi5VcGdyYWRlQ29uZmlnElEKE21heF9zdHJlYW1fZHVyYXRpb24YJCABKAsyNC5lbnZveS5jb25maWcucm91dGUudjMuUm91dGVBY3Rpb24uTWF4U3RyZWFtRHVyYXRpb24aUgoNVXBncmFkZUNvbmZpZxIUCgx1cGdyYWRlX3R5cGUYASABKAkSKwoHZW5hYmxlZBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWUaSwoRTWF4U3RyZWFtRHVyYXRpb24SNgoTbWF4X3N0cmVhbV9kdXJhdGlvbhgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkITChFjbHVzdGVyX3NwZWNpZmllciKcAwoLUmV0cnlQb2xpY3kSEAoIcmV0cnlfb24YASABKAkSMQoLbnVtX3JldHJpZXMYAiABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSUwoUcmV0cnlfaG9zdF9wcmVkaWNhdGUYBSADKAsyNS5lbnZveS5jb25maWcucm91dGUudjMuUmV0cnlQb2xpY3kuUmV0cnlIb3N0UHJlZGljYXRlEikKIWhvc3Rfc2VsZWN0aW9uX3JldHJ5X21heF9hdHRlbXB0cxgGIAEoAxIeChZyZXRyaWFibGVfc3RhdHVzX2NvZGVzGAcgAygNEkcKGXJldHJpYWJsZV9yZXF1ZXN0X2hlYWRlcnMYCiADKAsyJC5lbnZveS5jb25maWcucm91dGUudjMuSGVhZGVyTWF0Y2hlchpfChJSZXRyeUhvc3RQcmVkaWNhdGUSDAoEbmFtZRgBIAEoCRIsCgx0eXBlZF9jb25maWcYAyABKAsyFC5nb29nbGUucHJvdG9idWYuQW55SABCDQoLY29uZmlnX3R5cGUiVgoURGlyZWN0UmVzcG9uc2VBY3Rpb24SDgoGc3RhdHVzGAEgASgNEi4KBGJvZHkYAiABKAsyIC5lbnZveS5jb25maWcuY29yZS52My5EYXRhU291cmNlIssBCg1IZWFkZXJNYXRjaGVyEgwKBG5hbWUYASABKAkSFwoNcHJlc2VudF9tYXRjaBgHIAEoCEgAEjwKDHN0cmluZ19tYXRjaBgNIAEoCzIkLmVudm95LnR5cGUubWF0Y2hlci52My5TdHJpbmdNYXRjaGVySAASFAoMaW52ZXJ0X21hdGNoGAggASgIEiUKHXRyZWF0X21pc3NpbmdfaGVhZGVyX2FzX2VtcHR5GA4gASgIQhgKFmhlYWRlcl9tYXRjaF9zcGVjaWZpZXJiBnByb3RvMw", [file_envoy_config_core_v3_base, file_envoy_config_core_v3_extension, file_envoy_type_matcher_v3_regex, file_envoy_type_matcher_v3_string, file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_wrappers]);
+  fileDesc("CixlbnZveS9jb25maWcvcm91dGUvdjMvcm91dGVfY29tcG9uZW50cy5wcm90bxIVZW52b3kuY29uZmlnLnJvdXRlLnYzIpUECgtWaXJ0dWFsSG9zdBIMCgRuYW1lGAEgASgJEg8KB2RvbWFpbnMYAiADKAkSLAoGcm91dGVzGAMgAygLMhwuZW52b3kuY29uZmlnLnJvdXRlLnYzLlJvdXRlEkcKFnJlcXVlc3RfaGVhZGVyc190b19hZGQYByADKAsyJy5lbnZveS5jb25maWcuY29yZS52My5IZWFkZXJWYWx1ZU9wdGlvbhIhChlyZXF1ZXN0X2hlYWRlcnNfdG9fcmVtb3ZlGA0gAygJEkgKF3Jlc3BvbnNlX2hlYWRlcnNfdG9fYWRkGAogAygLMicuZW52b3kuY29uZmlnLmNvcmUudjMuSGVhZGVyVmFsdWVPcHRpb24SIgoacmVzcG9uc2VfaGVhZGVyc190b19yZW1vdmUYCyADKAkSXQoXdHlwZWRfcGVyX2ZpbHRlcl9jb25maWcYDyADKAsyPC5lbnZveS5jb25maWcucm91dGUudjMuVmlydHVhbEhvc3QuVHlwZWRQZXJGaWx0ZXJDb25maWdFbnRyeRItCgdtYXRjaGVyGBUgASgLMhwueGRzLnR5cGUubWF0Y2hlci52My5NYXRjaGVyGlEKGVR5cGVkUGVyRmlsdGVyQ29uZmlnRW50cnkSCwoDa2V5GAEgASgJEiMKBXZhbHVlGAIgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueToCOAEiOQoJUm91dGVMaXN0EiwKBnJvdXRlcxgBIAMoCzIcLmVudm95LmNvbmZpZy5yb3V0ZS52My5Sb3V0ZSLUBAoFUm91dGUSDAoEbmFtZRgOIAEoCRIwCgVtYXRjaBgBIAEoCzIhLmVudm95LmNvbmZpZy5yb3V0ZS52My5Sb3V0ZU1hdGNoEjMKBXJvdXRlGAIgASgLMiIuZW52b3kuY29uZmlnLnJvdXRlLnYzLlJvdXRlQWN0aW9uSAASRgoPZGlyZWN0X3Jlc3BvbnNlGAcgASgLMisuZW52b3kuY29uZmlnLnJvdXRlLnYzLkRpcmVjdFJlc3BvbnNlQWN0aW9uSAASVwoXdHlwZWRfcGVyX2ZpbHRlcl9jb25maWcYDSADKAsyNi5lbnZveS5jb25maWcucm91dGUudjMuUm91dGUuVHlwZWRQZXJGaWx0ZXJDb25maWdFbnRyeRJHChZyZXF1ZXN0X2hlYWRlcnNfdG9fYWRkGAkgAygLMicuZW52b3kuY29uZmlnLmNvcmUudjMuSGVhZGVyVmFsdWVPcHRpb24SIQoZcmVxdWVzdF9oZWFkZXJzX3RvX3JlbW92ZRgMIAMoCRJIChdyZXNwb25zZV9oZWFkZXJzX3RvX2FkZBgKIAMoCzInLmVudm95LmNvbmZpZy5jb3JlLnYzLkhlYWRlclZhbHVlT3B0aW9uEiIKGnJlc3BvbnNlX2hlYWRlcnNfdG9fcmVtb3ZlGAsgAygJGlEKGVR5cGVkUGVyRmlsdGVyQ29uZmlnRW50cnkSCwoDa2V5GAEgASgJEiMKBXZhbHVlGAIgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueToCOAFCCAoGYWN0aW9uIpcECgpSb3V0ZU1hdGNoEhAKBnByZWZpeBgBIAEoCUgAEg4KBHBhdGgYAiABKAlIABI5CgpzYWZlX3JlZ2V4GAogASgLMiMuZW52b3kudHlwZS5tYXRjaGVyLnYzLlJlZ2V4TWF0Y2hlckgAEh8KFXBhdGhfc2VwYXJhdGVkX3ByZWZpeBgOIAEoCUgAEkcKEXBhdGhfbWF0Y2hfcG9saWN5GA8gASgLMiouZW52b3kuY29uZmlnLmNvcmUudjMuVHlwZWRFeHRlbnNpb25Db25maWdIABIyCg5jYXNlX3NlbnNpdGl2ZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWUSNQoHaGVhZGVycxgGIAMoCzIkLmVudm95LmNvbmZpZy5yb3V0ZS52My5IZWFkZXJNYXRjaGVyEk0KC3Rsc19jb250ZXh0GAsgASgLMjguZW52b3kuY29uZmlnLnJvdXRlLnYzLlJvdXRlTWF0Y2guVGxzQ29udGV4dE1hdGNoT3B0aW9ucxp2ChZUbHNDb250ZXh0TWF0Y2hPcHRpb25zEi0KCXByZXNlbnRlZBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWUSLQoJdmFsaWRhdGVkGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkJvb2xWYWx1ZUIQCg5wYXRoX3NwZWNpZmllciKLBAoLUm91dGVBY3Rpb24SEQoHY2x1c3RlchgBIAEoCUgAEioKB3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMaWRsZV90aW1lb3V0GBggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjgKDHJldHJ5X3BvbGljeRgJIAEoCzIiLmVudm95LmNvbmZpZy5yb3V0ZS52My5SZXRyeVBvbGljeRJJCg91cGdyYWRlX2NvbmZpZ3MYGSADKAsyMC5lbnZveS5jb25maWcucm91dGUudjMuUm91dGVBY3Rpb24uVXBncmFkZUNvbmZpZxJRChNtYXhfc3RyZWFtX2R1cmF0aW9uGCQgASgLMjQuZW52b3kuY29uZmlnLnJvdXRlLnYzLlJvdXRlQWN0aW9uLk1heFN0cmVhbUR1cmF0aW9uGlIKDVVwZ3JhZGVDb25maWcSFAoMdXBncmFkZV90eXBlGAEgASgJEisKB2VuYWJsZWQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuQm9vbFZhbHVlGksKEU1heFN0cmVhbUR1cmF0aW9uEjYKE21heF9zdHJlYW1fZHVyYXRpb24YASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CEwoRY2x1c3Rlcl9zcGVjaWZpZXIinAMKC1JldHJ5UG9saWN5EhAKCHJldHJ5X29uGAEgASgJEjEKC251bV9yZXRyaWVzGAIgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlElMKFHJldHJ5X2hvc3RfcHJlZGljYXRlGAUgAygLMjUuZW52b3kuY29uZmlnLnJvdXRlLnYzLlJldHJ5UG9saWN5LlJldHJ5SG9zdFByZWRpY2F0ZRIpCiFob3N0X3NlbGVjdGlvbl9yZXRyeV9tYXhfYXR0ZW1wdHMYBiABKAMSHgoWcmV0cmlhYmxlX3N0YXR1c19jb2RlcxgHIAMoDRJHChlyZXRyaWFibGVfcmVxdWVzdF9oZWFkZXJzGAogAygLMiQuZW52b3kuY29uZmlnLnJvdXRlLnYzLkhlYWRlck1hdGNoZXIaXwoSUmV0cnlIb3N0UHJlZGljYXRlEgwKBG5hbWUYASABKAkSLAoMdHlwZWRfY29uZmlnGAMgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueUgAQg0KC2NvbmZpZ190eXBlIlYKFERpcmVjdFJlc3BvbnNlQWN0aW9uEg4KBnN0YXR1cxgBIAEoDRIuCgRib2R5GAIgASgLMiAuZW52b3kuY29uZmlnLmNvcmUudjMuRGF0YVNvdXJjZSLLAQoNSGVhZGVyTWF0Y2hlchIMCgRuYW1lGAEgASgJEhcKDXByZXNlbnRfbWF0Y2gYByABKAhIABI8CgxzdHJpbmdfbWF0Y2gYDSABKAsyJC5lbnZveS50eXBlLm1hdGNoZXIudjMuU3RyaW5nTWF0Y2hlckgAEhQKDGludmVydF9tYXRjaBgIIAEoCBIlCh10cmVhdF9taXNzaW5nX2hlYWRlcl9hc19lbXB0eRgOIAEoCEIYChZoZWFkZXJfbWF0Y2hfc3BlY2lmaWVyYgZwcm90bzM", [file_envoy_config_core_v3_base, file_envoy_config_core_v3_extension, file_envoy_type_matcher_v3_regex, file_envoy_type_matcher_v3_string, file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_wrappers, file_xds_type_matcher_v3_matcher]);
 
 /**
  * @generated from message envoy.config.route.v3.VirtualHost
@@ -67,6 +69,11 @@ export type VirtualHost = Message<"envoy.config.route.v3.VirtualHost"> & {
    * @generated from field: map<string, google.protobuf.Any> typed_per_filter_config = 15;
    */
   typedPerFilterConfig: { [key: string]: Any };
+
+  /**
+   * @generated from field: xds.type.matcher.v3.Matcher matcher = 21;
+   */
+  matcher?: Matcher | undefined;
 };
 
 /**
@@ -75,6 +82,23 @@ export type VirtualHost = Message<"envoy.config.route.v3.VirtualHost"> & {
  */
 export const VirtualHostSchema: GenMessage<VirtualHost> = /*@__PURE__*/
   messageDesc(file_envoy_config_route_v3_route_components, 0);
+
+/**
+ * @generated from message envoy.config.route.v3.RouteList
+ */
+export type RouteList = Message<"envoy.config.route.v3.RouteList"> & {
+  /**
+   * @generated from field: repeated envoy.config.route.v3.Route routes = 1;
+   */
+  routes: Route[];
+};
+
+/**
+ * Describes the message envoy.config.route.v3.RouteList.
+ * Use `create(RouteListSchema)` to create a new message.
+ */
+export const RouteListSchema: GenMessage<RouteList> = /*@__PURE__*/
+  messageDesc(file_envoy_config_route_v3_route_components, 1);
 
 /**
  * @generated from message envoy.config.route.v3.Route
@@ -138,7 +162,7 @@ export type Route = Message<"envoy.config.route.v3.Route"> & {
  * Use `create(RouteSchema)` to create a new message.
  */
 export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 1);
+  messageDesc(file_envoy_config_route_v3_route_components, 2);
 
 /**
  * @generated from message envoy.config.route.v3.RouteMatch
@@ -200,7 +224,7 @@ export type RouteMatch = Message<"envoy.config.route.v3.RouteMatch"> & {
  * Use `create(RouteMatchSchema)` to create a new message.
  */
 export const RouteMatchSchema: GenMessage<RouteMatch> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 2);
+  messageDesc(file_envoy_config_route_v3_route_components, 3);
 
 /**
  * @generated from message envoy.config.route.v3.RouteMatch.TlsContextMatchOptions
@@ -222,7 +246,7 @@ export type RouteMatch_TlsContextMatchOptions = Message<"envoy.config.route.v3.R
  * Use `create(RouteMatch_TlsContextMatchOptionsSchema)` to create a new message.
  */
 export const RouteMatch_TlsContextMatchOptionsSchema: GenMessage<RouteMatch_TlsContextMatchOptions> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 2, 0);
+  messageDesc(file_envoy_config_route_v3_route_components, 3, 0);
 
 /**
  * @generated from message envoy.config.route.v3.RouteAction
@@ -270,7 +294,7 @@ export type RouteAction = Message<"envoy.config.route.v3.RouteAction"> & {
  * Use `create(RouteActionSchema)` to create a new message.
  */
 export const RouteActionSchema: GenMessage<RouteAction> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 3);
+  messageDesc(file_envoy_config_route_v3_route_components, 4);
 
 /**
  * @generated from message envoy.config.route.v3.RouteAction.UpgradeConfig
@@ -292,7 +316,7 @@ export type RouteAction_UpgradeConfig = Message<"envoy.config.route.v3.RouteActi
  * Use `create(RouteAction_UpgradeConfigSchema)` to create a new message.
  */
 export const RouteAction_UpgradeConfigSchema: GenMessage<RouteAction_UpgradeConfig> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 3, 0);
+  messageDesc(file_envoy_config_route_v3_route_components, 4, 0);
 
 /**
  * @generated from message envoy.config.route.v3.RouteAction.MaxStreamDuration
@@ -309,7 +333,7 @@ export type RouteAction_MaxStreamDuration = Message<"envoy.config.route.v3.Route
  * Use `create(RouteAction_MaxStreamDurationSchema)` to create a new message.
  */
 export const RouteAction_MaxStreamDurationSchema: GenMessage<RouteAction_MaxStreamDuration> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 3, 1);
+  messageDesc(file_envoy_config_route_v3_route_components, 4, 1);
 
 /**
  * @generated from message envoy.config.route.v3.RetryPolicy
@@ -351,7 +375,7 @@ export type RetryPolicy = Message<"envoy.config.route.v3.RetryPolicy"> & {
  * Use `create(RetryPolicySchema)` to create a new message.
  */
 export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 4);
+  messageDesc(file_envoy_config_route_v3_route_components, 5);
 
 /**
  * @generated from message envoy.config.route.v3.RetryPolicy.RetryHostPredicate
@@ -379,7 +403,7 @@ export type RetryPolicy_RetryHostPredicate = Message<"envoy.config.route.v3.Retr
  * Use `create(RetryPolicy_RetryHostPredicateSchema)` to create a new message.
  */
 export const RetryPolicy_RetryHostPredicateSchema: GenMessage<RetryPolicy_RetryHostPredicate> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 4, 0);
+  messageDesc(file_envoy_config_route_v3_route_components, 5, 0);
 
 /**
  * @generated from message envoy.config.route.v3.DirectResponseAction
@@ -401,7 +425,7 @@ export type DirectResponseAction = Message<"envoy.config.route.v3.DirectResponse
  * Use `create(DirectResponseActionSchema)` to create a new message.
  */
 export const DirectResponseActionSchema: GenMessage<DirectResponseAction> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 5);
+  messageDesc(file_envoy_config_route_v3_route_components, 6);
 
 /**
  * @generated from message envoy.config.route.v3.HeaderMatcher
@@ -445,5 +469,5 @@ export type HeaderMatcher = Message<"envoy.config.route.v3.HeaderMatcher"> & {
  * Use `create(HeaderMatcherSchema)` to create a new message.
  */
 export const HeaderMatcherSchema: GenMessage<HeaderMatcher> = /*@__PURE__*/
-  messageDesc(file_envoy_config_route_v3_route_components, 6);
+  messageDesc(file_envoy_config_route_v3_route_components, 7);
 
