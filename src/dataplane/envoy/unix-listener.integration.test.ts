@@ -58,7 +58,7 @@ test('a folder that others may enter, a file in the way and a path that is too l
   const shared = await newPath();
   await chmod(join(shared, '..'), 0o750);
   await assert.rejects(open(shared), { code: 'state-permissions' });
-  for (const wrong of ['sds.sock', join(folder, 'x'.repeat(90))]) await assert.rejects(open(wrong), { code: 'input-invalid' });
+  for (const wrong of ['sds.sock', join(folder, 'x'.repeat(107))]) await assert.rejects(open(wrong), { code: 'input-invalid' });
 });
 
 test('who ends takes its socket with it, and not its successor’s', async () => {

@@ -26,7 +26,8 @@ export async function openUnixListener({ path, maximumConnections, onConnection 
   const folder = dirname(path);
   await requireOwnFolder(folder);
   await requireFree(path);
-  const beginning = join(folder, `.${basename(path).slice(0, 8)}.${randomBytes(4).toString('hex')}`);
+  // No longer than the name that it gets, however long the folder's is.
+  const beginning = join(folder, `.${randomBytes(4).toString('hex')}`.slice(0, Math.max(2, basename(path).length)));
   const server = createServer(onConnection);
   server.maxConnections = maximumConnections;
   const sockets = holdSockets(server);
@@ -90,5 +91,5 @@ async function inodeOf(path: string): Promise<number | null> {
   return (await lstat(path).catch(() => null))?.ino ?? null;
 }
 
-/** `sun_path` has 108 octets with its end, and the name that is used before the renaming must fit, too. */
-const MAXIMUM_PATH_OCTETS = 90;
+/** `sun_path` has 108 octets with its end. */
+const MAXIMUM_PATH_OCTETS = 107;
