@@ -1,9 +1,11 @@
 import { create } from '@bufbuild/protobuf';
+import { createHash } from 'node:crypto';
 import {
   type Inbound,
   Origination,
   type Outbound,
   ProxyProtocol,
+  type RevokedSet,
   type SocketAddress,
   Termination,
 } from '../messages/generated/countersign/v1/settings_pb.ts';
@@ -40,11 +42,34 @@ export function serviceCluster(inbound: Inbound): ClusterPair {
 }
 
 /** An endpoint of somebody else. */
-export function endpointCluster(outbound: Outbound): ClusterPair {
+export function endpointCluster(outbound: Outbound, revoked: RevokedSet): ClusterPair {
   const protocol = envoyProtocol(outbound.protocol);
-  const rules = { transportSocket: upstreamTls(outbound, protocol), ...replicaRules(outbound, protocol) };
+  const rules = { transportSocket: upstreamTls(outbound, protocol), ...replicaRules(outbound, protocol), ...serverMark(outbound, revoked) };
   return clusterOf(endpointClusterName(outbound), { protocol, addresses: outbound.upstreams, rules });
 }
+
+/** Whom a server has to be is asked in handshakes alone: another mark is another cluster, which takes no open connection over. */
+function serverMark({ origination, serverSpiffeId }: Outbound, revoked: RevokedSet): Cluster {
+  if (origination !== Origination.MTLS) return {};
+  const server = revoked.suspendedSpiffeIds.includes(serverSpiffeId) ? '' : serverSpiffeId;
+  return { metadata: { filterMetadata: { countersign: { server, revoked: certificatesMark(revoked) } } } };
+}
+
+function certificatesMark(set: RevokedSet): string {
+  const known = marks.get(set);
+  if (known !== undefined) return known;
+  const lines = set.certificates.map(({ issuerKeySha256, serial }) => `${hex(issuerKeySha256)} ${hex(serial)}\n`).toSorted();
+  const mark = createHash('sha256').update(lines.join('')).digest('hex').slice(0, 16);
+  marks.set(set, mark);
+  return mark;
+}
+
+function hex(octets: Uint8Array): string {
+  return Buffer.from(octets).toString('hex');
+}
+
+/** All ways of all Envoys have the same set. */
+const marks = new WeakMap<RevokedSet, string>();
 
 export function serviceClusterName({ endpointId, protocol, termination }: Inbound): string {
   const isCarried = termination === Termination.PASSTHROUGH || termination === Termination.MUTUAL;

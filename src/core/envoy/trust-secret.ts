@@ -59,9 +59,10 @@ export function probeTrustSecret(input: EnvoyInput, endpointId: string, probe: s
 
 /** Whom the server of an endpoint of the fleet has to be. */
 export function serverTrustSecret(input: EnvoyInput, outbound: Outbound): EnvoyResource {
+  const isSuspended = input.revoked.suspendedSpiffeIds.includes(outbound.serverSpiffeId);
   return validationSecret(outboundTrustName(outbound.endpointId), {
     ...anchorsOf(input, [outbound.serverSpiffeId]),
-    matchTypedSubjectAltNames: [uriExact(outbound.serverSpiffeId)],
+    matchTypedSubjectAltNames: [uriExact(isSuspended ? NOBODY : outbound.serverSpiffeId)],
   });
 }
 
