@@ -10,7 +10,7 @@ import type { Outcome } from './cert-rep.ts';
 import { type Challenge, fileChallenge, findUsed, settleChallenge } from './challenge-store.ts';
 import { claimChallenge, findChallenge, findFault } from './challenge.ts';
 import type { ScepDeps } from './deps.ts';
-import { notOpened, openMessage, type OpenedMessage, readOpened } from './open-message.ts';
+import { cipherOfMessage, notOpened, openMessage, type OpenedMessage, readOpened } from './open-message.ts';
 import type { PkiMessage } from './pki-message.ts';
 import { ScepRefusal } from './problems.ts';
 
@@ -45,17 +45,17 @@ export async function renew(deps: ScepDeps, message: PkiMessage, now: Instant): 
 
 /** What became of what this key asked for in this transaction (RFC 8894 section 3.3.3). */
 export async function poll(deps: ScepDeps, message: PkiMessage, now: Instant): Promise<Outcome> {
-  const opened = openMessage(deps, message, now);
+  const cipher = cipherOfMessage(deps, message, now);
   const { transactionId, sender } = message;
   const challenge = await findUsed(deps.database.queries, { spkiSha256: sender.spkiSha256, transactionId });
   if (challenge === null) throw new ScepRefusal('badCertId', 'this key asked for nothing in this transaction');
-  return outcomeOf(deps, challenge, opened, now);
+  return outcomeOf(deps, challenge, { cipher }, now);
 }
 
 async function outcomeOf(
   { database, authorities }: ScepDeps,
   challenge: Challenge,
-  { cipher }: OpenedMessage,
+  { cipher }: Pick<OpenedMessage, 'cipher'>,
   now: Instant,
 ): Promise<Outcome> {
   const { queries } = database;

@@ -5,20 +5,21 @@ import { DerReader, equalOctets, readInteger, tags } from '../../core/x509/der.t
 import { type Name, readName } from '../../core/x509/name.ts';
 import type { Outcome } from './cert-rep.ts';
 import type { ScepDeps } from './deps.ts';
-import { openMessage, type OpenedMessage, readOpened } from './open-message.ts';
+import { notOpened, openMessage, type OpenedMessage, readOpened } from './open-message.ts';
 import type { PkiMessage } from './pki-message.ts';
 import { ScepRefusal } from './problems.ts';
 
 /** A certificate by issuer and serial number (RFC 8894 section 3.3.4), for who has one of ours: which names there are is nobody else's. */
 export async function getCertificate(deps: ScepDeps, message: PkiMessage, now: Instant): Promise<Outcome> {
-  const opened = openMessage(deps, message, now);
   const { sender } = message;
   const own = await find(deps, { issuer: sender.issuer, serial: sender.serial });
   const isHeld =
     own?.der != null && equalOctets(own.der, sender.der) && own.status === 'issued' && own.revokedAt === null && own.notAfter > now;
   if (!isHeld) throw new ScepRefusal('badRequest', 'the signer has no certificate of ours');
+  // Opened only now, and what it names and is not here refused as what does not open: else a changed envelope of another would be told from one that opens.
+  const opened = openMessage(deps, message, now);
   const record = await find(deps, readIssuerAndSerial(opened));
-  if (record?.der == null || record.status !== 'issued') throw new ScepRefusal('badCertId', 'no such certificate');
+  if (record?.der == null || record.status !== 'issued') throw notOpened('no such certificate');
   return { kind: 'issued', certificates: [record.der], cipher: opened.cipher };
 }
 
@@ -27,7 +28,7 @@ export async function getCertificateList(deps: ScepDeps, message: PkiMessage, no
   const opened = openMessage(deps, message, now);
   const record = await find(deps, readIssuerAndSerial(opened));
   const list = record === null ? null : await findCrl(deps.database.queries, record.issuerId, record.crlShard);
-  if (list?.built == null) throw new ScepRefusal('badCertId', 'no such certificate, or no list of it');
+  if (list?.built == null) throw notOpened('no such certificate, or no list of it');
   return { kind: 'issued', certificates: [], lists: [list.built.der], cipher: opened.cipher };
 }
 

@@ -19,10 +19,7 @@ export function openMessage(
   now: Instant,
 ): OpenedMessage {
   const { certificate, key } = deps.registrationAuthority();
-  const envelope = readEnvelope(signed.content);
-  const { cipher } = envelope;
-  if (cipher === null || (contentCiphers[cipher].standing === 'old' && !takesLegacy(deps, now)))
-    throw new ScepRefusal('badAlg', 'the content is encrypted by another cipher than AES in CBC mode');
+  const { envelope, cipher } = readEnvelope(deps, signed.content, now);
   const { issuer, serial } = certificate;
   const ours = envelope.recipients.find((one) => equalOctets(one.issuer.der, issuer.der) && equalOctets(one.serial, serial));
   // A certificate of ours from before the last renewal has the same key.
@@ -48,7 +45,16 @@ export function notOpened(reason: string): ScepRefusal {
   return new ScepRefusal('badMessageCheck', reason);
 }
 
-function readEnvelope(content: Uint8Array | null) {
+/** The cipher that the client knows, of a message whose content says nothing that is needed: what is not opened tells nothing about what is in it. */
+export function cipherOfMessage(deps: Pick<ScepDeps, 'legacyUntil'>, { signed }: PkiMessage, now: Instant): ContentCipher {
+  return readEnvelope(deps, signed.content, now).cipher;
+}
+
+function readEnvelope(deps: Pick<ScepDeps, 'legacyUntil'>, content: Uint8Array | null, now: Instant) {
   if (content === null) throw notOpened('no content');
-  return readOpened(() => parseEnvelopedData(content));
+  const envelope = readOpened(() => parseEnvelopedData(content));
+  const { cipher } = envelope;
+  if (cipher === null || (contentCiphers[cipher].standing === 'old' && !takesLegacy(deps, now)))
+    throw new ScepRefusal('badAlg', 'the content is encrypted by another cipher than AES in CBC mode');
+  return { envelope, cipher };
 }
