@@ -102,6 +102,13 @@ test('PatternIndex takes a method that is not registered for ambiguous', () => {
   for (const method of ['get', 'G', 'CONNECT', '']) assert.equal(indexOf(['/a'])('/a', { method }), 'ambiguous', method);
 });
 
+test('PatternIndex takes a host that is no plain name or address for ambiguous', () => {
+  const find = indexOf(['/a']);
+  for (const host of ['', 'api.example', '127.0.0.1', '[::1]', 'a_b-1']) assert.equal(find('/a', { host }), 0, host);
+  for (const host of ['api.example.', 'user@api.example', '%61pi.example', 'api.example,x', '[::1', 'a b', '.', '[]', 'api.example/'])
+    assert.equal(find('/a', { host }), 'ambiguous', host);
+});
+
 test('PatternIndex stays quick where every segment of every rule is a wildcard or a letter', () => {
   const letters = ['a', '*'];
   const rules = Array.from({ length: 512 }, (_, bits): [string] => [

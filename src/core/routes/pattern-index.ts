@@ -26,6 +26,7 @@ export class PatternIndex<Rule extends { readonly pattern: CallPattern }> {
 
   find({ method, host, target }: PatternCall): Found<Rule> {
     if (!methods.has(method)) return { kind: 'ambiguous', because: 'a method that is not registered' };
+    if (!PLAIN_HOST.test(host)) return { kind: 'ambiguous', because: 'a host that can be read in two ways' };
     const path = normalPathOf(target);
     if (path === null) return { kind: 'ambiguous', because: 'a path that can be read in two ways' };
     // Some services know /Admin from /admin and some do not: what matches without regard to case has to match with it, too.
@@ -64,6 +65,9 @@ export class PatternIndex<Rule extends { readonly pattern: CallPattern }> {
     return best === this.#rules.length ? -1 : best;
   }
 }
+
+/** A name, an address, or none: of a user, an escape, a second final dot or a second host a service could make the host of another rule. */
+const PLAIN_HOST = /^(?:[a-z0-9._-]*[a-z0-9_-]|\[[0-9a-f:.]+\])?$/;
 
 type CompiledRule<Rule> = {
   readonly rule: Rule;
