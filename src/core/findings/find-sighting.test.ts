@@ -28,6 +28,16 @@ test('where no octets are told, it is known by address, time and the certificate
   assert.equal(findSighting(drilled, [unseen]), unseen);
 });
 
+test('of two connections from one port the one that saw the certificate counts, then the nearest in time', () => {
+  const earlier = { ...byAddress, at: drilled.at - 8_500, serial: '' };
+  assert.equal(findSighting(drilled, [earlier, byAddress]), byAddress);
+  const nearer = { ...byAddress, at: drilled.at, serial: '' };
+  assert.equal(findSighting(drilled, [nearer, byAddress]), byAddress);
+  const unshown = { ...drilled, presentedSerial: '' };
+  assert.equal(findSighting(unshown, [earlier, nearer]), nearer);
+  assert.equal(findSighting(unshown, [nearer, earlier]), nearer);
+});
+
 test('the refusal of another connection never counts', () => {
   const others: readonly LoggedRefusal[] = [
     { ...byOctets, firstOctetsSha256: 'ab' },

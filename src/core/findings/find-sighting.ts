@@ -33,7 +33,15 @@ export type LoggedRefusal = {
 export function findSighting<Refusal extends LoggedRefusal>(drilled: DrilledConnection, refusals: readonly Refusal[]): Refusal | null {
   const own = refusals.filter(({ endpointId }) => endpointId === drilled.endpointId);
   const byOctets = own.find(({ firstOctetsSha256 }) => firstOctetsSha256 !== '' && firstOctetsSha256 === drilled.firstOctetsSha256);
-  return byOctets ?? own.find((refusal) => isFromSameEnd(drilled, refusal)) ?? null;
+  return byOctets ?? nearestFromSameEnd(drilled, own);
+}
+
+/** Of several the one that saw the very certificate, then the nearest in time: a port may have served another connection shortly before. */
+function nearestFromSameEnd<Refusal extends LoggedRefusal>(drilled: DrilledConnection, own: readonly Refusal[]): Refusal | null {
+  const candidates = own.filter((refusal) => isFromSameEnd(drilled, refusal));
+  const seen = candidates.filter(({ serial }) => serial !== '');
+  const distance = ({ at }: LoggedRefusal): number => Math.abs(at - drilled.at);
+  return (seen.length > 0 ? seen : candidates).toSorted((a, b) => distance(a) - distance(b))[0] ?? null;
 }
 
 function isFromSameEnd({ localAddress, at, presentedSerial }: DrilledConnection, refusal: LoggedRefusal): boolean {

@@ -2,6 +2,7 @@ import { connect as connectTls, type SecureVersion, type TLSSocket } from 'node:
 import { type DrillRunKind, PROBE_ALPN } from '../../core/findings/drill-kind.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
 import { type DrillRequest, type DrillSpeech, makeDrillRequest } from './drill-request.ts';
+import { SourcePorts } from './source-ports.ts';
 import { WireSocket } from './wire-socket.ts';
 
 /** A client certificate with its key, PEM; the chain leaf first. */
@@ -36,6 +37,9 @@ export type DrillSight = {
   readonly session: Buffer | null;
 };
 
+/** Of this process: an Envoy tells a refused connection by where it came from. */
+const sources = new SourcePorts();
+
 /**
  * Fires one connection and always sends a request on it: in TLS 1.3 the client's handshake ends before the server
  * has judged the client certificate (RFC 8446 section 2), so only an answer to a request tells who was let in.
@@ -46,7 +50,7 @@ export function fireDrill(shot: DrillShot): Promise<DrillSight> {
 
 function firePlaintext(shot: DrillShot): Promise<DrillSight> {
   const { promise, resolve } = Promise.withResolvers<DrillSight>();
-  const wire = new WireSocket(shot.address, shot.timeoutMs);
+  const wire = new WireSocket(shot.address, shot.timeoutMs, sources.take(shot.address.host));
   const request = makeDrillRequest(shot.speech, shot.address.host);
   let seen = 'closed';
   const timer = setTimeout(() => {
@@ -66,7 +70,7 @@ function firePlaintext(shot: DrillShot): Promise<DrillSight> {
 
 function fireTls(shot: DrillShot): Promise<DrillSight> {
   const { promise, resolve } = Promise.withResolvers<DrillSight>();
-  const wire = new WireSocket(shot.address, shot.timeoutMs);
+  const wire = new WireSocket(shot.address, shot.timeoutMs, sources.take(shot.address.host));
   const socket = openTls(shot, wire);
   const request = makeDrillRequest(shot.speech, shot.address.host);
   let seen = 'closed';

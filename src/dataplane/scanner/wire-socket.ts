@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { connect, type Socket } from 'node:net';
+import { type BoundSocket, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { formatHostPort } from '../../platform/network/host-port.ts';
 
@@ -16,10 +16,10 @@ export class WireSocket extends Duplex {
   #received: Buffer[] = [];
   #receivedLength = 0;
 
-  /** `connectedMs` bounds the TCP connect; the stream errors with code `ETIMEDOUT` past it. */
-  constructor(address: { readonly host: string; readonly port: number }, connectTimeoutMs: number) {
+  /** `connectTimeoutMs` bounds the TCP connect; the stream errors with code `ETIMEDOUT` past it. `source` is where it comes from, else the system chooses. */
+  constructor(address: { readonly host: string; readonly port: number }, connectTimeoutMs: number, source?: BoundSocket) {
     super({ allowHalfOpen: true });
-    this.#socket = connect(address);
+    this.#socket = new Socket(source === undefined ? {} : { handle: source }).connect(address);
     this.#socket.setNoDelay(true);
     const timer = setTimeout(() => this.destroy(Object.assign(new Error('connect timed out'), { code: 'ETIMEDOUT' })), connectTimeoutMs);
     this.#socket.once('connect', () => {
