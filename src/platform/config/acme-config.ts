@@ -69,7 +69,8 @@ export const acmeConfigKeys = {
   },
   'acme.validation.allow': {
     default: '10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7',
-    meaning: 'Ranges that validations may connect to (CIDR, or CIDR:PORT for one port). Never own listeners, never link-local.',
+    meaning:
+      'Ranges that validations may connect to (CIDR, or CIDR:PORT for one port). Never own listeners, link-local, or the metadata of clouds.',
   },
   'acme.validation.dnsServers': { default: "the system's", meaning: 'DNS servers that names, TXT and CAA are asked of, as IP or IP:PORT.' },
   'acme.validation.httpPort': { default: '80', meaning: 'Port of http-01. Another one than 80 is for tests.' },

@@ -14,7 +14,7 @@ export const externalConfigKeys = {
   'external.allow': {
     default: '0.0.0.0/0, ::/0',
     meaning:
-      'Ranges (CIDR, or CIDR:PORT for one port) in which other CAs, their CRLs and OCSP responders, DNS webhooks, DNS servers that take updates and watched endpoints are reached. Never own listeners, never link-local.',
+      'Ranges (CIDR, or CIDR:PORT for one port) in which other CAs, their CRLs and OCSP responders, DNS webhooks, DNS servers that take updates and watched endpoints are reached. Never own listeners, link-local, or the metadata of clouds.',
   },
   'external.dnsServers': { default: "the system's", meaning: 'DNS servers that their names are asked of, as IP or IP:PORT.' },
 } as const;

@@ -30,7 +30,7 @@ export const federationConfigKeys = {
   'federation.allow': {
     default: '0.0.0.0/0, ::/0',
     meaning:
-      'Ranges (CIDR, or CIDR:PORT for one port) in which bundle endpoints of other trust domains are reached. Never own listeners, never link-local.',
+      'Ranges (CIDR, or CIDR:PORT for one port) in which bundle endpoints of other trust domains are reached. Never own listeners, link-local, or the metadata of clouds.',
   },
   'federation.dnsServers': { default: "the system's", meaning: 'DNS servers that their names are asked of, as IP or IP:PORT.' },
 } as const;

@@ -8,7 +8,7 @@ import type { HostPort } from './host-port.ts';
 export type OutsidePolicy = { readonly permits: (ip: string, port: number) => boolean };
 
 /**
- * Ranges as `10.0.0.0/8`, for every port, or `127.0.0.0/8:5002`, for that one. Link-local addresses and our own listeners stay refused
+ * Ranges as `10.0.0.0/8`, for every port, or `127.0.0.0/8:5002`, for that one. Link-local and other addresses of cloud metadata and our own listeners stay refused
  * whatever the ranges say. @throws input-invalid
  */
 export function parseOutsidePolicy(ranges: readonly string[], ownListeners: () => readonly HostPort[]): OutsidePolicy {
