@@ -174,6 +174,38 @@ forEachDatabase('bundles of other trust domains', (newUrl) => {
     assert.equal(await lab.held(), null);
   });
 
+  test('what was fetched by a declaration that changed meanwhile is not taken, whatever changed in it', async () => {
+    const mallory = parseSpiffeId('spiffe://partner.example/mallory');
+    const cases: readonly (readonly [FederatedDomainRecord['endpoint'], TestCredential, Partial<FederatedDomainRecord> | null])[] = [
+      [webEndpoint, webCredential, { url: 'https://127.0.0.2:9/moved' }],
+      [webEndpoint, webCredential, { endpoint: { kind: 'https_web', anchorsPem: encodePem('CERTIFICATE', later.root.der) } }],
+      [webEndpoint, webCredential, { endpoint: spiffeEndpoint }],
+      [spiffeEndpoint, svid(theirs), { endpoint: { ...spiffeEndpoint, spiffeId: mallory } }],
+      [spiffeEndpoint, svid(theirs), { endpoint: webEndpoint }],
+      [spiffeEndpoint, svid(theirs), null],
+    ];
+    for (const [endpoint, credential, change] of cases) {
+      await using lab = await openLab(await newUrl(), endpoint, credential);
+      let asked = 0;
+      lab.answer((_request, response) => {
+        asked += 1;
+        const changed = change === null ? lab.withdraw() : lab.declare({ ...lab.domain, ...change });
+        void changed.then(() => response.end(published(2, [later.root])));
+      });
+      await lab.reconcile(NOW);
+      const name = JSON.stringify(change);
+      assert.equal(asked, 1, name);
+      const held = (await lab.held())!;
+      assert.deepEqual([held.fetchedAt, held.dueAt, held.fault], [null, NOW, null], name);
+      assert.ok(!(await lab.keys()).includes(later.root.spkiSha256), name);
+      // By the declaration as it was, the same answer counts.
+      await lab.declare(lab.domain);
+      lab.serve(published(2, [later.root]));
+      await lab.reconcile(NOW);
+      assert.deepEqual(await lab.keys(), [later.root.spkiSha256], name);
+    }
+  });
+
   test('what cannot be is refused, logged once, and leaves what was good in force', async () => {
     await using lab = await openLab(await newUrl(), spiffeEndpoint, svid(theirs));
     const ownRoot = lab.authorities.roots[0]!;

@@ -14,7 +14,7 @@ import type { FetchKeys } from '../access/fetch-json.ts';
 import type { AuditedDatabase, AuditedUnit, JsonValue } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { readTrustBundle } from '../ca/trust-bundle.ts';
-import { listFederatedDomains } from '../inventory/federated-domain-store.ts';
+import { findFederatedDomain, listFederatedDomains } from '../inventory/federated-domain-store.ts';
 import type { FederatedDomainRecord } from '../inventory/record.ts';
 import {
   deleteFederatedBundle,
@@ -84,6 +84,7 @@ export class FederatedBundles {
   /** The operator's word counts over what was fetched before: it is how a domain is begun with, and how one that lost its state is taken up again. */
   async #takeDeclared(domain: Domain, now: Instant): Promise<void> {
     await this.#commit(domain, async (unit) => {
+      if (!(await isStillDeclared(unit.queries, domain))) return null;
       const before = await findFederatedBundle(unit.queries, domain.id);
       if (before?.declared === declaredDigest(domain)) return null;
       const declared = declaredBundle(domain);
@@ -105,6 +106,8 @@ export class FederatedBundles {
 
   async #take(domain: Domain, fetched: FetchedBundle, now: Instant): Promise<void> {
     await this.#commit(domain, async (unit) => {
+      // Whom it was fetched from, and what proved that server, must be what counts when it is taken.
+      if (!(await isStillDeclared(unit.queries, domain))) return null;
       const before = await findFederatedBundle(unit.queries, domain.id);
       // Declared anew, or fetched by another server, meanwhile.
       if (before === null || before.declared !== declaredDigest(domain) || before.dueAt > now) return null;
@@ -174,6 +177,12 @@ export class FederatedBundles {
 function declaredDigest({ trustDomain, endpoint }: Domain): string {
   const bundle = endpoint.kind === 'https_spiffe' ? endpoint.bundle : null;
   return createHash('sha256').update(canonicalJson({ trustDomain, bundle })).digest('hex');
+}
+
+/** Nothing of the declaration changed since it was read, its URL, anchors and expected identity included. */
+async function isStillDeclared(queries: Queries, domain: Domain): Promise<boolean> {
+  const present = await findFederatedDomain(queries, domain.id);
+  return present !== null && canonicalJson(present) === canonicalJson(domain);
 }
 
 function declaredBundle({ trustDomain, endpoint }: Domain): BundleDocument {

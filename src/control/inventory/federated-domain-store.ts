@@ -14,15 +14,12 @@ export async function listFederatedDomains(queries: Queries, scope: Scope): Prom
     .orderBy('environment')
     .orderBy('name')
     .execute();
-  return rows.map(({ id, environment, region, name, trust_domain, url, endpoint }) => ({
-    id: id as EntityId<'domain'>,
-    environment,
-    region,
-    name,
-    trustDomain: trust_domain as TrustDomain,
-    url,
-    endpoint: JSON.parse(endpoint) as BundleEndpoint,
-  }));
+  return rows.map(toRecord);
+}
+
+export async function findFederatedDomain(queries: Queries, id: EntityId<'domain'>): Promise<FederatedDomainRecord | null> {
+  const row = await tables(queries).selectFrom('federated_domains').selectAll().where('id', '=', id).executeTakeFirst();
+  return row === undefined ? null : toRecord(row);
 }
 
 export async function upsertFederatedDomain(queries: Queries, record: FederatedDomainRecord): Promise<void> {
@@ -37,6 +34,18 @@ export async function upsertFederatedDomain(queries: Queries, record: FederatedD
 
 export async function deleteFederatedDomain(queries: Queries, id: EntityId<'domain'>): Promise<void> {
   await tables(queries).deleteFrom('federated_domains').where('id', '=', id).execute();
+}
+
+function toRecord({ id, environment, region, name, trust_domain, url, endpoint }: FederatedDomainRow): FederatedDomainRecord {
+  return {
+    id: id as EntityId<'domain'>,
+    environment,
+    region,
+    name,
+    trustDomain: trust_domain as TrustDomain,
+    url,
+    endpoint: JSON.parse(endpoint) as BundleEndpoint,
+  };
 }
 
 type FederatedDomainRow = {
