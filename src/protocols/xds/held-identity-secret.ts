@@ -32,6 +32,7 @@ export class HeldIdentitySecret implements Disposable {
   readonly #changed: () => void;
   #held: Promise<DeliveredKey | null> | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #isGone = false;
 
   /** `changed` is called when another is to be read. */
   constructor(identity: Identity, delivery: KeyDelivery, changed: () => void) {
@@ -48,6 +49,7 @@ export class HeldIdentitySecret implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isGone = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#held = null;
@@ -71,6 +73,8 @@ export class HeldIdentitySecret implements Disposable {
   }
 
   #renewAfter(delayMs: number, present: DeliveredKey): void {
+    // The stream ended while the key was made: nobody would have the ones after it.
+    if (this.#isGone) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = setTimeout(
       () => {
