@@ -35,12 +35,15 @@ export async function openScepLab(url: string, profiles: { readonly [name: strin
     ...lab,
     base,
     /** A challenge for these names, made by a pipeline. */
-    challengeFor: async (names: readonly string[], change: { readonly profile?: string; readonly ttlMs?: number } = {}) => {
+    challengeFor: async (
+      names: readonly string[],
+      change: { readonly profile?: string; readonly ttlMs?: number; readonly spiffeId?: string } = {},
+    ) => {
       const { principal } = await lab.principalOf('ci');
       const wanted = {
         ...place,
         profile: (change.profile ?? 'server') as ProfileName,
-        spiffeId: null,
+        spiffeId: change.spiffeId ?? null,
         dnsNames: names,
         ipAddresses: [],
         ttlMs: change.ttlMs ?? HOUR_MS,

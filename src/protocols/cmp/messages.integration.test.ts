@@ -23,9 +23,11 @@ import { readCorpus } from '../../../test/fuzz/read-corpus.ts';
 import { crlUrlOf } from '../../control/ca/crl-path.ts';
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
 import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
+import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
 import { cmpOids } from '../../core/cmp/cmp-oids.ts';
 import { readPkiMessage } from '../../core/cmp/pki-message.ts';
 import { type PkiFailure, pkiFailures } from '../../core/cmp/pki-status.ts';
+import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { ProfileName } from '../../core/issuance/profile.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
 import { parseCertificateList } from '../../core/x509/certificate-list.ts';
@@ -44,6 +46,7 @@ import {
   smallInteger,
   utf8String,
 } from '../../core/x509/der-writer.ts';
+import { buildCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { uriNode } from '../../core/x509/general-name.ts';
 import { buildName } from '../../core/x509/name.ts';
 import { oids } from '../../core/x509/oid.ts';
@@ -322,6 +325,33 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     assert.deepEqual([given.name, given.status], ['kup', 0], lab.refusals().join());
     assert.deepEqual(parseCertificate(given.certificate!).subjectAltNames.dns, [NAME]);
     assert.ok(given.extraCertificates.length >= 2, 'signer and issuing authority');
+  });
+
+  test('a suspended identity has no certificate by any kind of request, until it is let in again', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const spiffeId = parseSpiffeId('spiffe://acme.example/production/camera');
+    const change = { spiffeId, region: 'eu', reason: 'stolen' };
+    const wanted = { profile: 'workload' as ProfileName, spiffeId, dnsNames: [], uses: 2 };
+    const { by } = await enrolled(lab, ask, wanted);
+    const secret = await secretOf(lab, wanted);
+    const pkcs10 = raw(buildCertificateRequest({ uris: [spiffeId] }, newKey().privateKey));
+    const issued = lab.ca.entriesOf('certificate.issued').length;
+    await suspendIdentity(lab.ca, change, ada, lab.clock.now());
+    const requests: readonly (readonly [BodyName, DerNode, ClientProtection])[] = [
+      ['ir', requestBody(newKey()), secret],
+      ['cr', requestBody(newKey()), secret],
+      ['p10cr', pkcs10, secret],
+      ['kur', requestBody(newKey()), by],
+      ['cr', requestBody(newKey()), by],
+    ];
+    for (const [name, content, who] of requests) isRefused(await ask(name, content, who), 'notAuthorized', `${name} by ${who.kind}`);
+    assert.equal(lab.ca.entriesOf('certificate.issued').length, issued);
+    assert.ok(lab.refusals().some((reason) => reason.includes(`${spiffeId} is suspended`)));
+    await resumeIdentity(lab.ca, change, ada, lab.clock.now());
+    assert.equal((await ask('kur', requestBody(newKey()), by)).status, 0, lab.refusals().join());
+    assert.equal((await ask('p10cr', pkcs10, secret)).status, 0, lab.refusals().join());
+    assert.equal((await ask('ir', requestBody(newKey()), secret)).status, 0, 'what was refused took no use');
   });
 
   test('within the grace of its profile an ended certificate is updated, and does nothing else', async () => {

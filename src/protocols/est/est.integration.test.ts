@@ -9,6 +9,8 @@ import type { TLSSocket } from 'node:tls';
 import { basic, type EstCallOptions, type EstReply, openEstLab } from '../../../test/support/est-lab.ts';
 import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
+import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
+import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { buildCsrAttributes } from '../../core/issuance/csr-attributes.ts';
 import { buildCertificateRequest, type RequestFields } from '../../core/x509/certificate-request.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
@@ -214,6 +216,29 @@ test('a holder renews by its certificate: the same names, this label, not once i
   );
   assert.equal((await renew()).status, 403);
   assert.ok(refusal({ reason: 'certificate-fallen' }));
+});
+
+test('a suspended identity enrols by no token and renews by no certificate, until it is let in again', async () => {
+  const spiffeId = parseSpiffeId('spiffe://acme.example/production/camera');
+  const change = { spiffeId, region: 'eu', reason: 'stolen' };
+  const person = { kind: 'person', name: 'ada' } as const;
+  const [enrolment, renewal] = ['simpleenroll', 'simplereenroll'].map((path) => `${EST}/production.workload/${path}`) as [string, string];
+  const fields = { uris: [spiffeId] };
+  const { client } = await enrolled(fields, enrolment);
+  const issued = lab.ca.entriesOf('certificate.issued').length;
+  await suspendIdentity(lab.ca, change, person, lab.clock.now());
+  for (const answer of [
+    await enrol({ body: csr(fields) }, enrolment),
+    await lab.call(renewal, { body: csr(fields), client }),
+    await lab.call(enrolment, { body: csr(fields), client }),
+  ])
+    assert.equal(answer.status, 403, answer.text);
+  assert.equal(lab.ca.entriesOf('certificate.issued').length, issued);
+  const reasons = lab.ca.entriesOf('certificate.refused').map(({ data }) => String(data['reasons']));
+  assert.ok(reasons.some((reason) => reason.includes(`${spiffeId} is suspended`)));
+  await resumeIdentity(lab.ca, change, person, lab.clock.now());
+  assert.equal((await enrol({ body: csr(fields) }, enrolment)).status, 200);
+  assert.equal((await lab.call(renewal, { body: csr(fields), client })).status, 200);
 });
 
 test('a certificate of another CA renews nothing', async () => {

@@ -18,7 +18,9 @@ import {
 import { revokeToken } from '../../control/access/revoke-token.ts';
 import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
+import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
 import { assembleSignedData, buildSignedAttributes } from '../../core/cms/build-signed-data.ts';
+import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { HOUR_MS } from '../../core/time/instant.ts';
 import { buildCertificateRequest, type RequestFields } from '../../core/x509/certificate-request.ts';
 import type { Certificate } from '../../core/x509/certificate.ts';
@@ -181,6 +183,32 @@ test('a holder renews by its certificate, with the same names, and not once it i
     lab.clock.now(),
   );
   failed(await send(held, renewal), '2');
+});
+
+test('a suspended identity has nothing for its challenge or its certificate, until it is let in again', async () => {
+  const spiffeId = parseSpiffeId('spiffe://acme.example/production/camera');
+  const change = { spiffeId, region: 'eu', reason: 'stolen' };
+  const person = { kind: 'person', name: 'ada' } as const;
+  const bought = async (client: ScepClient) => {
+    const { text } = await lab.challengeFor([], { profile: 'workload', spiffeId });
+    return { content: csr(client, text, { uris: [spiffeId] }) };
+  };
+  const client = device();
+  const { certificate } = await send(client, await bought(client));
+  const held = { key: client.key, certificate: certificate! };
+  const [another, next] = [device(), device()];
+  const order = await bought(another);
+  const renewal = { type: '17', content: csr(next, undefined, { uris: [spiffeId] }) } as const;
+  const issued = lab.ca.entriesOf('certificate.issued').length;
+  await suspendIdentity(lab.ca, change, person, lab.clock.now());
+  failed(await send(another, order), '2');
+  failed(await send(held, renewal), '2');
+  assert.equal(lab.ca.entriesOf('certificate.issued').length, issued);
+  assert.ok(reasons().some((reason) => reason.includes(`${spiffeId} is suspended`)));
+  await resumeIdentity(lab.ca, change, person, lab.clock.now());
+  // What was refused has not used it up.
+  assert.equal((await send(another, order)).status, '0');
+  assert.equal((await send(held, renewal)).status, '0');
 });
 
 test('what waits is polled for by the key that asked, and by no other', async () => {
