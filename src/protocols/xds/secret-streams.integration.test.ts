@@ -152,7 +152,14 @@ describe('secrets for an Envoy that others configure', () => {
     await suspendIdentity(lab.ca, { spiffeId: other.spiffeId, region: place.region, reason: 'stolen' }, ada, lab.clock.now());
     await lab.revokedChanged();
     assert.equal((await open.ended).code, status.PERMISSION_DENIED);
-    assert.equal(lab.ca.entriesOf('key.delivered').length, 1);
+    assert.equal(await refusedFor(['default'], await lab.connect(other)), status.PERMISSION_DENIED, 'and not by another connection');
+    const stolen = openDelta(await lab.connect(holder));
+    stolen.say({ resourceNamesSubscribe: ['default'] });
+    await stolen.next();
+    await revokeCertificate(lab.ca, { ...holder.issued, reason: 'keyCompromise' }, ada, lab.clock.now());
+    await lab.revokedChanged();
+    assert.equal((await stolen.ended).code, status.PERMISSION_DENIED, 'an open stream');
+    assert.equal(lab.ca.entriesOf('key.delivered').length, 2);
   });
 
   test('are all that an identity which is no data plane gets', async () => {
