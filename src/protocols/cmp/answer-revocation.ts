@@ -5,7 +5,7 @@ import { readRevocationRequests, type RevocationDetails } from '../../core/cmp/r
 import { revocationResponseNode } from '../../core/cmp/write-bodies.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
-import { DerReader, readSmallInteger, tags } from '../../core/x509/der.ts';
+import { DerReader, equalOctets, readSmallInteger, tags } from '../../core/x509/der.ts';
 import { type Name, sameName } from '../../core/x509/name.ts';
 import { oids } from '../../core/x509/oid.ts';
 import type { CmpAnswer } from './answer.ts';
@@ -56,11 +56,14 @@ async function revokeNamed(
 
 /**
  * A secret may revoke what it bought. A certificate may revoke itself, and others of its very names, profile and environment: what it succeeds, or what
- * succeeds it.
+ * succeeds it. Two without a name have no name in common.
  */
-function mayRevoke(sender: Sender, record: CertificateRecord): boolean {
+export function mayRevoke(sender: Sender, record: CertificateRecord): boolean {
   if (sender.kind === 'secret') return record.asker === sender.name && record.environment === sender.secret.environment;
-  return describe(sender.record) === describe(record);
+  const own = sender.record;
+  if (own.issuerKeySha256 === record.issuerKeySha256 && equalOctets(own.serial, record.serial)) return true;
+  const isNamed = own.spiffeId !== null || own.names.dns.length > 0 || own.names.ip.length > 0;
+  return isNamed && describe(own) === describe(record);
 }
 
 function describe({ environment, profile, spiffeId, names, proxyId }: CertificateRecord): string {
