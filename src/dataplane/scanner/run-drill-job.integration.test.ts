@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { constants, randomBytes } from 'node:crypto';
 import { createServer } from 'node:tls';
 import { once } from 'node:events';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { closedAddress, openTcpEndpoint, pemOf } from '../../../test/support/endpoints.ts';
@@ -10,6 +11,7 @@ import { type DrillRunKind, drillReasons, POSITIVE_DRILL } from '../../core/find
 import { DrillJobSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import type { DrillResult } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
 import { DAY_MS, HOUR_MS } from '../../core/time/instant.ts';
+import { readClientHello } from '../../core/tls/client-hello.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { ManualClock } from '../../platform/clock/clock.ts';
@@ -52,10 +54,23 @@ function openCredentials(): CredentialSource & { readonly revoked: ReadonlySet<s
   };
 }
 
+const ticketKeys = randomBytes(48);
+
 /** An endpoint that admits the probe identity only, and looks every connection up in the revoked set, resumed or not. */
-async function openGuard(isRevoked: (serialHex: string) => boolean): Promise<AsyncDisposable & { readonly address: HostPort }> {
+async function openGuard(
+  isRevoked: (serialHex: string) => boolean,
+  secureOptions = 0,
+): Promise<AsyncDisposable & { readonly address: HostPort }> {
   const open = new Set<Socket>();
-  const options = { ...pemOf(server), ca: encodePem('CERTIFICATE', authority.root.der), requestCert: true, rejectUnauthorized: true };
+  // Guards share their ticket keys, as the terminators of a proxy do.
+  const options = {
+    ...pemOf(server),
+    secureOptions,
+    ticketKeys,
+    ca: encodePem('CERTIFICATE', authority.root.der),
+    requestCert: true,
+    rejectUnauthorized: true,
+  };
   const guard = createServer(options, (socket) => {
     socket.on('error', () => undefined);
     const shown = socket.getPeerX509Certificate();
@@ -128,6 +143,32 @@ describe('runDrillJob()', () => {
     assert.deepEqual([result.resumed, result.octetsAnswered, result.offeredSession], [true, 0n, true]);
     assert.match(result.localAddress, /^127\.0\.0\.1:[1-9]/);
     assert.equal(credentials.revoked.size, 1);
+  });
+
+  test('resumes at an endpoint that gives tickets to nobody but who was seen to resume', async () => {
+    const credentials = openCredentials();
+    const isRevoked = (serial: string): boolean => credentials.revoked.has(serial);
+    await using giving = await openGuard(isRevoked);
+    await using sparing = await openGuard(isRevoked, constants.SSL_OP_NO_TICKET);
+    let hasResumed = false;
+    const gate = createTcpServer((socket) => {
+      socket.on('error', () => socket.destroy());
+      socket.once('data', (first: Buffer) => {
+        const read = readClientHello(first);
+        assert.equal(read.kind, 'complete');
+        hasResumed ||= read.kind === 'complete' && read.hello.hasTicket;
+        const { address } = hasResumed ? giving : sparing;
+        const next = connect(address.port, address.host);
+        next.on('error', () => socket.destroy());
+        next.write(first);
+        socket.pipe(next).pipe(socket);
+      });
+    });
+    await once(gate.listen(0, '127.0.0.1'), 'listening');
+    const { port } = gate.address() as AddressInfo;
+    const result = (await run({ host: '127.0.0.1', port }, credentials, ['revoked-then-resumed'])).get('revoked-then-resumed')!;
+    gate.close();
+    assert.deepEqual([result.resumed, result.octetsAnswered, result.offeredSession], [true, 0n, true]);
   });
 
   test('fires again until a revocation has arrived, and reports the last shot', async () => {
