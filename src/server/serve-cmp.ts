@@ -1,3 +1,4 @@
+import { RefusalLog } from '../control/access/refusal-log.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { type CmpSigner, isCmpSignerOld, issueCmpSigner } from '../control/ca/issue-cmp-signer.ts';
 import { ensureStoredSecret } from '../control/ca/stored-secret.ts';
@@ -5,6 +6,7 @@ import type { Secret } from '../core/secrets/secret.ts';
 import { MINUTE_MS, SECOND_MS } from '../core/time/instant.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { CmpConfig } from '../platform/config/cmp-config.ts';
+import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Log } from '../platform/log/logger.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { CmpSecrets } from '../protocols/admin/serve-cmp-secrets.ts';
@@ -19,6 +21,7 @@ import { runReconciler } from './run-reconciler.ts';
 import type { Signals } from './signals.ts';
 
 export type CmpOptions = {
+  readonly config: Pick<ServerConfig, 'environment' | 'region'>;
   readonly cmp: CmpConfig;
   readonly state: State;
   readonly authorities: Authorities;
@@ -32,7 +35,7 @@ export type CmpOptions = {
 
 /** Serves CMP, with a signer of its own that is renewed in time. */
 export async function serveCmp(options: CmpOptions): Promise<HttpListener> {
-  const { cmp, state, authorities, root, signals, clock, log, metrics } = options;
+  const { config, cmp, state, authorities, root, signals, clock, log, metrics } = options;
   const { database } = state;
   await using stack = new AsyncDisposableStack();
   let signer: CmpSigner = await issueCmpSigner({ database, authorities }, clock.now());
@@ -47,6 +50,7 @@ export async function serveCmp(options: CmpOptions): Promise<HttpListener> {
     signer: () => signer,
     confirmWithinMs: cmp.confirmWithinMs,
     seen: new SeenMessages(),
+    refusals: new RefusalLog({ database, place: { environment: config.environment, region: config.region } }),
     log,
   };
   const server = stack.use(await startCmpServer({ listen: cmp.listen, deps, clock, log }));

@@ -69,6 +69,7 @@ export async function openCmpLab(
   const root = await ensureStoredSecret(ca, { ownerId: 'cmp', purpose: 'cmp' }, place, clock.now());
   const server = stack.use(
     await serveCmp({
+      config: place,
       cmp: { listen: { host: '127.0.0.1', port: 0 }, confirmWithinMs: 10 * MINUTE_MS },
       state: { database: ca.database, kek: ca.kek, verifier: null as never, [Symbol.asyncDispose]: async () => {} },
       authorities,

@@ -12,6 +12,7 @@ import { readCertProfiles } from '../../core/cmp/read-bodies.ts';
 import { type CheckedHeader, checkHeader } from './check-header.ts';
 import { confirmCertificate } from './confirm-certificate.ts';
 import type { CmpDeps } from './deps.ts';
+import { logRefusal } from './log-refusal.ts';
 import { pollCertificate } from './poll-certificate.ts';
 import { CmpProblem, toCmpProblem } from './problems.ts';
 import { NONCE_OCTETS, protectAnswer } from './protect-answer.ts';
@@ -37,7 +38,7 @@ export async function answerMessage(
     demandProfile(header, sender, profile);
     answer = await answerCall(deps, { message, header, sender, nonce }, now);
   } catch (error) {
-    answer = refuse(deps, { error, message, sender });
+    answer = await refuse(deps, { error, message, sender }, now);
   }
   return protectAnswer(deps, { asked: message.header, sender, answer, nonce }, now);
 }
@@ -52,15 +53,17 @@ function readMessage(octets: Uint8Array): PkiMessage | null {
 }
 
 /** The reason is for the log; the outside is told by which bit of PKIFailureInfo. */
-function refuse(
-  { log }: Pick<CmpDeps, 'log'>,
+async function refuse(
+  deps: Pick<CmpDeps, 'log' | 'refusals'>,
   { error, message, sender }: { readonly error: unknown; readonly message: PkiMessage; readonly sender: Sender | null },
-): CmpAnswer {
+  now: Instant,
+): Promise<CmpAnswer> {
   const problem = toCmpProblem(error);
   const { failure, message: reason } = problem;
   const isFault = failure === 'systemFailure';
   const told = { sender: sender?.name ?? null, body: message.kind, failure, reason };
-  log(isFault ? 'error' : 'warn', 'cmp.refused', isFault ? { ...told, err: problem.cause ?? problem } : told);
+  deps.log(isFault ? 'error' : 'warn', 'cmp.refused', isFault ? { ...told, err: problem.cause ?? problem } : told);
+  await logRefusal(deps, { body: message.kind, problem, sender }, now);
   return errorAnswer(failure);
 }
 

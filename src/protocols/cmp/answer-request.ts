@@ -16,13 +16,14 @@ import type { CmpAnswer } from './answer.ts';
 import { certificateAnswer } from './certificate-answer.ts';
 import type { CheckedHeader } from './check-header.ts';
 import type { CmpDeps } from './deps.ts';
+import { logRefusal } from './log-refusal.ts';
 import { orderOf } from './order-of.ts';
 import { CmpProblem, toCmpProblem } from './problems.ts';
 import { type AskingKind, type CertificateAsked, certificateAnswers, readAsked } from './read-request.ts';
 import type { Sender } from './sender.ts';
 import { type CmpTransaction, findTransaction, insertTransaction, rememberedUntil, waitingUntil } from './transaction-store.ts';
 
-export type RequestDeps = Pick<CmpDeps, 'database' | 'authorities' | 'confirmWithinMs' | 'log'>;
+export type RequestDeps = Pick<CmpDeps, 'database' | 'authorities' | 'confirmWithinMs' | 'refusals' | 'log'>;
 
 /** A message whose sender is known, with the nonce of the answer to it. */
 export type Call = { readonly message: PkiMessage; readonly header: CheckedHeader; readonly sender: Sender; readonly nonce: Uint8Array };
@@ -38,6 +39,7 @@ export async function answerRequest(deps: RequestDeps, kind: AskingKind, call: C
     const problem = toCmpProblem(error);
     if (problem.failure === 'systemFailure' || problem.failure === 'badDataFormat') throw problem;
     deps.log('warn', 'cmp.refused', { sender: call.sender.name, failure: problem.failure, reason: problem.message });
+    await logRefusal(deps, { body: kind, problem, sender: call.sender }, now);
     const status = { status: 'rejection', failure: problem.failure } as const;
     return { kind: certificateAnswers[kind], content: certificateResponseNode({ requestId: requestNumber, status }) };
   }
@@ -156,7 +158,10 @@ async function renewalBy(
   // Whoever holds a fallen certificate holds it for ever: no refusal of theirs makes an entry of its own, or they could fill the log.
   const graceMs = findProfile(authorities, request.environment, request.profile)?.renewalGraceMs ?? 0;
   const fallen = await findFallen(database.queries, { ...request, graceMs }, now);
-  if (fallen.length > 0) throw new IssuanceRefused(fallen);
+  if (fallen.length > 0) {
+    const { failure, message } = toCmpProblem(new IssuanceRefused(fallen));
+    throw new CmpProblem(failure, message);
+  }
   return { ...request, keyIdentifier: true };
 }
 

@@ -11,10 +11,11 @@ import { oids } from '../../core/x509/oid.ts';
 import type { CmpAnswer } from './answer.ts';
 import type { Call } from './answer-request.ts';
 import type { CmpDeps } from './deps.ts';
+import { logRefusal } from './log-refusal.ts';
 import { CmpProblem, toCmpProblem } from './problems.ts';
 import { actorOfSender, type Sender } from './sender.ts';
 
-type RevocationDeps = Pick<CmpDeps, 'database' | 'authorityChanged' | 'log'>;
+type RevocationDeps = Pick<CmpDeps, 'database' | 'authorityChanged' | 'refusals' | 'log'>;
 
 /** Answers an rr (RFC 9483 section 4.2). What is refused is answered in an rp, with the certificate that it is about. */
 export async function answerRevocation(deps: RevocationDeps, { message, sender }: Call, now: Instant): Promise<CmpAnswer> {
@@ -30,6 +31,7 @@ export async function answerRevocation(deps: RevocationDeps, { message, sender }
     const problem = toCmpProblem(error);
     if (problem.failure === 'systemFailure') throw problem;
     deps.log('warn', 'cmp.refused', { sender: sender.name, failure: problem.failure, reason: problem.message });
+    await logRefusal(deps, { body: message.kind, problem, sender }, now);
     return { kind: 'rp', content: revocationResponseNode({ status: 'rejection', failure: problem.failure }, { issuer, serial }) };
   }
 }

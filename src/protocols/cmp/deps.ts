@@ -1,3 +1,4 @@
+import type { RefusalLog } from '../../control/access/refusal-log.ts';
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import type { Authorities } from '../../control/ca/authorities.ts';
 import type { CmpSigner } from '../../control/ca/issue-cmp-signer.ts';
@@ -17,5 +18,6 @@ export type CmpDeps = {
   readonly signer: () => CmpSigner;
   readonly confirmWithinMs: number;
   readonly seen: SeenMessages;
+  readonly refusals: RefusalLog;
   readonly log: Log;
 };
