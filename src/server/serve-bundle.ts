@@ -6,6 +6,7 @@ import { encodePem } from '../core/x509/pem.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Log } from '../platform/log/logger.ts';
+import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { ListenerCredentials } from '../protocols/data-plane/data-plane-listener.ts';
 import { type BundleCredentials, type BundleServer, startBundleServer } from '../protocols/spiffe/bundle-server.ts';
 import type { State } from './open-state.ts';
@@ -25,11 +26,12 @@ export async function serveBundle(deps: {
   readonly credentials: ListenerCredentials;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: Metrics;
 }): Promise<BundleEndpoints> {
-  const { config, state, clock, log } = deps;
+  const { config, state, clock, log, metrics } = deps;
   const { spiffeListen, web: webConfig } = config.federation;
   await using stack = new AsyncDisposableStack();
-  const shared = { bundle: new OwnBundle(state.database.queries), clock, log };
+  const shared = { bundle: new OwnBundle(state.database.queries), clock, log, metrics };
   const spiffe =
     spiffeListen === null
       ? null

@@ -53,7 +53,7 @@ export async function serveCmp(options: CmpOptions): Promise<HttpListener> {
     refusals: new RefusalLog({ database, place: { environment: config.environment, region: config.region } }),
     log,
   };
-  const server = stack.use(await startCmpServer({ listen: cmp.listen, deps, clock, log }));
+  const server = stack.use(await startCmpServer({ listen: cmp.listen, deps, clock, log, metrics }));
   stack.use(runReconciler({ name: 'cmp-signer', run: renew, wakes: [], intervalMs: MINUTE_MS }, { log, metrics }));
   const reconcile = { name: 'cmp', run: () => reconcileCmp(deps, clock.now()), wakes: [], intervalMs: 5 * SECOND_MS };
   const prune = { name: 'cmp-prune', run: () => pruneCmp(deps, clock.now()), wakes: [], intervalMs: MINUTE_MS };

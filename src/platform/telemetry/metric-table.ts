@@ -42,7 +42,7 @@ export const metricTable = {
   },
   countersign_requests_total: {
     kind: 'counter',
-    help: 'Requests of REST, EST and SCEP, by route and status.',
+    help: 'Requests of REST, EST, SCEP, CMP and bundle endpoints, by route and status.',
     labels: ['route', 'status'],
   },
   countersign_settings_answers_total: { kind: 'counter', help: 'Settings that proxies acknowledged or refused.', labels: ['answer'] },

@@ -4,6 +4,7 @@ import { MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
+import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import { type HttpListener, openHttpListener } from '../../platform/network/open-http-listener.ts';
 import { readRequestBody } from '../../platform/network/read-request-body.ts';
 import { answerMessage } from './answer-message.ts';
@@ -16,9 +17,11 @@ export function startCmpServer(options: {
   readonly deps: CmpDeps;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: Metrics;
 }): Promise<HttpListener> {
-  const { listen, deps, clock, log } = options;
+  const { listen, deps, clock, log, metrics } = options;
   return openHttpListener({ listen, limits: LIMITS }, (request, response) => {
+    response.once('close', () => metrics.add('countersign_requests_total', { route: 'CMP', status: String(response.statusCode) }));
     serve(deps, request, response, clock).catch((err: unknown) => {
       log('error', 'cmp request failed', { err });
       response.destroy();

@@ -6,6 +6,7 @@ import { MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
 import type { HostPort } from '../../platform/network/host-port.ts';
+import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import { type HttpListener, openHttpsListener } from '../../platform/network/open-http-listener.ts';
 
 /** PEM, leaf first. */
@@ -26,10 +27,14 @@ export async function startBundleServer(options: {
   readonly bundle: OwnBundle;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: Metrics;
 }): Promise<BundleServer> {
-  const { listen, credentials, log } = options;
+  const { listen, credentials, log, metrics } = options;
   const listener = await openHttpsListener({ listen, limits: LIMITS, tls: { ...credentials, ...TLS } }, (request, response) => {
     request.resume();
+    response.once('close', () =>
+      metrics.add('countersign_requests_total', { route: 'SPIFFE bundle', status: String(response.statusCode) }),
+    );
     answer(options, request, response).catch((error: unknown) => {
       log('error', 'bundle request failed', { error });
       if (!response.headersSent) response.writeHead(500);
