@@ -48,6 +48,11 @@ export async function renewByCertificate(
   // A data plane's connection is known by its certificate, and the listener for data planes keeps count of them.
   if (record.proxyId !== null)
     throw new Problem('state-conflict', 'Cannot renew certificate: a data plane renews on its own listener, expected one of REST or ACME');
+  // Whoever has one of these was given it for a moment, or is the control plane: neither asks by it, and their refusals fill no log.
+  if (record.door === 'drill' || record.door === 'control-plane') {
+    deps.refused('other-door', record.door);
+    throw new Problem('forbidden', 'Cannot renew certificate: it is of a drill or of the control plane itself');
+  }
   if (only !== undefined && (record.environment !== only.environment || record.profile !== only.profile)) {
     deps.refused('other-profile', `${record.environment}/${record.profile}`);
     throw new Problem('forbidden', 'Cannot renew certificate: it is of another environment or profile than this door is for');

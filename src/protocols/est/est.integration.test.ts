@@ -8,11 +8,12 @@ import { after, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { basic, type EstCallOptions, type EstReply, openEstLab } from '../../../test/support/est-lab.ts';
 import { makeTestAuthority } from '../../../test/support/test-authority.ts';
+import { issueDrillCertificate } from '../../control/ca/issue-drill-certificate.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { buildCsrAttributes } from '../../core/issuance/csr-attributes.ts';
-import { buildCertificateRequest, type RequestFields } from '../../core/x509/certificate-request.ts';
+import { buildCertificateRequest, parseCertificateRequest, type RequestFields } from '../../core/x509/certificate-request.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 
@@ -216,6 +217,19 @@ test('a holder renews by its certificate: the same names, this label, not once i
   );
   assert.equal((await renew()).status, 403);
   assert.ok(refusal({ reason: 'certificate-fallen' }));
+});
+
+test('what was given out for a drill, and what the control plane gives itself, renews nothing', async () => {
+  const key = keyPair();
+  const asked = parseCertificateRequest(buildCertificateRequest({}, key));
+  const drill = { jobId: 'drill_1', kind: 'wrong-identity', csr: asked, environment: 'production', region: 'eu' } as const;
+  const given = await issueDrillCertificate(lab.ca, drill, lab.clock.now());
+  const client = { cert: encodePem('CERTIFICATE', given.der), key: key.export({ type: 'pkcs8', format: 'pem' }) as string };
+  const issued = lab.ca.entriesOf('certificate.issued').length;
+  const body = csr({ uris: parseCertificate(given.der).subjectAltNames.uri });
+  for (const path of [ENROL, `${EST}/device/simplereenroll`]) assert.equal((await lab.call(path, { body, client })).status, 403);
+  assert.ok(refusal({ reason: 'other-door', detail: 'drill' }));
+  assert.equal(lab.ca.entriesOf('certificate.issued').length, issued);
 });
 
 test('a suspended identity enrols by no token and renews by no certificate, until it is let in again', async () => {
