@@ -107,6 +107,7 @@ export async function openEnvoyBeside(options: { readonly variant?: 'DELTA_GRPC'
         const issuerKeySha256 = new Uint8Array(Buffer.from(issuing.spkiSha256, 'hex'));
         control.revoked.certificates.push({
           $typeName: 'countersign.v1.RevokedCertificate',
+          forDrill: false,
           issuerKeySha256,
           serial: new Uint8Array(serial),
         });

@@ -94,10 +94,7 @@ export async function startTestControlPlane(
   const scope = { serves: new Set<string>(), calls: new Set<string>() };
   const index = await openRevokedIndex(async () => ({
     sequence: Number(revoked.sequence),
-    certificates: revoked.certificates.map(({ issuerKeySha256, serial }) => ({
-      issuerKeySha256: Buffer.from(issuerKeySha256).toString('hex'),
-      serial,
-    })),
+    certificates: revoked.certificates.map((one) => ({ ...one, issuerKeySha256: Buffer.from(one.issuerKeySha256).toString('hex') })),
     suspended: revoked.suspendedSpiffeIds.map(parseSpiffeId),
   }));
 

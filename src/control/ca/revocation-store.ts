@@ -55,25 +55,32 @@ export async function changeRevocationReason(
     .execute();
 }
 
-export async function listRevokedSet(queries: Queries): Promise<CertificateKey[]> {
+/** `forDrill`: only the prober has it. */
+export type RevokedCertificate = CertificateKey & { readonly forDrill: boolean };
+
+export async function listRevokedSet(queries: Queries): Promise<RevokedCertificate[]> {
   const rows = await tables(queries)
     .selectFrom('certificates')
-    .select(['issuer_key_sha256', 'serial'])
+    .select(['issuer_key_sha256', 'serial', 'door'])
     .where('in_revoked_set', '=', sql.lit(1))
     .orderBy('not_after')
     .execute();
-  return rows.map((row) => ({ issuerKeySha256: row.issuer_key_sha256, serial: row.serial }));
+  return rows.map(toRevoked);
+}
+
+function toRevoked(row: { readonly issuer_key_sha256: string; readonly serial: Uint8Array; readonly door: string }): RevokedCertificate {
+  return { issuerKeySha256: row.issuer_key_sha256, serial: row.serial, forDrill: row.door === 'drill' };
 }
 
 /** What came into the revoked set after its number `after`. */
-export async function listRevokedSince(queries: Queries, after: number): Promise<CertificateKey[]> {
+export async function listRevokedSince(queries: Queries, after: number): Promise<RevokedCertificate[]> {
   const rows = await tables(queries)
     .selectFrom('certificates')
-    .select(['issuer_key_sha256', 'serial'])
+    .select(['issuer_key_sha256', 'serial', 'door'])
     .where('in_revoked_set', '=', sql.lit(1))
     .where('revoked_sequence', '>', after)
     .execute();
-  return rows.map((row) => ({ issuerKeySha256: row.issuer_key_sha256, serial: row.serial }));
+  return rows.map(toRevoked);
 }
 
 /** True if something in the revoked set expired before `before`. */

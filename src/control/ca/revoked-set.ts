@@ -1,13 +1,12 @@
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import { readSequence } from './authority-store.ts';
-import type { CertificateKey } from './certificate-store.ts';
-import { listRevokedSet, listRevokedSince, listSuspensions } from './revocation-store.ts';
+import { listRevokedSet, listRevokedSince, listSuspensions, type RevokedCertificate } from './revocation-store.ts';
 
 /** What no proxy may accept any more. The sequence rises with every change and never falls. */
 export type RevokedSet = {
   readonly sequence: number;
-  readonly certificates: readonly CertificateKey[];
+  readonly certificates: readonly RevokedCertificate[];
   readonly suspended: readonly SpiffeId[];
 };
 

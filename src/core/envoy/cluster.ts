@@ -1,5 +1,5 @@
+import { certificatesMark } from './certificates-mark.ts';
 import { create } from '@bufbuild/protobuf';
-import { createHash } from 'node:crypto';
 import {
   type Inbound,
   Origination,
@@ -54,22 +54,6 @@ function serverMark({ origination, serverSpiffeId }: Outbound, revoked: RevokedS
   const server = revoked.suspendedSpiffeIds.includes(serverSpiffeId) ? '' : serverSpiffeId;
   return { metadata: { filterMetadata: { countersign: { server, revoked: certificatesMark(revoked) } } } };
 }
-
-function certificatesMark(set: RevokedSet): string {
-  const known = marks.get(set);
-  if (known !== undefined) return known;
-  const lines = set.certificates.map(({ issuerKeySha256, serial }) => `${hex(issuerKeySha256)} ${hex(serial)}\n`).toSorted();
-  const mark = createHash('sha256').update(lines.join('')).digest('hex').slice(0, 16);
-  marks.set(set, mark);
-  return mark;
-}
-
-function hex(octets: Uint8Array): string {
-  return Buffer.from(octets).toString('hex');
-}
-
-/** All ways of all Envoys have the same set. */
-const marks = new WeakMap<RevokedSet, string>();
 
 export function serviceClusterName({ endpointId, protocol, termination }: Inbound): string {
   const isCarried = termination === Termination.PASSTHROUGH || termination === Termination.MUTUAL;

@@ -1,3 +1,4 @@
+import { certificatesMark } from './certificates-mark.ts';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { createHash } from 'node:crypto';
 import { PROBE_ALPN } from '../findings/drill-kind.ts';
@@ -106,17 +107,11 @@ type Admitted = { readonly rules: CallerRules; readonly revoked: RevokedSet };
  * Of a stream there is no next call that could be refused: what ends it is that its chain is another one, from which Envoy drains all
  * connections within its drain time.
  */
-function admissionMark({ callers, strangers }: CallerRules, { certificates, suspendedSpiffeIds }: RevokedSet) {
-  const hash = createHash('sha256').update(`${strangers}\n`);
+function admissionMark({ callers, strangers }: CallerRules, revoked: RevokedSet) {
+  const hash = createHash('sha256').update(`${strangers}\n${certificatesMark(revoked)}\n`);
   for (const caller of callers) hash.update(`admitted ${caller}\n`);
-  for (const line of certificates.map(({ issuerKeySha256, serial }) => `${hex(issuerKeySha256)} ${hex(serial)}\n`).toSorted())
-    hash.update(line);
-  for (const line of suspendedSpiffeIds.toSorted()) hash.update(`suspended ${line}\n`);
+  for (const line of revoked.suspendedSpiffeIds.toSorted()) hash.update(`suspended ${line}\n`);
   return { filterMetadata: { countersign: { admitted: hash.digest('hex').slice(0, 16) } } };
-}
-
-function hex(octets: Uint8Array): string {
-  return Buffer.from(octets).toString('hex');
 }
 
 const FIRST_OCTETS_MS = 10_000;

@@ -307,6 +307,7 @@ describe('renewal', () => {
     // The old certificate may fall now: the link lives by the new one.
     control.revoked.certificates.push({
       $typeName: 'countersign.v1.RevokedCertificate',
+      forDrill: false,
       issuerKeySha256: Buffer.from(control.authority.issuing.spkiSha256, 'hex'),
       serial: old.serial,
     });
@@ -352,7 +353,12 @@ describe('what the link itself must live by', () => {
     const { link, events } = await dataPlane(control, state);
     await control.acknowledgement(REVOKED_SET_TYPE);
     const issuerKeySha256 = Buffer.from(control.authority.issuing.spkiSha256, 'hex');
-    control.revoked.certificates.push({ $typeName: 'countersign.v1.RevokedCertificate', issuerKeySha256, serial: control.serverSerial() });
+    control.revoked.certificates.push({
+      $typeName: 'countersign.v1.RevokedCertificate',
+      forDrill: false,
+      issuerKeySha256,
+      serial: control.serverSerial(),
+    });
     await control.revokedChanged();
     await control.event('link.control-plane-fell');
     const status = await statusOf(link, events, 'offline');

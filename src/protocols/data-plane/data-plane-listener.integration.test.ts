@@ -282,6 +282,7 @@ describe('what ends a connection', () => {
     const { spkiSha256 } = plane.authority.issuing;
     plane.revoked.certificates.push({
       $typeName: 'countersign.v1.RevokedCertificate',
+      forDrill: false,
       issuerKeySha256: Buffer.from(spkiSha256, 'hex'),
       serial: revoked.certificate.serial,
     });

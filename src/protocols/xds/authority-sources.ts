@@ -77,7 +77,11 @@ export function trustBundleMessage({ trustDomain, sequence, authorities }: Trust
 export function revokedSetMessage({ sequence, certificates, suspended }: RevokedSet): RevokedSetMessage {
   return create(RevokedSetSchema, {
     sequence: BigInt(sequence),
-    certificates: certificates.map(({ issuerKeySha256, serial }) => ({ issuerKeySha256: Buffer.from(issuerKeySha256, 'hex'), serial })),
+    certificates: certificates.map(({ issuerKeySha256, serial, forDrill }) => ({
+      issuerKeySha256: Buffer.from(issuerKeySha256, 'hex'),
+      serial,
+      forDrill,
+    })),
     suspendedSpiffeIds: [...suspended],
   });
 }
