@@ -1,52 +1,29 @@
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { Secret } from '../../core/secrets/secret.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { parseCertificate } from '../../core/x509/certificate.ts';
-import { buildCertificateRequest, parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import type { OcspSpeaker } from '../../core/x509/lint-ocsp-response.ts';
-import { buildName } from '../../core/x509/name.ts';
 import { issuerHashesOf } from '../../core/x509/ocsp-cert-id.ts';
-import { oids } from '../../core/x509/oid.ts';
 import type { Signer } from '../../platform/signer/signer.ts';
 import { makeSoftwareSigner } from '../../platform/signer/software-signer.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import type { Authorities, IssuingAuthority } from './authorities.ts';
-import { issueCertificate } from './issue-certificate.ts';
+import { issueSigner } from './issue-signer.ts';
 
 /** Who answers for one authority in this process. */
 export type OcspSigner = OcspSpeaker & { readonly authority: IssuingAuthority; readonly signer: Signer };
 
 /**
- * A delegated responder (RFC 6960 section 4.2.2.2) of this authority, for a key that is made here, never stored, and new each time: every process
- * has its own, and the authority's key never meets a question from outside. @throws issuance-refused
+ * A delegated responder (RFC 6960 section 4.2.2.2) of this authority. @throws issuance-refused
  */
 export async function issueOcspSigner(
   deps: { readonly database: AuditedDatabase; readonly authorities: Authorities },
   authority: IssuingAuthority,
   now: Instant,
 ): Promise<OcspSigner> {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const csr = parseCertificateRequest(buildCertificateRequest({}, privateKey));
-  const { environment, region, certificate: issuer } = authority;
-  const { der } = await issueCertificate(
-    deps,
-    {
-      door: 'control-plane',
-      profile: 'ocsp-signer',
-      asker: { role: 'control-plane', scope: '*', spiffeId: null },
-      actor: { kind: 'system', name: 'ocsp' },
-      csr,
-      spiffeId: null,
-      names: { dns: [], ip: [] },
-      proxyId: null,
-      environment,
-      region,
-      issuerId: authority.id,
-      distinguishedName: buildName([[oids.commonName, `Countersign OCSP ${csr.spkiSha256.slice(0, 12)}`]]),
-    },
-    now,
-  );
-  const responder = parseCertificate(der);
+  const { issued, privateKey } = await issueSigner(deps, { authority, profile: 'ocsp-signer', protocol: 'ocsp' }, now);
+  const { certificate: issuer } = authority;
+  const responder = parseCertificate(issued.der);
   return {
     authority,
     issuer,
