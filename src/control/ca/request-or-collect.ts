@@ -9,6 +9,7 @@ import { IssuanceRefused } from './issuance-refused.ts';
 import type { IssuanceRequest } from './issuance-request.ts';
 import { findProfile } from './prepare-certificate.ts';
 import { requestCertificate } from './request-certificate.ts';
+import { findWithdrawn } from './standing.ts';
 import { contentOf, digestOf, type WaitingStatus } from './waiting-request.ts';
 
 /** The certificate, DER, or that persons have to approve first. */
@@ -41,7 +42,8 @@ async function answerOf(queries: Queries, { status, reason, certificate }: Settl
     throw new IssuanceRefused([`the request was ${status}${reason === null ? '' : `: ${reason}`}`]);
   const record = certificate === null ? null : await findCertificate(queries, certificate.issuerKeySha256, certificate.serial);
   if (record === null || record.status !== 'issued' || record.notAfter <= now) return null;
-  if (record.revokedAt !== null) throw new IssuanceRefused(['the certificate that was issued for this request is revoked']);
+  const withdrawn = await findWithdrawn(queries, record, now);
+  if (withdrawn.length > 0) throw new IssuanceRefused(withdrawn.map((reason) => `what was issued for this request: ${reason}`));
   return record.der;
 }
 

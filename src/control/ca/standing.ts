@@ -1,7 +1,7 @@
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
-import { type CertificateKey, findCertificate, isKeyCompromised } from './certificate-store.ts';
+import { type CertificateKey, type CertificateRecord, findCertificate, isKeyCompromised } from './certificate-store.ts';
 import { isSuspended } from './revocation-store.ts';
 
 /** What an issuance rests on that may fall while it is under way: the identity, the key, and the certificate that it renews. */
@@ -27,5 +27,19 @@ export async function findFallen(queries: Queries, { spiffeId, csr, predecessor,
   if (held === null || held.status !== 'issued') return [...reasons, `certificate ${serial}, which is to be renewed, was never issued`];
   if (held.revokedAt !== null) reasons.push(`certificate ${serial}, which is to be renewed, is revoked`);
   if (held.notAfter + graceMs < now) reasons.push(`certificate ${serial}, which is to be renewed, is expired`);
+  return reasons;
+}
+
+/**
+ * Why a certificate that was issued is not given out now; empty if it may be. An answer that was lost is asked for again, and persons agree to what nobody fetches for
+ * days: what was suspended or revoked since is kept from whoever asks.
+ */
+export async function findWithdrawn(queries: Queries, record: CertificateRecord, now: Instant): Promise<string[]> {
+  const { status, spiffeId, spkiSha256, revokedAt, notAfter } = record;
+  const reasons = await findFallen(queries, { spiffeId, csr: { spkiSha256 }, graceMs: 0 }, now);
+  const serial = Buffer.from(record.serial).toString('hex');
+  if (status !== 'issued') reasons.push(`certificate ${serial} was never issued`);
+  if (revokedAt !== null) reasons.push(`certificate ${serial} is revoked`);
+  if (notAfter <= now) reasons.push(`certificate ${serial} is expired`);
   return reasons;
 }

@@ -36,20 +36,28 @@ function isMac(algorithm: Uint8Array): boolean {
   return id === cmpOids.passwordBasedMac || id === cmpOids.pbmac1;
 }
 
-/** One failure for an unknown reference and a wrong secret: the outside learns nothing about references that it does not hold. */
+/**
+ * One failure for an unknown reference and a wrong secret, after the same work, so that not even how long it takes tells which references there are: the MAC is judged by
+ * what is derived from the reference that is named, and only then by whether there is one.
+ */
 async function authenticateSecret(
   { database, root }: AuthDeps,
   message: PkiMessage,
   { protection, mac }: { readonly protection: Uint8Array; readonly mac: MacAlgorithm },
 ): Promise<Sender> {
   const reference = Buffer.from(message.header.senderKeyId ?? []).toString('latin1');
-  const secret = isEntityId('token', reference) ? await findSecret(database.queries, reference) : null;
-  if (secret === null) throw new CmpProblem('badMessageCheck', 'Cannot read message: no secret of this reference');
-  const key = secretOf(root, secret.id);
+  const key = secretOf(root, reference);
   const expected = await computeMac(mac, Buffer.from(key.reveal()), message.protectedPart);
   const isGenuine = expected.length === protection.length && timingSafeEqual(expected, protection);
-  if (!isGenuine) throw new CmpProblem('badMessageCheck', `Cannot read message: the MAC is not by the secret of ${reference}`);
+  const secret = isEntityId('token', reference) ? await findSecret(database.queries, reference) : null;
+  if (!isGenuine) throw new CmpProblem('badMessageCheck', `Cannot read message: the MAC is not by the secret of ${shown(reference)}`);
+  if (secret === null) throw new CmpProblem('badMessageCheck', `Cannot read message: there is no secret of ${shown(reference)} any more`);
   return { kind: 'secret', name: `cmp:${secret.id}`, secret, key, algorithm: mac };
+}
+
+/** Whatever octets a stranger sent, as a line of the log. */
+function shown(reference: string): string {
+  return isEntityId('token', reference) ? reference : 'a reference that is none';
 }
 
 async function authenticateSigner(

@@ -452,6 +452,54 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     isRefused(await ask('ir', requestBody(newKey()), by), 'notAuthorized', 'each took a use of the secret');
   });
 
+  test('persons approve in vain once the identity is suspended, and what they agreed to before is kept from it', async () => {
+    const vetted = { base: 'workload', askers: { cmp: { roles: ['ci'] } }, approvals: { count: 1, role: 'operator', within: '1h' } };
+    await using scene = await open({ declared: { vetted } });
+    const { lab, ask } = scene;
+    const judge = await lab.judge();
+    const spiffeId = parseSpiffeId('spiffe://acme.example/production/lens');
+    const by = await secretOf(lab, { profile: 'vetted' as ProfileName, spiffeId, dnsNames: [], uses: 3 });
+    const begin = async (info: readonly DerNode[] = []) => {
+      const transactionId = randomBytes(16);
+      const first = await ask('ir', requestBody(newKey()), by, { transactionId, info });
+      assert.equal(first.status, 3, lab.refusals().join());
+      const id = String(lab.ca.entriesOf('issuance-request.filed').at(-1)?.data['requestId']);
+      const goesOn = { transactionId, recipientNonce: first.senderNonce };
+      return { id, poll: () => ask('pollReq', sequence(sequence(smallInteger(0))), by, goesOn) };
+    };
+    const [early, left, late] = [await begin(), await begin([IMPLICIT]), await begin()];
+    await judge.approve(early.id);
+    await judge.approve(left.id);
+    const change = { spiffeId, region: 'eu', reason: 'stolen' };
+    await suspendIdentity(lab.ca, change, ada, lab.clock.now());
+    assert.equal((await judge.approve(late.id)).status, 'refused');
+    for (const [what, { poll }] of Object.entries({ early, left, late })) isRefused(await poll(), 'notAuthorized', what);
+    assert.equal(lab.ca.entriesOf('certificate.issued').filter(({ data }) => data['door'] === 'cmp').length, 2);
+    assert.match(String(lab.ca.entriesOf('issuance-request.refused').at(-1)?.data['reason']), /lens is suspended/);
+    assert.ok(lab.ca.entriesOf('request.refused').some(({ data }) => data['route'] === 'cmp pollReq'));
+    await resumeIdentity(lab.ca, change, ada, lab.clock.now());
+    const given = await early.poll();
+    assert.ok(given.certificate, lab.refusals().join());
+    await reconcileCmp({ database: lab.ca.database, authorityChanged: lab.ca.changed }, lab.clock.now() + 26 * HOUR_MS);
+    assert.equal(lab.ca.entriesOf('certificate.unconfirmed').length, 2, 'nobody confirmed what was kept');
+  });
+
+  test('of a reference that there is not any more the log says that its MAC was right, so that it was judged as any other', async () => {
+    await using scene = await open();
+    const { lab, ask } = scene;
+    const gone = await secretOf(lab);
+    await pruneCmp(lab.ca, lab.clock.now() + 100 * DAY_MS);
+    isRefused(await ask('ir', requestBody(newKey()), gone), 'badMessageCheck', 'the right secret of a reference that was forgotten');
+    isRefused(await ask('ir', requestBody(newKey()), { ...gone, secret: 'x' }), 'badMessageCheck', 'a wrong secret of it');
+    const held = await secretOf(lab);
+    isRefused(await ask('ir', requestBody(newKey()), { ...held, secret: 'x' }), 'badMessageCheck', 'a wrong secret of one that there is');
+    assert.deepEqual(lab.refusals(), [
+      `badMessageCheck: Cannot read message: there is no secret of ${gone.reference} any more`,
+      `badMessageCheck: Cannot read message: the MAC is not by the secret of ${gone.reference}`,
+      `badMessageCheck: Cannot read message: the MAC is not by the secret of ${held.reference}`,
+    ]);
+  });
+
   if (kind === 'postgres') {
     test('two servers: a one-time secret buys one certificate, a request is answered by one of them, and either goes on with it', async () => {
       const url = await newUrl();

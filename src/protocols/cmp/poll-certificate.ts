@@ -1,4 +1,5 @@
 import { findCertificate } from '../../control/ca/certificate-store.ts';
+import { findWithdrawn } from '../../control/ca/standing.ts';
 import { findWaiting } from '../../control/ca/waiting-store.ts';
 import type { WaitingRequest } from '../../control/ca/waiting-request.ts';
 import { readPolls } from '../../core/cmp/read-bodies.ts';
@@ -53,6 +54,9 @@ async function handOut(
     await database.commit(({ queries }) => endTransaction(queries, transaction, now));
     return refusal(transaction);
   }
+  // The transaction stays: by its deadline what nobody confirmed is revoked.
+  const withdrawn = await findWithdrawn(database.queries, record, now);
+  if (withdrawn.length > 0) throw new CmpProblem('notAuthorized', `Cannot answer poll: ${withdrawn.join('; ')}`);
   const deadline = now + confirmWithinMs;
   const { implicitConfirm, answer, requestNumber } = transaction;
   await database.commit(async ({ queries }) => {

@@ -23,6 +23,7 @@ const lab = await openEstLab(`sqlite:${join(scratch, 'est.sqlite')}`, {
     device: { base: 'server', extendedKeyUsage: ['clientAuth'], names: { dns: ['*.devices.example'] }, askers: { est: {}, renewal: {} } },
     bound: { base: 'server', askers: { est: {}, renewal: {} } },
     slow: { base: 'server', askers: { est: {}, rest: {} }, approvals: {} },
+    'slow-workload': { base: 'workload', askers: { est: {} }, approvals: {} },
     sensor: {
       base: 'server',
       extendedKeyUsage: ['clientAuth'],
@@ -314,6 +315,33 @@ test('what waits is collected by saying the same again, and by nobody else', asy
     lab.clock.now(),
   );
   assert.equal((await enrol({ body }, path)).status, 403);
+});
+
+test('persons approve in vain once the identity is suspended, and what they agreed to before is kept from it', async () => {
+  const path = `${EST}/slow-workload/simpleenroll`;
+  const spiffeId = parseSpiffeId('spiffe://acme.example/production/lens');
+  const change = { spiffeId, region: 'eu', reason: 'stolen' };
+  const person = { kind: 'person', name: 'ada' } as const;
+  const begin = async () => {
+    const body = csr({ uris: [spiffeId] });
+    const filed = lab.entry('issuance-request.filed');
+    assert.equal((await enrol({ body }, path)).status, 202);
+    return { body, id: String((await filed).data['requestId']) };
+  };
+  const [early, late] = [await begin(), await begin()];
+  await lab.judge(early.id, 'approve');
+  const issued = lab.ca.entriesOf('certificate.issued').length;
+  await suspendIdentity(lab.ca, change, person, lab.clock.now());
+  assert.equal((await lab.judge(late.id, 'approve')).status, 'refused');
+  for (const { body } of [early, late]) {
+    const answer = await enrol({ body }, path);
+    assert.equal(answer.status, 403);
+    assert.match(answer.text, /lens is suspended/);
+  }
+  assert.equal(lab.ca.entriesOf('certificate.issued').length, issued);
+  await resumeIdentity(lab.ca, change, person, lab.clock.now());
+  assert.equal((await enrol({ body: late.body }, path)).status, 403, 'a refusal stays');
+  certificateOf(await enrol({ body: early.body }, path));
 });
 
 test('what was denied stays so, and says why', async () => {

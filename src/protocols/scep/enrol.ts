@@ -2,6 +2,7 @@ import { findCertificate } from '../../control/ca/certificate-store.ts';
 import type { IssuanceRequest } from '../../control/ca/issuance-request.ts';
 import { renewByCertificate } from '../../control/ca/renew-by-certificate.ts';
 import { requestCertificate } from '../../control/ca/request-certificate.ts';
+import { findWithdrawn } from '../../control/ca/standing.ts';
 import { findWaiting } from '../../control/ca/waiting-store.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type CertificateRequest, parseCertificateRequest } from '../../core/x509/certificate-request.ts';
@@ -65,8 +66,9 @@ async function outcomeOf(
   if (certificate === null)
     throw new ScepRefusal('badRequest', `challenge ${challenge.id}: the request was ${request?.status ?? 'given up'}`);
   const record = await findCertificate(queries, certificate.issuerKeySha256, certificate.serial);
-  if (record?.der == null || record.status !== 'issued' || record.revokedAt !== null || record.notAfter <= now)
-    throw new ScepRefusal('badRequest', `challenge ${challenge.id}: its certificate stands no more`);
+  const withdrawn = record === null ? ['it has no certificate'] : await findWithdrawn(queries, record, now);
+  if (record?.der == null || withdrawn.length > 0)
+    throw new ScepRefusal('badRequest', `challenge ${challenge.id}: ${withdrawn.join('; ')}`);
   const issuer = authorities.issuing.find(({ keySha256 }) => keySha256 === certificate.issuerKeySha256);
   return { kind: 'issued', certificates: [record.der, ...(issuer?.chain ?? [])], cipher };
 }

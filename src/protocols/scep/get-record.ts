@@ -1,5 +1,6 @@
 import { type CertificateRecord, findCertificate } from '../../control/ca/certificate-store.ts';
 import { findCrl } from '../../control/ca/crl-store.ts';
+import { findWithdrawn } from '../../control/ca/standing.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { DerReader, equalOctets, readInteger, tags } from '../../core/x509/der.ts';
 import { type Name, readName } from '../../core/x509/name.ts';
@@ -13,9 +14,9 @@ import { ScepRefusal } from './problems.ts';
 export async function getCertificate(deps: ScepDeps, message: PkiMessage, now: Instant): Promise<Outcome> {
   const { sender } = message;
   const own = await find(deps, { issuer: sender.issuer, serial: sender.serial });
-  const isHeld =
-    own?.der != null && equalOctets(own.der, sender.der) && own.status === 'issued' && own.revokedAt === null && own.notAfter > now;
-  if (!isHeld) throw new ScepRefusal('badRequest', 'the signer has no certificate of ours');
+  if (own?.der == null || !equalOctets(own.der, sender.der)) throw new ScepRefusal('badRequest', 'the signer has no certificate of ours');
+  const withdrawn = await findWithdrawn(deps.database.queries, own, now);
+  if (withdrawn.length > 0) throw new ScepRefusal('badRequest', `the signer: ${withdrawn.join('; ')}`);
   // Opened only now, and what it names and is not here refused as what does not open: else a changed envelope of another would be told from one that opens.
   const opened = openMessage(deps, message, now);
   const record = await find(deps, readIssuerAndSerial(opened));

@@ -1,5 +1,6 @@
 import { pinnedRoot } from '../../control/ca/authorities.ts';
 import { buildCertsOnly } from '../../core/cms/certs-only.ts';
+import type { ProblemCode } from '../../core/problems/codes.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { isUsableKey } from '../../core/x509/public-key.ts';
@@ -46,8 +47,8 @@ async function judge(deps: ScepDeps, message: PkiMessage, now: Instant): Promise
     if (refusal === null) throw error;
     const { failInfo, reason, code } = refusal;
     deps.log('warn', 'scep.refused', { type: message.type, transactionId: message.transactionId, failInfo, reason });
-    // What the evaluator refused has its own entry.
-    if (code !== 'issuance-refused') await logRefusal(deps, message, now);
+    // Counted whatever else was logged: of a certificate that has fallen the renewal itself logs nothing.
+    await logRefusal(deps, { type: message.type, code: code === 'issuance-refused' ? code : 'token-refused' }, now);
     return { kind: 'failed', failInfo };
   }
 }
@@ -78,9 +79,13 @@ async function handle(deps: ScepDeps, message: PkiMessage, now: Instant): Promis
   }
 }
 
-async function logRefusal({ refusals, log }: ScepDeps, { type }: PkiMessage, now: Instant): Promise<void> {
+async function logRefusal(
+  { refusals, log }: ScepDeps,
+  { type, code }: Pick<PkiMessage, 'type'> & { readonly code: ProblemCode },
+  now: Instant,
+): Promise<void> {
   await refusals
-    .record({ route: `scep ${type ?? 'unknown'}`, code: 'token-refused', principal: null }, now)
+    .record({ route: `scep ${type ?? 'unknown'}`, code, principal: null }, now)
     .catch((err: unknown) => void log('error', 'refusal could not be logged', { err }));
 }
 

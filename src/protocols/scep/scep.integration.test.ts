@@ -38,6 +38,7 @@ const lab = await openScepLab(`sqlite:${join(scratch, 'scep.sqlite')}`, {
   theirs: { base: 'server', askers: { scep: { roles: ['operator'] } } },
   named: { base: 'server', askers: { scep: { identities: ['another'] } } },
   slow: { base: 'server', askers: { scep: {} }, approvals: {} },
+  'slow-workload': { base: 'workload', askers: { scep: {} }, approvals: {} },
 });
 after(async () => {
   await lab[Symbol.asyncDispose]();
@@ -199,16 +200,58 @@ test('a suspended identity has nothing for its challenge or its certificate, unt
   const [another, next] = [device(), device()];
   const order = await bought(another);
   const renewal = { type: '17', content: csr(next, undefined, { uris: [spiffeId] }) } as const;
+  const [lost, poll] = [device(), { type: '20', content: Buffer.from('3000', 'hex') } as const];
+  const answered = await bought(lost);
+  assert.equal((await send(lost, answered)).status, '0');
   const issued = lab.ca.entriesOf('certificate.issued').length;
   await suspendIdentity(lab.ca, change, person, lab.clock.now());
   failed(await send(another, order), '2');
   failed(await send(held, renewal), '2');
+  // An answer that was lost is not given again to whom nobody would give it for the first time.
+  failed(await send(lost, answered), '2');
+  failed(await send(lost, poll), '2');
+  failed(await send(held, { type: '21', content: named(held.certificate) }), '2');
   assert.equal(lab.ca.entriesOf('certificate.issued').length, issued);
+  const refused = lab.ca.entriesOf('request.refused').map(({ data }) => `${String(data['route'])} ${String(data['code'])}`);
+  // Of the certificate that has fallen there is no entry but this.
+  for (const entry of ['scep RenewalReq issuance-refused', 'scep CertPoll token-refused', 'scep GetCert token-refused'])
+    assert.ok(refused.includes(entry), `${entry} in ${refused.join()}`);
   assert.ok(reasons().some((reason) => reason.includes(`${spiffeId} is suspended`)));
   await resumeIdentity(lab.ca, change, person, lab.clock.now());
   // What was refused has not used it up.
   assert.equal((await send(another, order)).status, '0');
   assert.equal((await send(held, renewal)).status, '0');
+  assert.equal((await send(lost, answered)).status, '0');
+  assert.equal((await send(lost, poll)).status, '0');
+});
+
+test('persons approve in vain once the identity is suspended, and what they agreed to before is kept from it', async () => {
+  const spiffeId = parseSpiffeId('spiffe://acme.example/production/lens');
+  const change = { spiffeId, region: 'eu', reason: 'stolen' };
+  const person = { kind: 'person', name: 'ada' } as const;
+  const poll = { type: '20', content: Buffer.from('3000', 'hex') } as const;
+  const begin = async () => {
+    const client = device();
+    const { text } = await lab.challengeFor([], { profile: 'slow-workload', spiffeId });
+    const filed = lab.entry('issuance-request.filed');
+    const content = csr(client, text, { uris: [spiffeId] });
+    assert.equal((await send(client, { content })).status, '3');
+    return { client, content, id: String((await filed).data['requestId']) };
+  };
+  const [early, late] = [await begin(), await begin()];
+  await lab.judge(early.id, 'approve');
+  const issued = lab.ca.entriesOf('certificate.issued').length;
+  await suspendIdentity(lab.ca, change, person, lab.clock.now());
+  assert.equal((await lab.judge(late.id, 'approve')).status, 'refused');
+  for (const { client, content } of [early, late]) {
+    failed(await send(client, poll), '2');
+    failed(await send(client, { content }), '2');
+  }
+  assert.equal(lab.ca.entriesOf('certificate.issued').length, issued);
+  assert.match(String(lab.ca.entriesOf('issuance-request.refused').at(-1)?.data['reason']), /lens is suspended/);
+  await resumeIdentity(lab.ca, change, person, lab.clock.now());
+  failed(await send(late.client, poll), '2');
+  assert.equal((await send(early.client, poll)).status, '0');
 });
 
 test('what waits is polled for by the key that asked, and by no other', async () => {
