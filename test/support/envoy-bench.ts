@@ -69,7 +69,7 @@ export class EnvoyBench implements AsyncDisposable {
   /** The authority's whole list, as long as it lives. */
   #list(): Uint8Array {
     const { issuing, issuingKey } = this.lab.authority;
-    const revoked = this.revoked.credentials.map(({ certificate }) => ({ certificate }));
+    const revoked = this.revoked.serials.map((certificate) => ({ certificate }));
     const times = { thisUpdate: Date.now() - HOUR_MS, nextUpdate: Date.now() + HOUR_MS };
     return makeList({ name: issuing.subject, key: issuingKey }, { revoked, number: Number(this.#generation), ...times }).der;
   }
@@ -83,17 +83,24 @@ export class EnvoyBench implements AsyncDisposable {
 /** What nobody may accept any more. */
 class Revocations {
   readonly credentials: TestCredential[] = [];
+  /** Beside them, whatever certificates have these. */
+  others: readonly Uint8Array[] = [];
   readonly suspended: SpiffeId[] = [];
+
+  get serials(): readonly { readonly serial: Uint8Array }[] {
+    return [...this.credentials.map(({ certificate }) => certificate), ...this.others.map((serial) => ({ serial }))];
+  }
 
   clear(): void {
     this.credentials.length = 0;
+    this.others = [];
     this.suspended.length = 0;
   }
 
   wire({ authority }: ProxyLab) {
     const issuerKeySha256 = Buffer.from(authority.issuing.spkiSha256, 'hex');
     return create(RevokedSetSchema, {
-      certificates: this.credentials.map(({ certificate }) => ({ issuerKeySha256, serial: certificate.serial })),
+      certificates: this.serials.map(({ serial }) => ({ issuerKeySha256, serial })),
       suspendedSpiffeIds: [...this.suspended],
     });
   }

@@ -30,7 +30,7 @@ export type TestList = {
   /** Version 1 is written without extensions of the list. */
   readonly version?: 1 | 2;
   readonly revoked?: readonly {
-    readonly certificate: Certificate;
+    readonly certificate: Pick<Certificate, 'serial'>;
     readonly reason?: CrlReason;
     readonly of?: Name;
     readonly extension?: DerNode;

@@ -1,15 +1,12 @@
-import type { RevokedSet } from '../messages/generated/countersign/v1/settings_pb.ts';
-import { ActionSchema, type PolicySchema, type PrincipalSchema, RBAC_Action } from '../messages/generated/envoy/config/rbac/v3/rbac_pb.ts';
-import { RouteListSchema, RouteSchema } from '../messages/generated/envoy/config/route/v3/route_components_pb.ts';
+import { type PolicySchema, type PrincipalSchema, RBAC_Action } from '../messages/generated/envoy/config/rbac/v3/rbac_pb.ts';
 import { RBACPerRouteSchema } from '../messages/generated/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts';
 import { UriSanInputSchema } from '../messages/generated/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.ts';
-import { HttpRequestHeaderMatchInputSchema } from '../messages/generated/envoy/type/matcher/v3/http_inputs_pb.ts';
 import type { MatcherSchema } from '../messages/generated/xds/type/matcher/v3/matcher_pb.ts';
 import type { RefusalReason } from '../tls/refusal-reason.ts';
+import { allow, deny, perRoute } from './call-verdict.ts';
 import type { CallerRules } from './caller-rules.ts';
 import { type Init, pack, typedExtension } from './pack.ts';
 
-type Route = Init<typeof RouteSchema>;
 type Matcher = Init<typeof MatcherSchema>;
 type Principal = Init<typeof PrincipalSchema>;
 
@@ -18,35 +15,6 @@ export const HOST_FILTER = 'countersign.host';
 export const REVOKED_FILTER = 'countersign.revoked';
 export const ADMISSION_FILTER = 'countersign.admission';
 export const ROUTE_FILTER = 'countersign.route';
-
-/** Where Envoy writes the serial number of the certificate that was shown; it is taken off what goes to the service. */
-export const SERIAL_FIELD = 'x-countersign-peer-serial';
-
-/** Refuses calls on connections of revoked certificates: one look into a table, however many there are. Null where none is. */
-export function revokedRules(set: RevokedSet) {
-  const serials = serialsOf(set);
-  if (serials.length === 0) return null;
-  return perRoute(
-    treeOf(
-      serialInput(),
-      serials.map((serial) => [serial, deny('revoked')] as const),
-      allow(),
-    ),
-  );
-}
-
-/** Gives calls on connections of revoked certificates another way than all others. Null where none is, or more than a response holds. */
-export function unlessRevoked(set: RevokedSet, { revoked, routes }: { readonly revoked: Route; readonly routes: Route[] }): Matcher | null {
-  const serials = serialsOf(set);
-  if (serials.length === 0 || serials.length > MAXIMUM_WAYS) return null;
-  const way: OnMatch = { onMatch: { case: 'action', value: typedExtension('route', RouteSchema, revoked) } };
-  const others: OnMatch = { onMatch: { case: 'action', value: typedExtension('routes', RouteListSchema, { routes }) } };
-  return treeOf(
-    serialInput(),
-    serials.map((serial) => [serial, way] as const),
-    others,
-  );
-}
 
 /** Refuses calls of whoever is no allowed caller any more, or is suspended. */
 export function admissionRules({ callers, refusedSuspended, unprovedSuspended, strangers }: CallerRules) {
@@ -92,22 +60,6 @@ export function hostRules() {
   return pack(RBACPerRouteSchema, { rbac: { rules: { action: RBAC_Action.DENY, policies: { [reason('host-mismatch')]: policy } } } });
 }
 
-function serialsOf({ certificates }: RevokedSet): readonly string[] {
-  return [...new Set(certificates.map(({ serial }) => serialText(serial)))].toSorted();
-}
-
-function serialInput() {
-  return typedExtension('serial', HttpRequestHeaderMatchInputSchema, { headerName: SERIAL_FIELD });
-}
-
-/** As `%DOWNSTREAM_PEER_SERIAL%` writes it. */
-export function serialText(serial: Uint8Array): string {
-  const hex = Buffer.from(serial)
-    .toString('hex')
-    .replace(/^(?:00)+/, '');
-  return hex === '' ? '00' : hex;
-}
-
 type OnMatch = NonNullable<Matcher['onNoMatch']>;
 
 function treeOf(
@@ -117,22 +69,6 @@ function treeOf(
 ): Matcher {
   const map = Object.fromEntries(entries);
   return { matcherType: { case: 'matcherTree', value: { input, treeType: { case: 'exactMatchMap', value: { map } } } }, onNoMatch };
-}
-
-function perRoute(matcher: Matcher) {
-  return pack(RBACPerRouteSchema, { rbac: { matcher } });
-}
-
-function allow(): OnMatch {
-  return actionOf('allowed', RBAC_Action.ALLOW);
-}
-
-function deny(why: RefusalReason): OnMatch {
-  return actionOf(why, RBAC_Action.DENY);
-}
-
-function actionOf(name: string, action: RBAC_Action): OnMatch {
-  return { onMatch: { case: 'action', value: typedExtension('action', ActionSchema, { name, action }) } };
 }
 
 /** `authenticated` holds on resumed sessions too; behind a closed door only what was proved is shown. */
@@ -172,8 +108,6 @@ function methodCall(target: Expr, name: string, args: readonly Expr[]): Expr {
   return { exprKind: { case: 'callExpr', value: { target, function: name, args: [...args] } } };
 }
 
-/** Some 250 octets each. Past it open connections of an open door end by themselves; new handshakes and closed doors are held to the whole set. */
-const MAXIMUM_WAYS = 20_000;
 const ANY: Principal = { identifier: { case: 'any', value: true } };
 const NONE: Principal = { identifier: { case: 'notId', value: ANY } };
 const ANY_PERMISSION = { rule: { case: 'any', value: true } } as const;

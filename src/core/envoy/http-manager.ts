@@ -16,9 +16,10 @@ import {
 } from '../messages/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
 import { HeaderMutationSchema } from '../messages/generated/envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation_pb.ts';
 import { callLog } from './access-logs.ts';
-import { ADMISSION_FILTER, HOST_FILTER, REVOKED_FILTER, ROUTE_FILTER, SERIAL_FIELD } from './admission.ts';
+import { ADMISSION_FILTER, HOST_FILTER, REVOKED_FILTER, ROUTE_FILTER } from './admission.ts';
 import { adsSource } from './config-source.ts';
 import { extension, type Init, milliseconds, pack, typedExtension } from './pack.ts';
+import { peerFields } from './peer-fields.ts';
 
 type HttpFilter = Init<typeof HttpFilterSchema>;
 
@@ -90,13 +91,13 @@ function router(): HttpFilter {
 
 /** Before a route is chosen: what would tell Envoy how to treat a call is not the caller's to say. */
 function earlyMutations(isInbound: boolean) {
-  const removed = [...STEERING_FIELDS, SERIAL_FIELD].map((field) => ({ action: { case: 'remove' as const, value: field } }));
-  const serial = {
-    header: { key: SERIAL_FIELD, value: '%DOWNSTREAM_PEER_SERIAL%' },
-    appendAction: HeaderValueOption_HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-  };
+  const removed = [...STEERING_FIELDS, ...peerFields.keys()].map((field) => ({ action: { case: 'remove' as const, value: field } }));
+  const appendAction = HeaderValueOption_HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD;
+  const written = [...peerFields].map(([key, value]) => ({
+    action: { case: 'append' as const, value: { header: { key, value }, appendAction } },
+  }));
   return typedExtension('envoy.http.early_header_mutation.header_mutation', HeaderMutationSchema, {
-    mutations: [...removed, ...(isInbound ? [{ action: { case: 'append' as const, value: serial } }] : [])],
+    mutations: [...removed, ...(isInbound ? written : [])],
   });
 }
 

@@ -19,17 +19,16 @@ import {
   hostRules,
   nobodyRules,
   REVOKED_FILTER,
-  revokedRules,
   ROUTE_FILTER,
   routeRules,
-  SERIAL_FIELD,
-  unlessRevoked,
 } from './admission.ts';
 import type { CallerRules } from './caller-rules.ts';
 import { endpointClusterName, serviceClusterName } from './cluster.ts';
 import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
 import { type Init, milliseconds } from './pack.ts';
 import { envoyProtocol } from './protocol-name.ts';
+import { FRESH_FIELD, peerFields } from './peer-fields.ts';
+import { standingRules, unlessRevoked } from './standing-rules.ts';
 import { ambiguousMatches, anyMatch, patternMatches } from './route-match.ts';
 
 export type InboundChannel = 'plaintext' | 'tls' | 'mtls';
@@ -48,7 +47,7 @@ export function inboundRoutes(inbound: Inbound, made: Made): EnvoyResource {
   const message = create(RouteConfigurationSchema, {
     name,
     validateClusters: false,
-    requestHeadersToRemove: [...LIES, SERIAL_FIELD],
+    requestHeadersToRemove: [...LIES, ...peerFields.keys()],
     ...answersOf(inbound, channel),
     typedPerFilterConfig: filtersOf(inbound, made),
     virtualHosts: [{ name: 'all', domains: ['*'], ...hostOf(inbound, made) }],
@@ -77,13 +76,10 @@ function hostOf(inbound: Inbound, made: Made): Init<typeof VirtualHostSchema> {
   return matcher === null ? { routes } : { matcher };
 }
 
-function filtersOf({ hostMatchesSni }: Inbound, { rules, channel, revoked }: Made): { [name: string]: Any } {
+function filtersOf({ hostMatchesSni }: Inbound, { channel, revoked }: Made): { [name: string]: Any } {
   // Behind an open door nobody is refused for a certificate that proves nothing any more.
-  const serials = channel === 'mtls' && rules.door === 'closed' ? revokedRules(revoked) : null;
-  return {
-    ...(hostMatchesSni && channel === 'mtls' ? { [HOST_FILTER]: hostRules() } : {}),
-    ...(serials === null ? {} : { [REVOKED_FILTER]: serials }),
-  };
+  if (channel !== 'mtls') return {};
+  return { ...(hostMatchesSni ? { [HOST_FILTER]: hostRules() } : {}), [REVOKED_FILTER]: standingRules(revoked) };
 }
 
 function routesOf(inbound: Inbound, { rules, channel }: Made): readonly Route[] {
@@ -96,9 +92,18 @@ function routesOf(inbound: Inbound, { rules, channel }: Made): readonly Route[] 
   if (channel === 'mtls') return proved;
   const whoCounts = proved.map((route) => ({
     ...route,
-    match: { ...(route.match as RouteMatch), tlsContext: { presented: true, validated: true } },
+    match: whereProved(route.match as RouteMatch),
   }));
   return [...suspendedRoutes(inbound, rules), ...whoCounts, unproved(inbound)];
+}
+
+/** Envoy goes on taking a certificate for good that came to its end while its connection was open. */
+function whereProved(match: RouteMatch): RouteMatch {
+  const isFresh = {
+    name: FRESH_FIELD,
+    headerMatchSpecifier: { case: 'stringMatch' as const, value: { matchPattern: { case: 'exact' as const, value: 'true' } } },
+  };
+  return { ...match, headers: [...(match.headers ?? []), isFresh], tlsContext: { presented: true, validated: true } };
 }
 
 /** Envoy answers the prober itself, and forwards nothing of it. */

@@ -99,7 +99,7 @@ describe('preflight', { skip: missingEnvoy() }, () => {
       'a CRL that is over',
       /^CRL: one is over/,
       withContext(
-        (context) => void (context.crl = source(listOf({ thisUpdate: Date.now() - 9_000_000, nextUpdate: Date.now() - 3_600_000 }))),
+        (context) => void (context.crl = source(listOf({ thisUpdate: Date.now() - 17_000_000, nextUpdate: Date.now() - 3_600_000 }))),
       ),
     ],
     [
@@ -150,8 +150,8 @@ describe('preflight', { skip: missingEnvoy() }, () => {
     const [listener] = good().listeners;
     const cut = { ...listener!, octets: listener!.octets.subarray(0, -3) };
     assert.match(preflight(Date.now(), { ...good(), listeners: [cut] })[0]!.reason, /^it cannot be read: /);
-    const large = { ...listener!, octets: new Uint8Array(9_000_000) };
-    assert.match(preflight(Date.now(), { ...good(), listeners: [large] })[0]!.reason, /^9000000 octets, at most /);
+    const large = { ...listener!, octets: new Uint8Array(17_000_000) };
+    assert.match(preflight(Date.now(), { ...good(), listeners: [large] })[0]!.reason, /^17000000 octets, at most /);
   });
 
   it('secretFault() finds a key of another certificate, and what is no key, without naming either', () => {

@@ -162,5 +162,5 @@ function namesOf(resources: readonly EnvoyResource[]): ReadonlySet<string> {
 const clean = new Map<string, WeakSet<EnvoyResource>>();
 /** As many kinds of replicas. */
 const MAXIMUM_SCOPES = 1_000;
-/** What an Envoy takes in one response, with room for what is around it. A list of 100,000 revoked certificates is as large. */
-const MAXIMUM_OCTETS = 8 * 1024 * 1024;
+/** An Envoy takes more, but is kept busy for most of a second by it: the lists of 300,000 revoked certificates. */
+const MAXIMUM_OCTETS = 16 * 1024 * 1024;
