@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -38,7 +38,7 @@ export async function findPostgres(): Promise<string | null> {
  * Data files belong to another user when this one is root. `more` are settings, such as `ssl=on`.
  */
 export async function startCluster(programs: string, kept?: string, more: readonly string[] = []): Promise<PostgresCluster> {
-  const folder = kept ?? mkdtempSync(join(tmpdir(), 'countersign-pg-'));
+  const folder = kept ?? mkdtempSync(join(inMemory(), 'countersign-pg-'));
   mkdirSync(folder, { recursive: true });
   const isRoot = process.getuid?.() === 0;
   if (isRoot) chownSync(folder, UNPRIVILEGED, UNPRIVILEGED);
@@ -56,13 +56,17 @@ export async function startCluster(programs: string, kept?: string, more: readon
     `unix_socket_directories=${folder}`,
     'max_connections=200',
     'shared_buffers=32MB',
+    'max_wal_size=256MB',
     ...more,
   ];
   const server = spawn(join(programs, 'postgres'), ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])], {
     ...identity,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  process.once('exit', () => server.kill('SIGQUIT'));
+  process.once('exit', () => {
+    server.kill('SIGQUIT');
+    if (kept === undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  });
   await untilReady(server);
   return {
     ...joinCluster(`postgres://countersign@127.0.0.1:${port}`),
@@ -73,6 +77,19 @@ export async function startCluster(programs: string, kept?: string, more: readon
       if (kept === undefined) rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * Memory that looks like a disk, where there is enough: what a test demands of PostgreSQL holds there too, and most of what it waited for was
+ * the disk. A cluster that is kept lies where the caller says.
+ */
+function inMemory(): string {
+  try {
+    const { bavail, bsize } = statfsSync(SHARED_MEMORY);
+    return bavail * bsize >= LEAST_MEMORY ? SHARED_MEMORY : tmpdir();
+  } catch {
+    return tmpdir();
+  }
 }
 
 /** The cluster at this address, which another process started and will stop; to stop it here drops what was made here. */
@@ -123,3 +140,6 @@ function freePort(): Promise<number> {
 
 /** `nobody` on Debian and on Linux in general. */
 export const UNPRIVILEGED = 65_534;
+const SHARED_MEMORY = '/dev/shm';
+/** A database takes 8 MB, the log of changes up to 256 MB; containers have 64 MB of shared memory unless told otherwise. */
+const LEAST_MEMORY = 2 * 1_024 ** 3;
