@@ -1,11 +1,12 @@
 import { sql } from 'kysely';
 import type { EntityId } from '../../core/ids/entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { CertificateRow } from './certificate-store.ts';
-import type { ListedRevocation } from './crl-store.ts';
-import type { RevocationReason } from './revocation-reason.ts';
 
-/** The list of one authority as it was last made. */
+export type ListedSerial = { readonly serial: Uint8Array; readonly revokedAt: Instant };
+
+/** The list of one authority as it was last made; `digest` is of its octets. */
 export type FleetListRecord = {
   readonly authorityId: EntityId<'authority'>;
   readonly number: number;
@@ -16,6 +17,12 @@ export type FleetListRecord = {
 export async function listFleetLists(queries: Queries): Promise<readonly FleetListRecord[]> {
   const rows = await tables(queries).selectFrom('fleet_lists').selectAll().execute();
   return rows.map(({ authority_id, number, digest, der }) => ({ authorityId: authority_id as EntityId<'authority'>, number, digest, der }));
+}
+
+/** Which list of each authority stands, without its octets. */
+export async function listFleetListNumbers(queries: Queries): Promise<ReadonlyMap<string, number>> {
+  const rows = await tables(queries).selectFrom('fleet_lists').select(['authority_id', 'number']).execute();
+  return new Map(rows.map(({ authority_id, number }) => [authority_id, number]));
 }
 
 /** Puts a list in the place of the one of number `before`, or of none. False, and nothing done, if another was made meanwhile: its number would not rise. */
@@ -38,24 +45,32 @@ export async function replaceFleetList(queries: Queries, before: number | null, 
   return updated.numUpdatedRows > 0n;
 }
 
-/** What is in the revoked set, with what a list says of it, by authority and in the order of serials. */
-export async function listRevokedByAuthority(queries: Queries): Promise<ReadonlyMap<string, readonly ListedRevocation[]>> {
-  const rows = await tables(queries)
+/** What is in the revoked set, or came into it after its number `after`, by authority. */
+export async function listRevokedByAuthority(
+  queries: Queries,
+  after: number | null,
+): Promise<ReadonlyMap<string, readonly ListedSerial[]>> {
+  const all = tables(queries)
     .selectFrom('certificates')
-    .select(['issuer_id', 'serial', 'revoked_at', 'revocation_reason'])
-    .where('in_revoked_set', '=', sql.lit(1))
-    .execute();
-  const sorted = rows.toSorted((a, b) => Buffer.compare(a.serial, b.serial));
+    .select(['issuer_id', 'serial', 'revoked_at'])
+    .where('in_revoked_set', '=', sql.lit(1));
+  const rows = await (after === null ? all : all.where('revoked_sequence', '>', after)).execute();
   return new Map(
-    [...Map.groupBy(sorted, ({ issuer_id }) => issuer_id)].map(([id, found]) => [
+    [...Map.groupBy(rows, ({ issuer_id }) => issuer_id)].map(([id, found]) => [
       id,
-      found.map(({ serial, revoked_at, revocation_reason }) => ({
-        serial,
-        revokedAt: revoked_at!,
-        reason: revocation_reason as RevocationReason,
-      })),
+      found.map(({ serial, revoked_at }) => ({ serial, revokedAt: revoked_at! })),
     ]),
   );
+}
+
+/** How many certificates are in the revoked set. */
+export async function countRevokedSet(queries: Queries): Promise<number> {
+  const row = await tables(queries)
+    .selectFrom('certificates')
+    .select(sql<number | string>`count(*)`.as('many'))
+    .where('in_revoked_set', '=', sql.lit(1))
+    .executeTakeFirstOrThrow();
+  return Number(row.many);
 }
 
 type FleetListRow = { authority_id: string; number: number; digest: string; der: Uint8Array };

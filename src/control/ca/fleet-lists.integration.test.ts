@@ -5,6 +5,7 @@ import { forEachDatabase } from '../../../test/support/databases.ts';
 import { isListSignedBy, parseCertificateList } from '../../core/x509/certificate-list.ts';
 import { oids } from '../../core/x509/oid.ts';
 import { MINUTE_MS, SECOND_MS } from '../../core/time/instant.ts';
+import { advanceSequence } from './authority-store.ts';
 import { FleetLists } from './fleet-lists.ts';
 import { listFleetLists, replaceFleetList } from './fleet-list-store.ts';
 import { issueCertificate } from './issue-certificate.ts';
@@ -60,6 +61,62 @@ forEachDatabase('lists for data planes', (newUrl) => {
     await suspendIdentity(ca, { spiffeId: orders, region: 'local', reason: 'stolen' }, ada, now);
     await using again = await openTestAuthorities(url, now, { reopen: ca.kek });
     assert.deepEqual(hexOf(await new FleetLists(again).read(now + MINUTE_MS)), before);
+  });
+
+  test('what expired stays for a while, until it is an eighth of the list', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    const lists = new FleetLists(ca);
+    const issued = await Promise.all(Array.from({ length: 10 }, () => issueCertificate(ca, joinRequest(), now)));
+    for (const one of issued) await revokeCertificate(ca, { ...one, reason: 'superseded' }, ada, now);
+    const before = hexOf(await lists.read(now));
+    const drop = ({ serialHex }: { readonly serialHex: string }) =>
+      ca.database.commit(async (unit) => {
+        const table = unit.queries.withTables<{ certificates: { serial: Uint8Array; in_revoked_set: number } }>();
+        await table.updateTable('certificates').set({ in_revoked_set: 0 }).where('serial', '=', Buffer.from(serialHex, 'hex')).execute();
+        await advanceSequence(unit.queries, 'revoked-set');
+      });
+    await drop(issued[0]!);
+    assert.deepEqual(hexOf(await lists.read(now + 1)), before);
+    assert.deepEqual(hexOf(await new FleetLists(ca).read(now + 1)), before, 'a restart sees it as good as well');
+    await drop(issued[1]!);
+    const after = await lists.read(now + 2);
+    const { revoked } = parseCertificateList(after.get(ca.authorities.issuing[0]!.keySha256)!);
+    assert.deepEqual(
+      revoked.map(({ serialHex }) => serialHex),
+      issued
+        .slice(2)
+        .map(({ serialHex }) => serialHex)
+        .toSorted(),
+    );
+    assert.deepEqual(new Set(revoked.map(({ reason }) => reason)), new Set(['unspecified']));
+  });
+
+  test('a server adds to what another one made, and misses nothing of either', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    const [one, other] = [new FleetLists(ca), new FleetLists(ca)];
+    await one.read(now);
+    await other.read(now);
+    const issued = await Promise.all([1, 2, 3].map(() => issueCertificate(ca, joinRequest(), now)));
+    const serialsOf = (read: ReadonlyMap<string, Uint8Array>) =>
+      parseCertificateList(read.get(ca.authorities.issuing[0]!.keySha256)!)
+        .revoked.map(({ serialHex }) => serialHex)
+        .toSorted();
+    for (const [index, server] of [one, other, one].entries()) {
+      await revokeCertificate(ca, { ...issued[index]!, reason: 'superseded' }, ada, now);
+      const expected = issued.slice(0, index + 1).map(({ serialHex }) => serialHex);
+      assert.deepEqual(serialsOf(await server.read(now + index)), expected.toSorted());
+    }
+    const made = ca.entriesOf('crl.fleet-list').length;
+    assert.deepEqual(hexOf(await other.read(now + 9)), hexOf(await one.read(now + 9)));
+    assert.equal(ca.entriesOf('crl.fleet-list').length, made);
+  });
+
+  test('lists of before a suspension are the same object after it', async () => {
+    await using ca = await openTestAuthorities(await newUrl(), now);
+    const lists = new FleetLists(ca);
+    const before = await lists.read(now);
+    await suspendIdentity(ca, { spiffeId: orders, region: 'local', reason: 'stolen' }, ada, now);
+    assert.equal(await lists.read(now + 1), before);
   });
 
   test('of two servers that make one at the same time, the number of one does not count', async () => {

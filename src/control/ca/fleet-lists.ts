@@ -1,109 +1,149 @@
-import { createHash } from 'node:crypto';
-import { HOUR_MS, type Instant, SECOND_MS } from '../../core/time/instant.ts';
-import { assembleCertificateList, buildTbsCertificateList } from '../../core/x509/build-certificate-list.ts';
-import { lintTbsCertificateList } from '../../core/x509/lint-certificate-list.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import { Problem } from '../../core/problems/problem.ts';
+import {
+  countListEntries,
+  type EncodedEntries,
+  encodedEntriesOf,
+  mergeListEntries,
+  serialsAmong,
+} from '../../core/x509/merge-list-entries.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
-import { recordEntry } from '../audit/record-entry.ts';
 import type { Authorities, IssuingAuthority } from './authorities.ts';
 import { readSequence } from './authority-store.ts';
-import type { ListedRevocation } from './crl-store.ts';
-import { type FleetListRecord, listFleetLists, listRevokedByAuthority, replaceFleetList } from './fleet-list-store.ts';
+import { FleetListMaker, type NextFleetList } from './fleet-list-maker.ts';
+import {
+  countRevokedSet,
+  type FleetListRecord,
+  listFleetListNumbers,
+  listFleetLists,
+  type ListedSerial,
+  listRevokedByAuthority,
+} from './fleet-list-store.ts';
 
 /**
  * The revoked set as complete lists of certificates, one an authority, for data planes that know no other form of it (Envoy). They are in no certificate's
  * distribution point: not sharded, so that one list answers for every certificate, and good until the authority's end, because one that
- * ran out while the control plane is away would have every handshake refused.
+ * ran out while the control plane is away would have every handshake refused. They say no reasons, which nobody who has them asks for.
+ *
+ * Each is made from the one before and what was revoked since. What expired stays for a while, which harms nobody, until it is an eighth of the whole.
  */
 export class FleetLists {
   readonly #deps: { readonly database: AuditedDatabase; readonly authorities: Authorities };
+  readonly #maker: FleetListMaker;
   #turns: Promise<unknown> = Promise.resolve();
-  #held: { readonly sequence: number; readonly lists: ReadonlyMap<string, Uint8Array> } | null = null;
+  #held: Held | null = null;
 
   constructor(deps: { readonly database: AuditedDatabase; readonly authorities: Authorities }) {
     this.#deps = deps;
+    this.#maker = new FleetListMaker(deps.database);
   }
 
-  /** DER by the issuer's key (SHA-256 of SubjectPublicKeyInfo, lower case hex). Made anew, signed and logged where the set has other certificates. */
+  /** DER by the issuer's key (SHA-256 of SubjectPublicKeyInfo, lower case hex). Made anew, signed and logged where the set has certificates that it lacks. */
   read(now: Instant): Promise<ReadonlyMap<string, Uint8Array>> {
     // One after another: two readers of one change would make two lists of it.
-    const turn = this.#turns.then(() => this.#read(now, ATTEMPTS));
+    const turn = this.#turns.then(() => this.#read(now));
     this.#turns = turn.catch(() => undefined);
     return turn;
   }
 
-  async #read(now: Instant, attempts: number): Promise<ReadonlyMap<string, Uint8Array>> {
-    const { queries } = this.#deps.database;
+  async #read(now: Instant): Promise<ReadonlyMap<string, Uint8Array>> {
     // Read first: what is revoked meanwhile is on the list early and looked at again, never missed.
-    const sequence = await readSequence(queries, 'revoked-set');
+    const sequence = await readSequence(this.#deps.database.queries, 'revoked-set');
     if (this.#held?.sequence === sequence) return this.#held.lists;
-    const revoked = await listRevokedByAuthority(queries);
-    const stored = new Map((await listFleetLists(queries)).map((record) => [record.authorityId, record]));
-    const lists = new Map<string, Uint8Array>();
-    for (const authority of this.#deps.authorities.issuing) {
-      const record = await this.#bring(
-        authority,
-        { held: stored.get(authority.id) ?? null, revoked: revoked.get(authority.id) ?? [] },
-        now,
-      );
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const made = (this.#held === null ? null : await this.#addTo(this.#held, now)) ?? (await this.#makeWhole(now));
       // Another server's came first; whether it has all that this one knows is looked at anew.
-      if (record === null && attempts > 1) return this.#read(now, attempts - 1);
-      if (record === null) throw new Problem('state-conflict', `Cannot make list: others of authority ${authority.id} were made meanwhile`);
-      lists.set(authority.keySha256, record.der);
+      if (made === 'overtaken') continue;
+      // The same lists are the same object, by which it is seen that there is nothing to do for a suspension.
+      const before = this.#held?.made;
+      const isSame = before !== undefined && made.size === before.size && [...made].every(([id, { der }]) => before.get(id)?.der === der);
+      const lists = isSame ? this.#held!.lists : this.#byKey(made);
+      this.#held = { sequence, made, lists };
+      return lists;
     }
-    this.#held = { sequence, lists };
-    return lists;
+    throw new Problem('state-conflict', 'Cannot make lists of revoked certificates: others were made meanwhile');
   }
 
-  async #bring(
+  /** Null: much of what is held expired, or an authority is new. */
+  async #addTo(held: Held, now: Instant): Promise<Made | 'overtaken' | null> {
+    const { database, authorities } = this.#deps;
+    const numbers = await listFleetListNumbers(database.queries);
+    const stored = authorities.issuing.some(({ id }) => numbers.get(id) !== held.made.get(id)?.number)
+      ? byAuthority(await listFleetLists(database.queries))
+      : held.made;
+    const came = await listRevokedByAuthority(database.queries, held.sequence);
+    const total = await countRevokedSet(database.queries);
+    const next = new Map<string, FleetListRecord>();
+    let listed = 0;
+    for (const authority of authorities.issuing) {
+      const before = stored.get(authority.id);
+      if (before === undefined) return null;
+      const record = await this.#with(authority, { before, came: came.get(authority.id) ?? [] }, now);
+      if (record === null) return 'overtaken';
+      listed += countListEntries(encodedEntriesOf(record.der));
+      next.set(authority.id, record);
+    }
+    return listed - total > total / STALE_SHARE ? null : next;
+  }
+
+  async #with(
     authority: IssuingAuthority,
-    { held, revoked }: { readonly held: FleetListRecord | null; readonly revoked: readonly ListedRevocation[] },
+    { before, came }: { readonly before: FleetListRecord; readonly came: readonly ListedSerial[] },
     now: Instant,
   ): Promise<FleetListRecord | null> {
-    const digest = digestOf(revoked);
-    if (held?.digest === digest) return held;
-    // Of its own, above those that are published: numbers of both may never meet (RFC 5280 section 5.2.3).
-    const number = Math.max((held?.number ?? 0) + 1, now);
-    const der = await signList(authority, { revoked, number }, now);
-    const next: FleetListRecord = { authorityId: authority.id, number, digest, der };
-    const isMade = await this.#deps.database.commit(async (unit) => {
-      if (!(await replaceFleetList(unit.queries, held?.number ?? null, next))) return false;
-      const { environment, region, id } = authority;
-      const data = { authorityId: id, number, entries: revoked.length, octets: der.length };
-      recordEntry(unit, { type: 'crl.fleet-list', at: now, environment, region, actor: { kind: 'system', name: 'ca' }, data });
-      return true;
+    const entries = encodedEntriesOf(before.der);
+    const missing = came.length === 0 ? [] : lackedBy(entries, came);
+    if (missing.length === 0) return before;
+    return this.#maker.make(authority, {
+      before,
+      now,
+      entriesAt: (at) => mergeListEntries(entries, { leaving: [], coming: missing.map(at) }),
     });
-    return isMade ? next : null;
+  }
+
+  /** From what is stored, where it has all of the set and not much beside it. */
+  async #makeWhole(now: Instant): Promise<Made | 'overtaken'> {
+    const { database, authorities } = this.#deps;
+    const stored = byAuthority(await listFleetLists(database.queries));
+    const revoked = await listRevokedByAuthority(database.queries, null);
+    const next = new Map<string, FleetListRecord>();
+    for (const authority of authorities.issuing) {
+      const before = stored.get(authority.id) ?? null;
+      const all = revoked.get(authority.id) ?? [];
+      const isGood = before !== null && lackedBy(encodedEntriesOf(before.der), all).length === 0 && !isStale(before, all.length);
+      const sorted = isGood ? [] : all.toSorted((a, b) => Buffer.compare(a.serial, b.serial));
+      const entriesAt: NextFleetList['entriesAt'] = (at): EncodedEntries =>
+        mergeListEntries(new Uint8Array(0), { leaving: [], coming: sorted.map(at) });
+      const record = isGood ? before : await this.#maker.make(authority, { before, now, entriesAt });
+      if (record === null) return 'overtaken';
+      next.set(authority.id, record);
+    }
+    return next;
+  }
+
+  #byKey(made: Made): ReadonlyMap<string, Uint8Array> {
+    return new Map(this.#deps.authorities.issuing.map(({ id, keySha256 }) => [keySha256, made.get(id)!.der]));
   }
 }
 
-async function signList(
-  { certificate, signer }: IssuingAuthority,
-  { revoked, number }: { readonly revoked: readonly ListedRevocation[]; readonly number: number },
-  now: Instant,
-): Promise<Uint8Array> {
-  // A data plane's clock may be slow, and a list of the future is as bad as none.
-  const thisUpdate = Math.max(certificate.notBefore, Math.floor((now - HOUR_MS) / SECOND_MS) * SECOND_MS);
-  const tbs = buildTbsCertificateList({
-    signatureAlgorithm: signer.algorithm,
-    issuer: certificate.subject,
-    thisUpdate,
-    nextUpdate: certificate.notAfter,
-    entries: revoked.map(({ serial, revokedAt, reason }) => ({ serial, reason, revokedAt: Math.min(revokedAt, thisUpdate) })),
-    authorityKeyId: Buffer.from(certificate.subjectKeyId ?? '', 'hex'),
-    crlNumber: Buffer.from(number.toString(16).padStart(16, '0'), 'hex'),
-  });
-  const lint = lintTbsCertificateList(tbs, certificate, { now, life: 'issuer' });
-  if (lint.kind === 'faulty') {
-    throw new Problem('internal', `Cannot make list: ${lint.findings.map(({ rule, message }) => `${rule}: ${message}`).join('; ')}`);
-  }
-  return assembleCertificateList(tbs, signer.algorithm, await signer.sign(lint.tbs));
+type Made = ReadonlyMap<string, FleetListRecord>;
+type Held = { readonly sequence: number; readonly made: Made; readonly lists: ReadonlyMap<string, Uint8Array> };
+
+function byAuthority(records: readonly FleetListRecord[]): Made {
+  return new Map(records.map((record) => [record.authorityId, record]));
 }
 
-function digestOf(revoked: readonly ListedRevocation[]): string {
-  const hash = createHash('sha256');
-  for (const { serial } of revoked) hash.update(`${Buffer.from(serial).toString('hex')}\n`);
-  return hash.digest('hex');
+function lackedBy(entries: EncodedEntries, wanted: readonly ListedSerial[]): readonly ListedSerial[] {
+  const held = serialsAmong(
+    entries,
+    wanted.map(({ serial }) => serial),
+  );
+  return wanted.filter((_, index) => !held[index]);
+}
+
+function isStale(record: FleetListRecord, total: number): boolean {
+  return countListEntries(encodedEntriesOf(record.der)) - total > total / STALE_SHARE;
 }
 
 const ATTEMPTS = 3;
+const STALE_SHARE = 8;

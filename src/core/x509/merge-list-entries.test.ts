@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { encodeRevokedEntry, type RevokedEntry } from './build-certificate-list.ts';
-import { mayHoldSerial, mergeListEntries } from './merge-list-entries.ts';
+import { countListEntries, mayHoldSerial, mergeListEntries, serialsAmong } from './merge-list-entries.ts';
 
 const entry = (number: number, reason: RevokedEntry['reason'] = 'superseded'): RevokedEntry => ({
   serial: Buffer.from(`01${number.toString(16).padStart(30, '0')}`, 'hex'),
@@ -32,4 +32,24 @@ test('mayHoldSerial() never denies a serial that is there', () => {
   assert.equal(mayHoldSerial(held, [entry(9).serial]), false);
   assert.equal(mayHoldSerial(held, []), false);
   assert.equal(mayHoldSerial(new Uint8Array(0), [entry(1).serial]), false);
+});
+
+test('serialsAmong() tells of each serial whether it has an entry, and countListEntries() how many there are', () => {
+  const numbers = fc.uniqueArray(fc.integer({ min: 0, max: 60 }), { maxLength: 40 });
+  fc.assert(
+    fc.property(numbers, numbers, (held, asked) => {
+      const entries = Buffer.concat(
+        held.map((number) => encodeRevokedEntry(entry(number, number % 2 === 0 ? 'unspecified' : 'superseded'))),
+      );
+      const found = serialsAmong(
+        entries,
+        asked.map((number) => entry(number).serial),
+      );
+      assert.deepEqual(
+        found,
+        asked.map((number) => held.includes(number)),
+      );
+      assert.equal(countListEntries(entries), held.length);
+    }),
+  );
 });

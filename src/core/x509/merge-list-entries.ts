@@ -34,23 +34,42 @@ export function mayHoldSerial(held: EncodedEntries, serials: readonly Uint8Array
   return serials.some((serial) => octets.includes(serial));
 }
 
+/** Which of these serials have an entry, in their order. */
+export function serialsAmong(held: EncodedEntries, serials: readonly Uint8Array[]): readonly boolean[] {
+  if (!mayHoldSerial(held, serials)) return serials.map(() => false);
+  const found = new Set<string>();
+  const octets = Buffer.from(held.buffer, held.byteOffset, held.length);
+  for (const { serial } of entriesIn(octets)) found.add(serial);
+  return serials.map((serial) => found.has(textOf(serial)));
+}
+
+export function countListEntries(held: EncodedEntries): number {
+  let count = 0;
+  for (let at = 0; at < held.length; at += 2 + held[at + 1]!) count++;
+  return count;
+}
+
 /** Runs of neighbours that stay, so that what is copied is large pieces. */
 function keptRuns(held: EncodedEntries, gone: ReadonlySet<string>): Uint8Array[] {
   const octets = Buffer.from(held.buffer, held.byteOffset, held.length);
   const runs: Uint8Array[] = [];
   let start = 0;
-  for (let at = 0; at < octets.length;) {
-    // Entries of this house are shorter than 128 octets: one length octet, then the serial with one of its own.
-    const end = at + 2 + octets[at + 1]!;
-    const serial = octets.toString('latin1', at + 4, at + 4 + octets[at + 3]!);
-    if (gone.has(serial)) {
-      if (at > start) runs.push(octets.subarray(start, at));
-      start = end;
-    }
-    at = end;
+  for (const { at, end, serial } of entriesIn(octets)) {
+    if (!gone.has(serial)) continue;
+    if (at > start) runs.push(octets.subarray(start, at));
+    start = end;
   }
   if (start < octets.length) runs.push(octets.subarray(start));
   return runs;
+}
+
+function* entriesIn(octets: Buffer): Generator<{ readonly at: number; readonly end: number; readonly serial: string }> {
+  for (let at = 0; at < octets.length;) {
+    // Entries of this house are shorter than 128 octets: one length octet, then the serial with one of its own.
+    const end = at + 2 + octets[at + 1]!;
+    yield { at, end, serial: octets.toString('latin1', at + 4, at + 4 + octets[at + 3]!) };
+    at = end;
+  }
 }
 
 function textOf(serial: Uint8Array): string {
