@@ -1,4 +1,6 @@
+import { clone } from '@bufbuild/protobuf';
 import type { EntityId } from '../../src/core/ids/entity-id.ts';
+import { RevokedSetSchema } from '../../src/core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Clock } from '../../src/platform/clock/clock.ts';
 import type { Log } from '../../src/platform/log/logger.ts';
 import { EnvoyBook } from '../../src/protocols/xds/envoy-book.ts';
@@ -34,7 +36,8 @@ export function serveEnvoys(deps: {
       : new EnvoySnapshots({
           ...deps.compile,
           readSettings: deps.readSettings,
-          readAuthorities: async () => deps.authorities,
+          // What was read does not change any more, as with rows of a database.
+          readAuthorities: async () => ({ ...deps.authorities, revoked: clone(RevokedSetSchema, deps.authorities.revoked) }),
           settingsChanged: changes.settings,
           authoritiesChanged,
           made: (...made) => void book.put(...made),
