@@ -14,16 +14,20 @@ type ShownChange = {
   readonly fields?: unknown;
 };
 
+type Difference = { readonly changes: readonly ShownChange[]; readonly objections: readonly string[] };
+
 /** `countersign apply`: shows what would change, asks, applies. */
 export const run: Run = async (invocation) => {
   const { options, output } = invocation;
   const text = await readTextFile(neededOption(invocation, 'file'));
   const client = openClient(invocation);
-  const { changes } = await client.post<{ readonly changes: readonly ShownChange[] }>('/v1/declarations/diff', { text });
+  const { changes, objections } = await client.post<Difference>('/v1/declarations/diff', { text });
+  const refusals = objections.map((objection) => `would be refused: ${objection}`);
   if (changes.length === 0 || options['dryRun'] === true) {
-    output.answer({ applied: false, changes }, () => describe(changes));
-    return 'ok';
+    output.answer({ applied: false, changes, objections }, () => [...describe(changes), ...refusals]);
+    return objections.length === 0 ? 'ok' : 'no';
   }
+  for (const refusal of refusals) output.remark(refusal);
   if (options['yes'] !== true && !(await agree(invocation, changes))) {
     output.remark('not applied');
     return 'no';

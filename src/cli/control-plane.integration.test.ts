@@ -164,6 +164,16 @@ test('the command line takes a control plane from its first start to a verified 
     ];
     writeFileSync(declaration, serving.map((document) => `apiVersion: countersign/v1\n${document}`).join('---\n'));
     assert.equal((await json('apply', '--file', declaration, '--yes'))['applied'], true);
+    const unable = [
+      'kind: Policy\nname: strict\nhttp: { rates: { caller: { perSecond: 5, burst: 10 } } }\n',
+      serving[0]!.replace('owner: ada', 'owner: ada\npolicy: strict'),
+      serving[1]!.replace('role: sidecar', 'role: sidecar\nplane: envoy'),
+    ];
+    writeFileSync(declaration, unable.map((document) => `apiVersion: countersign/v1\n${document}`).join('---\n'));
+    const tried = await run('apply', '--file', declaration, '--dry-run');
+    assert.equal(tried.code, exitCodes.no.code, tried.stderr);
+    assert.match(tried.stdout, /would be refused: Proxy orders-1, orders-api: http\.rates\.caller: /);
+    assert.equal((await run('apply', '--file', declaration, '--yes')).code, exitCodes.refused.code);
     const identities = ['spiffe://acme.example/production/orders'];
     assert.deepEqual(await json('ticket', 'rotate', '--service', 'orders'), { identities });
     assert.deepEqual(await json('ticket', 'rotate', '--all', '--leaked', '--reason', 'a core dump'), { identities });

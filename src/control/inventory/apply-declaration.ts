@@ -52,22 +52,50 @@ export async function applyDeclaration(
   actor: Actor,
   now: Instant,
 ): Promise<readonly ShownChange[]> {
-  const apply = async (unit: AuditedUnit): Promise<readonly ShownChange[]> => {
-    const snapshot = await readSnapshot(unit.queries);
-    const newId = <Kind extends EntityKind>(kind: Kind) => newEntityId(kind, now);
-    const { changes } = planDeclaration(snapshot, declarations, { ...deps.place, now, newId });
-    const shown = showChanges(changes, snapshot);
-    for (const change of shown) deps.permit?.(change);
-    for (const [index, change] of changes.entries()) await writeChange(unit, change, shown[index]!, actor, now);
-    if (changes.length > 0) await advanceInventoryRevision(unit.queries);
-    if (changes.length > 0) await deps.judge?.(unit.queries);
-    return shown;
-  };
+  const apply = (unit: AuditedUnit): Promise<readonly ShownChange[]> => writePlan(unit, deps, { declarations, actor, now });
   const { database } = deps;
   // A profile may forbid what another server is about to sign after its approvals.
   const isFence = declarations.some(({ kind }) => kind === 'Profile');
   const shown = await (isFence ? database.commitFenced(apply) : database.commit(apply));
   if (shown.length > 0) deps.changed.notify();
+  return shown;
+}
+
+/** What `judge` says of the inventory as it would be; nothing changes. @throws as `diffDeclaration` does */
+export async function tryDeclaration<T>(
+  deps: { readonly database: AuditedDatabase; readonly place: DeclarationPlace; readonly judge: (queries: Queries) => Promise<T> },
+  declarations: readonly Declaration[],
+  actor: Actor,
+  now: Instant,
+): Promise<T> {
+  const { promise, resolve } = Promise.withResolvers<T>();
+  const undone = new Error('nothing is to change');
+  const judge = async (queries: Queries): Promise<void> => {
+    resolve(await deps.judge(queries));
+    throw undone;
+  };
+  try {
+    await deps.database.commit((unit) => writePlan(unit, { place: deps.place, judge }, { declarations, actor, now }));
+    // Where nothing would change, it is as it would be.
+    resolve(await deps.judge(deps.database.queries));
+  } catch (error) {
+    if (error !== undone) throw error;
+  }
+  return promise;
+}
+
+type Applying = Pick<Parameters<typeof applyDeclaration>[0], 'place' | 'permit' | 'judge'>;
+type Applied = { readonly declarations: readonly Declaration[]; readonly actor: Actor; readonly now: Instant };
+
+async function writePlan(unit: AuditedUnit, deps: Applying, { declarations, actor, now }: Applied): Promise<readonly ShownChange[]> {
+  const snapshot = await readSnapshot(unit.queries);
+  const newId = <Kind extends EntityKind>(kind: Kind) => newEntityId(kind, now);
+  const { changes } = planDeclaration(snapshot, declarations, { ...deps.place, now, newId });
+  const shown = showChanges(changes, snapshot);
+  for (const change of shown) deps.permit?.(change);
+  for (const [index, change] of changes.entries()) await writeChange(unit, change, shown[index]!, actor, now);
+  if (changes.length > 0) await advanceInventoryRevision(unit.queries);
+  if (changes.length > 0) await deps.judge?.(unit.queries);
   return shown;
 }
 

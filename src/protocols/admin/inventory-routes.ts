@@ -22,7 +22,8 @@ export const inventoryRoutes = {
   'diff-declaration': {
     method: 'POST',
     path: '/v1/declarations/diff',
-    summary: 'Show what applying these YAML documents would change.',
+    summary:
+      'Show what applying these YAML documents would change, and what of it the Envoys of the inventory cannot do (`objections`), for which it would be refused.',
     role: 'operator',
     scope: 'record',
     body: declaration,

@@ -1,10 +1,10 @@
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
 import { listPathModes } from '../../control/fleet/store.ts';
 import type { ViewDeps } from '../../control/fleet/reconcile.ts';
-import { refuseUnable } from '../../control/fleet/refuse-unable.ts';
+import { listUnable, refuseUnable } from '../../control/fleet/refuse-unable.ts';
 import { requestRenewal } from '../../control/fleet/request-renewal.ts';
 import { rotateTickets } from '../../control/fleet/rotate-tickets.ts';
-import { applyDeclaration, type DeclarationPlace, diffDeclaration } from '../../control/inventory/apply-declaration.ts';
+import { applyDeclaration, type DeclarationPlace, diffDeclaration, tryDeclaration } from '../../control/inventory/apply-declaration.ts';
 import type { Declaration } from '../../control/inventory/declaration.ts';
 import { listDiscovered } from '../../control/inventory/discovered-store.ts';
 import { parseDeclaration } from '../../control/inventory/parse-declaration.ts';
@@ -66,8 +66,11 @@ export function inventoryHandlers({
   };
   return {
     'diff-declaration': async (call) => {
-      const changes = await diffDeclaration({ queries, place }, read(call.body.text, call), call.now);
-      return json({ changes });
+      const declarations = read(call.body.text, call);
+      const changes = await diffDeclaration({ queries, place }, declarations, call.now);
+      const judge = (unit: Queries) => listUnable(unit, { trustDomain: place.trustDomain, readLatched }, call.now);
+      const objections = changes.length === 0 ? [] : await tryDeclaration({ database, place, judge }, declarations, call.actor, call.now);
+      return json({ changes, objections: objections.slice(0, MAXIMUM_OBJECTIONS) });
     },
     'apply-declaration': async (call) => {
       const judge = (unit: Queries) => refuseUnable(unit, { trustDomain: place.trustDomain, readLatched }, call.now);
@@ -142,3 +145,6 @@ function permitBy({ role }: Principal): (change: ShownChange) => void {
       throw new Problem('forbidden', `Cannot change ${kind} ${name}: the token's role is ${role}, expected one that covers admin`);
   };
 }
+
+/** One mistake in a policy is an objection of each Envoy that it is for. */
+const MAXIMUM_OBJECTIONS = 100;
