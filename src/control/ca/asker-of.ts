@@ -5,6 +5,7 @@ import type { RuleGrant } from '../../core/oidc/identity-provider.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { claimMachineToken, type Machine } from '../access/machine-tokens.ts';
 import type { Principal } from '../access/principal.ts';
+import type { Role } from '../access/role.ts';
 import type { IssuanceRequest } from './issuance-request.ts';
 
 /** What is asked for, as far as a grant bounds it. */
@@ -12,9 +13,13 @@ export type Wanted = Pick<IssuanceOrder, 'door' | 'environment' | 'spiffeId' | '
   readonly profile: ProfileName;
 };
 
-/** A role that issuance does not know may ask for nothing more than a pipeline may; the route's own role let it no further. */
 export function askerOf({ name, role, scope }: Principal): Asker {
-  return { role: role === 'admin' || role === 'operator' ? role : 'ci', scope, spiffeId: null, name };
+  return { role: askerRoleOf(role), scope, spiffeId: null, name };
+}
+
+/** A role that issuance does not know may ask for nothing more than a pipeline may; the route's own role let it no further. */
+export function askerRoleOf(role: Role): 'admin' | 'operator' | 'ci' {
+  return role === 'admin' || role === 'operator' ? role : 'ci';
 }
 
 /** Who asks, with the grant of a token of another issuer, which is used up by what it buys. */

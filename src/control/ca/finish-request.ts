@@ -2,8 +2,8 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { DAY_MS, type Instant, MINUTE_MS } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { findLiveToken } from '../access/live-token.ts';
 import type { Role } from '../access/role.ts';
-import { findAccessToken } from '../access/store.ts';
 import type { AuditedDatabase, AuditedUnit } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import type { Authorities } from './authorities.ts';
@@ -94,9 +94,7 @@ async function demandFooting(unit: AuditedUnit, { authorities }: FinishDeps, req
 async function findAskerFault(queries: Queries, { tokenId, content }: WaitingRequest, now: Instant): Promise<string | null> {
   if (!(await isBasisInForce(queries, content))) return 'the rule by which who asked was trusted was changed or withdrawn';
   if (tokenId === null) return null;
-  const token = await findAccessToken(queries, tokenId);
-  const isAlive = token !== null && token.endedAt === null && (token.expiresAt === null || token.expiresAt > now);
-  return isAlive ? null : 'the token of who asked has ended';
+  return (await findLiveToken(queries, tokenId, now)) === null ? 'the token of who asked has ended' : null;
 }
 
 /**

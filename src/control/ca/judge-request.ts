@@ -1,7 +1,7 @@
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
+import { findLiveToken } from '../access/live-token.ts';
 import type { Principal } from '../access/principal.ts';
-import { findAccessToken } from '../access/store.ts';
 import { roleCovers } from '../access/role.ts';
 import type { Actor, AuditedUnit, JsonValue } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
@@ -73,8 +73,7 @@ async function openRequest(
 
 /** The token was good when the call came; what counts is that it is in the commit. */
 async function demandToken({ queries }: AuditedUnit, { tokenId }: Principal, now: Instant): Promise<void> {
-  const token = tokenId === null ? null : await findAccessToken(queries, tokenId);
-  if (token === null || token.endedAt !== null || (token.expiresAt !== null && token.expiresAt <= now))
+  if (tokenId === null || (await findLiveToken(queries, tokenId, now)) === null)
     throw new Problem('forbidden', 'Cannot judge request: the token has ended, expected a live one');
 }
 
