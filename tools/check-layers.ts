@@ -15,7 +15,7 @@ const MAXIMUM_LINES = 300;
 
 /** The slices of control, leftmost first: one imports only itself and what stands left of it. */
 const controlOrder = [
-  'audit', 'access', 'policies', 'inventory', 'ca', 'federation', 'external', 'fleet', 'telemetry', 'rollouts', 'scans', 'alerts', 'evidence',
+  'audit', 'access', 'policies', 'inventory', 'ca', 'grants', 'federation', 'external', 'fleet', 'telemetry', 'rollouts', 'scans', 'alerts', 'evidence',
 ]; // prettier-ignore
 
 /** Which folders of src a layer may import. */

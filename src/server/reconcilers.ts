@@ -6,6 +6,7 @@ import { reconcileAuthorities } from '../control/ca/reconcile.ts';
 import { relintCertificates } from '../control/ca/relint-certificates.ts';
 import { makeStartOrder } from '../control/external/start-order.ts';
 import type { DeclaredProfiles } from '../control/policies/declared-profiles.ts';
+import { sweepGrants } from '../control/grants/sweep-grants.ts';
 import { reconcileSettings } from '../control/fleet/reconcile.ts';
 import type { PublishedKeySets } from '../control/fleet/published-key-sets.ts';
 import type { Staples } from '../control/ca/staples.ts';
@@ -17,7 +18,7 @@ import { reconcile as reconcileRollouts } from '../control/rollouts/reconcile.ts
 import { readLatchedEndpoints } from '../control/rollouts/store.ts';
 import { reconcile as reconcileScans } from '../control/scans/reconcile.ts';
 import { pruneTelemetry } from '../control/telemetry/prune-telemetry.ts';
-import { MINUTE_MS, SECOND_MS } from '../core/time/instant.ts';
+import { HOUR_MS, MINUTE_MS, SECOND_MS } from '../core/time/instant.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Log } from '../platform/log/logger.ts';
@@ -123,6 +124,7 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
       wakes: [],
       intervalMs: MINUTE_MS,
     },
+    { name: 'grants', run: () => sweepGrants({ database }, clock.now()), wakes: [], intervalMs: HOUR_MS },
     { name: 'telemetry', run: () => pruneTelemetry({ database }, clock.now()), wakes: [], intervalMs: MINUTE_MS },
   ];
   const running = work.map((reconciler) => runReconciler(reconciler, deps));

@@ -1,4 +1,3 @@
-import type { AuditedDatabase } from '../control/audit/entry.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { MINUTE_MS, SECOND_MS } from '../core/time/instant.ts';
 import type { Clock } from '../platform/clock/clock.ts';
@@ -12,8 +11,6 @@ import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { type AcmeCredentials, type AcmeServer, startAcmeServer } from '../protocols/acme/acme-server.ts';
 import type { AcmeSecrets } from '../protocols/acme/acme-secrets.ts';
 import type { AcmeSettings } from '../protocols/acme/acme-settings.ts';
-import { createBindingToken, revokeBindingToken } from '../protocols/acme/binding.ts';
-import { findBindingToken, listOpenBindingTokens } from '../protocols/acme/binding-store.ts';
 import { makeChaos, noChaos } from '../protocols/acme/chaos.ts';
 import type { AcmeDeps } from '../protocols/acme/deps.ts';
 import { KnownAccounts } from '../protocols/acme/known-accounts.ts';
@@ -22,7 +19,6 @@ import { Nonces } from '../protocols/acme/nonces.ts';
 import { pruneAcme } from '../protocols/acme/prune-acme.ts';
 import { makeAcmeUrls } from '../protocols/acme/urls.ts';
 import { Validator } from '../protocols/acme/validator.ts';
-import type { AcmeBindings } from '../protocols/admin/serve-acme-bindings.ts';
 import type { State } from './open-state.ts';
 import { runReconciler } from './run-reconciler.ts';
 import type { Signals } from './signals.ts';
@@ -77,16 +73,6 @@ export async function serveAcme(options: AcmeOptions): Promise<AcmeServer> {
   stack.use(runReconciler(prune, { log, metrics }));
   const running = stack.move();
   return { port: server.port, setCredentials: server.setCredentials, [Symbol.asyncDispose]: () => running.disposeAsync() };
-}
-
-/** What the REST API does with binding tokens. */
-export function acmeBindings(database: AuditedDatabase, { bindings }: AcmeSecrets): AcmeBindings {
-  return {
-    create: (request, actor, now) => createBindingToken({ database, bindings }, request, actor, now),
-    list: (now) => listOpenBindingTokens(database.queries, now),
-    find: (id) => findBindingToken(database.queries, id),
-    revoke: (id, actor, now) => revokeBindingToken({ database }, id, actor, now),
-  };
 }
 
 function settingsOf(acme: AcmeConfig, base: string): AcmeSettings {

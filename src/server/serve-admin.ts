@@ -13,24 +13,20 @@ import type { Log } from '../platform/log/logger.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { type AdminCredentials, type AdminServer, startAdminServer } from '../protocols/admin/admin-server.ts';
 import { accessHandlers } from '../protocols/admin/serve-access.ts';
-import { acmeHandlers } from '../protocols/admin/serve-acme-bindings.ts';
-import { cmpHandlers } from '../protocols/admin/serve-cmp-secrets.ts';
 import { certificateHandlers } from '../protocols/admin/serve-certificates.ts';
 import { externalHandlers } from '../protocols/admin/serve-external.ts';
 import { federationHandlers } from '../protocols/admin/serve-federation.ts';
+import { grantHandlers } from '../protocols/admin/serve-grants.ts';
 import { inventoryHandlers } from '../protocols/admin/serve-inventory.ts';
 import { issuanceHandlers } from '../protocols/admin/serve-issuance.ts';
 import { logHandlers } from '../protocols/admin/serve-log.ts';
 import { renewalHandlers } from '../protocols/admin/serve-renewals.ts';
 import { requestHandlers } from '../protocols/admin/serve-requests.ts';
 import { rolloutHandlers } from '../protocols/admin/serve-rollouts.ts';
-import { scepHandlers } from '../protocols/admin/serve-scep-challenges.ts';
 import { readLogFile } from '../protocols/log/log-files.ts';
-import { acmeBindings } from './serve-acme.ts';
-import { cmpSecrets } from './serve-cmp.ts';
-import { scepChallenges } from './serve-scep.ts';
 import type { AcmeSecrets } from '../protocols/acme/acme-secrets.ts';
 import type { EnvoyLink } from './envoy-link.ts';
+import { grantMakers } from './grant-makers.ts';
 import { fleetPort } from './fleet-link.ts';
 import { personHolders } from './person-holders.ts';
 import type { State } from './open-state.ts';
@@ -94,9 +90,11 @@ export function serveAdmin(deps: AdminDeps): Promise<AdminServer> {
         rolloutChanged: signals.inventory,
         drillsChanged: signals.drills,
       }),
-      ...acmeHandlers({ bindings: deps.acmeSecrets === null ? null : acmeBindings(database, deps.acmeSecrets), place }),
-      ...cmpHandlers({ secrets: deps.cmpRoot === null ? null : cmpSecrets(state, authorities, deps.cmpRoot), place }),
-      ...scepHandlers({ challenges: config.scep === null ? null : scepChallenges({ database, authorities }), place }),
+      ...grantHandlers({
+        database,
+        makers: grantMakers({ database, authorities }, { acme: deps.acmeSecrets, cmp: deps.cmpRoot, scep: config.scep !== null }),
+        place,
+      }),
       ...externalHandlers({ database, kek: state.kek, region, changed: signals.external, authorities }),
       ...federationHandlers({ queries }),
       ...logHandlers({

@@ -9,12 +9,9 @@ import type { CmpConfig } from '../platform/config/cmp-config.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Log } from '../platform/log/logger.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
-import type { CmpSecrets } from '../protocols/admin/serve-cmp-secrets.ts';
 import type { HttpListener } from '../platform/network/open-http-listener.ts';
 import { startCmpServer } from '../protocols/cmp/cmp-server.ts';
 import { pruneCmp, reconcileCmp } from '../protocols/cmp/reconcile.ts';
-import { createSecret, revokeSecret } from '../protocols/cmp/secret.ts';
-import { findSecret, listOpenSecrets } from '../protocols/cmp/secret-store.ts';
 import { SeenMessages } from '../protocols/cmp/seen-messages.ts';
 import type { State } from './open-state.ts';
 import { runReconciler } from './run-reconciler.ts';
@@ -69,14 +66,4 @@ export function ensureCmpRoot(
   clock: Clock,
 ): Promise<Secret<Uint8Array>> {
   return ensureStoredSecret(state, { ownerId: 'cmp', purpose: 'cmp' }, { environment, region }, clock.now());
-}
-
-/** What the REST API does with shared secrets. */
-export function cmpSecrets({ database }: Pick<State, 'database'>, authorities: Authorities, root: Secret<Uint8Array>): CmpSecrets {
-  return {
-    create: (request, actor, now) => createSecret({ database, authorities, root }, request, actor, now),
-    list: (now) => listOpenSecrets(database.queries, now),
-    find: (id) => findSecret(database.queries, id),
-    revoke: (id, actor, now) => revokeSecret({ database }, id, actor, now),
-  };
 }

@@ -1,14 +1,11 @@
 import { RefusalLog } from '../control/access/refusal-log.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
-import { DAY_MS, HOUR_MS } from '../core/time/instant.ts';
+import { HOUR_MS } from '../core/time/instant.ts';
 import type { Clock } from '../platform/clock/clock.ts';
 import type { ScepConfig } from '../platform/config/scep-config.ts';
 import type { ServerConfig } from '../platform/config/server-config.ts';
 import type { Log } from '../platform/log/logger.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
-import type { ScepChallenges } from '../protocols/admin/serve-scep-challenges.ts';
-import { findChallengeById, listOpenChallenges, pruneChallenges } from '../protocols/scep/challenge-store.ts';
-import { makeChallenge, revokeChallenge } from '../protocols/scep/challenge.ts';
 import { ensureRegistrationAuthority } from '../protocols/scep/registration-authority.ts';
 import type { HttpListener } from '../platform/network/open-http-listener.ts';
 import { startScepServer } from '../protocols/scep/scep-server.ts';
@@ -43,28 +40,8 @@ export async function serveScep({ config, scep, state, authorities, clock, log, 
   const server = stack.use(await startScepServer({ listen: scep.listen, deps, clock, metrics }));
   const run = async (): Promise<void> => {
     authority = await ensureRegistrationAuthority({ database, authorities, kek }, place, clock.now());
-    await database.commit(({ queries }) => pruneChallenges(queries, clock.now() - KEPT_FOR_MS));
   };
   stack.use(runReconciler({ name: 'scep', run, wakes: [], intervalMs: HOUR_MS }, { log, metrics }));
   const running = stack.move();
   return { port: server.port, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
-
-/** What the REST API does with challenges. */
-export function scepChallenges({
-  database,
-  authorities,
-}: {
-  readonly database: State['database'];
-  readonly authorities: Authorities;
-}): ScepChallenges {
-  return {
-    create: (request, by, now) => makeChallenge({ database, authorities }, request, by, now),
-    list: (now) => listOpenChallenges(database.queries, now),
-    find: (id) => findChallengeById(database.queries, id),
-    revoke: (challenge, actor, now) => revokeChallenge({ database }, challenge, actor, now),
-  };
-}
-
-/** After its end: a device that polls, or lost its answer, finds what became of its challenge. */
-const KEPT_FOR_MS = 30 * DAY_MS;

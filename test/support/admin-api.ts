@@ -29,12 +29,9 @@ import { startAdminServer } from '../../src/protocols/admin/admin-server.ts';
 import type { Handlers } from '../../src/protocols/admin/handler.ts';
 import { accessHandlers } from '../../src/protocols/admin/serve-access.ts';
 import { ensureAcmeSecrets } from '../../src/protocols/acme/acme-secrets.ts';
-import { acmeHandlers } from '../../src/protocols/admin/serve-acme-bindings.ts';
-import { cmpHandlers } from '../../src/protocols/admin/serve-cmp-secrets.ts';
-import { acmeBindings } from '../../src/server/serve-acme.ts';
-import { cmpSecrets, ensureCmpRoot } from '../../src/server/serve-cmp.ts';
-import { scepHandlers } from '../../src/protocols/admin/serve-scep-challenges.ts';
-import { scepChallenges } from '../../src/server/serve-scep.ts';
+import { grantHandlers } from '../../src/protocols/admin/serve-grants.ts';
+import { grantMakers } from '../../src/server/grant-makers.ts';
+import { ensureCmpRoot } from '../../src/server/serve-cmp.ts';
 import { certificateHandlers } from '../../src/protocols/admin/serve-certificates.ts';
 import { makeStartOrder } from '../../src/control/external/start-order.ts';
 import { externalHandlers } from '../../src/protocols/admin/serve-external.ts';
@@ -123,9 +120,18 @@ export async function openAdminApi(url: string) {
       rolloutChanged: desiredChanged,
       drillsChanged,
     }),
-    ...acmeHandlers({ bindings: acmeBindings(database, await ensureAcmeSecrets({ database, kek }, place, clock.now())), place }),
-    ...cmpHandlers({ secrets: cmpSecrets({ database }, authorities, await ensureCmpRoot({ database, kek }, place, clock)), place }),
-    ...scepHandlers({ challenges: scepChallenges({ database, authorities }), place }),
+    ...grantHandlers({
+      database,
+      makers: grantMakers(
+        { database, authorities },
+        {
+          acme: await ensureAcmeSecrets({ database, kek }, place, clock.now()),
+          cmp: await ensureCmpRoot({ database, kek }, place, clock),
+          scep: true,
+        },
+      ),
+      place,
+    }),
     ...externalHandlers({ database, kek, region, changed: desiredChanged, authorities }),
     ...federationHandlers({ queries }),
     ...logHandlers({

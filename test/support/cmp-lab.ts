@@ -22,11 +22,15 @@ import { ManualClock } from '../../src/platform/clock/clock.ts';
 import { newEntityId } from '../../src/platform/ids/new-entity-id.ts';
 import type { KeyEncryptionKey } from '../../src/platform/signer/key-encryption-key.ts';
 import { createMetrics } from '../../src/platform/telemetry/metrics.ts';
-import { createSecret, type SecretRequest } from '../../src/protocols/cmp/secret.ts';
+import { makeSecret, type SecretRequest } from '../../src/protocols/cmp/secret.ts';
 import { serveCmp } from '../../src/server/serve-cmp.ts';
 import { ada, openTestAuthorities, place } from './authorities.ts';
+import { makerOf } from './maker.ts';
 
 const run = promisify(execFile);
+
+/** What a secret shall be for, as far as a test says. */
+type LabSecret = Pick<SecretRequest, 'role' | 'uses' | 'ttlMs'> & SecretRequest['bounds'];
 
 export type CmpLab = AsyncDisposable & Awaited<ReturnType<typeof openCmpLab>>;
 
@@ -67,6 +71,7 @@ export async function openCmpLab(
   const authorities = { ...ca.authorities, profiles };
   const logged: { readonly level: string; readonly event: string; readonly fields: { readonly [name: string]: unknown } }[] = [];
   const root = await ensureStoredSecret(ca, { ownerId: 'cmp', purpose: 'cmp' }, place, clock.now());
+  const maker = await makerOf(ca, clock.now());
   const server = stack.use(
     await serveCmp({
       config: place,
@@ -85,6 +90,7 @@ export async function openCmpLab(
     authorities,
     clock,
     root,
+    maker,
     directory,
     port: server.port,
     logged,
@@ -92,22 +98,11 @@ export async function openCmpLab(
     refusals: () =>
       logged.flatMap(({ event, fields }) => (event === 'cmp.refused' ? [`${String(fields['failure'])}: ${String(fields['reason'])}`] : [])),
     /** A secret for this name unless something else is said. */
-    secret: async (changes: Partial<SecretRequest> = {}) => {
-      const request = {
-        name: 'printers',
-        role: 'ci',
-        profile: 'server',
-        spiffeId: null,
-        ipAddresses: [],
-        uses: 1,
-        ttlMs: MINUTE_MS,
-      } as const;
-      const made = await createSecret(
-        { database: ca.database, authorities, root },
-        { ...request, ...place, dnsNames: ['dev1.acme.example'], ...changes },
-        ada,
-        clock.now(),
-      );
+    secret: async ({ role = 'ci', uses = 1, ttlMs = MINUTE_MS, ...changes }: Partial<LabSecret> = {}) => {
+      const bounds = { profile: 'server' as ProfileName, spiffeId: null, dnsNames: ['dev1.acme.example'], ipAddresses: [], ...changes };
+      const request = { name: 'printers', role, ...place, bounds, uses, ttlMs };
+      const { grant, secret } = await makeSecret({ database: ca.database, authorities, root }, request, maker, clock.now());
+      const made = { reference: grant.id, secret, grant };
       return { ...made, args: ['-ref', made.reference, '-secret', `pass:${made.secret.reveal()}`] };
     },
     /** Runs `openssl cmp` in the directory; never throws. */

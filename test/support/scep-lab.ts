@@ -40,21 +40,11 @@ export async function openScepLab(url: string, profiles: { readonly [name: strin
       change: { readonly profile?: string; readonly ttlMs?: number; readonly spiffeId?: string } = {},
     ) => {
       const { principal } = await lab.principalOf('ci');
-      const wanted = {
-        ...place,
-        profile: (change.profile ?? 'server') as ProfileName,
-        spiffeId: change.spiffeId ?? null,
-        dnsNames: names,
-        ipAddresses: [],
-        ttlMs: change.ttlMs ?? HOUR_MS,
-      };
-      const made = await makeChallenge(
-        { database, authorities },
-        wanted,
-        { principal, actor: { kind: 'machine', name: principal.name } },
-        clock.now(),
-      );
-      return { id: made.id, text: made.challenge.reveal(), principal };
+      const { profile = 'server', spiffeId = null, ttlMs = HOUR_MS } = change;
+      const bounds = { profile: profile as ProfileName, spiffeId, dnsNames: names, ipAddresses: [] };
+      const maker = { principal, actor: { kind: 'machine', name: principal.name } } as const;
+      const { grant, secret } = await makeChallenge({ database, authorities }, { ...place, bounds, ttlMs }, maker, clock.now());
+      return { id: grant.id, text: secret.reveal(), principal, grant };
     },
     call: (query: string, options: { readonly method?: string; readonly body?: Uint8Array } = {}) => send(`${base}?${query}`, options),
     post: (body: Uint8Array) => send(`${base}?operation=PKIOperation`, { method: 'POST', body }),

@@ -1,81 +1,33 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Role } from '../../control/access/role.ts';
-import type { Actor, AuditedDatabase, AuditedUnit } from '../../control/audit/entry.ts';
-import { Person } from '../../control/audit/person.ts';
-import { recordEntry } from '../../control/audit/record-entry.ts';
+import type { AuditedDatabase, AuditedUnit } from '../../control/audit/entry.ts';
+import { claimGrant, findGrantFault } from '../../control/grants/claim-grant.ts';
+import type { DoorGrant } from '../../control/grants/door-grant.ts';
+import { type GrantRequest, makeGrant, type Maker } from '../../control/grants/make-grant.ts';
+import { findGrant } from '../../control/grants/store.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import { Problem } from '../../core/problems/problem.ts';
 import { Secret } from '../../core/secrets/secret.ts';
-import { DAY_MS, type Instant } from '../../core/time/instant.ts';
-import { newEntityId } from '../../platform/ids/new-entity-id.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import { decodeBase64url } from './base64url.ts';
-import { type BindingToken, claimBindingToken, endBindingToken, findBindingToken, insertBindingToken } from './binding-store.ts';
 import { type AccountKey, parseJwk } from './jwk.ts';
 import { parseJsonText } from './jws.ts';
 import { AcmeProblem, malformed } from './problems.ts';
 
-export type BindingRequest = {
-  readonly name: string;
-  readonly role: Role;
-  readonly environment: string;
-  readonly region: string;
-  readonly ttlMs: number;
-};
+export type BindingRequest = Pick<GrantRequest, 'environment' | 'region' | 'ttlMs'> & { readonly name: string; readonly role: Role };
 
-/** What an ACME client is given for its first account: key id, and MAC key as base64url. */
-export type BindingCredential = { readonly keyId: EntityId<'token'>; readonly macKey: Secret; readonly expiresAt: Instant };
-
-/** Makes a token that binds one account to a role (RFC 8555 section 7.3.4). The MAC key is derived and stored nowhere. @throws input-invalid */
-export async function createBindingToken(
-  deps: { readonly database: AuditedDatabase; readonly bindings: Secret<Uint8Array> },
+/** Makes a grant that binds one account to a role (RFC 8555 section 7.3.4), with its MAC key as base64url, which is derived and stored nowhere. @throws what `makeGrant` throws */
+export async function makeBinding(
+  { bindings, ...deps }: Parameters<typeof makeGrant>[0] & { readonly bindings: Secret<Uint8Array> },
   request: BindingRequest,
-  actor: Actor,
+  maker: Maker,
   now: Instant,
-): Promise<BindingCredential> {
-  const { name, role, environment, region, ttlMs } = request;
-  if (!(ttlMs > 0 && ttlMs <= MAXIMUM_TTL_MS)) {
-    throw new Problem('input-invalid', `Cannot make binding token: a life of ${ttlMs} ms, expected 1 to ${MAXIMUM_TTL_MS}`);
-  }
-  const id = newEntityId('token', now);
-  const expiresAt = now + ttlMs;
-  await deps.database.commit(async (unit) => {
-    await insertBindingToken(unit.queries, {
-      id,
-      name,
-      role,
-      environment,
-      region,
-      createdAt: now,
-      expiresAt,
-      usedAt: null,
-      revokedAt: null,
-    });
-    const data = { tokenId: id, name: new Person(name), role, expiresAt };
-    recordEntry(unit, { type: 'acme-binding.created', at: now, environment, region, actor, data });
-  });
-  return { keyId: id, macKey: new Secret(macKeyOf(deps.bindings, id).toString('base64url')), expiresAt };
+): Promise<{ readonly grant: DoorGrant; readonly secret: Secret }> {
+  const grant = await makeGrant(deps, { ...request, door: 'acme', bounds: null, uses: 1 }, maker, now);
+  return { grant, secret: new Secret(macKeyOf(bindings, grant.id).toString('base64url')) };
 }
 
-/** Takes a token back that nobody used. @throws not-found; state-conflict */
-export async function revokeBindingToken(
-  deps: { readonly database: AuditedDatabase },
-  id: EntityId<'token'>,
-  actor: Actor,
-  now: Instant,
-): Promise<void> {
-  await deps.database.commit(async (unit) => {
-    const token = await findBindingToken(unit.queries, id);
-    if (token === null) throw new Problem('not-found', 'Cannot revoke binding token: there is none of this id');
-    if (!(await endBindingToken(unit.queries, id, now))) {
-      throw new Problem('state-conflict', 'Cannot revoke binding token: it is used or revoked already');
-    }
-    const { environment, region } = token;
-    recordEntry(unit, { type: 'acme-binding.revoked', at: now, environment, region, actor, data: { tokenId: id } });
-  });
-}
-
-/** A binding whose MAC was verified; that its token is open is asked again when it is claimed. */
-export type VerifiedBinding = { readonly token: BindingToken; readonly jws: { readonly [name: string]: unknown } };
+/** A binding whose MAC was verified; that its grant is good is asked again when it is claimed. */
+export type VerifiedBinding = { readonly grant: DoorGrant; readonly jws: { readonly [name: string]: unknown } };
 
 /**
  * Verifies the inner JWS: MAC under the token's key, no nonce, the same url, the account's key as its payload.
@@ -96,22 +48,24 @@ export async function verifyBinding(
   if (typeof kid !== 'string' || url !== outer.url) throw malformed("the binding has no kid, or its url is not the request's");
   const mac = createHmac(hash, macKeyOf(deps.bindings, kid)).update(`${protectedText}.${payloadText}`).digest();
   const genuine = mac.length === signature.length && timingSafeEqual(mac, signature);
-  const token = await findBindingToken(deps.database.queries, kid);
-  if (!genuine || token === null || token.usedAt !== null || token.revokedAt !== null || token.expiresAt <= now) throw refused();
+  const { queries } = deps.database;
+  const grant = await findGrant(queries, 'acme', kid);
+  if (!genuine || grant === null || (await findGrantFault(queries, grant, now)) !== null) throw refused();
   if (parseJwk(readJson(payloadText, 'the payload of the binding')).thumbprint !== outer.key.thumbprint) {
     throw malformed("the binding's payload is not the account's key");
   }
-  return { token, jws: value as VerifiedBinding['jws'] };
+  return { grant, jws: value as VerifiedBinding['jws'] };
 }
 
-/** Uses the token up in the commit that makes the account. @throws unauthorized if another account was faster */
+/** Uses the grant up in the commit that makes the account. @throws unauthorized if another account was faster */
 export async function claimBinding(
   unit: AuditedUnit,
-  { token }: VerifiedBinding,
+  { grant }: VerifiedBinding,
   accountId: EntityId<'account'>,
   now: Instant,
 ): Promise<void> {
-  if (!(await claimBindingToken(unit.queries, token.id, accountId, now))) throw refused();
+  const { id, door } = grant;
+  if ((await claimGrant(unit, { id, door, by: accountId, spkiSha256: null }, now)) !== null) throw refused();
 }
 
 function macKeyOf(bindings: Secret<Uint8Array>, id: string): Buffer {
@@ -144,4 +98,3 @@ function refused(): AcmeProblem {
 }
 
 const macs = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' } as const;
-const MAXIMUM_TTL_MS = 90 * DAY_MS;

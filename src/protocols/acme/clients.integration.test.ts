@@ -10,7 +10,8 @@ import { promisify } from 'node:util';
 import { type AcmeLab, openAcmeLab } from '../../../test/support/acme-lab.ts';
 import { startDnsServer } from '../../../test/support/dns-server.ts';
 import { freePort } from '../../../test/support/free-port.ts';
-import { createBindingToken } from './binding.ts';
+import { makerOf } from '../../../test/support/maker.ts';
+import { makeBinding } from './binding.ts';
 
 const execute = promisify(execFile);
 const root = join(import.meta.dirname, '../../..');
@@ -110,14 +111,14 @@ by('certbot', 'http-01 of names and an address, renewal by ARI, profile, revocat
 
 by('certbot', 'an account bound by a token, which serves once', async (certbot) => {
   await using lab = await standalone({ acme: { externalAccountRequired: true } });
-  const { keyId, macKey } = await createBindingToken(
-    { database: lab.ca.database, bindings: lab.secrets.bindings },
+  const { grant, secret: macKey } = await makeBinding(
+    { ...lab.ca, bindings: lab.secrets.bindings },
     { name: 'web', role: 'ci', environment: 'production', region: 'local', ttlMs: 3_600_000 },
-    { kind: 'person', name: 'ada' },
+    await makerOf(lab.ca, lab.clock.now()),
     lab.clock.now(),
   );
   const trust = { REQUESTS_CA_BUNDLE: lab.rootFile };
-  const eab = ['--eab-kid', keyId, '--eab-hmac-key', macKey.reveal()];
+  const eab = ['--eab-kid', grant.id, '--eab-hmac-key', macKey.reveal()];
   await assert.rejects(run(certbot, certbotArgs(lab, 'register'), trust), /external/i);
   await run(certbot, certbotArgs(lab, 'register', ...eab), trust);
   await assert.rejects(
@@ -208,10 +209,10 @@ by('acme-tiny', 'http-01 with an RSA account key', async (acmeTiny) => {
 
 by('dehydrated', 'http-01 from a web root, and a bound account', async (dehydrated) => {
   await using lab = await openAcmeLab(newUrl(), { acme: { externalAccountRequired: true } });
-  const { keyId, macKey } = await createBindingToken(
-    { database: lab.ca.database, bindings: lab.secrets.bindings },
+  const { grant, secret: macKey } = await makeBinding(
+    { ...lab.ca, bindings: lab.secrets.bindings },
     { name: 'web', role: 'operator', environment: 'production', region: 'local', ttlMs: 3_600_000 },
-    { kind: 'person', name: 'ada' },
+    await makerOf(lab.ca, lab.clock.now()),
     lab.clock.now(),
   );
   const config = join(lab.directory, 'dehydrated.cfg');
@@ -220,7 +221,7 @@ by('dehydrated', 'http-01 from a web root, and a bound account', async (dehydrat
     BASEDIR: `${lab.directory}/d`,
     WELLKNOWN: lab.challengeFolder,
     CURL_OPTS: `--cacert ${lab.rootFile}`,
-    EAB_KID: keyId,
+    EAB_KID: grant.id,
     EAB_HMAC_KEY: macKey.reveal(),
   };
   await mkdir(lines.BASEDIR);

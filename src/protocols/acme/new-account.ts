@@ -32,13 +32,13 @@ export async function newAccount(deps: NewAccountDeps, { key, payload, url }: Si
   }
   const account: Account = {
     id: newEntityId('account', now),
-    ...(binding === null ? place : { environment: binding.token.environment, region: binding.token.region }),
+    ...(binding === null ? place : { environment: binding.grant.environment, region: binding.grant.region }),
     jwk: key.jwk,
     thumbprint: key.thumbprint,
     contacts,
     status: 'valid',
     terms: settings.termsOfService,
-    binding: binding === null ? null : { jws: binding.jws, tokenId: binding.token.id, role: binding.token.role },
+    binding: binding === null ? null : { jws: binding.jws, tokenId: binding.grant.id, role: binding.grant.role },
     createdAt: now,
   };
   const made = await register(deps, account, binding, now);
@@ -71,7 +71,7 @@ async function register({ database }: NewAccountDeps, account: Account, binding:
       environment,
       region,
       actor: actorOfAccount(account),
-      data: { accountId: id, thumbprint, tokenId: binding?.token.id ?? null, role: binding?.token.role ?? null },
+      data: { accountId: id, thumbprint, tokenId: binding?.grant.id ?? null, role: binding?.grant.role ?? null },
     });
     return account;
   });

@@ -6,8 +6,9 @@ import { type Bend, encodeJson, jwkOf, makeAcmeClient, newKey } from '../../../t
 import { openAcmeLab } from '../../../test/support/acme-lab.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { HOUR_MS } from '../../core/time/instant.ts';
-import { createBindingToken } from './binding.ts';
-import { endBindingToken } from './binding-store.ts';
+import { makerOf } from '../../../test/support/maker.ts';
+import { revokeGrant } from '../../control/grants/revoke-grant.ts';
+import { makeBinding } from './binding.ts';
 import { openTestAuthorities } from '../../../test/support/authorities.ts';
 
 const URN = 'urn:ietf:params:acme:error:';
@@ -188,9 +189,14 @@ forEachDatabase('ACME requests', (newUrl) => {
 
   test('a binding serves one account once, and only as it was made', async () => {
     await using lab = await openAcmeLab(await newUrl(), { acme: { externalAccountRequired: true } });
-    const deps = { database: lab.ca.database, bindings: lab.secrets.bindings };
-    const request = { name: 'web', role: 'ci', environment: 'production', region: 'local', ttlMs: HOUR_MS } as const;
-    const token = await createBindingToken(deps, request, ada, lab.clock.now());
+    const deps = { ...lab.ca, bindings: lab.secrets.bindings };
+    const maker = await makerOf(lab.ca, lab.clock.now());
+    const make = async (ttlMs: number, at = lab.clock.now()) => {
+      const { grant, secret } = await makeBinding(deps, { ...request, ttlMs }, maker, at);
+      return { keyId: grant.id, macKey: secret, grant };
+    };
+    const request = { name: 'web', role: 'ci', environment: 'production', region: 'local' } as const;
+    const token = await make(HOUR_MS);
     const client = await makeAcmeClient(lab.base, lab.rootFile);
     const url = client.at('new-account');
     const bind = (change: object = {}, key = client.jwk(), mac = token.macKey.reveal(), hash = 'sha256') => {
@@ -215,9 +221,9 @@ forEachDatabase('ACME requests', (newUrl) => {
     for (const [name, externalAccountBinding, type] of cases) {
       assert.equal((await client.register({ externalAccountBinding })).json.type, `${URN}${type}`, name);
     }
-    const late = await createBindingToken(deps, { ...request, ttlMs: 1 }, ada, lab.clock.now() - 10);
-    const gone = await createBindingToken(deps, request, ada, lab.clock.now());
-    await lab.ca.database.commit((unit) => endBindingToken(unit.queries, gone.keyId, lab.clock.now()));
+    const late = await make(1, lab.clock.now() - 10);
+    const gone = await make(HOUR_MS);
+    await revokeGrant(lab.ca, gone.grant, ada, lab.clock.now());
     for (const { keyId, macKey } of [late, gone]) {
       assert.equal(
         (await client.register({ externalAccountBinding: bind({ kid: keyId }, client.jwk(), macKey.reveal()) })).json.type,

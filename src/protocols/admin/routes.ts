@@ -1,9 +1,8 @@
 import { accessRoutes } from './access-routes.ts';
-import { acmeRoutes } from './acme-routes.ts';
 import { certificateRoutes } from './certificate-routes.ts';
-import { cmpRoutes } from './cmp-routes.ts';
 import { externalRoutes } from './external-routes.ts';
 import { federationRoutes } from './federation-routes.ts';
+import { grantRoutes } from './grant-routes.ts';
 import { inventoryRoutes } from './inventory-routes.ts';
 import { issuanceRoutes } from './issuance-routes.ts';
 import { logRoutes } from './log-routes.ts';
@@ -11,7 +10,6 @@ import type { RouteTable } from './route.ts';
 import { renewalRoutes } from './renewal-routes.ts';
 import { requestRoutes } from './request-routes.ts';
 import { rolloutRoutes } from './rollout-routes.ts';
-import { scepRoutes } from './scep-routes.ts';
 
 /** Every route of the REST API. What is not here is not served; each row names the role that it demands, or why it is public. */
 export const routes = {
@@ -23,9 +21,7 @@ export const routes = {
   ...renewalRoutes,
   ...rolloutRoutes,
   ...logRoutes,
-  ...acmeRoutes,
-  ...cmpRoutes,
-  ...scepRoutes,
+  ...grantRoutes,
   ...externalRoutes,
   ...federationRoutes,
 } as const satisfies RouteTable;

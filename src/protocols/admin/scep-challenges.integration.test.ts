@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openAdminApi } from '../../../test/support/admin-api.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
-import { scepHandlers } from './serve-scep-challenges.ts';
+import { grantHandlers } from './serve-grants.ts';
 
 const path = '/v1/scep-challenges';
 const body = { environment: 'production', profile: 'server', dnsNames: ['printer-7.example'] };
@@ -53,7 +53,9 @@ forEachDatabase('challenges of SCEP by REST', (newUrl) => {
   });
 });
 
-test('where SCEP is not served there are no challenges', async () => {
-  const handlers = scepHandlers({ challenges: null, place: { region: 'local' } });
-  await assert.rejects(handlers['list-scep-challenges']({ scope: '*', now: 0 } as never), { code: 'state-conflict' });
+test('where a door is not served there is nothing at it', async () => {
+  const makers = { acme: null, cmp: null, scep: null };
+  const handlers = grantHandlers({ database: null as never, makers, place: { region: 'local' } });
+  for (const name of ['list-acme-bindings', 'list-cmp-secrets', 'list-scep-challenges'] as const)
+    await assert.rejects(handlers[name]({ scope: '*', now: 0 } as never), { code: 'state-conflict' });
 });

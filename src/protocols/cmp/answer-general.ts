@@ -2,6 +2,7 @@ import type { IssuingAuthority } from '../../control/ca/authorities.ts';
 import { parseCrlPath } from '../../control/ca/crl-path.ts';
 import { findCrl } from '../../control/ca/crl-store.ts';
 import { findProfile } from '../../control/ca/prepare-certificate.ts';
+import { boundsOf } from '../../control/grants/door-grant.ts';
 import { type CrlStatus, readCrlStatusList } from '../../core/cmp/crl-source.ts';
 import { cmpOids } from '../../core/cmp/cmp-oids.ts';
 import { newerRoot } from '../../core/cmp/newer-root.ts';
@@ -63,14 +64,11 @@ function updateOf(roots: readonly Certificate[], value: Uint8Array | null): read
 }
 
 function templateFor({ authorities }: GeneralDeps, sender: Sender): readonly DerNode[] {
-  const bound = sender.kind === 'secret' ? sender.secret : sender.record;
-  const names =
-    sender.kind === 'secret'
-      ? { dns: sender.secret.dnsNames, ip: sender.secret.ipAddresses }
-      : { dns: sender.record.names.dns, ip: sender.record.names.ip };
-  const profile = findProfile(authorities, bound.environment, bound.profile);
+  const { environment } = sender.kind === 'secret' ? sender.grant : sender.record;
+  const { profile: named, spiffeId, names } = sender.kind === 'secret' ? boundsOf(sender.grant) : sender.record;
+  const profile = findProfile(authorities, environment, named);
   if (profile === null) return [];
-  const uri = bound.spiffeId === null ? [] : [bound.spiffeId];
+  const uri = spiffeId === null ? [] : [spiffeId];
   return [requestTemplateNode({ uri, dns: names.dns, ip: names.ip.map(parseIpAddress) }, profile.keys)];
 }
 

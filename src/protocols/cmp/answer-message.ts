@@ -1,3 +1,5 @@
+import { findGrantFault } from '../../control/grants/claim-grant.ts';
+import { boundsOf, type DoorGrant } from '../../control/grants/door-grant.ts';
 import { type BodyKind, type PkiMessage, readPkiMessage } from '../../core/cmp/pki-message.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
@@ -16,7 +18,7 @@ import { logRefusal } from './log-refusal.ts';
 import { pollCertificate } from './poll-certificate.ts';
 import { CmpProblem, toCmpProblem } from './problems.ts';
 import { NONCE_OCTETS, protectAnswer } from './protect-answer.ts';
-import type { CmpSecret } from './secret-store.ts';
+import { refusedSecret } from './order-of.ts';
 import type { Sender } from './sender.ts';
 
 /** Answers one message; null: it is none, so that there is nobody whom an answer could be for. */
@@ -77,7 +79,8 @@ async function answerCall(deps: CmpDeps, call: Call, now: Instant): Promise<CmpA
     throw new CmpProblem('transactionIdInUse', 'Cannot answer: the message was answered before, or its transaction ID used');
   if (sender.kind === 'certificate' && sender.record.notAfter < now && kind !== 'kur' && kind !== 'certConf')
     throw new CmpProblem('signerNotTrusted', 'Cannot trust signer: its certificate has ended, expected an update of it');
-  if (sender.kind === 'secret') demandOpen(sender.secret, kind, now);
+  const fault = sender.kind === 'secret' ? await findUseFault(deps, { grant: sender.grant, kind }, now) : null;
+  if (fault !== null) throw refusedSecret(sender, fault);
   switch (kind) {
     case 'ir':
     case 'cr':
@@ -102,15 +105,21 @@ function goesOn(kind: BodyKind): boolean {
   return kind === 'certConf' || kind === 'pollReq';
 }
 
-/** A secret that has ended asks for nothing any more, but what it began goes on; one that is used up may still revoke what it bought, as long as it lasts. */
-function demandOpen({ id, used, uses, revokedAt, expiresAt }: CmpSecret, kind: BodyKind, now: Instant): void {
-  if (revokedAt === null && (goesOn(kind) || (expiresAt > now && (used < uses || kind === 'rr')))) return;
-  throw new CmpProblem('notAuthorized', `Cannot use secret: ${id} is used up, revoked or expired`);
+/** What it began under a secret a device goes on with, whatever became of it but that it was taken back; one that is used up may still revoke what it bought, as long as it lasts. */
+async function findUseFault(
+  { database }: Pick<CmpDeps, 'database'>,
+  { grant, kind }: { readonly grant: DoorGrant; readonly kind: BodyKind },
+  now: Instant,
+): Promise<string | null> {
+  if (grant.revokedAt !== null) return 'revoked';
+  if (goesOn(kind)) return null;
+  if (kind === 'rr') return grant.expiresAt <= now ? 'expired' : null;
+  return findGrantFault(database.queries, grant, now);
 }
 
 /** A profile may be named by the path (RFC 9811 section 3.4) and in the header (RFC 9483 section 3.1). It chooses nothing: who sends it has one. */
 function demandProfile({ info }: CheckedHeader, sender: Sender, ofPath: string | null): void {
-  const own = sender.kind === 'secret' ? sender.secret.profile : sender.record.profile;
+  const own = sender.kind === 'secret' ? boundsOf(sender.grant).profile : sender.record.profile;
   const item = info.find(({ type }) => type === cmpOids.certProfile);
   const named = [...(ofPath === null ? [] : [ofPath]), ...(item?.value == null ? [] : readCertProfiles(item.value))];
   const other = named.find((name) => name !== own);

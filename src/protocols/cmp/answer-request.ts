@@ -70,7 +70,8 @@ async function issueAsked(
             : { deadline: now + deps.confirmWithinMs, state: { kind: 'issued', certificate } }),
         }),
     },
-    null,
+    // What waits falls with the token of who made the secret, who cannot approve of it.
+    call.sender.kind === 'secret' ? (call.sender.grant.maker?.tokenId ?? null) : null,
     now,
   );
   if (requested.kind === 'issued') return issuedAnswer(deps, { asked, call, implicitConfirm, issued: requested.certificate }, now);
@@ -116,7 +117,7 @@ function transactionOf(
   { answer, requestNumber }: CertificateAsked,
   implicitConfirm: boolean,
 ): Omit<CmpTransaction, 'state' | 'deadline'> {
-  const { environment, region } = sender.kind === 'secret' ? sender.secret : sender.record;
+  const { environment, region } = sender.kind === 'secret' ? sender.grant : sender.record;
   const transactionId = Buffer.from(header.transactionId).toString('hex');
   return { transactionId, sender: sender.name, environment, region, nonce, answer, requestNumber, implicitConfirm };
 }
@@ -133,7 +134,7 @@ async function requestOf(
         'wrongIntegrity',
         'Cannot update certificate: protected by a secret, expected the signature of the old certificate',
       );
-    return orderOf(sender.secret, asked, sender.name, now);
+    return orderOf({ sender, asked, transactionId: call.header.transactionId }, now);
   }
   return renewalBy(deps, { asked, sender }, now);
 }

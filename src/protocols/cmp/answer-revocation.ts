@@ -61,7 +61,7 @@ async function revokeNamed(
  * succeeds it. Two without a name have no name in common.
  */
 export function mayRevoke(sender: Sender, record: CertificateRecord): boolean {
-  if (sender.kind === 'secret') return record.asker === sender.name && record.environment === sender.secret.environment;
+  if (sender.kind === 'secret') return record.asker === sender.name && record.environment === sender.grant.environment;
   const own = sender.record;
   if (own.issuerKeySha256 === record.issuerKeySha256 && equalOctets(own.serial, record.serial)) return true;
   const isNamed = own.spiffeId !== null || own.names.dns.length > 0 || own.names.ip.length > 0;

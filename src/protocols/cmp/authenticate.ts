@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { type CertificateRecord, findCertificatesBySerial } from '../../control/ca/certificate-store.ts';
 import { findProfile } from '../../control/ca/prepare-certificate.ts';
+import { findGrant } from '../../control/grants/store.ts';
 import { cmpOids } from '../../core/cmp/cmp-oids.ts';
 import { computeMac, type MacAlgorithm, readMacAlgorithm } from '../../core/cmp/mac-algorithm.ts';
 import type { PkiMessage } from '../../core/cmp/pki-message.ts';
@@ -14,7 +15,6 @@ import { readOid } from '../../core/x509/oid.ts';
 import { readAlgorithmIdentifier, verifySignature } from '../../core/x509/signature-algorithm.ts';
 import type { CmpDeps } from './deps.ts';
 import { CmpProblem } from './problems.ts';
-import { findSecret } from './secret-store.ts';
 import { secretOf } from './secret.ts';
 import type { Sender } from './sender.ts';
 
@@ -49,15 +49,14 @@ async function authenticateSecret(
   const key = secretOf(root, reference);
   const expected = await computeMac(mac, Buffer.from(key.reveal()), message.protectedPart);
   const isGenuine = expected.length === protection.length && timingSafeEqual(expected, protection);
-  const secret = isEntityId('token', reference) ? await findSecret(database.queries, reference) : null;
-  if (!isGenuine) throw new CmpProblem('badMessageCheck', `Cannot read message: the MAC is not by the secret of ${shown(reference)}`);
-  if (secret === null) throw new CmpProblem('badMessageCheck', `Cannot read message: there is no secret of ${shown(reference)} any more`);
-  return { kind: 'secret', name: `cmp:${secret.id}`, secret, key, algorithm: mac };
-}
-
-/** Whatever octets a stranger sent, as a line of the log. */
-function shown(reference: string): string {
-  return isEntityId('token', reference) ? reference : 'a reference that is none';
+  const grant = isEntityId('token', reference) ? await findGrant(database.queries, 'cmp', reference) : null;
+  if (grant === null)
+    throw new CmpProblem(
+      'badMessageCheck',
+      `Cannot read message: no secret of this reference, and its MAC is ${isGenuine ? 'right' : 'wrong'}`,
+    );
+  if (!isGenuine) throw new CmpProblem('badMessageCheck', `Cannot read message: the MAC is not by the secret of ${grant.id}`);
+  return { kind: 'secret', name: `cmp:${grant.id}`, grant, key, algorithm: mac };
 }
 
 async function authenticateSigner(

@@ -13,9 +13,6 @@ test('what CMP looks for at a message, and what it ends and forgets, is found by
   {
     using file = new DatabaseSync(path);
     const plans = [
-      ['select * from cmp_secrets where id = ?', 'sqlite_autoindex_cmp_secrets_1'],
-      ['update cmp_secrets set used = used + 1 where id = ? and used < uses and expires_at > ?', 'sqlite_autoindex_cmp_secrets_1'],
-      ['delete from cmp_secrets where expires_at < ?', 'cmp_secrets_expiry'],
       ['select * from cmp_transactions where transaction_id = ? and sender = ?', 'sqlite_autoindex_cmp_transactions_1'],
       ["delete from cmp_transactions where deadline < ? and status = 'done'", 'cmp_transactions_deadline'],
       ['select * from cmp_transactions where deadline < ? order by deadline limit ?', 'cmp_transactions_deadline'],

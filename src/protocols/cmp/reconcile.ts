@@ -2,10 +2,9 @@ import { recordEntry } from '../../control/audit/record-entry.ts';
 import { type CertificateKey, findCertificate } from '../../control/ca/certificate-store.ts';
 import { revoke } from '../../control/ca/revoke-certificate.ts';
 import { findWaiting } from '../../control/ca/waiting-store.ts';
-import { DAY_MS, type Instant } from '../../core/time/instant.ts';
+import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { CmpDeps } from './deps.ts';
-import { deleteEndedSecrets } from './secret-store.ts';
 import { type CmpTransaction, deleteDone, endTransaction, findTransaction, listOverdue } from './transaction-store.ts';
 
 type ReconcileDeps = Pick<CmpDeps, 'database' | 'authorityChanged'>;
@@ -16,12 +15,9 @@ export async function reconcileCmp(deps: ReconcileDeps, now: Instant): Promise<v
   for (const transaction of overdue) await endOverdue(deps, transaction, now);
 }
 
-/** Forgets secrets that ended long ago, whose purchases the log keeps, and requests that nobody could send again. */
+/** Forgets requests that nobody could send again. */
 export async function pruneCmp({ database }: Pick<CmpDeps, 'database'>, now: Instant): Promise<void> {
-  await database.commit(async ({ queries }) => {
-    await deleteEndedSecrets(queries, now - KEPT_FOR_MS);
-    await deleteDone(queries, now);
-  });
+  await database.commit(({ queries }) => deleteDone(queries, now));
 }
 
 async function endOverdue({ database, authorityChanged }: ReconcileDeps, overdue: CmpTransaction, now: Instant): Promise<void> {
@@ -49,4 +45,3 @@ async function certificateOf(queries: Queries, { state }: CmpTransaction): Promi
 }
 
 const PAGE = 200;
-const KEPT_FOR_MS = 90 * DAY_MS;

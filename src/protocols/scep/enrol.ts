@@ -4,12 +4,15 @@ import { renewByCertificate } from '../../control/ca/renew-by-certificate.ts';
 import { requestCertificate } from '../../control/ca/request-certificate.ts';
 import { findWithdrawn } from '../../control/ca/standing.ts';
 import { findWaiting } from '../../control/ca/waiting-store.ts';
+import { askerOfGrant } from '../../control/grants/asker-of-grant.ts';
+import { claimGrant, findGrantFault } from '../../control/grants/claim-grant.ts';
+import { boundsOf, type DoorGrant } from '../../control/grants/door-grant.ts';
+import { fileGrant, findUsedGrant, settleGrant } from '../../control/grants/store.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { type CertificateRequest, parseCertificateRequest } from '../../core/x509/certificate-request.ts';
 import { equalOctets } from '../../core/x509/der.ts';
 import type { Outcome } from './cert-rep.ts';
-import { type Challenge, fileChallenge, findUsed, settleChallenge } from './challenge-store.ts';
-import { claimChallenge, findChallenge, findFault } from './challenge.ts';
+import { findChallenge } from './challenge.ts';
 import type { ScepDeps } from './deps.ts';
 import { cipherOfMessage, notOpened, openMessage, type OpenedMessage, readOpened } from './open-message.ts';
 import type { PkiMessage } from './pki-message.ts';
@@ -21,15 +24,15 @@ export async function enrol(deps: ScepDeps, message: PkiMessage, now: Instant): 
   const csr = readRequest(opened);
   // Who signs has to hold the key that is certified; only then is anything looked up.
   if (!equalOctets(csr.spki, message.sender.spki)) throw notOpened('the signer has another key than the CSR');
-  const challenge = await findChallenge(deps.database, csr.challengePassword ?? '');
-  if (challenge === null) throw new ScepRefusal('badRequest', 'no such challenge');
+  const { queries } = deps.database;
+  const grant = await findChallenge(queries, csr.challengePassword ?? '');
+  if (grant === null) throw new ScepRefusal('badRequest', 'no such challenge');
   const { transactionId } = message;
   // RFC 8894 section 3.3.1: an answer that was lost is asked for again.
-  if (challenge.usedAt !== null && challenge.spkiSha256 === csr.spkiSha256 && challenge.transactionId === transactionId)
-    return outcomeOf(deps, challenge, opened, now);
-  const fault = await findFault(deps.database, challenge, now);
-  if (fault !== null) throw new ScepRefusal('badRequest', `challenge ${challenge.id}: ${fault}`);
-  const requested = await requestCertificate(deps, orderOf(challenge, { csr, transactionId }, now), challenge.tokenId, now);
+  if (grant.lastUse?.spkiSha256 === csr.spkiSha256 && grant.lastUse.by === transactionId) return outcomeOf(deps, grant, opened, now);
+  const fault = await findGrantFault(queries, grant, now);
+  if (fault !== null) throw new ScepRefusal('badRequest', `challenge ${grant.id}: ${fault}`);
+  const requested = await requestCertificate(deps, orderOf(grant, { csr, transactionId }, now), grant.maker?.tokenId ?? null, now);
   if (requested.kind === 'waiting') return { kind: 'waiting' };
   return { kind: 'issued', certificates: requested.certificate.chain, cipher: opened.cipher };
 }
@@ -48,42 +51,44 @@ export async function renew(deps: ScepDeps, message: PkiMessage, now: Instant): 
 export async function poll(deps: ScepDeps, message: PkiMessage, now: Instant): Promise<Outcome> {
   const cipher = cipherOfMessage(deps, message, now);
   const { transactionId, sender } = message;
-  const challenge = await findUsed(deps.database.queries, { spkiSha256: sender.spkiSha256, transactionId });
-  if (challenge === null) throw new ScepRefusal('badCertId', 'this key asked for nothing in this transaction');
-  return outcomeOf(deps, challenge, { cipher }, now);
+  const grant = await findUsedGrant(deps.database.queries, 'scep', { spkiSha256: sender.spkiSha256, by: transactionId });
+  if (grant === null) throw new ScepRefusal('badCertId', 'this key asked for nothing in this transaction');
+  return outcomeOf(deps, grant, { cipher }, now);
 }
 
 async function outcomeOf(
   { database, authorities }: ScepDeps,
-  challenge: Challenge,
+  { id, lastUse }: DoorGrant,
   { cipher }: Pick<OpenedMessage, 'cipher'>,
   now: Instant,
 ): Promise<Outcome> {
   const { queries } = database;
-  const request = challenge.requestId === null ? null : await findWaiting(queries, challenge.requestId);
+  const { requestId = null } = lastUse ?? {};
+  const request = requestId === null ? null : await findWaiting(queries, requestId);
   if (request?.status === 'waiting' || request?.status === 'signing') return { kind: 'waiting' };
-  const certificate = request === null ? challenge.certificate : request.certificate;
-  if (certificate === null)
-    throw new ScepRefusal('badRequest', `challenge ${challenge.id}: the request was ${request?.status ?? 'given up'}`);
+  const certificate = request === null ? (lastUse?.certificate ?? null) : request.certificate;
+  if (certificate === null) throw new ScepRefusal('badRequest', `challenge ${id}: the request was ${request?.status ?? 'given up'}`);
   const record = await findCertificate(queries, certificate.issuerKeySha256, certificate.serial);
   const withdrawn = record === null ? ['it has no certificate'] : await findWithdrawn(queries, record, now);
-  if (record?.der == null || withdrawn.length > 0)
-    throw new ScepRefusal('badRequest', `challenge ${challenge.id}: ${withdrawn.join('; ')}`);
+  if (record?.der == null || withdrawn.length > 0) throw new ScepRefusal('badRequest', `challenge ${id}: ${withdrawn.join('; ')}`);
   const issuer = authorities.issuing.find(({ keySha256 }) => keySha256 === certificate.issuerKeySha256);
   return { kind: 'issued', certificates: [record.der, ...(issuer?.chain ?? [])], cipher };
 }
 
 function orderOf(
-  { id, environment, region, profile, spiffeId, names, maker, makerRole }: Challenge,
+  grant: DoorGrant,
   { csr, transactionId }: { readonly csr: CertificateRequest; readonly transactionId: string },
   now: Instant,
 ): IssuanceRequest {
+  const { id, door, environment, region, maker } = grant;
+  const { profile, spiffeId, names } = boundsOf(grant);
+  const name = `scep:${id}`;
   return {
     door: 'scep',
     profile,
-    // What may be asked for is for who made the challenge to ask; who uses it has no say.
-    asker: { role: makerRole, scope: [environment], spiffeId: null, name: maker },
-    actor: { kind: 'machine', name: `scep:${id}` },
+    // Profiles that name their askers know who made the challenge: who uses it has no say.
+    asker: askerOfGrant(grant, maker?.name ?? name),
+    actor: { kind: 'machine', name },
     csr,
     spiffeId,
     names,
@@ -91,9 +96,12 @@ function orderOf(
     environment,
     region,
     note: { scep: transactionId, challenge: id },
-    claim: (unit) => claimChallenge(unit, { id, spkiSha256: csr.spkiSha256, transactionId }, now),
-    filed: (unit, waiting) => fileChallenge(unit.queries, id, waiting.id),
-    settle: (unit, certificate) => settleChallenge(unit.queries, id, certificate),
+    claim: async (unit) => {
+      const fault = await claimGrant(unit, { id, door, by: transactionId, spkiSha256: csr.spkiSha256 }, now);
+      if (fault !== null) throw new ScepRefusal('badRequest', `challenge ${id}: ${fault}`);
+    },
+    filed: (unit, waiting) => fileGrant(unit.queries, id, waiting.id),
+    settle: (unit, certificate) => settleGrant(unit.queries, id, certificate),
   };
 }
 

@@ -6,17 +6,13 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { openDatabase } from '../../platform/db/open-database.ts';
 
-test('what SCEP looks for at a message, and what it forgets, is found by an index', async () => {
+test('what SCEP looks for at a renewal that was sent again is found by an index', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'plans-'));
   const path = join(directory, 'plans.sqlite');
   await (await openDatabase({ url: `sqlite:${path}` }))[Symbol.asyncDispose]();
   {
     using file = new DatabaseSync(path);
     const plans = [
-      ['select * from scep_challenges where secret_sha256 = ?', 'sqlite_autoindex_scep_challenges_2'],
-      ['select * from scep_challenges where spki_sha256 = ? and transaction_id = ? and used_at is not null', 'scep_challenges_transaction'],
-      ['update scep_challenges set used_at = ? where id = ? and used_at is null', 'sqlite_autoindex_scep_challenges_1'],
-      ['delete from scep_challenges where expires_at < ?', 'scep_challenges_end'],
       ["select * from certificates where spki_sha256 = ? and status = 'issued' order by not_after desc limit 20", 'certificates_by_key'],
     ] as const;
     for (const [query, index] of plans) {

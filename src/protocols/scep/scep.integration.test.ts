@@ -19,6 +19,7 @@ import { revokeToken } from '../../control/access/revoke-token.ts';
 import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
+import { revokeGrant } from '../../control/grants/revoke-grant.ts';
 import { assembleSignedData, buildSignedAttributes } from '../../core/cms/build-signed-data.ts';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { HOUR_MS } from '../../core/time/instant.ts';
@@ -30,7 +31,6 @@ import { encodeDer, primitive, raw, sequence } from '../../core/x509/der-writer.
 import { oids } from '../../core/x509/oid.ts';
 import { sealEnvelope } from '../../platform/cms/seal-envelope.ts';
 import { ensureRegistrationAuthority } from './registration-authority.ts';
-import { revokeChallenge } from './challenge.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'countersign-scep-'));
 const lab = await openScepLab(`sqlite:${join(scratch, 'scep.sqlite')}`, {
@@ -126,12 +126,7 @@ test('a challenge serves one key in one transaction, once, in its time, while it
   failed(await send(client, { content: csr(client, challenge.text), transactionId: 'two' }), '2');
   failed(await send(other, { content: csr(other, challenge.text) }), '2');
   const revoked = await lab.challengeFor([NAME], { profile: 'device' });
-  await revokeChallenge(
-    lab.ca,
-    { id: revoked.id, environment: 'production', region: 'local' },
-    { kind: 'person', name: 'ada' },
-    lab.clock.now(),
-  );
+  await revokeGrant(lab.ca, revoked.grant, { kind: 'person', name: 'ada' }, lab.clock.now());
   failed(await send(client, { content: csr(client, revoked.text) }), '2');
   const orphan = await lab.challengeFor([NAME], { profile: 'device' });
   await revokeToken(lab.ca, orphan.principal.tokenId, { kind: 'person', name: 'ada' }, lab.clock.now());

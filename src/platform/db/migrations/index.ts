@@ -30,6 +30,7 @@ import * as fleetLists from './0030-fleet-lists.ts';
 import * as federation from './0031-federation.ts';
 import * as cmp from './0032-cmp.ts';
 import * as scep from './0033-scep.ts';
+import * as doorGrants from './0034-door-grants.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -67,4 +68,5 @@ export const migrations: Record<string, Migration> = {
   '0031-federation': federation,
   '0032-cmp': cmp,
   '0033-scep': scep,
+  '0034-door-grants': doorGrants,
 };
