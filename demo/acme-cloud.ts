@@ -8,7 +8,7 @@ import { CALLS_PER_SECOND_AND_PATH, callsOf, callersOf, processorName, robbedSer
 import type { ServiceName } from './fleet.ts';
 import type { ImpostorConfig } from './impostor/impostor-config.ts';
 import type { ProcessGroup, RunningProcess } from './process-group.ts';
-import { type Layout, publicPortsOf, type Replica } from './replica.ts';
+import { type Layout, publicPortsOf, type Replica, replicasOf } from './replica.ts';
 import type { TapConfig } from './tap/tap-record.ts';
 
 /** Acme Cloud as it runs: every replica's present process, and where the files lie that tell what happened. */
@@ -75,7 +75,7 @@ export function startReplica(cloud: AcmeCloud, replica: Replica, wiring: Wiring)
     calls: callsOf(service.name).map((path): CallConfig => ({
       endpoint: path.endpoint,
       urls: urlsOf(cloud, replica, path.endpoint, wiring),
-      perSecond: CALLS_PER_SECOND_AND_PATH / service.replicas,
+      perSecond: CALLS_PER_SECOND_AND_PATH / replicasOf(cloud.layout, service.name).length,
       sendsRecord: path.sendsRecord,
     })),
   };
@@ -103,16 +103,27 @@ export async function retireOld(cloud: AcmeCloud, replica: Replica, fresh: Runni
   if (how !== undefined && how !== 0) throw new Error(`${replica.name} did not end by itself: ${how}`);
 }
 
-/** Ends callers first, so that every event reaches the observer's file; the observer is last. */
+/**
+ * Ends callers first, so that every event reaches the observer's file; the observer is last. When no service calls any more, what is open
+ * between them is idle, and is not waited for.
+ */
 export async function stopAcmeCloud(cloud: AcmeCloud): Promise<void> {
   const stop = async (name: string): Promise<void> => {
     await Promise.all(cloud.group.running.filter((running) => running.name === name).map((running) => running.stop()));
   };
-  await Promise.all([stop('impostor'), stop('thief'), ...[...cloud.serving.values()].map((running) => running.stop())]);
+  const serving = [...cloud.serving.values()];
+  await Promise.all([stop('impostor'), stop('thief'), ...serving.map(endCalls)]);
+  await Promise.all(serving.map((running) => running.stop()));
   for (const { name } of cloud.layout.replicas) await stop(name);
   await stop('tap');
   await stop('observer');
   rmSync(cloud.socketDirectory, { recursive: true, force: true });
+}
+
+/** Asks a service to end; returns when it makes no calls any more. */
+async function endCalls(running: RunningProcess): Promise<void> {
+  const ended = running.stop();
+  await Promise.race([running.says('calls ended').catch(() => ended), ended]);
 }
 
 /** The Unix socket on which a replica answers its sidecar. */

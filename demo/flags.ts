@@ -10,7 +10,7 @@ export type Flags = {
   readonly json: boolean;
   /** Stay up after the table. */
   readonly keep: boolean;
-  /** Only the part of the run that a sabotage can break: for CI. */
+  /** One replica of each service, and only the part of the run that a sabotage can break: for CI. */
   readonly short: boolean;
   readonly sabotage: SabotageName | null;
   readonly plane: Plane;

@@ -14,7 +14,7 @@ import { layOut } from './replica.ts';
 import { toJson, toTable } from './report.ts';
 import type { Run } from './run.ts';
 import { makeRunDirectory } from './run-directory.ts';
-import { findSabotage, type Sabotage } from './sabotage.ts';
+import { findSabotage, type Sabotage, shortStepsOf } from './sabotage.ts';
 import { type Step, steps } from './steps.ts';
 import { emptyTimeline } from './timeline.ts';
 
@@ -33,9 +33,9 @@ async function main(flags: Flags): Promise<number> {
   endOnSignals(group, plane, flags.keep);
 
   progress.step('Acme Cloud starts, in plaintext, with its observer, its tap and an impostor');
-  const cloud = await startAcmeCloud(group, directory, layOut(flags.plane));
+  const cloud = await startAcmeCloud(group, directory, layOut(flags.plane, { isShort: flags.short }));
   const run: Run = { flags, cloud, plane, progress, facts: noFacts(startedAt), timeline: emptyTimeline(), dataPlanes: new Map() };
-  const chosen = steps.filter(({ name }) => !flags.short || sabotage === null || sabotage.steps.includes(name));
+  const chosen = flags.short ? steps.filter(({ name }) => shortStepsOf(sabotage).has(name)) : steps;
   const failure = await takeSteps(run, chosen);
   run.facts.seconds = (Date.now() - startedAt) / 1000;
   if (!flags.keep) await stopEverything(run, cloud);

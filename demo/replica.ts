@@ -29,9 +29,14 @@ export type Layout = {
   readonly lastPublicPort: number;
 };
 
-/** Gives every replica its ports. The public ports are released again, for the tap to take. */
-export function layOut(plane: Plane = 'native'): Layout {
-  const rows = services.flatMap((service) => Array.from({ length: service.replicas }, (_, index) => ({ service, number: index + 1 })));
+/**
+ * Gives every replica its ports. The short form has one of each service, but where the second is of another kind.
+ * The public ports are released again, for the tap to take.
+ */
+export function layOut(plane: Plane = 'native', { isShort = false } = {}): Layout {
+  const rows = services.flatMap((service) =>
+    Array.from({ length: isShort && plane !== 'mixed' ? 1 : service.replicas }, (_, index) => ({ service, number: index + 1 })),
+  );
   const publicCount = rows.filter(({ service }) => service.isEndpoint).length;
   const egressCount = rows.reduce((sum, { service }) => sum + callsOf(service.name).length, 0);
   const kindOf = ({ service, number }: (typeof rows)[number]) => proxyKindOf(plane, service.name, number);

@@ -162,6 +162,11 @@ export function mutationsOf({ mutations, envoyMutations = mutations }: Sabotage,
   return plane === 'envoy' ? envoyMutations : [...new Set([...mutations, ...envoyMutations])];
 }
 
+/** The steps of the short form: those of the sabotage, or, for a run in which every claim of a sabotage has to hold, all of theirs. */
+export function shortStepsOf(sabotage: Sabotage | null): ReadonlySet<StepName> {
+  return new Set(sabotage === null ? sabotages.flatMap(({ steps }) => steps) : sabotage.steps);
+}
+
 export function findSabotage(name: SabotageName): Sabotage {
   return sabotages.find((sabotage) => sabotage.name === name)!;
 }

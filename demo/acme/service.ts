@@ -74,18 +74,27 @@ async function listen(): Promise<void> {
   if (listen.kind === 'unix') chmodSync(listen.path, 0o600);
 }
 
-/** Stops to accept, lets each open connection end with an answer or by its idle time, finishes its own calls, then leaves. */
+/**
+ * Stops to accept, lets each open connection end with an answer or by its idle time, finishes its own calls, then leaves. Asked again, it
+ * leaves at once: whoever asks knows that nobody calls any more.
+ */
 async function drain(): Promise<void> {
-  if (isDraining) return;
+  if (isDraining) return leave();
   isDraining = true;
   const deadline = setTimeout(() => process.exit(1), LONGEST_DRAIN_MS);
   // `http.Server.close()` would also cut idle keep-alive connections, on which a call may just be on its way.
   const closed = Promise.withResolvers<void>();
   if (server.listening) NetServer.prototype.close.call(server, () => closed.resolve());
   else closed.resolve();
-  await Promise.all([closed.promise, ...clients.map((client) => client.stop())]);
-  await observer.end();
+  await Promise.all(clients.map((client) => client.stop()));
+  console.log('calls ended');
+  await closed.promise;
   clearTimeout(deadline);
+  await leave();
+}
+
+async function leave(): Promise<void> {
+  await observer.end();
   process.exit(0);
 }
 
