@@ -3,6 +3,7 @@ import { FleetLists } from '../control/ca/fleet-lists.ts';
 import { readRevokedSet } from '../control/ca/revoked-set.ts';
 import { readTrustBundle } from '../control/ca/trust-bundle.ts';
 import { listFederatedBundles } from '../control/federation/bundle-store.ts';
+import { deleteEnvoyRefusal, deleteEnvoyRefusals, listEnvoyRefusals } from '../control/fleet/envoy-refusal-store.ts';
 import { recordEnvoyRefusals, type RefusedResource } from '../control/fleet/record-envoy-refusals.ts';
 import { compileEnvoy } from '../core/envoy/compile-envoy.ts';
 import { preflight } from '../core/envoy/preflight.ts';
@@ -45,7 +46,10 @@ export function openEnvoyLink(deps: {
   const { database } = state;
   const { queries } = database;
   const lists = new FleetLists({ database, authorities });
-  const book = new EnvoyBook(() => clock.now());
+  const book = new EnvoyBook(() => clock.now(), {
+    recall: (proxyId) => listEnvoyRefusals(queries, proxyId),
+    forget: (proxyId) => database.commit((unit) => deleteEnvoyRefusals(unit.queries, proxyId)),
+  });
   const refuse = async (proxyId: EntityId<'proxy'>, refused: readonly RefusedResource[]): Promise<void> => {
     for (const resource of refused) log('warn', 'envoy.resource-refused', { proxyId, ...resource });
     await recordEnvoyRefusals({ database }, proxyId, refused, clock.now());
@@ -86,7 +90,12 @@ export function openEnvoyLink(deps: {
     lists,
     async record({ proxyId, typeUrl, name, version, refusal }) {
       metrics.add('countersign_envoy_answers_total', { answer: refusal === undefined ? 'acknowledged' : 'refused' });
-      if (refusal === undefined) return book.accept(proxyId, { typeUrl, name });
+      if (refusal === undefined) {
+        // Seldom: only of what was refused before.
+        if (book.accept(proxyId, { typeUrl, name }))
+          await database.commit((unit) => deleteEnvoyRefusal(unit.queries, { proxyId, typeUrl, name }));
+        return;
+      }
       const refused = { typeUrl, name, version, reason: refusal, by: 'envoy' } as const;
       if (book.refuse(proxyId, refused)) await refuse(proxyId, [refused]);
     },

@@ -3,7 +3,7 @@ import type { EntityId } from '../../src/core/ids/entity-id.ts';
 import { RevokedSetSchema } from '../../src/core/messages/generated/countersign/v1/settings_pb.ts';
 import type { Clock } from '../../src/platform/clock/clock.ts';
 import type { Log } from '../../src/platform/log/logger.ts';
-import { EnvoyBook } from '../../src/protocols/xds/envoy-book.ts';
+import { EnvoyBook, type EnvoyRefusal, type RefusalMemory } from '../../src/protocols/xds/envoy-book.ts';
 import { type EnvoyAuthorities, type EnvoySnapshotDeps, EnvoySnapshots } from '../../src/protocols/xds/envoy-snapshots.ts';
 import { envoySources, isEnvoyType } from '../../src/protocols/xds/envoy-sources.ts';
 import type { Acknowledged, ResourceSource } from '../../src/protocols/xds/resource-source.ts';
@@ -19,9 +19,12 @@ export function serveEnvoys(deps: {
   readonly changes: { readonly settings: Changes; readonly bundle: Changes; readonly revoked: Changes };
   readonly clock: Clock;
   readonly log: Log;
+  /** Shared by control planes that are to be two servers of one state. */
+  readonly memory: RefusalsInMemory | undefined;
 }) {
   const { changes, log } = deps;
-  const book = new EnvoyBook(() => deps.clock.now());
+  const memory = deps.memory ?? new RefusalsInMemory();
+  const book = new EnvoyBook(() => deps.clock.now(), memory);
   const failed: unknown[] = [];
   const attended = new Map<EntityId<'proxy'>, number>();
   const authoritiesChanged: Changes = {
@@ -58,8 +61,35 @@ export function serveEnvoys(deps: {
     encodings: () => snapshots?.encodings ?? 0,
     note({ proxyId, refusal, ...rest }: Acknowledged): void {
       if (!isEnvoyType(rest.typeUrl)) return;
-      if (refusal === undefined) book.accept(proxyId, rest);
-      else book.refuse(proxyId, { ...rest, reason: refusal, by: 'envoy' });
+      if (refusal === undefined) {
+        if (book.accept(proxyId, rest)) memory.drop(proxyId, rest);
+      } else if (book.refuse(proxyId, { ...rest, reason: refusal, by: 'envoy' })) {
+        memory.put(proxyId, { ...rest, reason: refusal, at: deps.clock.now() });
+      }
     },
   };
+}
+
+type Refusal = Omit<EnvoyRefusal, 'by'>;
+
+/** In the place of the database. */
+export class RefusalsInMemory implements RefusalMemory {
+  readonly #held = new Map<EntityId<'proxy'>, Map<string, Refusal>>();
+
+  async recall(proxyId: EntityId<'proxy'>): Promise<readonly Refusal[]> {
+    return [...(this.#held.get(proxyId)?.values() ?? [])];
+  }
+
+  async forget(proxyId: EntityId<'proxy'>): Promise<void> {
+    this.#held.delete(proxyId);
+  }
+
+  put(proxyId: EntityId<'proxy'>, refusal: Refusal): void {
+    const held = this.#held.get(proxyId) ?? new Map<string, Refusal>();
+    this.#held.set(proxyId, held.set(`${refusal.typeUrl} ${refusal.name}`, refusal));
+  }
+
+  drop(proxyId: EntityId<'proxy'>, { typeUrl, name }: Pick<Refusal, 'typeUrl' | 'name'>): void {
+    this.#held.get(proxyId)?.delete(`${typeUrl} ${name}`);
+  }
 }

@@ -32,7 +32,7 @@ import { deltaMethod } from '../../src/protocols/xds/delta-stream.ts';
 import type { DiscoveryOptions } from '../../src/protocols/xds/discovery-stream.ts';
 import type { Acknowledged, ResourceSource } from '../../src/protocols/xds/resource-source.ts';
 import type { ResourceBody } from '../../src/protocols/xds/sources.ts';
-import { type CompileEnvoy, serveEnvoys } from './envoy-service.ts';
+import { type CompileEnvoy, type RefusalsInMemory, serveEnvoys } from './envoy-service.ts';
 import { testSources } from './test-sources.ts';
 import { makeTestAuthority, type TestAuthority, type TestLeaf } from './test-authority.ts';
 
@@ -51,6 +51,8 @@ export async function startTestControlPlane(
     readonly sources?: readonly ResourceSource[];
     /** How settings become Envoy's resources; absent: no Envoy is served. */
     readonly envoy?: CompileEnvoy;
+    /** What Envoys refused, elsewhere too. */
+    readonly refusals?: RefusalsInMemory;
     readonly limits?: { readonly maximumConnections?: number; readonly handshakeTimeoutMs?: number };
   } = {},
 ) {
@@ -84,6 +86,7 @@ export async function startTestControlPlane(
   };
   const envoys = serveEnvoys({
     compile: options.envoy,
+    memory: options.refusals,
     readSettings,
     authorities: { trust: [bundle], federated: [], revoked, crls },
     changes,

@@ -1,8 +1,9 @@
 import type { EntityId } from '../../core/ids/entity-id.ts';
-import type { Instant } from '../../core/time/instant.ts';
+import { DAY_MS, type Instant } from '../../core/time/instant.ts';
 import type { AuditedDatabase } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { findDeclaredProxies } from '../inventory/store.ts';
+import { deleteEnvoyRefusalsBefore, upsertEnvoyRefusal } from './envoy-refusal-store.ts';
 
 /** A resource that an Envoy did not take, or that was not sent to it because it would not. */
 export type RefusedResource = {
@@ -13,7 +14,10 @@ export type RefusedResource = {
   readonly by: 'envoy' | 'countersign';
 };
 
-/** Logs what an Envoy does not have in its present form, and why; one commit for all. */
+/**
+ * Logs what an Envoy does not have in its present form, and why, and keeps what it refused itself where every server sees it, for the next one that it
+ * connects to; one commit for all.
+ */
 export async function recordEnvoyRefusals(
   { database }: { readonly database: AuditedDatabase },
   proxyId: EntityId<'proxy'>,
@@ -31,10 +35,18 @@ export async function recordEnvoyRefusals(
       const data = { proxyId, resourceType, name: name.slice(0, MAXIMUM_NAME), version, reason: reason.slice(0, MAXIMUM_REASON), by };
       recordEntry(unit, { type: 'envoy-resource.refused', at: now, environment, region, actor, data });
     }
+    const own = refused.filter(({ by }) => by === 'envoy').slice(0, MAXIMUM_KEPT);
+    for (const { typeUrl, name, version, reason } of own)
+      await upsertEnvoyRefusal(unit.queries, { proxyId, typeUrl, name, version, reason: reason.slice(0, MAXIMUM_REASON), at: now });
+    if (own.length > 0) await deleteEnvoyRefusalsBefore(unit.queries, now - KEPT_MS);
   });
 }
 
 /** One mistake can be in every resource of a proxy; to name some of them is enough. */
 const MAXIMUM_ENTRIES = 20;
 const MAXIMUM_NAME = 300;
+/** As many as a server remembers of one Envoy. */
+const MAXIMUM_KEPT = 1_000;
+/** Nobody waits so long for what was refused: it was mended, or it is sent once more to whoever may know it by now. */
+const KEPT_MS = 30 * DAY_MS;
 const MAXIMUM_REASON = 500;

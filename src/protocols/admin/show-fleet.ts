@@ -1,6 +1,7 @@
 import type { Scope } from '../../control/access/principal.ts';
 import { listCertificates } from '../../control/ca/search-certificates.ts';
 import { deliveryFacts } from '../../control/fleet/delivery-facts.ts';
+import { type EnvoyRefusalRecord, listEnvoyRefusals } from '../../control/fleet/envoy-refusal-store.ts';
 import { listJoinedProxies } from '../../control/fleet/joined-proxy-store.ts';
 import { type PathMode, readRenewalEpochs } from '../../control/fleet/store.ts';
 import type { EndpointRecord, PathRecord } from '../../control/inventory/record.ts';
@@ -51,7 +52,13 @@ export type EnvoyStatus = {
   }[];
 };
 
-const absentEnvoy: EnvoyStatus = { connected: false, state: 'current', refused: [] };
+/** What one refused that is connected elsewhere is in the database. */
+function envoyShown(here: EnvoyStatus | null, refusals: readonly EnvoyRefusalRecord[]): EnvoyStatus {
+  if (here?.connected === true) return here;
+  const withheld = here?.refused.filter(({ by }) => by === 'countersign') ?? [];
+  const refused = refusals.map(({ proxyId: _proxyId, ...rest }) => ({ ...rest, by: 'envoy' as const }));
+  return { connected: false, state: here?.state ?? 'current', refused: [...withheld, ...refused] };
+}
 
 /** Proxies as declared, with what they are, what they must run and what they serve. */
 export async function showProxies(
@@ -65,6 +72,7 @@ export async function showProxies(
   const endpoints = new Map((await listEndpoints(queries, '*')).map(({ id, name }) => [id, name]));
   const epochs = await readRenewalEpochs(queries);
   const declared = await listDeclaredProxies(queries, scope);
+  const refusals = Map.groupBy(await listEnvoyRefusals(queries, null), ({ proxyId }) => proxyId);
   const environments = [...new Set(declared.map(({ environment }) => environment))];
   const served = Map.groupBy(
     (await Promise.all(environments.map((environment) => readServedCertificates(queries, environment)))).flat(),
@@ -90,7 +98,7 @@ export async function showProxies(
         outbound: outbound.map(({ endpointId, ...rest }) => ({ endpoint: endpoints.get(endpointId), ...rest })),
         delivery: state.kind,
         refusal: state.kind === 'refused' ? state.detail : null,
-        envoy: plane === 'envoy' ? (envoyOf(id) ?? absentEnvoy) : null,
+        envoy: plane === 'envoy' ? envoyShown(envoyOf(id), refusals.get(id) ?? []) : null,
         joinedAt: joined.get(id)?.joinedAt ?? null,
         version: joined.get(id)?.version ?? null,
         capabilities: joined.get(id)?.capabilities ?? [],

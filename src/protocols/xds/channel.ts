@@ -17,10 +17,23 @@ export type Channel<Holder = unknown> = {
   /** Of ordered types: something stays as it was, because it was refused or is withheld. */
   isBehind: boolean;
   timer: NodeJS.Timeout | null;
+  /** Of ordered types, until then: what the client refused on other streams is being read. */
+  begun: Promise<void> | null;
 };
 
 export function newChannel<Holder>(source: ResourceSource<Holder>, state: TypeState, subscription: Disposable): Channel<Holder> {
-  return { source, state, subscription, dirty: false, busy: false, again: false, settled: false, isBehind: false, timer: null };
+  return {
+    source,
+    state,
+    subscription,
+    dirty: false,
+    busy: false,
+    again: false,
+    settled: false,
+    isBehind: false,
+    timer: null,
+    begun: null,
+  };
 }
 
 /** The channels of the types that are sent in an order. */

@@ -101,14 +101,18 @@ export class DiscoveryStream<Request extends DescMessage, Holder = Node> impleme
       if (source.ordered !== undefined) this.#changedAll();
       else if (names === null || state.wildcard || names.some((name) => state.named.has(name))) this.#poke(channel);
     };
-    for (const [name, content] of source.ordered?.begin(this.#node, state.claimed) ?? []) state.refused.set(name, content);
     // One of the ordered types hears for all.
     const isHeard = source.ordered !== undefined && inOrder(this.#channels).length > 0;
     const subscription = isHeard ? { [Symbol.dispose]() {} } : source.subscribe(changed);
     const channel = newChannel(source, state, subscription);
+    if (source.ordered !== undefined) channel.begun = this.#begin(source.ordered, state);
     this.#channels.set(source.typeUrl, channel);
     this.#attend(source);
     this.#poke(channel);
+  }
+
+  async #begin(ordered: NonNullable<ResourceSource<Holder>['ordered']>, state: Channel['state']): Promise<void> {
+    for (const [name, content] of await ordered.begin(this.#node, state.claimed)) state.refused.set(name, content);
   }
 
   /** A data plane of ours is there, or its Envoy: one is not taken for the other. */
@@ -161,6 +165,8 @@ export class DiscoveryStream<Request extends DescMessage, Holder = Node> impleme
   async #push(channel: Channel<Holder>): Promise<void> {
     const { state, source } = channel;
     const { ordered } = source;
+    if (channel.begun !== null) await channel.begun;
+    channel.begun = null;
     while (channel.dirty && !this.#closed && this.#writable) {
       const isOutstanding = state.outstanding !== null;
       if (isOutstanding && (ordered === undefined || !isAwaited(ordered.place))) return;

@@ -21,13 +21,22 @@ export type EnvoyStatus = {
   readonly refused: readonly EnvoyRefusal[];
 };
 
+/** What Envoys refused, wherever: one that comes back to another server is sent none of it there either. */
+export type RefusalMemory = {
+  recall(proxyId: EntityId<'proxy'>): Promise<readonly Omit<EnvoyRefusal, 'by'>[]>;
+  /** It was started anew. */
+  forget(proxyId: EntityId<'proxy'>): Promise<void>;
+};
+
 /** What this process knows of Envoys beyond one stream: who is there, what they refused, how far they are. */
 export class EnvoyBook {
   readonly #pages = new Map<EntityId<'proxy'>, Page>();
   readonly #now: () => Instant;
+  readonly #memory: RefusalMemory;
 
-  constructor(now: () => Instant) {
+  constructor(now: () => Instant, memory: RefusalMemory) {
     this.#now = now;
+    this.#memory = memory;
   }
 
   attend(proxyId: EntityId<'proxy'>): Disposable {
@@ -48,15 +57,28 @@ export class EnvoyBook {
    * A stream of an Envoy begins to ask for a type and says what it has of it. One that asks for clusters and has none was started a moment ago: whatever
    * was refused may go to it once more. Gives the contents by name that are not to be sent.
    */
-  begin(proxyId: EntityId<'proxy'>, typeUrl: string, claimed: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  async begin(proxyId: EntityId<'proxy'>, typeUrl: string, claimed: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, string>> {
     const page = this.#pageOf(proxyId);
-    if (typeUrl === CLUSTER_TYPE && claimed.size === 0) {
-      page.claimed = NO_STAMP;
-      for (const [key, { by }] of page.refused) if (by === 'envoy') page.refused.delete(key);
-    }
+    const isFresh = typeUrl === CLUSTER_TYPE && claimed.size === 0;
+    if (isFresh) page.claimed = NO_STAMP;
     for (const version of claimed.values()) page.claimed = furthest(page.claimed, stampOf(version) ?? NO_STAMP);
+    // Each stream asks for clusters: since its last one here, the Envoy may have been elsewhere.
+    if (typeUrl === CLUSTER_TYPE || page.recalled === null) page.recalled = this.#recall(proxyId, page, isFresh);
+    try {
+      await page.recalled;
+    } catch (error) {
+      page.recalled = null;
+      throw error;
+    }
     const refused = [...page.refused.values()].filter((refusal) => refusal.typeUrl === typeUrl && refusal.by === 'envoy');
     return new Map(refused.map(({ name, version }) => [name, contentOf(version)]));
+  }
+
+  async #recall(proxyId: EntityId<'proxy'>, page: Page, isFresh: boolean): Promise<void> {
+    const recalled = await this.#memory.recall(proxyId);
+    for (const [key, { by }] of page.refused) if (by === 'envoy') page.refused.delete(key);
+    if (isFresh && recalled.length > 0) return this.#memory.forget(proxyId);
+    for (const refusal of recalled) page.refused.set(keyOf(refusal), { ...refusal, by: 'envoy' });
   }
 
   /** True if the Envoy has what came after this state. `changed` tells that it was otherwise at the last asking. */
@@ -89,8 +111,12 @@ export class EnvoyBook {
     return true;
   }
 
-  accept(proxyId: EntityId<'proxy'>, accepted: Pick<ResourceFault, 'typeUrl' | 'name'>): void {
-    this.#pages.get(proxyId)?.refused.delete(keyOf(accepted));
+  /** Notes that it has this one; true if it had refused what stood under the name. */
+  accept(proxyId: EntityId<'proxy'>, accepted: Pick<ResourceFault, 'typeUrl' | 'name'>): boolean {
+    const refused = this.#pages.get(proxyId)?.refused;
+    const held = refused?.get(keyOf(accepted));
+    refused?.delete(keyOf(accepted));
+    return held?.by === 'envoy';
   }
 
   /** Notes what the Envoy is to have now, and what of it is withheld. Gives what of that is new. */
@@ -116,6 +142,7 @@ export class EnvoyBook {
       isOlder: false,
       isIdle: false,
       snapshot: null,
+      recalled: null,
       refused: new Map(),
     };
     this.#pages.set(proxyId, page);
@@ -132,6 +159,8 @@ type Page = {
   /** Its proxy is not declared to be one, or nothing could be made of its settings yet. */
   isIdle: boolean;
   snapshot: EnvoySnapshot | null;
+  /** What other servers know of its refusals was read. */
+  recalled: Promise<void> | null;
   /** Also of contents that are past: they may come again. */
   readonly refused: Map<string, EnvoyRefusal>;
 };

@@ -24,7 +24,7 @@ export type OrderedType<Holder = Node> = {
   /** A stream of the node asks for one of these types; disposed of when it has ended. */
   attend(node: Holder): Disposable;
   /** A stream of the node begins with this type and these versions of it. Gives the contents by name that it refused on other streams. */
-  begin(node: Holder, claimed: ReadonlyMap<string, string>): ReadonlyMap<string, string>;
+  begin(node: Holder, claimed: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, string>>;
   /** True if nothing may be sent to the node for now. */
   isHeld(node: Holder): Promise<boolean>;
 };

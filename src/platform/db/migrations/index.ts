@@ -31,6 +31,7 @@ import * as federation from './0031-federation.ts';
 import * as cmp from './0032-cmp.ts';
 import * as scep from './0033-scep.ts';
 import * as doorGrants from './0034-door-grants.ts';
+import * as envoyRefusals from './0035-envoy-refusals.ts';
 
 /**
  * Append-only: a migration that was ever released is never changed, and its name never reused. A number that is missing stays so: a database
@@ -69,4 +70,5 @@ export const migrations: Record<string, Migration> = {
   '0032-cmp': cmp,
   '0033-scep': scep,
   '0034-door-grants': doorGrants,
+  '0035-envoy-refusals': envoyRefusals,
 };
