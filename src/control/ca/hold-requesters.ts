@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Queries } from '../../platform/db/database.ts';
 import type { PersonHolder, PersonHeld } from '../audit/person-holder.ts';
 import { personOf } from './judge-request.ts';
-import { eraseJudges, erasePersonOfSettled, listOpenOf } from './waiting-store.ts';
+import { eraseJudges, erasePersonOfSettled, listOpenOf } from './waiting-persons.ts';
 
 /**
  * Who asked for a certificate stands beside it, to be found by; who asked and who approved stand with a request that waited. While one waits it needs both

@@ -77,8 +77,10 @@ async function demandToken({ queries }: AuditedUnit, { tokenId }: Principal, now
     throw new Problem('forbidden', 'Cannot judge request: the token has ended, expected a live one');
 }
 
+/** A device that asks by a grant asks under the name of whoever made it, where profiles know it by that. */
 function isAsker(request: WaitingRequest, { name, tokenId }: Principal): boolean {
-  return personOf(name) === personOf(request.asker) || (tokenId !== null && tokenId === request.tokenId);
+  const askers = [request.asker, request.content.asker.name ?? request.asker].map(personOf);
+  return askers.includes(personOf(name)) || (tokenId !== null && tokenId === request.tokenId);
 }
 
 /** A second token of the same name is the same person. */

@@ -8,7 +8,7 @@ import type { CertificateKey } from './certificate-store.ts';
 import type { Approver, WaitingContent, WaitingRequest, WaitingStatus } from './waiting-request.ts';
 
 export async function insertWaiting(queries: Queries, request: WaitingRequest): Promise<void> {
-  await tables(queries)
+  await waitingTables(queries)
     .insertInto('issuance_requests')
     .values({
       id: request.id,
@@ -33,7 +33,7 @@ export async function insertWaiting(queries: Queries, request: WaitingRequest): 
 }
 
 export async function findWaiting(queries: Queries, id: string): Promise<WaitingRequest | null> {
-  const row = await tables(queries).selectFrom('issuance_requests').selectAll().where('id', '=', id).executeTakeFirst();
+  const row = await waitingTables(queries).selectFrom('issuance_requests').selectAll().where('id', '=', id).executeTakeFirst();
   return row === undefined ? null : ((await withApprovers(queries, [row]))[0] ?? null);
 }
 
@@ -60,7 +60,7 @@ export async function countOpen(queries: Queries, limit: number, asker: string |
     .select(sql<number>`1`.as('one'))
     .$if(asker !== null, (query) => query.where('asker', '=', asker!))
     .limit(limit);
-  const { many } = await tables(queries)
+  const { many } = await waitingTables(queries)
     .selectFrom(counted.as('counted'))
     .select((of) => of.fn.countAll<number>().as('many'))
     .executeTakeFirstOrThrow();
@@ -78,7 +78,7 @@ export async function listWaiting(
   filter: { readonly environments: '*' | readonly string[]; readonly openOnly: boolean; readonly before?: string; readonly limit: number },
 ): Promise<readonly WaitingRequest[]> {
   const { environments, openOnly, before, limit } = filter;
-  const rows = await tables(queries)
+  const rows = await waitingTables(queries)
     .selectFrom('issuance_requests')
     .selectAll()
     .$if(environments !== '*', (query) => query.where('environment', 'in', ['', ...environments]))
@@ -96,7 +96,7 @@ export async function putApproval(
   { id, approver, tokenId }: { readonly id: string; readonly approver: string; readonly tokenId: EntityId<'token'> | null },
   at: Instant,
 ): Promise<void> {
-  await tables(queries)
+  await waitingTables(queries)
     .insertInto('issuance_approvals')
     .values({ request_id: id, approver, at, token_id: tokenId })
     .onConflict((conflict) => conflict.columns(['request_id', 'approver']).doUpdateSet({ at, token_id: tokenId }))
@@ -109,7 +109,7 @@ export async function beginSigning(
   id: string,
   { now, abandoned }: { readonly now: Instant; readonly abandoned: Instant },
 ) {
-  const result = await tables(queries)
+  const result = await waitingTables(queries)
     .updateTable('issuance_requests')
     .set({ status: 'signing', signing_at: now })
     .where('id', '=', id)
@@ -132,7 +132,7 @@ export async function settleWaiting(
   },
   now: Instant,
 ): Promise<boolean> {
-  const result = await tables(queries)
+  const result = await waitingTables(queries)
     .updateTable('issuance_requests')
     .set({
       status: end.status,
@@ -151,7 +151,7 @@ export async function settleWaiting(
 
 /** Forgets what ended before that moment, at most `limit` requests; the log keeps what became of them. */
 export async function deleteSettled(queries: Queries, before: Instant, limit: number): Promise<void> {
-  const rows = await tables(queries)
+  const rows = await waitingTables(queries)
     .selectFrom('issuance_requests')
     .select('id')
     .where('settled_at', '<', before)
@@ -160,73 +160,13 @@ export async function deleteSettled(queries: Queries, before: Instant, limit: nu
     .execute();
   if (rows.length === 0) return;
   const ids = rows.map(({ id }) => id);
-  await tables(queries).deleteFrom('issuance_approvals').where('request_id', 'in', ids).execute();
-  await tables(queries).deleteFrom('issuance_requests').where('id', 'in', ids).execute();
-}
-
-/** Ids of what has not ended and was asked for or approved of by these. */
-export async function listOpenOf(
-  queries: Queries,
-  { asker, approver }: { readonly asker: string; readonly approver: string },
-): Promise<readonly string[]> {
-  const rows = await tables(queries)
-    .selectFrom('issuance_requests')
-    .select(['id', 'asker', 'content'])
-    .where('settled_at', 'is', null)
-    .where((where) =>
-      where.or([
-        where('asker', '=', asker),
-        where('id', 'in', tables(queries).selectFrom('issuance_approvals').select('request_id').where('approver', '=', approver)),
-      ]),
-    )
-    .orderBy('id')
-    .execute();
-  // A pipeline may bear the name of a person.
-  return rows.filter((row) => row.asker !== asker || isPerson(row.content)).map(({ id }) => id);
-}
-
-/** Takes a person's name from what they asked for and has ended; of how many requests. */
-export async function erasePersonOfSettled(queries: Queries, name: string, instead: string): Promise<number> {
-  const rows = await tables(queries)
-    .selectFrom('issuance_requests')
-    .select(['id', 'content'])
-    .where('asker', '=', name)
-    .where('settled_at', 'is not', null)
-    .execute();
-  const theirs = rows.filter(({ content }) => isPerson(content));
-  for (const { id, content } of theirs) {
-    const held = JSON.parse(content) as WaitingContent;
-    const asker = held.asker.name === undefined ? held.asker : { ...held.asker, name: instead };
-    const erased = JSON.stringify({ ...held, asker, actor: { ...held.actor, name: instead } } satisfies WaitingContent);
-    await tables(queries).updateTable('issuance_requests').set({ asker: instead, content: erased }).where('id', '=', id).execute();
-  }
-  return theirs.length;
-}
-
-/** Takes a person's name from approvals; of how many. */
-export async function eraseJudges(queries: Queries, approver: string, instead: string): Promise<number> {
-  const approvals = tables(queries).selectFrom('issuance_approvals').select('request_id');
-  // Two whom the log does not know are erased by the same word, and one of them is enough.
-  const twice = await tables(queries)
-    .deleteFrom('issuance_approvals')
-    .where('approver', '=', approver)
-    .where('request_id', 'in', approvals.where('approver', '=', instead))
-    .executeTakeFirst();
-  const changed = await tables(queries)
-    .updateTable('issuance_approvals')
-    .set({ approver: instead })
-    .where('approver', '=', approver)
-    .executeTakeFirst();
-  return Number(twice.numDeletedRows) + Number(changed.numUpdatedRows);
-}
-
-function isPerson(content: string): boolean {
-  return (JSON.parse(content) as WaitingContent).actor.kind === 'person';
+  await waitingTables(queries).deleteFrom('issuance_approvals').where('request_id', 'in', ids).execute();
+  await waitingTables(queries).deleteFrom('issuance_requests').where('id', 'in', ids).execute();
 }
 
 async function withApprovers(queries: Queries, rows: readonly RequestRow[]): Promise<readonly WaitingRequest[]> {
   if (rows.length === 0) return [];
-  const approvals = await tables(queries)
+  const approvals = await waitingTables(queries)
     .selectFrom('issuance_approvals')
     .select(['request_id', 'approver', 'token_id'])
     .where(
@@ -289,6 +229,7 @@ type RequestRow = {
 };
 type ApprovalRow = { request_id: string; approver: string; at: number; token_id: string | null };
 
-const openRequests = (queries: Queries) => tables(queries).selectFrom('issuance_requests').where('settled_at', 'is', null);
+const openRequests = (queries: Queries) => waitingTables(queries).selectFrom('issuance_requests').where('settled_at', 'is', null);
 
-const tables = (queries: Queries) => queries.withTables<{ issuance_requests: RequestRow; issuance_approvals: ApprovalRow }>();
+/** The tables of what waits, for the parts of its store. */
+export const waitingTables = (queries: Queries) => queries.withTables<{ issuance_requests: RequestRow; issuance_approvals: ApprovalRow }>();

@@ -22,6 +22,7 @@ import { makeRandom } from '../../../test/fuzz/random.ts';
 import { readCorpus } from '../../../test/fuzz/read-corpus.ts';
 import { crlUrlOf } from '../../control/ca/crl-path.ts';
 import { issueCertificate } from '../../control/ca/issue-certificate.ts';
+import { approveRequest } from '../../control/ca/judge-request.ts';
 import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
 import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
 import { revokeGrant } from '../../control/grants/revoke-grant.ts';
@@ -335,6 +336,7 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
     const wanted = { profile: 'workload' as ProfileName, spiffeId, dnsNames: [], uses: 2 };
     const { by } = await enrolled(lab, ask, wanted);
     const secret = await secretOf(lab, wanted);
+    const both = await secretOf(lab, { spiffeId });
     const pkcs10 = raw(buildCertificateRequest({ uris: [spiffeId] }, newKey().privateKey));
     const issued = lab.ca.entriesOf('certificate.issued').length;
     await suspendIdentity(lab.ca, change, ada, lab.clock.now());
@@ -346,6 +348,8 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
       ['cr', requestBody(newKey()), by],
     ];
     for (const [name, content, who] of requests) isRefused(await ask(name, content, who), 'notAuthorized', `${name} by ${who.kind}`);
+    isRefused(await ask('ir', requestBody(newKey(), { names: { dns: [NAME] } }), both), 'notAuthorized', 'by another name of its secret');
+    isRefused(await ask('genm', sequence(), both), 'notAuthorized', 'genm');
     assert.equal(lab.ca.entriesOf('certificate.issued').length, issued);
     assert.ok(lab.refusals().some((reason) => reason.includes(`${spiffeId} is suspended`)));
     await resumeIdentity(lab.ca, change, ada, lab.clock.now());
@@ -424,6 +428,8 @@ forEachDatabase('messages of CMP', (newUrl, kind) => {
       return { id, poll, transactionId, nonceOf: () => nonce };
     };
     const one = await begin();
+    const deps = { ...lab.ca, authorities: lab.authorities, startOrder: async () => assert.fail('no other CA is asked') };
+    await assert.rejects(approveRequest(deps, { id: one.id, ...lab.maker }, lab.clock.now()), { code: 'forbidden' }, 'who made the secret');
     assert.equal(checkAfter(await one.poll()), 1);
     lab.clock.advance(5 * MINUTE_MS);
     assert.equal(checkAfter(await one.poll()), 30, 'a tenth of its age');

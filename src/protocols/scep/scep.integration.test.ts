@@ -16,6 +16,7 @@ import {
   textOf,
 } from '../../../test/support/scep-lab.ts';
 import { revokeToken } from '../../control/access/revoke-token.ts';
+import { approveRequest } from '../../control/ca/judge-request.ts';
 import { reconcileAuthorities } from '../../control/ca/reconcile.ts';
 import { revokeCertificate } from '../../control/ca/revoke-certificate.ts';
 import { resumeIdentity, suspendIdentity } from '../../control/ca/suspend-identity.ts';
@@ -274,6 +275,13 @@ test('what was denied stays so; who made the challenge cannot approve', async ()
   const content = csr(client, challenge.text, { dnsNames: ['denied.example'] });
   assert.equal((await send(client, { content })).status, '3');
   const requestId = String((await filed).data['requestId']);
+  const own = { ...challenge.principal, role: 'operator' } as const;
+  const second = (await lab.principalOf('operator', own.name)).principal;
+  const deps = { ...lab.ca, authorities: lab.authorities, startOrder: async () => assert.fail('no other CA is asked') };
+  for (const principal of [own, second]) {
+    const judgement = { id: requestId, principal, actor: { kind: 'person', name: own.name } } as const;
+    await assert.rejects(approveRequest(deps, judgement, lab.clock.now()), { code: 'forbidden' });
+  }
   await lab.judge(requestId, 'deny');
   failed(await send(client, { content }), '2');
   failed(await send(client, { type: '20', content: Buffer.from('3000', 'hex') }), '2');
