@@ -18,6 +18,8 @@ import type { ExternalAuthorityRecord } from '../control/external/external-autho
 import type { ExternalOrder } from '../control/external/external-order.ts';
 import { findExternalOrder, insertExternalOrder } from '../control/external/order-store.ts';
 import { findExternalAuthorityById, upsertExternalAuthority } from '../control/external/store.ts';
+import type { DoorGrant } from '../control/grants/door-grant.ts';
+import { findGrant, insertGrant } from '../control/grants/store.ts';
 import { applyDeclaration } from '../control/inventory/apply-declaration.ts';
 import { parseDeclaration } from '../control/inventory/parse-declaration.ts';
 import { listServices } from '../control/inventory/store.ts';
@@ -228,19 +230,24 @@ forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
       askerRole,
     });
     const [asked, approved, pipelines] = [waiting(grace, now), waiting(bo, now), waiting({ kind: 'machine', name: NAME }, null)] as const;
+    // Of devices: by a challenge that she made, and by one that a pipeline of her name made.
+    const [device, theirs] = (['operator', 'ci'] as const).map((role): WaitingRequest => {
+      const filed = waiting({ kind: 'machine', name: `scep:${role}` }, now);
+      return { ...filed, content: { ...filed.content, asker: { ...filed.content.asker, role, name: NAME } } };
+    }) as [WaitingRequest, WaitingRequest];
     const judge = NAME.toLowerCase();
     await database.commit(async ({ queries }) => {
       await insertReservation(queries, reservation(1, NAME, 'operator'));
       await insertReservation(queries, reservation(2, NAME, 'ci'));
-      for (const request of [asked, approved, pipelines]) await insertWaiting(queries, request);
+      for (const request of [asked, approved, pipelines, device, theirs]) await insertWaiting(queries, request);
       for (const { id } of [approved])
         for (const approver of [judge, 'bo', 'erased']) await putApproval(queries, { id, approver, tokenId: null }, now);
     });
-    for (const { id } of [asked, approved]) {
+    for (const { id } of [asked, approved, device]) {
       await assert.rejects(forget(database), { code: 'state-conflict', message: new RegExp(`request ${id}, which waits`) });
       await database.commit(({ queries }) => settleWaiting(queries, { id }, { status: 'denied' }, now));
     }
-    assert.deepEqual(await forget(database), { rows: 3 });
+    assert.deepEqual(await forget(database), { rows: 4 });
     const { queries } = database;
     const kept = await listCertificates(queries, { environments: '*', limit: 10 });
     assert.deepEqual(
@@ -250,16 +257,58 @@ forEachDatabase('a person who is to be forgotten', (newUrl, kind) => {
         [1, 'erased'],
       ],
     );
-    const found = await Promise.all([asked, approved, pipelines].map(({ id }) => findWaiting(queries, id)));
+    const found = await Promise.all([asked, approved, pipelines, device, theirs].map(({ id }) => findWaiting(queries, id)));
     assert.deepEqual(
       found.map((request) => [request!.asker, request!.content.actor.name, request!.content.asker.name]),
       [
         ['erased', 'erased', 'erased'],
         ['Bo', 'Bo', 'Bo'],
         [NAME, NAME, NAME],
+        ['scep:operator', 'scep:operator', 'erased'],
+        ['scep:ci', 'scep:ci', NAME],
       ],
     );
     assert.deepEqual(found[1]!.approvers.map(({ name }) => name).toSorted(), ['bo', 'erased']);
+  });
+
+  test('is forgotten as whom grants are for, has nothing by them any more, and the log says so', async () => {
+    await using database = await openLog(await newUrl());
+    const now = logClock.now();
+    const grantFor = (name: string): DoorGrant => ({
+      id: newEntityId('token', now),
+      door: 'acme',
+      environment,
+      region,
+      name,
+      role: 'ci',
+      bounds: null,
+      uses: 1,
+      used: 0,
+      maker: null,
+      createdAt: now,
+      expiresAt: now + 1_000,
+      revokedAt: null,
+      lastUse: null,
+    });
+    const [hers, spent, others] = [grantFor(NAME), { ...grantFor(NAME), used: 1 }, grantFor('Bo')];
+    await database.commit(async ({ queries }) => {
+      for (const grant of [hers, spent, others]) await insertGrant(queries, grant, null);
+    });
+    assert.deepEqual(await forget(database), { rows: 2 });
+    const kept = await Promise.all([hers, spent, others].map(({ id }) => findGrant(database.queries, 'acme', id)));
+    assert.deepEqual(
+      kept.map((grant) => [grant?.name, grant?.revokedAt]),
+      [
+        ['erased', now],
+        ['erased', null],
+        ['Bo', null],
+      ],
+    );
+    const { entries } = await searchEntries(database.queries, { environments: null, type: 'acme-binding.revoked' });
+    assert.deepEqual(
+      entries.map(({ leaf }) => JSON.parse(leaf).data),
+      [{ tokenId: hers.id }],
+    );
   });
 
   test('is forgotten as a contact that another CA was told, and account and other contacts stay', async () => {

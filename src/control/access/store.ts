@@ -104,6 +104,15 @@ export async function endBootstrapTokens(queries: Queries, now: Instant): Promis
     .execute();
 }
 
+/** The ids of all that are good now, as a part of another query. */
+export function selectLiveTokenIds(queries: Queries, now: Instant) {
+  return tables(queries)
+    .selectFrom('access_tokens')
+    .select('id')
+    .where('ended_at', 'is', null)
+    .where((where) => where.or([where('expires_at', 'is', null), where('expires_at', '>', now)]));
+}
+
 export async function findLiveTokensOf(queries: Queries, name: string, now: Instant): Promise<string[]> {
   const rows = await tables(queries)
     .selectFrom('access_tokens')

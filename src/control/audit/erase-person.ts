@@ -32,6 +32,7 @@ export async function erasePerson(
       const held = await holder(unit.queries, person, now);
       rows += held.erased;
       inUse.push(...held.inUse);
+      for (const ended of held.ended ?? []) recordEntry(unit, { ...ended, at: now, actor });
     }
     if (inUse.length > 0) throw new Problem('state-conflict', `Cannot erase person: ${list(inUse)} would lose its name, expected another`);
     if (await deletePerson(unit.queries, name)) rows += 1;

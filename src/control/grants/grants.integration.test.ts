@@ -99,6 +99,9 @@ forEachDatabase('one-time grants', (newUrl) => {
       const { ca, queries, make, claim } = scene;
       const [one, two, used] = [await make(door), await make(door, { ttlMs: 2 * HOUR_MS }), await make(door)];
       await claim(used);
+      const leaver = await makerOf(ca, NOW, { name: 'leaver', role: 'operator' });
+      await make(door, {}, leaver);
+      await revokeToken(ca, leaver.principal.tokenId, ada, NOW);
       const ids = async (now: number, environments: '*' | readonly string[] = '*') =>
         (await listOpenGrants(queries, { door, environments }, now)).map(({ id }) => id).toSorted();
       assert.deepEqual(await ids(NOW), [one.id, two.id].toSorted());
@@ -161,14 +164,18 @@ forEachDatabase('one-time grants', (newUrl) => {
     assert.deepEqual(Buffer.from(lastUse!.certificate!.serial), Buffer.of(1, 2));
   });
 
-  test('forgets whom it is for and the person who made it, and no pipeline of that name', async () => {
+  test('forgets whom it is for, who has nothing by it any more, and the person who made it, and no pipeline of that name', async () => {
     await using scene = await open();
-    const { database, queries, make } = scene;
+    const { database, queries, make, claim } = scene;
     const [theirs, both] = [await make('scep', { name: null }), await make('cmp', { name: 'ada' })];
     const pipeline = { ...theirs, id: newEntityId('token', NOW), maker: { ...theirs.maker!, kind: 'machine' } } as const;
     await database.commit((unit) => insertGrant(unit.queries, pipeline, null));
     const done = await database.commit((unit) => holdGrantNames(unit.queries, { name: 'ada', instead: 'person-1' }, NOW));
-    assert.deepEqual(done, { erased: 2, inUse: [] });
+    const { environment, region } = place;
+    const ended = [{ type: 'cmp-secret.revoked', environment, region, data: { tokenId: both.id } }];
+    assert.deepEqual(done, { erased: 2, inUse: [], ended });
+    assert.equal(await claim(both), 'revoked');
+    assert.equal(await claim(theirs), null, 'for a device, and its maker has a token');
     const names = await Promise.all(
       [theirs, both, pipeline].map(async ({ id, door }) => {
         const { name, maker } = (await findGrant(queries, door, id))!;

@@ -6,6 +6,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
 import type { Scope } from '../access/principal.ts';
 import type { Role } from '../access/role.ts';
+import { selectLiveTokenIds } from '../access/store.ts';
 import type { CertificateKey, CertificateNames } from '../ca/certificate-store.ts';
 import { type DoorGrant, type GrantBounds, type GrantDoor, grantDoors, type GrantMaker, type GrantUse } from './door-grant.ts';
 
@@ -138,7 +139,8 @@ function open(queries: Queries, now: Instant) {
     .selectAll()
     .where('expires_at', '>', now)
     .where('used', '<', sql.ref<number>('uses'))
-    .where('revoked_at', 'is', null);
+    .where('revoked_at', 'is', null)
+    .where((where) => where.or([where('maker_token', 'is', null), where('maker_token', 'in', selectLiveTokenIds(queries, now))]));
 }
 
 /** Puts another name in the place of whom grants are for, and of the persons who made them; returns how many it changed. A pipeline may bear the name of a person. */
