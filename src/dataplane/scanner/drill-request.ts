@@ -36,11 +36,19 @@ function makeHttp1Request(host: string): DrillRequest {
     octets: Buffer.from(`GET ${PROBE_PATH}?n=${randomBytes(12).toString('hex')} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`),
     take(chunk) {
       octets += chunk.length;
-      if (text.length < MAXIMUM_KEPT) text += chunk.toString('latin1');
-      return false;
+      if (text.length < MAXIMUM_KEPT) text += chunk.toString('latin1', 0, MAXIMUM_KEPT - text.length);
+      return isWhole(text, octets);
     },
     read: () => ({ octetsAnswered: octets, statusLine: text.split('\r\n', 1)[0]!.slice(0, 100) }),
   };
+}
+
+/** True if nothing can follow: a proxy that lingers before it closes has no more to say. Of an answer without a length only its end tells. */
+function isWhole(text: string, octets: number): boolean {
+  const end = text.indexOf('\r\n\r\n');
+  if (end < 0) return false;
+  const length = /\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n/i.exec(text.slice(0, end + 2))?.[1];
+  return length !== undefined && octets >= end + '\r\n\r\n'.length + Number(length);
 }
 
 function makeHttp2Request(host: string): DrillRequest {
