@@ -19,26 +19,30 @@ export type ScannerOptions = {
   readonly policy: AddressPolicy;
 };
 
-/** The prober: takes drill jobs off its stream, fires them one job after the other, and reports what it saw as telemetry. */
+/** The prober: takes drill jobs off its stream, fires some of them beside each other, and reports what it saw as telemetry. */
 export async function runScanner({ state, control, clock, log, policy }: ScannerOptions): Promise<AsyncDisposable> {
   const begun = new Set<string>();
-  let queue: Promise<void> = Promise.resolve();
-  const startJob = (job: DrillJob): void => {
-    queue = queue
-      .then(async () => {
-        if (job.deadlineMs !== 0n && BigInt(clock.now()) > job.deadlineMs) return;
-        log('info', 'drill job begins', { jobId: job.jobId, endpoint: job.endpointName, kinds: job.kinds.length });
-        const address = readAddress(job, policy);
-        const credentials = createCredentialShop({ link, jobId: job.jobId });
-        await runDrillJob({
-          job,
-          address,
-          credentials,
-          clock,
-          onResult: (result) => link.report({ drills: [result], windowStartMs: result.atMs, windowEndMs: result.atMs }),
-        });
-      })
-      .catch((error: Error) => log('error', 'drill job failed', { jobId: job.jobId, error: error.message }));
+  const runJob = async (job: DrillJob): Promise<void> => {
+    if (job.deadlineMs !== 0n && BigInt(clock.now()) > job.deadlineMs) return;
+    log('info', 'drill job begins', { jobId: job.jobId, endpoint: job.endpointName, kinds: job.kinds.length });
+    await runDrillJob({
+      job,
+      address: readAddress(job, policy),
+      credentials: createCredentialShop({ link, jobId: job.jobId }),
+      clock,
+      onResult: (result) => link.report({ drills: [result], windowStartMs: result.atMs, windowEndMs: result.atMs }),
+    });
+  };
+  const waiting: DrillJob[] = [];
+  let running = 0;
+  const startJobs = async (): Promise<void> => {
+    if (running >= JOBS_AT_ONCE) return;
+    running += 1;
+    for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
+      const { jobId } = job;
+      await runJob(job).catch((error: Error) => log('error', 'drill job failed', { jobId, error: error.message }));
+    }
+    running -= 1;
   };
   const link: Link = await openLink({
     state,
@@ -58,7 +62,8 @@ export async function runScanner({ state, control, clock, log, policy }: Scanner
         }
         if (!begun.has(job.jobId)) {
           remember(begun, job.jobId);
-          startJob(job);
+          waiting.push(job);
+          void startJobs();
         }
         return ACCEPTED;
       },
@@ -82,4 +87,6 @@ function remember(begun: Set<string>, jobId: string): void {
   if (begun.size > MAXIMUM_REMEMBERED) begun.delete(begun.values().next().value!);
 }
 
+/** A job mostly waits: for certificates, for a revocation to arrive. More would be a load on those who serve. */
+const JOBS_AT_ONCE = 4;
 const MAXIMUM_REMEMBERED = 4_096;
