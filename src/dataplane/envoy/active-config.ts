@@ -10,11 +10,34 @@ export type ActiveResource = {
   readonly error: { readonly details: string; readonly at: string } | null;
 };
 
-/** The resources of one kind by name. @throws state-conflict if Envoy cannot be asked */
-export async function readActive(admin: AdminClient, kind: ResourceKind): Promise<ReadonlyMap<string, ActiveResource>> {
+export type ActiveSecrets = {
+  readonly secrets: ReadonlyMap<string, ActiveResource>;
+  /** The revocation lists that are in force, as PEM; one text for all that are the same. */
+  readonly lists: ReadonlySet<string>;
+};
+
+/** The resources of one kind by name. @throws not-found, state-conflict if Envoy cannot be asked */
+export async function readActive(admin: AdminClient, kind: Exclude<ResourceKind, 'secrets'>): Promise<ReadonlyMap<string, ActiveResource>> {
+  return readLists(admin, kind, () => {});
+}
+
+/** What comes by xDS of the secrets; those of the companion are its own to know. @throws as above */
+export async function readSecrets(admin: AdminClient): Promise<ActiveSecrets> {
+  const found = new Set<string>();
+  const secrets = await readLists(admin, 'secrets', (entry) => found.add(listOf(entry)));
+  found.delete('');
+  return { secrets, lists: new Set([...found].map((base64) => Buffer.from(base64, 'base64').toString('latin1'))) };
+}
+
+async function readLists(
+  admin: AdminClient,
+  kind: ResourceKind,
+  onEntry: (entry: ConfigEntry) => void,
+): Promise<ReadonlyMap<string, ActiveResource>> {
   const found = new Map<string, ActiveResource>();
-  for (const { list, mask, read } of lists[kind]) {
-    for (const entry of await admin.dump(list, mask)) {
+  for (const { list, mask, names, read } of lists[kind]) {
+    for (const entry of await admin.dump(list, mask, names)) {
+      onEntry(entry);
       const { name, version } = read(entry);
       const error = errorOf(entry['error_state']);
       const known = found.get(name);
@@ -30,6 +53,17 @@ export async function readListeners(admin: AdminClient): Promise<readonly (reado
   return entries.map(({ name, active_state: active }) => [textOf(name), objectOf(active)['listener']]);
 }
 
+/** The addresses that each cluster has, by its name and as Envoy shows them. @throws as above */
+export async function readAddresses(admin: AdminClient): Promise<ReadonlyMap<string, unknown>> {
+  const entries = await admin.dump('dynamic_endpoint_configs', 'endpoint_config.cluster_name,endpoint_config.endpoints');
+  return new Map(entries.map(({ endpoint_config: config }) => [textOf(objectOf(config)['cluster_name']), config]));
+}
+
+function listOf(entry: ConfigEntry): string {
+  const context = objectOf(objectOf(entry['secret'])['validation_context']);
+  return textOf(objectOf(context['crl'])['inline_bytes']);
+}
+
 function errorOf(state: unknown): ActiveResource['error'] {
   const { details, last_update_attempt: at } = objectOf(state);
   return typeof details === 'string' ? { details, at: textOf(at) } : null;
@@ -39,8 +73,18 @@ type Reader = (entry: ConfigEntry) => { readonly name: string; readonly version:
 
 const ERRORS = 'error_state.details,error_state.last_update_attempt';
 
+/** What the control plane has Envoy trust. */
+const TRUST_NAMES = String.raw`cs\|trust\|.*`;
+
 /** The version of what is inside: a warming one serves nothing yet. */
-const lists: { readonly [kind in ResourceKind]: readonly { readonly list: ConfigList; readonly mask: string; readonly read: Reader }[] } = {
+const lists: {
+  readonly [kind in ResourceKind]: readonly {
+    readonly list: ConfigList;
+    readonly mask: string;
+    readonly names?: string;
+    readonly read: Reader;
+  }[];
+} = {
   clusters: [
     { list: 'dynamic_active_clusters', mask: `version_info,cluster.name,${ERRORS}`, read: inside('cluster', 'name') },
     { list: 'dynamic_warming_clusters', mask: `cluster.name,${ERRORS}`, read: inside('cluster', 'name') },
@@ -53,8 +97,13 @@ const lists: { readonly [kind in ResourceKind]: readonly { readonly list: Config
     },
   ],
   secrets: [
-    { list: 'dynamic_active_secrets', mask: `name,version_info,${ERRORS}`, read: named },
-    { list: 'dynamic_warming_secrets', mask: `name,${ERRORS}`, read: named },
+    {
+      list: 'dynamic_active_secrets',
+      mask: `name,version_info,secret.validation_context.crl,${ERRORS}`,
+      names: TRUST_NAMES,
+      read: named,
+    },
+    { list: 'dynamic_warming_secrets', mask: `name,${ERRORS}`, names: TRUST_NAMES, read: named },
   ],
   listeners: [
     {

@@ -39,3 +39,36 @@ test('a list that is not there is empty, and what is no gauge is left out', asyn
   );
   assert.deepEqual([...(await odd.gauges('x'))], [['a', 1]]);
 });
+
+test('one connection serves many questions, and one that Envoy closed meanwhile is no failure', async () => {
+  let connections = 0;
+  let isClosing = false;
+  const path = join(folder, 'kept');
+  const server = createServer((request, response) => {
+    if (isClosing) {
+      isClosing = false;
+      request.socket.destroy();
+    } else response.end('{}');
+  }).listen(path);
+  server.on('connection', () => (connections += 1));
+  await once(server, 'listening');
+  after(() => server.close());
+  const admin = adminClient(path);
+  for (let count = 0; count < 5; count++) await admin.gauges('x');
+  assert.equal(connections, 1);
+  isClosing = true;
+  assert.deepEqual(await admin.dump('dynamic_listeners', 'name'), []);
+  assert.equal(connections, 2);
+});
+
+test('an Envoy that went away between two questions is nobody', async () => {
+  const path = join(folder, 'gone');
+  const server = createServer((_request, response) => response.end('{}')).listen(path);
+  await once(server, 'listening');
+  const admin = adminClient(path);
+  await admin.gauges('x');
+  server.close();
+  server.closeAllConnections();
+  await once(server, 'close');
+  await assert.rejects(admin.gauges('x'), { code: 'not-found' });
+});

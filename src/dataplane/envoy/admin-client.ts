@@ -1,10 +1,13 @@
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { Problem } from '../../core/problems/problem.ts';
 
 /** Envoy's own word on itself, over its admin socket. What throws `not-found` met no Envoy there, `state-conflict` one that did not answer as it should. */
 export type AdminClient = {
-  /** What one list of /config_dump holds, only with the fields of the mask; empty where Envoy has nothing of the kind. @throws not-found, state-conflict */
-  dump(list: ConfigList, mask: string): Promise<readonly ConfigEntry[]>;
+  /**
+   * What one list of /config_dump holds, only with the fields of the mask; empty where Envoy has nothing of the kind. `names`: only of resources whose whole name fits;
+   * Envoy puts together what it has of other kinds too before it answers, but for what does not fit. @throws not-found, state-conflict
+   */
+  dump(list: ConfigList, mask: string, names?: string): Promise<readonly ConfigEntry[]>;
   /** Numbers of gauges whose name fits, by name. @throws as above */
   gauges(filter: string): Promise<ReadonlyMap<string, number>>;
   /** The same of counters. */
@@ -25,17 +28,19 @@ export type ConfigList =
 export type ConfigEntry = { readonly [field: string]: unknown };
 
 export function adminClient(socketPath: string): AdminClient {
+  const ask = askerOf(socketPath);
   const numbersOf = async (type: 'Gauges' | 'Counters', filter: string): Promise<ReadonlyMap<string, number>> => {
-    const text = await ask(socketPath, `/stats?format=json&type=${type}&filter=${encodeURIComponent(filter)}`);
+    const text = await ask(`/stats?format=json&type=${type}&filter=${encodeURIComponent(filter)}`);
     const found = new Map<string, number>();
     for (const { name, value } of listOf(JSON.parse(text) as unknown, 'stats'))
       if (typeof name === 'string' && typeof value === 'number') found.set(name, value);
     return found;
   };
   return {
-    async dump(list, mask) {
+    async dump(list, mask, names) {
       const eds = list === 'dynamic_endpoint_configs' ? '&include_eds' : '';
-      const text = await ask(socketPath, `/config_dump?resource=${list}&mask=${encodeURIComponent(mask)}${eds}`);
+      const fitting = names === undefined ? '' : `&name_regex=${encodeURIComponent(names)}`;
+      const text = await ask(`/config_dump?resource=${list}&mask=${encodeURIComponent(mask)}${fitting}${eds}`);
       return listOf(JSON.parse(text) as unknown, 'configs');
     },
     gauges: (filter) => numbersOf('Gauges', filter),
@@ -48,13 +53,29 @@ function listOf(body: unknown, field: string): readonly ConfigEntry[] {
   return Array.isArray(list) ? (list as readonly ConfigEntry[]) : [];
 }
 
-function ask(socketPath: string, path: string): Promise<string> {
+/** Asks over connections that stay open: Envoy is asked again and again. */
+function askerOf(socketPath: string): (path: string) => Promise<string> {
+  const agent = new Agent({ keepAlive: true, maxSockets: MAXIMUM_CONNECTIONS });
+  return async (path) => {
+    try {
+      return await ask({ socketPath, path, agent });
+    } catch (error) {
+      // Another Envoy listens there by now, or none.
+      if (error === STALE) return await ask({ socketPath, path, agent });
+      throw error;
+    }
+  };
+}
+
+type Asked = { readonly socketPath: string; readonly path: string; readonly agent: Agent };
+
+function ask({ socketPath, path, agent }: Asked): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const fail = (why: string, code: 'state-conflict' | 'not-found' = 'state-conflict'): void => {
     asked.destroy();
     reject(new Problem(code, `Cannot ask Envoy at ${socketPath}: ${why}`));
   };
-  const asked = request({ socketPath, path, headers: { host: 'envoy' }, agent: false }, (response) => {
+  const asked = request({ socketPath, path, headers: { host: 'envoy' }, agent }, (response) => {
     const chunks: Buffer[] = [];
     let length = 0;
     response.on('data', (chunk: Buffer) => {
@@ -70,14 +91,19 @@ function ask(socketPath: string, path: string): Promise<string> {
     });
   });
   asked.setTimeout(TIMEOUT_MS, () => fail(`no answer within ${TIMEOUT_MS} ms`));
-  // Only nobody at the socket is nobody: one that is slow may serve all the same.
-  asked.on('error', ({ code = '', message }: NodeJS.ErrnoException) =>
-    fail(code === '' ? message : code, code === 'ECONNREFUSED' || code === 'ENOENT' ? 'not-found' : 'state-conflict'),
-  );
+  asked.on('error', ({ code = '', message }: NodeJS.ErrnoException) => {
+    if (asked.reusedSocket && (code === 'ECONNRESET' || code === 'EPIPE')) return reject(STALE);
+    // Only nobody at the socket is nobody: one that is slow may serve all the same.
+    fail(code === '' ? message : code, code === 'ECONNREFUSED' || code === 'ENOENT' ? 'not-found' : 'state-conflict');
+  });
   asked.end();
   return promise;
 }
 
+/** Of a connection that was open from before and is closed. */
+const STALE = new Error('closed by Envoy');
+/** Gauges need not wait for a long list. */
+const MAXIMUM_CONNECTIONS = 2;
 /** A thousand listeners, or a revoked set of 200,000 in a CRL, in base64. */
 const MAXIMUM_ANSWER_OCTETS = 64 * 1024 * 1024;
 /** Its main thread answers between its other work. */

@@ -1,14 +1,15 @@
-import { hash } from 'node:crypto';
 import { compileEnvoy, type EnvoyResources } from '../../core/envoy/compile-envoy.ts';
 import type { EnvoyInput } from '../../core/envoy/compile-input.ts';
+import type { EnvoyResource } from '../../core/envoy/envoy-resource.ts';
 import type { ProxySettings, RevokedSet, TrustBundle } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Problem } from '../../core/problems/problem.ts';
 import { pause } from '../../platform/clock/pause.ts';
-import { readActive, readListeners } from './active-config.ts';
+import { readActive, readAddresses, readListeners, readSecrets, type ResourceKind } from './active-config.ts';
 import type { AdminClient } from './admin-client.ts';
 import { type ActiveConfig, type ConfigVerdict, errorsOf, judgeConfig, kinds } from './judge-config.ts';
 import { digestOfListener } from './listener-content.ts';
-import { readLists } from './revocation-lists.ts';
+import { hasAddresses } from './endpoint-content.ts';
+import { RevocationLists } from './revocation-lists.ts';
 
 /** Of what Envoy's resources are made. */
 export type ConfigState = {
@@ -24,17 +25,29 @@ export type ConfigLook = ConfigVerdict | { readonly kind: 'absent'; readonly det
 /** Looks at what Envoy runs, once or until it is what it should be. Nothing is asked while nothing is awaited. */
 export class ConfigWatch {
   readonly #admin: AdminClient;
+  readonly #lists = new RevocationLists();
   #known: ReadonlySet<string> = new Set();
   #made: { readonly key: string; readonly input: EnvoyInput; readonly resources: EnvoyResources } | null = null;
+  /** What was last seen. */
+  #active: ActiveConfig = nothing;
+  /** Kinds that were found to be what they should be under these settings and this trust, and what that was. */
+  #proved: { readonly settings: ProxySettings; readonly trust: ConfigState['trust']; readonly kinds: Map<ResourceKind, string> } | null =
+    null;
 
   constructor(admin: AdminClient) {
     this.#admin = admin;
   }
 
+  /** What was seen is of an Envoy that is gone. */
+  forget(): void {
+    this.#active = nothing;
+    this.#proved = null;
+  }
+
   /** What Envoy makes of this state now. */
   async look(state: ConfigState): Promise<ConfigLook> {
     try {
-      return (await this.#judge(state)).verdict;
+      return await this.#judge(state);
     } catch (error) {
       const { message: detail } = error as Error;
       return error instanceof Problem && error.code === 'not-found' ? { kind: 'absent', detail } : { kind: 'waiting', detail };
@@ -52,7 +65,8 @@ export class ConfigWatch {
       const verdict = await this.look(state());
       const isOpen = verdict.kind === 'waiting' || (verdict.kind === 'absent' && !unlessAbsent);
       if (!isOpen || performance.now() >= deadline || signal.aborted) {
-        await this.#remember();
+        // What is wrong by now is no answer to what is asked next.
+        this.#known = errorsOf(this.#active);
         return verdict;
       }
       // A large Envoy is not kept busy with telling what it has.
@@ -60,27 +74,38 @@ export class ConfigWatch {
     }
   }
 
-  /** What is wrong by now is no answer to what is asked next. */
-  async #remember(): Promise<void> {
-    this.#known = errorsOf(await this.#read().catch(() => nothing));
+  async #judge({ settings, trust, revoked }: ConfigState): Promise<ConfigVerdict> {
+    const { secrets, lists: texts } = await readSecrets(this.#admin);
+    this.#active = { ...this.#active, secrets };
+    const lists = this.#lists.read(texts, { bundle: trust[0], revoked });
+    if (lists === null) return { kind: 'waiting', detail: 'its revocation list lacks what was revoked' };
+    const expected = this.#compile({ settings, trust, revoked, crls: lists.crls }, lists.key);
+    const proved = this.#provedOf({ settings, trust, revoked }, expected);
+    this.#active = { ...this.#active, ...(await this.#read(proved, expected)) };
+    const bundle = trust.reduce((latest, { sequence }) => (sequence > latest ? sequence : latest), 0n);
+    const verdict = judgeConfig(expected, this.#active, {
+      numbers: { generation: settings.generation, bundle, revoked: revoked.sequence },
+      known: this.#known,
+    });
+    if (verdict.kind === 'true') for (const kind of kinds) proved.set(kind, digestsOf(expected[kind]));
+    return verdict;
   }
 
-  async #judge({ settings, trust, revoked }: ConfigState): Promise<{ readonly verdict: ConfigVerdict }> {
-    const crls = await readLists(this.#admin, { bundle: trust[0], revoked });
-    if (crls === null) return { verdict: { kind: 'waiting', detail: 'its revocation list lacks what was revoked' } };
-    const expected = this.#compile({ settings, trust, revoked, crls });
-    const bundle = trust.reduce((latest, { sequence }) => (sequence > latest ? sequence : latest), 0n);
-    const numbers = { generation: settings.generation, bundle, revoked: revoked.sequence };
-    const active = await this.#read();
-    const verdict = judgeConfig(expected, active, { numbers, known: this.#known });
-    if (verdict.kind === 'true') return { verdict };
-    const listeners = await this.#withContent(active.listeners);
-    return { verdict: judgeConfig(expected, { ...active, listeners }, { numbers, known: this.#known }) };
+  /**
+   * A revocation changes secrets and routes. What Envoy was seen to have of the rest it has still: nothing else was to be sent to it. Kinds that
+   * are to change are no longer proved, so that to change back is seen too.
+   */
+  #provedOf({ settings, trust }: ConfigState, expected: EnvoyResources): Map<ResourceKind, string> {
+    const before = this.#proved;
+    const isSame = before !== null && before.settings === settings && isSameTrust(before.trust, trust);
+    const still = isSame ? [...before.kinds].filter(([kind, digests]) => digests === digestsOf(expected[kind])) : [];
+    const proved = new Map(still);
+    this.#proved = { settings, trust, kinds: proved };
+    return proved;
   }
 
   /** Once for what does not change between two looks. */
-  #compile(input: EnvoyInput): EnvoyResources {
-    const key = [...input.crls].map(([issuer, der]) => `${issuer} ${hash('sha256', der, 'hex')}`).join(' ');
+  #compile(input: EnvoyInput, key: string): EnvoyResources {
     const made = this.#made;
     if (made !== null && made.key === key && isSameInput(made.input, input)) return made.resources;
     const resources = compileEnvoy(input);
@@ -88,11 +113,26 @@ export class ConfigWatch {
     return resources;
   }
 
-  /** Each with the digest of its content in the place of that of its version. */
-  async #withContent(listeners: ActiveConfig['listeners']): Promise<ActiveConfig['listeners']> {
+  /** What is not proved, but for secrets; listeners and addresses with the digest of what they are in the place of that of their version. */
+  async #read(proved: ReadonlyMap<ResourceKind, string>, expected: EnvoyResources): Promise<Partial<ActiveConfig>> {
+    const asked = kinds.filter((kind) => kind !== 'secrets').filter((kind) => !proved.has(kind));
+    const read = await Promise.all(
+      asked.map(async (kind) => {
+        const active = await readActive(this.#admin, kind);
+        if (kind === 'endpoints') return [kind, await this.#withAddresses(active, expected.endpoints)] as const;
+        if (kind === 'listeners') return [kind, await this.#withContent(active, expected.listeners)] as const;
+        return [kind, active] as const;
+      }),
+    );
+    return Object.fromEntries(read);
+  }
+
+  async #withContent(active: ActiveResources, expected: readonly EnvoyResource[]): Promise<ActiveResources> {
+    const differ = expected.filter(({ name, digest }) => active.get(name)?.version?.endsWith(`.${digest}`) === false);
+    if (differ.length === 0) return active;
     const shown = new Map(await readListeners(this.#admin));
     return new Map(
-      [...listeners].map(([name, found]) => {
+      [...active].map(([name, found]) => {
         const digest = digestOfListener(shown.get(name));
         const numbers = found.version?.slice(0, found.version.lastIndexOf('.')) ?? '';
         return [name, found.version === null || digest === null ? found : { ...found, version: `${numbers}.${digest}` }];
@@ -100,15 +140,26 @@ export class ConfigWatch {
     );
   }
 
-  async #read(): Promise<ActiveConfig> {
-    const read = await Promise.all(kinds.map(async (kind) => [kind, await readActive(this.#admin, kind)] as const));
-    return Object.fromEntries(read) as ActiveConfig;
+  /** Envoy tells of addresses in no version. */
+  async #withAddresses(active: ActiveResources, expected: readonly EnvoyResource[]): Promise<ActiveResources> {
+    const shown = await readAddresses(this.#admin);
+    const same = expected.filter(({ name, octets }) => active.has(name) && hasAddresses(shown.get(name), octets));
+    return new Map([...active, ...same.map(({ name, digest }) => [name, { ...active.get(name)!, version: `.${digest}` }] as const)]);
   }
 }
 
+type ActiveResources = ActiveConfig[ResourceKind];
+
+function digestsOf(resources: readonly EnvoyResource[]): string {
+  return resources.map(({ name, digest }) => `${name} ${digest}`).join('\n');
+}
+
 function isSameInput(a: EnvoyInput, b: EnvoyInput): boolean {
-  const isSameTrust = a.trust.length === b.trust.length && a.trust.every((bundle, index) => bundle === b.trust[index]);
-  return isSameTrust && a.settings === b.settings && a.revoked === b.revoked;
+  return isSameTrust(a.trust, b.trust) && a.settings === b.settings && a.revoked === b.revoked;
+}
+
+function isSameTrust(a: readonly TrustBundle[], b: readonly TrustBundle[]): boolean {
+  return a.length === b.length && a.every((bundle, index) => bundle === b[index]);
 }
 
 const nothing: ActiveConfig = {

@@ -66,6 +66,12 @@ export class ConfigKeeper {
     void this.#look(again);
   }
 
+  /** Another Envoy starts with nothing, whatever this one had. */
+  envoyWentAway(): void {
+    this.#options.watch.forget();
+    this.lookAgain();
+  }
+
   stop(): void {
     this.#stopped.abort();
     this.#again?.abort();

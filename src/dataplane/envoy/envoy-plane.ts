@@ -127,7 +127,7 @@ export class EnvoyPlane implements TrafficPlane {
     this.#accessLog.book.clear();
     this.#generations.envoyWentAway();
     this.#options.log('warn', 'envoy has gone', {});
-    this.#config.lookAgain();
+    this.#config.envoyWentAway();
   }
 
   /**

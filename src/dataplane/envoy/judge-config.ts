@@ -57,8 +57,7 @@ function differencesOf(
 ): readonly Difference[] {
   return expected.flatMap(({ name, digest }) => {
     const found = active.get(name);
-    // Envoy tells of addresses that it has them, not in which version.
-    if (found !== undefined && (kind === 'endpoints' || digestOf(found.version) === digest)) return [];
+    if (found !== undefined && digestOf(found.version) === digest) return [];
     return [{ kind, name, version: found?.version ?? null, error: found?.error ?? null }];
   });
 }
