@@ -57,6 +57,7 @@ const columnsOf: { readonly [kind: string]: readonly string[] } = {
   tokens: ['id', 'name', 'role', 'environments', 'expiresAt'],
   policies: ['environment', 'name', 'digest'],
   profiles: ['environment', 'name', 'base', 'cadence', 'lifetimeMs', 'names', 'approvals'],
+  'acme-bindings': ['id', 'name', 'environment', 'role', 'maker', 'expiresAt'],
   'cmp-secrets': ['id', 'name', 'environment', 'profile', 'spiffeId', 'dnsNames', 'ipAddresses', 'used', 'uses', 'expiresAt'],
   'scep-challenges': ['id', 'environment', 'profile', 'spiffeId', 'dnsNames', 'ipAddresses', 'maker', 'expiresAt'],
   targets: ['environment', 'name', 'mode', 'endpoints'],
