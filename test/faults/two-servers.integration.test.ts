@@ -1,13 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createJoinToken } from '../../src/control/access/create-join-token.ts';
+import { revokeToken } from '../../src/control/access/revoke-token.ts';
+import type { AuditedUnit } from '../../src/control/audit/entry.ts';
 import { pinnedRoot } from '../../src/control/ca/authorities.ts';
 import type { IssuedCertificate } from '../../src/control/ca/issuance-request.ts';
 import { issueCertificate } from '../../src/control/ca/issue-certificate.ts';
 import { renewByCertificate } from '../../src/control/ca/renew-by-certificate.ts';
 import { revokeCertificate } from '../../src/control/ca/revoke-certificate.ts';
 import { suspendIdentity } from '../../src/control/ca/suspend-identity.ts';
+import { claimGrant } from '../../src/control/grants/claim-grant.ts';
+import { makeGrant } from '../../src/control/grants/make-grant.ts';
+import { findGrant } from '../../src/control/grants/store.ts';
 import { controlPlaneSpiffeId } from '../../src/core/identity/spiffe-id.ts';
+import { Problem } from '../../src/core/problems/problem.ts';
 import { HOUR_MS } from '../../src/core/time/instant.ts';
 import { buildCertificateRequest } from '../../src/core/x509/certificate-request.ts';
 import { joinMethod } from '../../src/protocols/enrollment/join.ts';
@@ -26,6 +32,7 @@ import {
 } from '../support/authorities.ts';
 import { answeredOrWaiting, CommitGate } from '../support/commit-gate.ts';
 import { forEachDatabase } from '../support/databases.ts';
+import { makerOf } from '../support/maker.ts';
 
 const now = 1_800_000_000_000;
 const workload = () => joinRequest({ door: 'rest', proxyId: null, asker: { role: 'operator', scope: '*', spiffeId: null } });
@@ -135,6 +142,30 @@ forEachDatabase('two servers on one database', (newUrl, kind) => {
       assert.equal(one.entriesOf('certificate.issued').length, before);
     });
   }
+
+  test('a use of a one-time grant: on record before the end of the token that made it is answered, and the next is refused', async () => {
+    await using pair = await openPair(await newUrl());
+    const { gate, one, two } = pair;
+    const maker = await makerOf(one, now, { role: 'operator' });
+    const bounds = { profile: 'workload', spiffeId: orders, dnsNames: [], ipAddresses: [] } as const;
+    const wanted = { door: 'cmp', ...place, name: 'orders', role: 'ci', bounds, uses: 9, ttlMs: HOUR_MS } as const;
+    const { id, door } = await makeGrant(one, wanted, maker, now);
+    const claim = async (unit: AuditedUnit) => {
+      const fault = await claimGrant(unit, { id, door, by: 'one', spkiSha256: null }, now);
+      if (fault !== null) throw new Problem('token-refused', fault);
+    };
+    const ask = (at: TestAuthorities) => issueCertificate(at, { ...workload(), csr: newTestRequest().csr, claim }, now);
+    const held = gate.hold('certificate.reserved');
+    const asked = ask(one);
+    await held.reached;
+    const revoked = revokeToken(two, maker.principal.tokenId, ada, now);
+    assert.equal(await answeredOrWaiting(revoked, two), 'waiting');
+    held.release();
+    await asked;
+    await revoked;
+    for (const server of [one, two]) await assert.rejects(ask(server), { code: 'token-refused', message: /no token any more/ });
+    assert.equal((await findGrant(two.database.queries, door, id))?.used, 1);
+  });
 
   for (const [type, status] of [
     ['certificate.issued', 'valid'],

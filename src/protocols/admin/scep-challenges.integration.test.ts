@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openAdminApi } from '../../../test/support/admin-api.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
-import { grantHandlers } from './serve-grants.ts';
 
 const path = '/v1/scep-challenges';
 const body = { environment: 'production', profile: 'server', dnsNames: ['printer-7.example'] };
@@ -51,11 +50,4 @@ forEachDatabase('challenges of SCEP by REST', (newUrl) => {
     ];
     for (const [token, change, status] of refused) assert.equal((await make(token, change)).status, status, JSON.stringify(change));
   });
-});
-
-test('where a door is not served there is nothing at it', async () => {
-  const makers = { acme: null, cmp: null, scep: null };
-  const handlers = grantHandlers({ database: null as never, makers, place: { region: 'local' } });
-  for (const name of ['list-acme-bindings', 'list-cmp-secrets', 'list-scep-challenges'] as const)
-    await assert.rejects(handlers[name]({ scope: '*', now: 0 } as never), { code: 'state-conflict' });
 });
