@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
@@ -104,11 +105,12 @@ export async function endBootstrapTokens(queries: Queries, now: Instant): Promis
     .execute();
 }
 
-/** The ids of all that are good now, as a part of another query. */
-export function selectLiveTokenIds(queries: Queries, now: Instant) {
+/** The token that a column of another query names, if it is good now: for `exists`. */
+export function selectLiveToken(queries: Queries, column: string, now: Instant) {
   return tables(queries)
     .selectFrom('access_tokens')
     .select('id')
+    .where('id', '=', sql.ref<string>(column))
     .where('ended_at', 'is', null)
     .where((where) => where.or([where('expires_at', 'is', null), where('expires_at', '>', now)]));
 }

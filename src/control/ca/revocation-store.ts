@@ -134,6 +134,11 @@ export async function listSuspensions(queries: Queries): Promise<SuspensionRecor
   }));
 }
 
+/** The identity that a column of another query names, if it is suspended: for `exists`. */
+export function selectSuspendedIn(queries: Queries, column: string) {
+  return tables(queries).selectFrom('suspended_identities').select('spiffe_id').where('spiffe_id', '=', sql.ref<string>(column));
+}
+
 export async function isSuspended(queries: Queries, spiffeId: SpiffeId): Promise<boolean> {
   return (await selectSuspended(queries, { spiffeId })).rows.length > 0;
 }

@@ -22,12 +22,10 @@ export async function findGrantFault(queries: Queries, grant: DoorGrant, now: In
  */
 export async function claimGrant(
   { queries }: AuditedUnit,
-  { id, door, ...use }: Pick<DoorGrant, 'id' | 'door'> & Pick<GrantUse, 'by' | 'spkiSha256'>,
+  use: Pick<DoorGrant, 'id' | 'door'> & Pick<GrantUse, 'by' | 'spkiSha256'>,
   now: Instant,
 ): Promise<string | null> {
-  const grant = await findGrant(queries, door, id);
-  if (grant === null) return 'forgotten';
-  const fault = await findGrantFault(queries, grant, now);
-  if (fault !== null) return fault;
-  return (await takeUse(queries, { id, ...use }, now)) ? null : 'used';
+  if (await takeUse(queries, use, now)) return null;
+  const grant = await findGrant(queries, use.door, use.id);
+  return grant === null ? 'forgotten' : ((await findGrantFault(queries, grant, now)) ?? 'used');
 }

@@ -13,11 +13,16 @@ test('what doors look for at a message, and what is forgotten, is found by an in
   {
     using file = new DatabaseSync(path);
     const ended = 'select id from door_grants where expires_at < ? limit 1000';
+    const take = `update door_grants set used = used + 1 where id = ? and door = ? and used < uses and expires_at > ?
+      and (maker_token is null or exists (select id from access_tokens where id = door_grants.maker_token and ended_at is null))
+      and not exists (select spiffe_id from suspended_identities where spiffe_id = door_grants.spiffe_id)`;
     const plans = [
       ['select * from door_grants where id = ? and door = ?', 'sqlite_autoindex_door_grants_1'],
       ['select * from door_grants where secret_sha256 = ? and door = ?', 'sqlite_autoindex_door_grants_2'],
       ['select * from door_grants where spki_sha256 = ? and used_by = ? and door = ? order by used_at desc limit 1', 'door_grants_use'],
-      ['update door_grants set used = used + 1 where id = ? and used < uses and expires_at > ?', 'sqlite_autoindex_door_grants_1'],
+      [take, 'sqlite_autoindex_door_grants_1'],
+      [take, 'sqlite_autoindex_access_tokens_1'],
+      [take, 'sqlite_autoindex_suspended_identities_1'],
       ['select * from door_grants where name = ? and expires_at > ?', 'door_grants_name'],
       [`delete from door_grants where id in (${ended})`, 'door_grants_end'],
     ] as const;

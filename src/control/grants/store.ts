@@ -1,13 +1,15 @@
-import { type Generated, sql } from 'kysely';
+import { expressionBuilder, type Generated, sql, type SqlBool } from 'kysely';
 import type { SpiffeId } from '../../core/identity/spiffe-id.ts';
 import type { EntityId } from '../../core/ids/entity-id.ts';
 import type { ProfileName } from '../../core/issuance/profile.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Queries } from '../../platform/db/database.ts';
+import { prepareQuery, type Values } from '../../platform/db/prepared-query.ts';
 import type { Scope } from '../access/principal.ts';
 import type { Role } from '../access/role.ts';
-import { selectLiveTokenIds } from '../access/store.ts';
+import { selectLiveToken } from '../access/store.ts';
 import type { CertificateKey, CertificateNames } from '../ca/certificate-store.ts';
+import { selectSuspendedIn } from '../ca/revocation-store.ts';
 import { type DoorGrant, type GrantBounds, type GrantDoor, grantDoors, type GrantMaker, type GrantUse } from './door-grant.ts';
 
 /** `secretSha256`: by which it is found, where it is not found by its id. */
@@ -41,7 +43,7 @@ export async function insertGrant(queries: Queries, grant: DoorGrant, secretSha2
 
 /** A grant of another door is none of this. */
 export async function findGrant(queries: Queries, door: GrantDoor, id: string): Promise<DoorGrant | null> {
-  const row = await tables(queries).selectFrom('door_grants').selectAll().where('id', '=', id).where('door', '=', door).executeTakeFirst();
+  const [row] = (await selectGrant(queries, { door, id })).rows;
   return row === undefined ? null : toGrant(row);
 }
 
@@ -73,21 +75,22 @@ export async function findUsedGrant(
   return row === undefined ? null : toGrant(row);
 }
 
-/** Takes one use. False, and nothing done, if none is left or it has ended. */
+/**
+ * Takes one use. False, and nothing done, if none is left, it has ended, the token by which it was made has, or its identity is suspended. One statement, since it
+ * stands in the commit of every certificate.
+ */
 export async function takeUse(
   queries: Queries,
-  { id, by, spkiSha256 }: { readonly id: string } & Pick<GrantUse, 'by' | 'spkiSha256'>,
+  { id, door, by, spkiSha256 }: Pick<DoorGrant, 'id' | 'door'> & Pick<GrantUse, 'by' | 'spkiSha256'>,
   now: Instant,
 ): Promise<boolean> {
-  const result = await tables(queries)
-    .updateTable('door_grants')
-    .set({ used: sql<number>`used + 1`, used_at: now, used_by: by, spki_sha256: spkiSha256 })
-    .where('id', '=', id)
-    .where('used', '<', sql.ref<number>('uses'))
-    .where('revoked_at', 'is', null)
-    .where('expires_at', '>', now)
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
+  return ((await useGrant(queries, { id, door, by, spkiSha256, now })).numAffectedRows ?? 0n) > 0n;
+}
+
+/** A grant falls with the token by which it was made. */
+function madeByLiving(queries: Queries, now: Instant) {
+  const { exists, or } = expressionBuilder<GrantTables, 'door_grants'>();
+  return or([sql<SqlBool>`maker_token is null`, exists(selectLiveToken(queries, 'door_grants.maker_token', now))]);
 }
 
 /** What its use waits for. */
@@ -140,7 +143,7 @@ function open(queries: Queries, now: Instant) {
     .where('expires_at', '>', now)
     .where('used', '<', sql.ref<number>('uses'))
     .where('revoked_at', 'is', null)
-    .where((where) => where.or([where('maker_token', 'is', null), where('maker_token', 'in', selectLiveTokenIds(queries, now))]));
+    .where(madeByLiving(queries, now));
 }
 
 /** Puts another name in the place of whom grants are for, and of the persons who made them; returns how many it changed. A pipeline may bear the name of a person. */
@@ -190,10 +193,30 @@ type GrantRow = {
 /** What is null until it happens need not be named when a row is made. */
 type Happens = 'used_at' | 'used_by' | 'spki_sha256' | 'request_id' | 'issuer_key_sha256' | 'serial';
 
-const tables = (queries: Queries) =>
-  queries.withTables<{
-    door_grants: { [Name in Exclude<keyof GrantRow, Happens>]: GrantRow[Name] } & { [Name in Happens]: Generated<GrantRow[Name]> };
-  }>();
+type GrantTables = {
+  door_grants: { [Name in Exclude<keyof GrantRow, Happens>]: GrantRow[Name] } & { [Name in Happens]: Generated<GrantRow[Name]> };
+};
+
+const tables = (queries: Queries) => queries.withTables<GrantTables>();
+
+const selectGrant = prepareQuery((queries, value: Values<{ door: string; id: string }>) =>
+  tables(queries).selectFrom('door_grants').selectAll().where('id', '=', value('id')).where('door', '=', value('door')),
+);
+
+type Used = { readonly id: string; readonly door: string; readonly by: string; readonly spkiSha256: string | null; readonly now: Instant };
+
+const useGrant = prepareQuery((queries, value: Values<Used>) =>
+  tables(queries)
+    .updateTable('door_grants')
+    .set({ used: sql<number>`used + 1`, used_at: value('now'), used_by: value('by'), spki_sha256: value('spkiSha256') })
+    .where('id', '=', value('id'))
+    .where('door', '=', value('door'))
+    .where('used', '<', sql.ref<number>('uses'))
+    .where('revoked_at', 'is', null)
+    .where('expires_at', '>', value('now'))
+    .where(madeByLiving(queries, value('now')))
+    .where(({ not, exists }) => not(exists(selectSuspendedIn(queries, 'door_grants.spiffe_id')))),
+);
 
 function toGrant(row: GrantRow): DoorGrant {
   return {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { forEachDatabase } from '../../../../test/support/databases.ts';
+import type { EntityId } from '../../../core/ids/entity-id.ts';
 import { findGrant, findGrantBySecret, findUsedGrant, takeUse } from '../../../control/grants/store.ts';
 import { openPostgresDatabase } from '../postgres-database.ts';
 import { openSqliteDatabase } from '../sqlite-database.ts';
@@ -47,6 +48,8 @@ forEachDatabase('migrations of a database that is in use', (newUrl, kind) => {
       ('token_a1', 'web', 'partner-manager', 'production', 'local', 1, 100, null, null, null),
       ('token_a2', 'ada', 'ci', 'production', 'local', 1, 100, 'account_1', 5, null),
       ('token_a3', 'web', 'ci', 'staging', 'local', 1, 100, null, null, 6)`);
+    await run(`insert into access_tokens (id, kind, name, role, scope, environment, region, secret_sha256, created_at)
+      values ('token_m', 'named', 'mdm', 'ci', '"*"', 'production', 'local', ${blobOf(kind, '09')}, 1)`);
     await run(`insert into cmp_secrets (id, name, role, environment, region, profile, spiffe_id, dns_names, ip_addresses, max_lifetime_ms, uses, used,
       created_at, expires_at, revoked_at) values
       ('token_c1', 'printers', 'ci', 'production', 'local', 'server', null, '["a.example","b.example"]', '["192.0.2.7"]', 1000, 3, 2, 1, 100, null),
@@ -101,9 +104,21 @@ forEachDatabase('migrations of a database that is in use', (newUrl, kind) => {
     // Nothing is kept twice, and what is used once still is.
     for (const table of ['acme_binding_tokens', 'cmp_secrets', 'scep_challenges'])
       await assert.rejects(run(`select * from ${table}`), table);
-    const take = (id: string) => database.commit((unit) => takeUse(unit.queries, { id, by: 'x', spkiSha256: null }, 50));
-    for (const id of ['token_a1', 'token_c1', 'token_s1']) assert.deepEqual([await take(id), await take(id)], [true, false], id);
-    for (const id of ['token_a2', 'token_a3', 'token_c2', 'token_s2']) assert.equal(await take(id), false, id);
+    const take = ([door, id]: readonly ['acme' | 'cmp' | 'scep', EntityId<'token'>]) =>
+      database.commit((unit) => takeUse(unit.queries, { id, door, by: 'x', spkiSha256: null }, 50));
+    for (const grant of [
+      ['acme', 'token_a1'],
+      ['cmp', 'token_c1'],
+      ['scep', 'token_s1'],
+    ] as const)
+      assert.deepEqual([await take(grant), await take(grant)], [true, false], grant[1]);
+    for (const grant of [
+      ['acme', 'token_a2'],
+      ['acme', 'token_a3'],
+      ['cmp', 'token_c2'],
+      ['scep', 'token_s2'],
+    ] as const)
+      assert.equal(await take(grant), false, grant[1]);
   });
 });
 
