@@ -16,7 +16,7 @@ import { createJoinToken, type JoinTokenRequest } from './create-join-token.ts';
 import { createToken, type TokenRequest } from './create-token.ts';
 import { revokeJoinToken } from './revoke-join-token.ts';
 import { revokeToken } from './revoke-token.ts';
-import { listOpenJoinTokens } from './store.ts';
+import { listOpenJoinTokens } from './join-token-store.ts';
 
 const now = 1_800_000_000_000;
 const place = { environment: 'production', region: 'local' };

@@ -8,7 +8,7 @@ import type { AuditedUnit } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { tokenSecretMatches } from './bearer-token.ts';
 import type { JoinRole } from './join-role.ts';
-import { findJoinToken, type JoinTokenRecord, markJoinTokenClaimed } from './store.ts';
+import { findJoinToken, type JoinTokenRecord, markJoinTokenClaimed } from './join-token-store.ts';
 
 /** What the joiner presents. */
 export type JoinClaim = {

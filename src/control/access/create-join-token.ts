@@ -9,7 +9,7 @@ import type { Actor, AuditedDatabase } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import { hashTokenSecret, newTokenSecret } from './bearer-token.ts';
 import { type JoinRole, joinRoles, roleMayHold } from './join-role.ts';
-import { insertJoinToken, type JoinTokenRecord } from './store.ts';
+import { insertJoinToken, type JoinTokenRecord } from './join-token-store.ts';
 
 export type JoinTokenRequest = {
   readonly spiffeId: SpiffeId;

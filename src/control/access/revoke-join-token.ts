@@ -3,7 +3,7 @@ import { Problem } from '../../core/problems/problem.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Actor, AuditedDatabase } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
-import { findJoinToken, markJoinTokenRevoked } from './store.ts';
+import { findJoinToken, markJoinTokenRevoked } from './join-token-store.ts';
 
 /** Takes a join token back; a certificate that it already bought is not touched. @throws not-found, state-conflict */
 export async function revokeJoinToken(

@@ -6,7 +6,7 @@ import type { EntityId } from '../../core/ids/entity-id.ts';
 import { HOUR_MS, MINUTE_MS } from '../../core/time/instant.ts';
 import { makeSignal } from '../../platform/clock/signal.ts';
 import { createJoinToken } from '../access/create-join-token.ts';
-import { listLiveJoinTokens } from '../access/store.ts';
+import { listLiveJoinTokens } from '../access/join-token-store.ts';
 import { findCertificate, insertReservation, settleReservation } from '../ca/certificate-store.ts';
 import { issueCertificate } from '../ca/issue-certificate.ts';
 import { listCertificates } from '../ca/search-certificates.ts';

@@ -3,7 +3,7 @@ import { type Instant, MINUTE_MS } from '../../core/time/instant.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
 import type { AuditedDatabase, AuditedFence } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
-import { listLiveJoinTokens, markJoinTokenRevoked } from '../access/store.ts';
+import { listLiveJoinTokens, markJoinTokenRevoked } from '../access/join-token-store.ts';
 import { revoke } from '../ca/revoke-certificate.ts';
 import { listCertificates } from '../ca/search-certificates.ts';
 import { listDeclaredProxyIds, readInventoryRevision } from '../inventory/store.ts';
