@@ -1,4 +1,5 @@
 import { forgetUsedMachineTokens } from '../control/access/machine-token-store.ts';
+import { sweepJoinTokens } from '../control/access/sweep-join-tokens.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { reconcileRequests } from '../control/ca/finish-request.ts';
 import type { OcspAnswers } from '../control/ca/ocsp-answers.ts';
@@ -124,6 +125,7 @@ export function startReconcilers(deps: ReconcilerDeps): AsyncDisposable {
       wakes: [],
       intervalMs: MINUTE_MS,
     },
+    { name: 'join-tokens', run: () => sweepJoinTokens({ database }, clock.now()), wakes: [], intervalMs: HOUR_MS },
     { name: 'grants', run: () => sweepGrants({ database }, clock.now()), wakes: [], intervalMs: HOUR_MS },
     { name: 'telemetry', run: () => pruneTelemetry({ database }, clock.now()), wakes: [], intervalMs: MINUTE_MS },
   ];

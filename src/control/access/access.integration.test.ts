@@ -4,7 +4,7 @@ import { forEachDatabase } from '../../../test/support/databases.ts';
 import { parseJoinToken } from '../../core/identity/join-token.ts';
 import { controlPlaneSpiffeId, parseSpiffeId, probeSpiffeId, serviceSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { parseTrustDomain } from '../../core/identity/trust-domain.ts';
-import { isEntityId } from '../../core/ids/entity-id.ts';
+import { type EntityId, isEntityId } from '../../core/ids/entity-id.ts';
 import { Secret } from '../../core/secrets/secret.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../core/time/instant.ts';
 import { openDatabase } from '../../platform/db/open-database.ts';
@@ -16,7 +16,8 @@ import { createJoinToken, type JoinTokenRequest } from './create-join-token.ts';
 import { createToken, type TokenRequest } from './create-token.ts';
 import { revokeJoinToken } from './revoke-join-token.ts';
 import { revokeToken } from './revoke-token.ts';
-import { listOpenJoinTokens } from './join-token-store.ts';
+import { findJoinToken, listOpenJoinTokens } from './join-token-store.ts';
+import { sweepJoinTokens } from './sweep-join-tokens.ts';
 
 const now = 1_800_000_000_000;
 const place = { environment: 'production', region: 'local' };
@@ -227,6 +228,22 @@ forEachDatabase('access', (newUrl) => {
     );
     assert.deepEqual(results.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
     assert.equal(opened.types().filter((type) => type === 'join-token.claimed').length, 1);
+  });
+
+  test('a join token is forgotten some time after its end, used or not, and refused in the same words as ever', async () => {
+    await using opened = await open(await newUrl());
+    const { database } = opened;
+    const [used, unused, later] = [await claimOf(database), await claimOf(database), await claimOf(database, { ttlMs: 2 * HOUR_MS })];
+    await database.commit((unit) => claimJoinToken(unit, used, now));
+    const idOf = ({ tokenId }: JoinClaim) => findJoinToken(database.queries, tokenId as EntityId<'token'>);
+    await sweepJoinTokens({ database }, now + HOUR_MS + 90 * DAY_MS);
+    for (const kept of [used, unused]) assert.notEqual(await idOf(kept), null);
+    await sweepJoinTokens({ database }, now + HOUR_MS + 90 * DAY_MS + 1);
+    for (const gone of [used, unused]) {
+      assert.equal(await idOf(gone), null);
+      await assert.rejects(checkJoinToken(database.queries, gone, now), { code: 'token-refused' });
+    }
+    assert.notEqual(await idOf(later), null);
   });
 
   test('a claim whose commit fails is not made', async () => {

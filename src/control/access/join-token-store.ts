@@ -106,6 +106,14 @@ export async function markJoinTokenRevoked(queries: Queries, id: EntityId<'token
   return result.numUpdatedRows > 0n;
 }
 
+/** Forgets, a piece at a time, what ended before that moment. */
+export async function deleteEndedJoinTokens(queries: Queries, before: Instant): Promise<void> {
+  await tables(queries)
+    .deleteFrom('join_tokens')
+    .where('id', 'in', (ended) => ended.selectFrom('join_tokens').select('id').where('expires_at', '<', before).limit(PIECE))
+    .execute();
+}
+
 type JoinTokenRow = {
   id: string;
   secret_sha256: Uint8Array;
@@ -143,3 +151,6 @@ function toJoinToken(row: JoinTokenRow): JoinTokenRecord {
     claims: row.claims,
   };
 }
+
+/** More than a fleet joins with in an hour, and a commit of some milliseconds. */
+const PIECE = 1_000;
