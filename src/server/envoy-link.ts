@@ -1,6 +1,6 @@
 import type { Authorities } from '../control/ca/authorities.ts';
 import { FleetLists } from '../control/ca/fleet-lists.ts';
-import { readRevokedSet } from '../control/ca/revoked-set.ts';
+import { RevokedSetReader } from '../control/ca/revoked-set-reader.ts';
 import { readTrustBundle } from '../control/ca/trust-bundle.ts';
 import { listFederatedBundles } from '../control/federation/bundle-store.ts';
 import { deleteEnvoyRefusal, deleteEnvoyRefusals, listEnvoyRefusals } from '../control/fleet/envoy-refusal-store.ts';
@@ -27,6 +27,8 @@ export type EnvoyLink = {
   readonly book: EnvoyBook;
   /** The revoked set as Envoys read it. */
   readonly lists: FleetLists;
+  /** What is made for Envoys of it and what others are sent of it is read once. */
+  readonly revokedSet: RevokedSetReader;
   /** Notes what an Envoy said of a resource of its types. */
   record(acknowledged: Acknowledged): Promise<void>;
 };
@@ -46,6 +48,7 @@ export function openEnvoyLink(deps: {
   const { database } = state;
   const { queries } = database;
   const lists = new FleetLists({ database, authorities });
+  const revokedSet = new RevokedSetReader(queries);
   const book = new EnvoyBook(() => clock.now(), {
     recall: (proxyId) => listEnvoyRefusals(queries, proxyId),
     forget: (proxyId) => database.commit((unit) => deleteEnvoyRefusals(unit.queries, proxyId)),
@@ -58,7 +61,7 @@ export function openEnvoyLink(deps: {
     readSettings: (proxyId) => fleet.readSettings(proxyId),
     async readAuthorities() {
       // The set before the lists: a list may have more than the set says, never less.
-      const [bundle, revoked] = await Promise.all([readTrustBundle(queries), readRevokedSet(queries)]);
+      const [bundle, revoked] = await Promise.all([readTrustBundle(queries), revokedSet.read()]);
       const foreign = await listFederatedBundles(queries);
       const federated = foreign.map((record) => ({
         environment: record.environment,
@@ -88,6 +91,7 @@ export function openEnvoyLink(deps: {
     sources: envoySources({ snapshots, book, log }),
     book,
     lists,
+    revokedSet,
     async record({ proxyId, typeUrl, name, version, refusal }) {
       metrics.add('countersign_envoy_answers_total', { answer: refusal === undefined ? 'acknowledged' : 'refused' });
       if (refusal === undefined) {

@@ -168,7 +168,7 @@ function discoveryMethods(deps: DataPlaneDeps): readonly RpcMethod[] {
   });
   const sources: ResourceSource[] = [
     trustBundleSource({ read: () => readTrustBundle(queries), changes: authorityChanged, federated }),
-    revokedSetSource({ trustDomain: config.trustDomain, read: () => readRevokedSet(queries), changes: authorityChanged }),
+    revokedSetSource({ trustDomain: config.trustDomain, read: () => envoy.revokedSet.read(), changes: authorityChanged }),
     stapleSource({ read: async (node) => (await staples.read(node, clock.now()))?.der ?? null, changes: staples }),
     ticketKeySource({ read: (node) => tickets.keysOf(node), changes: deps.ticketsChanged }),
     ownSource({ typeUrl: SETTINGS_TYPE, read: (node) => fleet.readSettings(node.proxyId), changes: fleet.settingsChanged }),

@@ -97,7 +97,11 @@ export async function startTestControlPlane(
   const scope = { serves: new Set<string>(), calls: new Set<string>() };
   const index = await openRevokedIndex(async () => ({
     sequence: Number(revoked.sequence),
-    certificates: revoked.certificates.map((one) => ({ ...one, issuerKeySha256: Buffer.from(one.issuerKeySha256).toString('hex') })),
+    certificates: revoked.certificates.map((one) => ({
+      ...one,
+      issuerKeySha256: Buffer.from(one.issuerKeySha256).toString('hex'),
+      notAfter: 0,
+    })),
     suspended: revoked.suspendedSpiffeIds.map(parseSpiffeId),
   }));
 

@@ -56,27 +56,29 @@ export async function changeRevocationReason(
 }
 
 /** `forDrill`: only the prober has it. */
-export type RevokedCertificate = CertificateKey & { readonly forDrill: boolean };
+export type RevokedCertificate = CertificateKey & { readonly forDrill: boolean; readonly notAfter: Instant };
 
 export async function listRevokedSet(queries: Queries): Promise<RevokedCertificate[]> {
   const rows = await tables(queries)
     .selectFrom('certificates')
-    .select(['issuer_key_sha256', 'serial', 'door'])
+    .select(['issuer_key_sha256', 'serial', 'door', 'not_after'])
     .where('in_revoked_set', '=', sql.lit(1))
     .orderBy('not_after')
+    .orderBy('serial')
+    .orderBy('issuer_key_sha256')
     .execute();
   return rows.map(toRevoked);
 }
 
-function toRevoked(row: { readonly issuer_key_sha256: string; readonly serial: Uint8Array; readonly door: string }): RevokedCertificate {
-  return { issuerKeySha256: row.issuer_key_sha256, serial: row.serial, forDrill: row.door === 'drill' };
+function toRevoked(row: Pick<CertificateRow, 'issuer_key_sha256' | 'serial' | 'door' | 'not_after'>): RevokedCertificate {
+  return { issuerKeySha256: row.issuer_key_sha256, serial: row.serial, forDrill: row.door === 'drill', notAfter: row.not_after };
 }
 
 /** What came into the revoked set after its number `after`. */
 export async function listRevokedSince(queries: Queries, after: number): Promise<RevokedCertificate[]> {
   const rows = await tables(queries)
     .selectFrom('certificates')
-    .select(['issuer_key_sha256', 'serial', 'door'])
+    .select(['issuer_key_sha256', 'serial', 'door', 'not_after'])
     .where('in_revoked_set', '=', sql.lit(1))
     .where('revoked_sequence', '>', after)
     .execute();

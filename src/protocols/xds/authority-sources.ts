@@ -3,6 +3,8 @@ import type { RevokedSet } from '../../control/ca/revoked-set.ts';
 import type { TrustBundle } from '../../control/ca/trust-bundle.ts';
 import {
   BundleAuthority_Role,
+  type RevokedCertificate,
+  RevokedCertificateSchema,
   type RevokedSet as RevokedSetMessage,
   RevokedSetSchema,
   type TrustBundle as TrustBundleMessage,
@@ -74,14 +76,28 @@ export function trustBundleMessage({ trustDomain, sequence, authorities }: Trust
   });
 }
 
-export function revokedSetMessage({ sequence, certificates, suspended }: RevokedSet): RevokedSetMessage {
-  return create(RevokedSetSchema, {
+/** The same object for the same set, so that what is made of it is made once. */
+export function revokedSetMessage(set: RevokedSet): RevokedSetMessage {
+  const known = messages.get(set);
+  if (known !== undefined) return known;
+  const { sequence, certificates, suspended } = set;
+  const message = create(RevokedSetSchema, {
     sequence: BigInt(sequence),
-    certificates: certificates.map(({ issuerKeySha256, serial, forDrill }) => ({
-      issuerKeySha256: Buffer.from(issuerKeySha256, 'hex'),
-      serial,
-      forDrill,
-    })),
+    certificates: certificates.map(certificateMessage),
     suspendedSpiffeIds: [...suspended],
   });
+  messages.set(set, message);
+  return message;
 }
+
+function certificateMessage(record: RevokedSet['certificates'][number]): RevokedCertificate {
+  const known = certificateMessages.get(record);
+  if (known !== undefined) return known;
+  const { issuerKeySha256, serial, forDrill } = record;
+  const message = create(RevokedCertificateSchema, { issuerKeySha256: Buffer.from(issuerKeySha256, 'hex'), serial, forDrill });
+  certificateMessages.set(record, message);
+  return message;
+}
+
+const messages = new WeakMap<RevokedSet, RevokedSetMessage>();
+const certificateMessages = new WeakMap<RevokedSet['certificates'][number], RevokedCertificate>();
