@@ -40,7 +40,10 @@ export function serveEnvoys(deps: {
           ...deps.compile,
           readSettings: deps.readSettings,
           // What was read does not change any more, as with rows of a database.
-          readAuthorities: async () => ({ ...deps.authorities, revoked: clone(RevokedSetSchema, deps.authorities.revoked) }),
+          readAuthorities: async () => {
+            const { revoked, crls } = deps.authorities;
+            return { ...deps.authorities, revoked: clone(RevokedSetSchema, revoked), crls: new Map(crls) };
+          },
           settingsChanged: changes.settings,
           authoritiesChanged,
           made: (...made) => void book.put(...made),

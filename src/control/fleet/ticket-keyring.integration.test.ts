@@ -81,8 +81,8 @@ async function openFleet(url: string) {
     async sent(name: string) {
       const [resource] = await source.read(await nodeOf(name), null);
       if (resource === undefined) return null;
-      const { version, octets } = resource;
-      const { sealing, accepted } = fromBinary(TicketKeysSchema, fromBinary(ResourceSchema, octets).resource!.value);
+      const { version, body } = resource;
+      const { sealing, accepted } = fromBinary(TicketKeysSchema, fromBinary(ResourceSchema, body).resource!.value);
       return { version, sealing: hex(sealing), next: hex(accepted[0]!), previous: hex(accepted[1]!) };
     },
     rotate: (rotation: TicketRotation, service: string | null = null) =>

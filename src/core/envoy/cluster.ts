@@ -20,6 +20,7 @@ import {
 } from '../messages/generated/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts';
 import { breakers } from './breakers.ts';
 import { type AccessLogName, type EnvoyProtocol, formatAccessLogName } from './access-log-name.ts';
+import type { EnvoyInput } from './compile-input.ts';
 import { adsSource } from './config-source.ts';
 import { envoyAddress } from './envoy-address.ts';
 import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
@@ -42,9 +43,10 @@ export function serviceCluster(inbound: Inbound): ClusterPair {
 }
 
 /** An endpoint of somebody else. */
-export function endpointCluster(outbound: Outbound, revoked: RevokedSet): ClusterPair {
+export function endpointCluster(input: EnvoyInput, outbound: Outbound): ClusterPair {
   const protocol = envoyProtocol(outbound.protocol);
-  const rules = { transportSocket: upstreamTls(outbound, protocol), ...replicaRules(outbound, protocol), ...serverMark(outbound, revoked) };
+  const transportSocket = upstreamTls(input, outbound, protocol);
+  const rules = { transportSocket, ...replicaRules(outbound, protocol), ...serverMark(outbound, input.revoked) };
   return clusterOf(endpointClusterName(outbound), { protocol, addresses: outbound.upstreams, rules });
 }
 

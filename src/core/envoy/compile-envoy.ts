@@ -80,7 +80,7 @@ function compileBehind(input: EnvoyInput, inbound: Inbound, rules: CallerRules):
 function compileOutbound(input: EnvoyInput, outbound: Outbound, listener: EnvoyResource | null): Part {
   const hasRoutes = listener !== null && envoyProtocol(outbound.protocol) !== 'tcp';
   return {
-    clusters: [endpointCluster(outbound, input.revoked)],
+    clusters: [endpointCluster(input, outbound)],
     secrets: trustOf(input, outbound),
     listeners: present(listener),
     routes: hasRoutes ? [outboundRoutes(outbound, input.revoked)] : [],

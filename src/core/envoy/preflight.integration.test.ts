@@ -5,15 +5,20 @@ import { type Any, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { EnvoyBench } from '../../../test/support/envoy-bench.ts';
 import { missingEnvoy } from '../../../test/support/envoy-lab.ts';
 import { fullName, makeList } from '../../../test/support/make-certificate-list.ts';
-import { callOverTls, clientOptions, inboundTo, loopback, STOREFRONT } from '../../../test/support/proxy-lab.ts';
+import { callOverTls, clientOptions, inboundTo, loopback, outboundTo, STOREFRONT } from '../../../test/support/proxy-lab.ts';
 import { makeTestAuthority } from '../../../test/support/test-authority.ts';
 import { DataSourceSchema } from '../messages/generated/envoy/config/core/v3/base_pb.ts';
+import { Origination } from '../messages/generated/countersign/v1/settings_pb.ts';
+import { ClusterSchema } from '../messages/generated/envoy/config/cluster/v3/cluster_pb.ts';
 import { ListenerSchema } from '../messages/generated/envoy/config/listener/v3/listener_pb.ts';
 import type { CertificateValidationContext } from '../messages/generated/envoy/extensions/transport_sockets/tls/v3/common_pb.ts';
 import { SecretSchema } from '../messages/generated/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts';
 import {
+  type CommonTlsContext,
+  type CommonTlsContext_CombinedCertificateValidationContext,
   type DownstreamTlsContext,
   DownstreamTlsContextSchema,
+  UpstreamTlsContextSchema,
 } from '../messages/generated/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts';
 import { encodePem } from '../x509/pem.ts';
 import type { EnvoyResources } from './compile-envoy.ts';
@@ -146,6 +151,45 @@ describe('preflight', { skip: missingEnvoy() }, () => {
     assert.match(preflight(Date.now(), { ...good(), clusters: [] })[0]!.reason, /^its cluster cs\|inbound\S+ is absent$/);
   });
 
+  it('gives all ways to servers of the fleet one secret, and finds a way that does not say who the server has to be', () => {
+    const ways = ['endpoint_01j00000000000000000000001', 'endpoint_01j00000000000000000000002'].map((endpointId) =>
+      outboundTo([bench.origin.port], Origination.MTLS, { endpointId } as Parameters<typeof outboundTo>[2]),
+    );
+    const resources = bench.compile({ outbound: ways });
+    assert.deepEqual(
+      resources.secrets.map(({ name }) => name),
+      ['cs|trust|servers'],
+    );
+    assert.deepEqual(preflight(Date.now(), resources), []);
+    const reasons = (change: (context: CommonTlsContext) => void) =>
+      preflight(Date.now(), { ...resources, clusters: resources.clusters.map((cluster) => withServer(cluster, change)) }).map(
+        ({ reason }) => reason,
+      );
+    const nameless = ['nothing says which names the server may have', 'nothing says which names the server may have'];
+    assert.deepEqual(
+      reasons(({ validationContextType: { value } }) => {
+        (value as CommonTlsContext_CombinedCertificateValidationContext).defaultValidationContext!.matchTypedSubjectAltNames = [];
+      }),
+      nameless,
+    );
+    assert.deepEqual(
+      reasons((context) => {
+        const { value } = context.validationContextType;
+        const secret = (value as CommonTlsContext_CombinedCertificateValidationContext).validationContextSdsSecretConfig!;
+        context.validationContextType = { case: 'validationContextSdsSecretConfig', value: secret };
+      }),
+      nameless,
+    );
+    assert.deepEqual(
+      reasons((context) => void (context.validationContextType = { case: undefined })),
+      ['nothing says who the server has to be', 'nothing says who the server has to be'],
+    );
+    assert.deepEqual(
+      preflight(Date.now(), { ...resources, secrets: [] }).map(({ reason }) => reason),
+      ['its secret cs|trust|servers is absent', 'its secret cs|trust|servers is absent'],
+    );
+  });
+
   it('finds what is no message, and what is too large', () => {
     const [listener] = good().listeners;
     const cut = { ...listener!, octets: listener!.octets.subarray(0, -3) };
@@ -212,6 +256,15 @@ function withContext(change: (context: CertificateValidationContext) => void) {
     secrets: resources.secrets.map((secret) =>
       changed(SecretSchema, secret, ({ type }) => void (type.case === 'validationContext' && change(type.value))),
     ),
+  });
+}
+
+function withServer(cluster: EnvoyResource, change: (context: CommonTlsContext) => void): EnvoyResource {
+  return changed(ClusterSchema, cluster, ({ transportSocket }) => {
+    const config = transportSocket!.configType;
+    const context = anyUnpack(config.value as Any, UpstreamTlsContextSchema)!;
+    change(context.commonTlsContext!);
+    config.value = anyPack(UpstreamTlsContextSchema, context);
   });
 }
 

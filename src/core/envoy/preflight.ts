@@ -18,6 +18,7 @@ import type { Instant } from '../time/instant.ts';
 import type { EnvoyResources } from './compile-envoy.ts';
 import type { EnvoyResource } from './envoy-resource.ts';
 import { secretFault } from './secret-fault.ts';
+import { SERVERS_TRUST } from './trust-secret.ts';
 import { envoyGroups, envoySuites } from './tls-parameters.ts';
 
 /** A resource that is better not sent, and why. */
@@ -139,8 +140,21 @@ function contextFault({ tlsParams, tlsCertificateSdsSecretConfigs, validationCon
   if (suite !== undefined) return `it does not know the suite ${JSON.stringify(suite.slice(0, 60))}`;
   if (tlsParams !== undefined && tlsParams.tlsMinimumProtocolVersion > tlsParams.tlsMaximumProtocolVersion)
     return 'its lowest version of TLS is above its highest';
-  const validation = validationContextType.case === 'validationContextSdsSecretConfig' ? [validationContextType.value] : [];
+  const validation = validationsOf(validationContextType);
+  if (typeof validation === 'string') return validation;
   return secretsFault([...tlsCertificateSdsSecretConfigs, ...validation], names);
+}
+
+/** What says who the other side has to be, or why nothing does. */
+function validationsOf(type: CommonTlsContext['validationContextType']): readonly SdsSecretConfig[] | string {
+  if (type.case === 'combinedValidationContext') {
+    const { defaultValidationContext, validationContextSdsSecretConfig: secret } = type.value;
+    // Its secret has no names, so that every certificate of the trusted CA would do.
+    if ((defaultValidationContext?.matchTypedSubjectAltNames.length ?? 0) === 0) return 'nothing says which names the server may have';
+    return secret === undefined ? 'nothing says what the server has to chain to' : [secret];
+  }
+  if (type.case !== 'validationContextSdsSecretConfig') return [];
+  return type.value.name === SERVERS_TRUST ? 'nothing says which names the server may have' : [type.value];
 }
 
 /** A port that names a secret which never comes stays closed for ever. */

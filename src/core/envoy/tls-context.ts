@@ -3,6 +3,7 @@ import { PROBE_ALPN } from '../findings/drill-kind.ts';
 import type { TransportSocketSchema } from '../messages/generated/envoy/config/core/v3/base_pb.ts';
 import { RawBufferSchema } from '../messages/generated/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.ts';
 import {
+  type CommonTlsContextSchema,
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from '../messages/generated/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts';
@@ -10,9 +11,11 @@ import type { EnvoyProtocol } from './access-log-name.ts';
 import { adsSecret, companionSecret, IDENTITY_SECRET, TICKET_KEYS_SECRET } from './config-source.ts';
 import { type Init, extension } from './pack.ts';
 import { tlsParameters } from './tls-parameters.ts';
-import { inboundTrustName, outboundTrustName } from './trust-secret.ts';
+import type { EnvoyInput } from './compile-input.ts';
+import { inboundTrustName, outboundTrustName, serverNames, SERVERS_TRUST } from './trust-secret.ts';
 
 type TransportSocket = Init<typeof TransportSocketSchema>;
+type Validation = NonNullable<Init<typeof CommonTlsContextSchema>['validationContextType']>;
 
 /** How callers of an endpoint are spoken to: `mtls` demands a certificate, `tls` asks for one and takes what comes. */
 export function downstreamTls(
@@ -38,19 +41,30 @@ export function downstreamTls(
 }
 
 /** How an endpoint is spoken to; what Envoy connects with proves who the server is, or fails. */
-export function upstreamTls(outbound: Outbound, protocol: EnvoyProtocol): TransportSocket {
-  const { origination, tls, endpointId, serverName, showsCertificate } = outbound;
+export function upstreamTls(input: EnvoyInput, outbound: Outbound, protocol: EnvoyProtocol): TransportSocket {
+  const { origination, tls, serverName, showsCertificate } = outbound;
   if (origination === Origination.PLAINTEXT) return plaintextSocket();
   const shows = origination === Origination.MTLS || showsCertificate;
   return extension('envoy.transport_sockets.tls', UpstreamTlsContextSchema, {
     commonTlsContext: {
       tlsParams: tlsParameters(tls, 'strict'),
       tlsCertificateSdsSecretConfigs: shows ? [companionSecret(IDENTITY_SECRET)] : [],
-      validationContextType: { case: 'validationContextSdsSecretConfig', value: adsSecret(outboundTrustName(endpointId)) },
+      validationContextType: serverValidation(input, outbound),
       alpnProtocols: [...originatedAlpn[protocol]],
     },
     sni: origination === Origination.TLS ? serverName : '',
   });
+}
+
+/** Who the server has to be is said of each way by itself, what it has to chain to once for all. */
+function serverValidation(input: EnvoyInput, outbound: Outbound): Validation {
+  const names = outbound.origination === Origination.MTLS ? serverNames(input, outbound) : null;
+  if (names === null) return { case: 'validationContextSdsSecretConfig', value: adsSecret(outboundTrustName(outbound.endpointId)) };
+  const value = {
+    defaultValidationContext: { matchTypedSubjectAltNames: [...names] },
+    validationContextSdsSecretConfig: adsSecret(SERVERS_TRUST),
+  };
+  return { case: 'combinedValidationContext', value };
 }
 
 export function plaintextSocket(): TransportSocket {

@@ -57,13 +57,37 @@ export function probeTrustSecret(input: EnvoyInput, endpointId: string, probe: s
   return validationSecret(inboundTrustName(endpointId, 'probe'), { ...anchorsOf(input, []), matchTypedSubjectAltNames: [uriExact(probe)] });
 }
 
-/** Whom the server of an endpoint of the fleet has to be. */
+/** What servers of the own trust domain have to chain to: one for all ways of all Envoys, as the lists in it can be long. */
+export const SERVERS_TRUST = 'cs|trust|servers';
+
+/** Null: it is of another trust domain, whose anchors are those of its way alone. */
+export function serverNames({ settings, revoked }: EnvoyInput, { serverSpiffeId }: Outbound): readonly SanMatcher[] | null {
+  if (!isOwn(settings.trustDomain, serverSpiffeId)) return null;
+  return [uriExact(revoked.suspendedSpiffeIds.includes(serverSpiffeId) ? NOBODY : serverSpiffeId)];
+}
+
+/** Whom the server of an endpoint of the fleet has to be, as far as a secret says it. */
 export function serverTrustSecret(input: EnvoyInput, outbound: Outbound): EnvoyResource {
-  const isSuspended = input.revoked.suspendedSpiffeIds.includes(outbound.serverSpiffeId);
+  const { serverSpiffeId } = outbound;
+  if (isOwn(input.settings.trustDomain, serverSpiffeId)) return serversTrustSecret(input);
+  const isSuspended = input.revoked.suspendedSpiffeIds.includes(serverSpiffeId);
   return validationSecret(outboundTrustName(outbound.endpointId), {
-    ...anchorsOf(input, [outbound.serverSpiffeId]),
-    matchTypedSubjectAltNames: [uriExact(isSuspended ? NOBODY : outbound.serverSpiffeId)],
+    ...anchorsOf(input, [serverSpiffeId]),
+    matchTypedSubjectAltNames: [uriExact(isSuspended ? NOBODY : serverSpiffeId)],
   });
+}
+
+function serversTrustSecret(input: EnvoyInput): EnvoyResource {
+  const anchors = anchorsOf(input, []);
+  const known = serversTrust.get(anchors);
+  if (known !== undefined) return known;
+  const secret = validationSecret(SERVERS_TRUST, anchors);
+  serversTrust.set(anchors, secret);
+  return secret;
+}
+
+function isOwn(trustDomain: string, spiffeId: string): boolean {
+  return spiffeId.split('/')[2] === trustDomain;
 }
 
 /** A server outside of the trust domain: its own anchors, its DNS name, and pinned keys where these are enforced. */
@@ -80,14 +104,16 @@ export function namedServerSecret({ endpointId, serverAnchors, serverName, pins 
 /** Authorities of one trust domain as anchors; of several each for its own names alone, which leaves the lists to the rules of calls. */
 function anchorsOf(input: EnvoyInput, names: readonly string[]): ValidationContext {
   const bundles = bundlesFor(input, names);
-  const known = made.get(input) ?? new Map<string, ValidationContext>();
-  made.set(input, known);
+  const known = made.get(input.crls) ?? new Map<string, Anchors>();
+  made.set(input.crls, known);
   // A foreign name is never judged by our authorities, even where those of its own domain are all gone.
-  const isFederated = names.some((name) => name.split('/')[2] !== input.settings.trustDomain);
+  const isFederated = names.some((name) => !isOwn(input.settings.trustDomain, name));
   const key = `${isFederated} ${bundles.map(({ trustDomain }) => trustDomain).join(' ')}`;
-  const anchors = known.get(key) ?? makeAnchors(input, bundles, isFederated);
-  known.set(key, anchors);
-  return anchors;
+  const held = known.get(key);
+  if (held !== undefined && held.bundles.every((bundle, index) => bundle === bundles[index])) return held.context;
+  const context = makeAnchors(input, bundles, isFederated);
+  known.set(key, { bundles, context });
+  return context;
 }
 
 function makeAnchors(input: EnvoyInput, bundles: readonly TrustBundle[], isFederated: boolean): ValidationContext {
@@ -143,5 +169,8 @@ function uriPrefix(value: string): SanMatcher {
 
 /** No list of names would mean every name; this is none of a certificate. */
 const NOBODY = 'nobody';
-/** All endpoints of one Envoy have the same anchors and lists, which can be long. */
-const made = new WeakMap<EnvoyInput, Map<string, ValidationContext>>();
+type Anchors = { readonly bundles: readonly TrustBundle[]; readonly context: ValidationContext };
+
+/** All endpoints of all Envoys have the same anchors and lists, which can be long. */
+const made = new WeakMap<EnvoyInput['crls'], Map<string, Anchors>>();
+const serversTrust = new WeakMap<ValidationContext, EnvoyResource>();

@@ -7,8 +7,8 @@ export type EncodedResource = {
   readonly name: string;
   /** What stands behind its last dot is of the content alone. */
   readonly version: string;
-  /** An `envoy.service.discovery.v3.Resource`. */
-  readonly octets: Uint8Array;
+  /** Its message as field of an `envoy.service.discovery.v3.Resource`: the same octets in every version, for everybody that has it. */
+  readonly body: Uint8Array;
   /** It exists and is not to be sent: who has another version keeps that. */
   readonly withheld?: boolean;
   /** Clusters that the receiver has to have ready before it is sent. */
@@ -21,8 +21,12 @@ export function contentOf(version: string): string {
 }
 
 /** Encodes a resource from its message's octets. */
-export function encodeResource(typeUrl: string, name: string, version: string, body: Uint8Array): EncodedResource {
-  return { name, version, octets: toBinary(ResourceSchema, create(ResourceSchema, { name, version, resource: { typeUrl, value: body } })) };
+export function encodeResource(typeUrl: string, name: string, version: string, octets: Uint8Array): EncodedResource {
+  const known = bodies.get(octets);
+  if (known?.typeUrl === typeUrl) return { name, version, body: known.body };
+  const body = toBinary(ResourceSchema, create(ResourceSchema, { resource: { typeUrl, value: octets } }));
+  bodies.set(octets, { typeUrl, body });
+  return { name, version, body };
 }
 
 /** The octets of a DeltaDiscoveryResponse around resources that are encoded already (fields 2 to 6 of the message). */
@@ -33,9 +37,20 @@ export function encodeDeltaResponse(response: {
   readonly removed: readonly string[];
 }): Uint8Array {
   const writer = new BinaryWriter();
-  for (const { octets } of response.resources) writer.tag(2, WireType.LengthDelimited).bytes(octets);
+  for (const { name, version, body } of response.resources) {
+    const head = toBinary(ResourceSchema, create(ResourceSchema, { name, version }));
+    // Messages one behind the other are one message with the fields of both.
+    writer
+      .tag(2, WireType.LengthDelimited)
+      .uint32(head.length + body.length)
+      .raw(head)
+      .raw(body);
+  }
   writer.tag(4, WireType.LengthDelimited).string(response.typeUrl);
   writer.tag(5, WireType.LengthDelimited).string(response.nonce);
   for (const name of response.removed) writer.tag(6, WireType.LengthDelimited).string(name);
   return writer.finish();
 }
+
+/** What many Envoys have, such as the lists of revoked certificates, is encoded and held once. */
+const bodies = new WeakMap<Uint8Array, { readonly typeUrl: string; readonly body: Uint8Array }>();

@@ -55,7 +55,7 @@ function openSource() {
 }
 
 const node = (proxyId: string): Node => ({ proxyId }) as unknown as Node;
-const bundleOf = ({ octets }: EncodedResource) => fromBinary(TrustBundleSchema, fromBinary(ResourceSchema, octets).resource!.value);
+const bundleOf = ({ body }: EncodedResource) => fromBinary(TrustBundleSchema, fromBinary(ResourceSchema, body).resource!.value);
 
 test('a data plane is sent the bundles that its settings need, in its own environment, and no others', async () => {
   const { source } = openSource();

@@ -130,8 +130,8 @@ function versionOfAll(resources: readonly EncodedResource[]): string {
   return versionOf(stamp, hash.digest('hex').slice(0, DIGEST_CHARACTERS));
 }
 
-function bodyOf({ octets }: EncodedResource) {
-  return fromBinary(ResourceSchema, octets).resource!;
+function bodyOf({ body }: EncodedResource) {
+  return fromBinary(ResourceSchema, body).resource!;
 }
 
 const DIGEST_CHARACTERS = 32;

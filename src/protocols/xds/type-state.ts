@@ -156,9 +156,9 @@ function takeFirst(wanted: readonly EncodedResource[], { suspects }: TypeState, 
   const taken: EncodedResource[] = [];
   let octets = 0;
   for (const resource of clear) {
-    if (taken.length > 0 && (taken.length >= maximumPerResponse || octets + resource.octets.length > MAXIMUM_RESPONSE)) continue;
+    if (taken.length > 0 && (taken.length >= maximumPerResponse || octets + resource.body.length > MAXIMUM_RESPONSE)) continue;
     taken.push(resource);
-    octets += resource.octets.length;
+    octets += resource.body.length;
   }
   return taken;
 }
