@@ -19,11 +19,9 @@ export function serveEnvoys(deps: {
   readonly changes: { readonly settings: Changes; readonly bundle: Changes; readonly revoked: Changes };
   readonly clock: Clock;
   readonly log: Log;
-  /** Shared by control planes that are to be two servers of one state. */
-  readonly memory: RefusalsInMemory | undefined;
 }) {
   const { changes, log } = deps;
-  const memory = deps.memory ?? new RefusalsInMemory();
+  const memory = new RefusalsInMemory();
   const book = new EnvoyBook(() => deps.clock.now(), memory);
   const failed: unknown[] = [];
   const attended = new Map<EntityId<'proxy'>, number>();
@@ -76,7 +74,7 @@ export function serveEnvoys(deps: {
 type Refusal = Omit<EnvoyRefusal, 'by'>;
 
 /** In the place of the database. */
-export class RefusalsInMemory implements RefusalMemory {
+class RefusalsInMemory implements RefusalMemory {
   readonly #held = new Map<EntityId<'proxy'>, Map<string, Refusal>>();
 
   async recall(proxyId: EntityId<'proxy'>): Promise<readonly Refusal[]> {

@@ -32,7 +32,7 @@ import { deltaMethod } from '../../src/protocols/xds/delta-stream.ts';
 import type { DiscoveryOptions } from '../../src/protocols/xds/discovery-stream.ts';
 import type { Acknowledged, ResourceSource } from '../../src/protocols/xds/resource-source.ts';
 import type { ResourceBody } from '../../src/protocols/xds/sources.ts';
-import { type CompileEnvoy, type RefusalsInMemory, serveEnvoys } from './envoy-service.ts';
+import { type CompileEnvoy, serveEnvoys } from './envoy-service.ts';
 import { testSources } from './test-sources.ts';
 import { makeTestAuthority, type TestAuthority, type TestLeaf } from './test-authority.ts';
 
@@ -40,6 +40,8 @@ export const START: Instant = Date.UTC(2026, 10, 24);
 export const TRUST_DOMAIN = parseTrustDomain('example.test');
 export const CONTROL_PLANE = controlPlaneSpiffeId(TRUST_DOMAIN, 'prod');
 export type LoggedEvent = { readonly level: string; readonly event: string; readonly fields: { readonly [name: string]: unknown } };
+
+const hex = (octets: Uint8Array): string => Buffer.from(octets).toString('hex');
 
 /** The real listener and the real protocols over a test CA and state in memory. */
 export async function startTestControlPlane(
@@ -51,8 +53,6 @@ export async function startTestControlPlane(
     readonly sources?: readonly ResourceSource[];
     /** How settings become Envoy's resources; absent: no Envoy is served. */
     readonly envoy?: CompileEnvoy;
-    /** What Envoys refused, elsewhere too. */
-    readonly refusals?: RefusalsInMemory;
     readonly limits?: { readonly maximumConnections?: number; readonly handshakeTimeoutMs?: number };
   } = {},
 ) {
@@ -86,7 +86,6 @@ export async function startTestControlPlane(
   };
   const envoys = serveEnvoys({
     compile: options.envoy,
-    memory: options.refusals,
     readSettings,
     authorities: { trust: [bundle], federated: [], revoked, crls },
     changes,
@@ -97,11 +96,7 @@ export async function startTestControlPlane(
   const scope = { serves: new Set<string>(), calls: new Set<string>() };
   const index = await openRevokedIndex(async () => ({
     sequence: Number(revoked.sequence),
-    certificates: revoked.certificates.map((one) => ({
-      ...one,
-      issuerKeySha256: Buffer.from(one.issuerKeySha256).toString('hex'),
-      notAfter: 0,
-    })),
+    certificates: revoked.certificates.map((one) => ({ ...one, notAfter: 0, issuerKeySha256: hex(one.issuerKeySha256) })),
     suspended: revoked.suspendedSpiffeIds.map(parseSpiffeId),
   }));
 
