@@ -1,11 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe } from 'node:test';
+import { openDatabase } from '../../src/platform/db/open-database.ts';
+import { memoryFolder } from './memory-folder.ts';
 import { findPostgres, joinCluster, type PostgresCluster, startCluster } from './postgres-cluster.ts';
 
-/** Gives the address of a new, empty database each time. */
-export type NewDatabaseUrl = () => Promise<string>;
+/** Gives the address of a new database each time: with all tables as they are now, made once and copied, or `empty`, for tests of migrations. */
+export type NewDatabaseUrl = (kind?: 'migrated' | 'empty') => Promise<string>;
 
 /**
  * Runs a group of tests once on SQLite and once on PostgreSQL. Where there is no PostgreSQL the second run is skipped by name;
@@ -13,15 +14,34 @@ export type NewDatabaseUrl = () => Promise<string>;
  */
 export function forEachDatabase(name: string, tests: (newUrl: NewDatabaseUrl, kind: 'sqlite' | 'postgres') => void): void {
   describe(`${name} on SQLite`, () => {
-    const folder = mkdtempSync(join(tmpdir(), 'countersign-db-'));
+    const folder = mkdtempSync(join(memoryFolder(), 'countersign-db-'));
     let count = 0;
     after(() => rmSync(folder, { recursive: true, force: true }));
-    tests(async () => `sqlite:${join(folder, `${count++}.sqlite`)}`, 'sqlite');
+    tests(async (kind = 'migrated') => {
+      const file = join(folder, `${count++}.sqlite`);
+      if (kind === 'migrated') copyFileSync(await (migrated ??= migrateFile()), file);
+      return `sqlite:${file}`;
+    }, 'sqlite');
   });
   const skip = postgres === null && process.env['CI'] !== 'true' ? 'no PostgreSQL here' : false;
   describe(`${name} on PostgreSQL`, { skip }, () => {
-    tests(async () => (await sharedCluster()).createDatabase(), 'postgres');
+    tests(async (kind = 'migrated') => {
+      const shared = await sharedCluster();
+      return shared.createDatabase(undefined, kind === 'empty' ? undefined : await (template ??= shared.ensureTemplate(migrate)));
+    }, 'postgres');
   });
+}
+
+async function migrate(url: string): Promise<void> {
+  await (await openDatabase({ url }))[Symbol.asyncDispose]();
+}
+
+/** A file of SQLite that this process copies for each test. */
+async function migrateFile(): Promise<string> {
+  migratedFolder = mkdtempSync(join(memoryFolder(), 'countersign-db-'));
+  const file = join(migratedFolder, 'migrated.sqlite');
+  await migrate(`sqlite:${file}`);
+  return file;
 }
 
 function sharedCluster(): Promise<PostgresCluster> {
@@ -32,4 +52,10 @@ function sharedCluster(): Promise<PostgresCluster> {
 
 const postgres = await findPostgres();
 let cluster: Promise<PostgresCluster> | null = null;
-after(async () => (await cluster)?.stop());
+let template: Promise<string> | null = null;
+let migrated: Promise<string> | null = null;
+let migratedFolder: string | null = null;
+after(async () => {
+  if (migratedFolder !== null) rmSync(migratedFolder, { recursive: true, force: true });
+  await (await cluster)?.stop();
+});

@@ -1,18 +1,20 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { chownSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Client } from 'pg';
+import { memoryFolder } from './memory-folder.ts';
 
 /** A PostgreSQL server of the tests: Debian's where present, else the one of the npm packages. Ends with the process that started it. */
 export type PostgresCluster = {
   readonly url: string;
-  /** The address of a new database, or of the one of this name, made where it is missing. */
-  createDatabase(name?: string): Promise<string>;
+  /** The address of a new database, or of the one of this name, made where it is missing, as a copy of the template where one is named. */
+  createDatabase(name?: string, template?: string): Promise<string>;
+  /** The name of a template that `make` fills, once for all who share the cluster; it is not dropped before the cluster ends. */
+  ensureTemplate(make: (url: string) => Promise<void>): Promise<string>;
   stop(): Promise<void>;
 };
 
@@ -38,7 +40,7 @@ export async function findPostgres(): Promise<string | null> {
  * Data files belong to another user when this one is root. `more` are settings, such as `ssl=on`.
  */
 export async function startCluster(programs: string, kept?: string, more: readonly string[] = []): Promise<PostgresCluster> {
-  const folder = kept ?? mkdtempSync(join(inMemory(), 'countersign-pg-'));
+  const folder = kept ?? mkdtempSync(join(memoryFolder(), 'countersign-pg-'));
   mkdirSync(folder, { recursive: true });
   const isRoot = process.getuid?.() === 0;
   if (isRoot) chownSync(folder, UNPRIVILEGED, UNPRIVILEGED);
@@ -79,19 +81,6 @@ export async function startCluster(programs: string, kept?: string, more: readon
   };
 }
 
-/**
- * Memory that looks like a disk, where there is enough: what a test demands of PostgreSQL holds there too, and most of what it waited for was
- * the disk. A cluster that is kept lies where the caller says.
- */
-function inMemory(): string {
-  try {
-    const { bavail, bsize } = statfsSync(SHARED_MEMORY);
-    return bavail * bsize >= LEAST_MEMORY ? SHARED_MEMORY : tmpdir();
-  } catch {
-    return tmpdir();
-  }
-}
-
 /** The cluster at this address, which another process started and will stop; to stop it here drops what was made here. */
 export function joinCluster(url: string): PostgresCluster {
   const made = new Set<string>();
@@ -103,13 +92,25 @@ export function joinCluster(url: string): PostgresCluster {
   };
   return {
     url,
-    async createDatabase(name = `test_${randomBytes(6).toString('hex')}`) {
+    async createDatabase(name = `test_${randomBytes(6).toString('hex')}`, template = 'template1') {
       await withClient(async (client) => {
         const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
-        if (rowCount === 0) await client.query(`create database ${name}`);
+        if (rowCount === 0) await client.query(`create database ${name} template ${template}`);
       });
       made.add(name);
       return `${url}/${name}`;
+    },
+    async ensureTemplate(make) {
+      await withClient(async (client) => {
+        // Until this session ends: processes that come at the same time wait for the first.
+        await client.query('select pg_advisory_lock($1)', [TEMPLATE_LOCK]);
+        const { rowCount } = await client.query('select from pg_database where datname = $1', [TEMPLATE]);
+        if (rowCount !== 0) return;
+        await client.query(`create database making_${TEMPLATE}`);
+        await make(`${url}/making_${TEMPLATE}`);
+        await client.query(`alter database making_${TEMPLATE} rename to ${TEMPLATE}`);
+      });
+      return TEMPLATE;
     },
     stop: () =>
       withClient(async (client) => {
@@ -140,6 +141,5 @@ function freePort(): Promise<number> {
 
 /** `nobody` on Debian and on Linux in general. */
 export const UNPRIVILEGED = 65_534;
-const SHARED_MEMORY = '/dev/shm';
-/** A database takes 8 MB, the log of changes up to 256 MB; containers have 64 MB of shared memory unless told otherwise. */
-const LEAST_MEMORY = 2 * 1_024 ** 3;
+const TEMPLATE = 'template_migrated';
+const TEMPLATE_LOCK = 1;

@@ -35,7 +35,7 @@ const names = async (queries: Queries): Promise<string[]> =>
 
 forEachDatabase('the database', (newUrl, kind) => {
   test('a unit that throws takes nothing with it but itself', async () => {
-    await using database = await open(await newUrl());
+    await using database = await open(await newUrl('empty'));
     const results = await Promise.allSettled([
       database.commit(insert('a')),
       database.commit(async (unit) => {
@@ -58,7 +58,7 @@ forEachDatabase('the database', (newUrl, kind) => {
 
   test('concurrent units share one commit, and the seal sees what the successful ones staged, in order', async () => {
     const sealed: (readonly string[])[] = [];
-    await using database = await open(await newUrl(), async (_queries, staged) => void sealed.push(staged));
+    await using database = await open(await newUrl('empty'), async (_queries, staged) => void sealed.push(staged));
     await Promise.allSettled(
       Array.from({ length: 20 }, (_, index) =>
         database.commit(async (unit) => {
@@ -77,7 +77,7 @@ forEachDatabase('the database', (newUrl, kind) => {
 
   test('units that come by events of one turn of the loop share one commit', async () => {
     let commits = 0;
-    await using database = await open(await newUrl(), async () => void commits++);
+    await using database = await open(await newUrl('empty'), async () => void commits++);
     const { promise, resolve } = Promise.withResolvers<void>();
     let left = 20;
     for (let index = 0; index < 20; index++) {
@@ -95,7 +95,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   });
 
   test('more texts of statements than the cache holds', async () => {
-    await using database = await open(await newUrl());
+    await using database = await open(await newUrl('empty'));
     await database.commit(insert('a', 7));
     for (let round = 0; round < 2; round++) {
       for (let index = 0; index < 600; index++) {
@@ -106,7 +106,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   });
 
   test('a unit that goes on after a failed statement is kept whole by SQLite, refused by PostgreSQL; its neighbours are kept', async () => {
-    await using database = await open(await newUrl());
+    await using database = await open(await newUrl('empty'));
     const [, swallowed] = await Promise.allSettled([
       database.commit(insert('a')),
       database.commit(async (unit) => {
@@ -121,7 +121,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   });
 
   test('nothing can be committed once the database is closed', async () => {
-    const database = await open(await newUrl());
+    const database = await open(await newUrl('empty'));
     const last = database.commit(insert('a'));
     await database[Symbol.asyncDispose]();
     assert.equal(await last, 'a');
@@ -129,7 +129,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   });
 
   test('a seal that throws fails every unit of the commit, and nothing of it stays', async () => {
-    await using database = await open(await newUrl(), async () => {
+    await using database = await open(await newUrl('empty'), async () => {
       throw new Error('no seal');
     });
     const results = await Promise.allSettled([
@@ -149,7 +149,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   });
 
   test('reads see committed state only', async () => {
-    await using database = await open(await newUrl());
+    await using database = await open(await newUrl('empty'));
     await database.commit(async (unit) => {
       await insert('a')(unit);
       assert.deepEqual(await names(database.queries), []);
@@ -158,7 +158,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   });
 
   test('what was committed is there after the database is opened again', async () => {
-    const url = await newUrl();
+    const url = await newUrl('empty');
     {
       await using database = await open(url);
       await database.commit(insert('a'));
@@ -168,7 +168,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   });
 
   test('a server that would lose commits is refused', async () => {
-    const url = await newUrl();
+    const url = await newUrl('empty');
     if (url.startsWith('sqlite:')) {
       const file = new DatabaseSync(url.slice('sqlite:'.length));
       for (const pragma of [
@@ -191,7 +191,7 @@ forEachDatabase('the database', (newUrl, kind) => {
 
   if (kind === 'sqlite') {
     test('the file and its log are readable by their owner only', async () => {
-      const url = await newUrl();
+      const url = await newUrl('empty');
       await using database = await open(url);
       await database.commit(insert('a'));
       for (const suffix of ['', '-wal']) assert.equal(statSync(url.slice('sqlite:'.length) + suffix).mode & 0o777, 0o600);
@@ -200,7 +200,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   }
 
   test('a server whose files may tear or lag is refused', async () => {
-    const url = await newUrl();
+    const url = await newUrl('empty');
     await using database = await openDatabase<string>({ url });
     const run = (text: string) => sql.raw(text).execute(database.queries);
     // A session takes a reloaded configuration when the signal reaches it, and a new one takes the server’s.
@@ -229,7 +229,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   });
 
   test('a lost connection fails the commit that it carried, and no later one', async () => {
-    const url = await newUrl();
+    const url = await newUrl('empty');
     await using database = await open(url);
     await using other = await openDatabase<string>({ url });
     // More often than the pool has connections: none is leaked.
@@ -247,7 +247,7 @@ forEachDatabase('the database', (newUrl, kind) => {
   });
 
   test('a lost connection breaks no read but the one that meets it', async () => {
-    const url = await newUrl();
+    const url = await newUrl('empty');
     await using database = await open(url);
     await using other = await openDatabase<string>({ url });
     const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(database.queries);

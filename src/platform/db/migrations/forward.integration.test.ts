@@ -12,7 +12,7 @@ import { migrations } from './index.ts';
 forEachDatabase('migrations of a database that is in use', (newUrl, kind) => {
   /** A database as some release left it. */
   const openAt = async (name: string) => {
-    const url = await newUrl();
+    const url = await newUrl('empty');
     const { database, migrate } =
       kind === 'sqlite' ? openSqliteDatabase<never>(url.slice('sqlite:'.length), null) : await openPostgresDatabase<never>(url, null);
     const migrator = new Migrator({ db: migrate, provider: { getMigrations: async () => migrations } });
