@@ -38,7 +38,13 @@ export class PageSession implements AsyncDisposable {
       cwd: this.#folder,
       detached: true,
       stdio: ['pipe', log, log, 'pipe'],
-      env: { PATH: process.env['PATH'] ?? '', HOME: this.#folder, COUNTERSIGN_HOME: root, NODE_OPTIONS: '' },
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        HOME: this.#folder,
+        COUNTERSIGN_HOME: root,
+        NODE_OPTIONS: '',
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(this.#folder, '.cache/countersign'),
+      },
     });
     closeSync(log);
     this.#ended = new Promise((resolve) => this.#shell.once('exit', resolve));

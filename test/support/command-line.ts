@@ -8,6 +8,9 @@ import { text } from 'node:stream/consumers';
 const root = join(import.meta.dirname, '../..');
 const node = ['--disable-warning=ExperimentalWarning', join(root, 'src/cli/main.ts')];
 
+/** All that a command gets to know of this process' environment: where programs are, and what Node has compiled before. */
+const kept = Object.fromEntries(['PATH', 'NODE_COMPILE_CACHE'].map((name) => [name, process.env[name]]));
+
 export type Ended = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 
 /** Runs one command line of the product to its end, in a process of its own. */
@@ -15,7 +18,7 @@ export async function runCommand(
   args: readonly string[],
   { input = '', env = {} }: { readonly input?: string; readonly env?: { readonly [name: string]: string } } = {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [...node, ...args], { stdio: 'pipe', env: { PATH: process.env['PATH'], ...env } });
+  const child = spawn(process.execPath, [...node, ...args], { stdio: 'pipe', env: { ...kept, ...env } });
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
