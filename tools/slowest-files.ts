@@ -1,12 +1,13 @@
 import { relative } from 'node:path';
 
-/** The test files that took longest, by the top-level tests that `file-times-reporter` wrote down: `12.3 s path`, longest first. Tests of one file add up. */
+/** The test files that took longest, by the top-level tests that `endings-reporter` wrote down: `12.3 s path`, longest first. Tests of one file add up. */
 export function slowestFiles(reports: readonly string[], root: string, count: number): readonly string[] {
   const seconds = new Map<string, number>();
   for (const report of reports) {
     let inner: string | null = null;
     for (const line of report.split('\n').filter(Boolean)) {
       const [nesting, duration, path] = line.split('\t');
+      if (path === '') continue;
       // Subtests come before what they belong to.
       if (nesting !== '0') {
         inner = path!;
