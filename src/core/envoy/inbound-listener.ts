@@ -98,7 +98,7 @@ function lastFilter(inbound: Inbound, name: string, channel: InboundChannel): Fi
   const { termination, nextHop } = inbound;
   const cluster =
     termination === Termination.REENCRYPT && nextHop !== undefined ? endpointClusterName(nextHop) : serviceClusterName(inbound);
-  return tcpForward({ name, cluster });
+  return tcpForward({ name, cluster, ...(channel === 'plaintext' ? {} : { after: 'handshake' }) });
 }
 
 type Admitted = { readonly rules: CallerRules; readonly revoked: RevokedSet };

@@ -58,7 +58,7 @@ function chainOf(inbound: Inbound): FilterChain {
     filters: [
       ...deeperNames(serverNames, takesUnknown),
       connectionLimit(name, maximumConnections || DEFAULT_CONNECTIONS),
-      tcpForward({ name, cluster: name, ...(idleMs === 0 ? {} : { idleMs }) }),
+      tcpForward({ name, cluster: name, after: 'first-octets', ...(idleMs === 0 ? {} : { idleMs }) }),
     ],
   };
 }
