@@ -83,8 +83,8 @@ function mergeCounts(reports: readonly AdmittedReport[], offsets: ReadonlyMap<Ad
   const rows = new Map<string, CountRow>();
   for (const item of reports) {
     const { sender, report, receivedAt, region } = item;
-    // The window's last millisecond by our clock; never in the future, never so long ago that nobody would look.
-    const at = Math.max(receivedAt - MAX_BACKLOG_MS, Math.min(receivedAt, report.windowEnd + offsets.get(item)!) - 1);
+    // By our clock; never in the future, never so long ago that nobody would look.
+    const at = Math.max(receivedAt - MAX_BACKLOG_MS, Math.min(receivedAt, middleOf(report) + offsets.get(item)!) - 1);
     const bucket_at = bucketOf(at);
     for (const { endpointId, side, caller, channel, unit, outcome, reason, exception, generation, count } of report.counts) {
       // Of reason and exception at most one is there, and the outcome tells which.
@@ -110,6 +110,14 @@ function mergeCounts(reports: readonly AdmittedReport[], offsets: ReadonlyMap<Ad
     }
   }
   return [...rows.values()];
+}
+
+/**
+ * The middle of a window as wide as a bucket, so that neither the way of the report nor a small error of the offset moves it to the next; as
+ * far from the end of a wider one, of which most is to be known as new.
+ */
+function middleOf({ windowStart, windowEnd }: ParsedReport): Instant {
+  return windowEnd - Math.floor(Math.max(0, Math.min(BUCKET_WIDTH_MS, windowEnd - windowStart)) / 2);
 }
 
 function openRows({ sender, report, region }: AdmittedReport): OpenRow[] {

@@ -20,6 +20,7 @@ export type Outcome = 'accepted' | 'would-refuse' | 'excepted' | 'refused' | 'fa
 export type ParsedReport = {
   readonly bootId: string;
   readonly sequence: number;
+  readonly windowStart: number;
   readonly windowEnd: number;
   readonly generation: number;
   readonly revokedSequence: number;
@@ -103,6 +104,7 @@ export function parseReport(report: TelemetryReport): ParsedReport {
   return {
     bootId: report.bootId,
     sequence,
+    windowStart: toCount(report.windowStartMs) ?? 0,
     windowEnd: toCount(report.windowEndMs) ?? 0,
     generation: toCount(report.generation) ?? 0,
     revokedSequence: toCount(report.revokedSequence) ?? 0,

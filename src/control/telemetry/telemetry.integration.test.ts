@@ -325,6 +325,28 @@ forEachDatabase('control/telemetry', (newUrl) => {
     );
   });
 
+  test('a window of a second counts in its own second, however long its reports are under way; of a wider one, at its end', async () => {
+    await using control = await open(await newUrl());
+    for (const [index, delay] of [300, 5, 440, 120].entries()) {
+      const end = now + (index + 1) * 1_000;
+      await control.report(
+        { windowStartMs: BigInt(end - 1_000), windowEndMs: BigInt(end), counts: [{ ...received, count: BigInt(index + 1) }] },
+        end + delay,
+      );
+    }
+    for (const second of [0, 1, 2, 3]) {
+      const at = now + second * 1_000;
+      assert.deepEqual(
+        (await control.window(at, at + 1_000)).map(({ total }) => total),
+        [second + 1],
+      );
+    }
+    const end = now + 60_000;
+    await control.report({ windowStartMs: BigInt(end - 30_000), windowEndMs: BigInt(end), counts: [received] }, end + 100);
+    assert.equal((await control.window(end - 1_000, end)).length, 1);
+    assert.equal((await control.window(end - 30_000, end - 1_000)).length, 0);
+  });
+
   test('a report from the future or from long ago does not leave the time that is looked at', async () => {
     await using control = await open(await newUrl());
     await control.report({ windowEndMs: 0n, counts: [received] });
