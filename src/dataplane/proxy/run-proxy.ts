@@ -19,6 +19,7 @@ import { handlersOf } from '../tls/plane-handlers.ts';
 import { restoreStaple } from '../tls/restore-staple.ts';
 import { watchClientCertificates } from '../tls/watch-client-certificates.ts';
 import { inheritedSockets } from './socket-activation.ts';
+import { ReportCadence } from './report-cadence.ts';
 import type { TrafficPlane } from './traffic-plane.ts';
 
 export type RunProxyOptions = {
@@ -82,7 +83,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     handlers: handlersOf(traffic),
   });
   if (beside !== null) beside.onAskAgain = () => link.askAgain();
-  const reports = reportEvery(traffic, link);
+  const reports = reportEvery(traffic, { link, clock });
   let stopping: Promise<void> | null = null;
   const stop = async (withinMs: number): Promise<void> => {
     clearInterval(watch ?? undefined);
@@ -98,12 +99,13 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
 }
 
 /** Hands what was measured to the link, window after window; the last one when it is stopped. */
-function reportEvery(traffic: TrafficPlane, link: Link): { stop(): Promise<void> } {
+function reportEvery(traffic: TrafficPlane, { link, clock }: { readonly link: Link; readonly clock: Clock }): { stop(): Promise<void> } {
   const stopped = new AbortController();
+  const cadence = new ReportCadence(clock, Math.random());
   const report = async (): Promise<void> => link.report(await traffic.takeReport());
   const run = async (): Promise<void> => {
     while (!stopped.signal.aborted) {
-      await pause(traffic.telemetryIntervalMs, stopped.signal);
+      await pause(cadence.nextIn(traffic.telemetryIntervalMs), stopped.signal);
       await report();
     }
   };
