@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,7 @@ import { type RunningProxy, runProxy } from '../../src/dataplane/proxy/run-proxy
 import { ManualClock, systemClock } from '../../src/platform/clock/clock.ts';
 import type { Acknowledged } from '../../src/protocols/xds/resource-source.ts';
 import { type EnvoyProcess, startEnvoy } from './envoy-process.ts';
+import { openSocketRelay, type SocketRelay } from './socket-relay.ts';
 import { startTestControlPlane, TRUST_DOMAIN } from './test-control-plane.ts';
 
 /** A service of HTTP that says which paths it was asked for. */
@@ -63,6 +64,7 @@ export async function openEnvoyBeside(takenWithinMs = 8_000) {
     });
   let companion: RunningProxy = await run();
   let envoy: EnvoyProcess | null = null;
+  const relays: SocketRelay[] = [];
   return {
     control,
     places,
@@ -73,6 +75,16 @@ export async function openEnvoyBeside(takenWithinMs = 8_000) {
     },
     startEnvoy(): void {
       envoy = startEnvoy(bootstrapFile);
+    },
+    /** The same, with a relay on its way to the companion. */
+    async startEnvoyBehindRelay(): Promise<SocketRelay> {
+      const path = join(folder, 'relay.sock');
+      const relay = await openSocketRelay(path, places.sdsPath);
+      relays.push(relay);
+      const relayed = join(folder, 'relayed.json');
+      await writeFile(relayed, (await readFile(bootstrapFile, 'utf8')).replaceAll(places.sdsPath, path));
+      envoy = startEnvoy(relayed);
+      return relay;
     },
     async killEnvoy(): Promise<void> {
       await envoy?.kill();
@@ -101,9 +113,15 @@ export async function openEnvoyBeside(takenWithinMs = 8_000) {
         if (fits(report)) return report;
       }
     },
+    /** Everything that was done until now is reported, or known to be lost. */
+    async reportedUntil(instant: number): Promise<void> {
+      while (!control.reports.some(({ windowEndMs }) => Number(windowEndMs) > instant))
+        await once(control.events, 'report', { signal: AbortSignal.timeout(20_000) });
+    },
     async [Symbol.asyncDispose]() {
       await companion.stop(0);
       await envoy?.[Symbol.asyncDispose]();
+      for (const relay of relays) await relay[Symbol.asyncDispose]();
       await control[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });
     },

@@ -43,7 +43,7 @@ export type EchoHandlers = {
 
 /** A server of grpc-js on 127.0.0.1, in the clear; each method echoes unless told otherwise. */
 export async function grpcService(
-  lab: ProxyLab,
+  lab: Pick<ProxyLab, 'onClose'>,
   handlers: EchoHandlers = {},
   port = 0,
 ): Promise<{ readonly port: number; readonly server: Server }> {
@@ -75,7 +75,7 @@ export async function grpcService(
 }
 
 /** A client of grpc-js that speaks in the clear, as a service does to its own proxy. */
-export function grpcClient(lab: ProxyLab, port: number): Client {
+export function grpcClient(lab: Pick<ProxyLab, 'onClose'>, port: number): Client {
   const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
     'grpc.enable_retries': 0,
     'grpc.max_receive_message_length': -1,

@@ -4,7 +4,7 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { parseSpiffeId } from '../../core/identity/spiffe-id.ts';
 import { type Inbound, Origination, ProxySettingsSchema } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { Outcome, Unit } from '../../core/messages/generated/countersign/v1/telemetry_pb.ts';
-import type { AccessLogCommonSchema } from '../../core/messages/generated/envoy/data/accesslog/v3/accesslog_pb.ts';
+import { type AccessLogCommonSchema, AccessLogType } from '../../core/messages/generated/envoy/data/accesslog/v3/accesslog_pb.ts';
 import { StreamAccessLogsMessageSchema } from '../../core/messages/generated/envoy/service/accesslog/v3/als_pb.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import { systemClock } from '../../platform/clock/clock.ts';
@@ -42,8 +42,9 @@ function openLog(inbound: Partial<Inbound> = {}) {
     revoked: () => emptyRevokedIndex,
     peers: { kept: new KeptVerdicts(), trust: () => trustOf(TRUST_DOMAIN, [authority.root], [authority.issuing]), leaves: new Map() },
     generationAt: () => 3n,
-    isOwn: (remote) => remote === '127.0.0.1:9',
-    counters,
+    own: { has: (remote) => remote === '127.0.0.1:9', take: (remote) => remote === '127.0.0.1:9' },
+    ledger: { callCame() {}, connectionCame() {} },
+    countersAt: () => counters,
     clock: systemClock,
     log: (_level, event, fields) => void lines.push(JSON.stringify({ event, ...fields })),
   });
@@ -171,6 +172,40 @@ test('a port that nobody in the clear gets through says so; who left without a w
     taken().counts.map(({ reason, outcome }) => [reason, outcome]),
     [['plaintext', Outcome.REFUSED]],
   );
+});
+
+test('who leaves before the answer had changed its mind, who leaves late gave up waiting, and who read some of it was answered', () => {
+  const left = { responseFlags: { downstreamConnectionTermination: true }, startTime: { seconds: 1_700_000_000n, nanos: 0 } };
+  const after = (seconds: bigint) => common({ ...GOOD, conn: String(seconds) }, { ...left, ...TLS_1_3, duration: { seconds, nanos: 1 } });
+  const { log, taken } = openLog();
+  log.take(calls([after(1n), after(0n)]));
+  log.take(calls([after(3n), after(5n)]));
+  log.take(calls([after(4n)], { responseCode: 200 }));
+  log.take(
+    calls([common(GOOD, { ...TLS_1_3, ...left, responseFlags: { downstreamRemoteReset: true }, duration: { seconds: 1n, nanos: 0 } })]),
+  );
+  assert.deepEqual(
+    taken()
+      .counts.filter(({ unit }) => unit === Unit.CALL)
+      .map(({ outcome, reason, count }) => [outcome, reason, count]),
+    [
+      [Outcome.FAILED, 'timeout', 2n],
+      [Outcome.ACCEPTED, '', 1n],
+    ],
+  );
+});
+
+test('a WebSocket counts once, when it is first told of; what else goes on counts when it ends', () => {
+  const goesOn = { accessLogType: AccessLogType.DownstreamPeriodic, startTime: { seconds: 1_700_000_000n, nanos: 7 }, ...TLS_1_3 };
+  const ends = { ...goesOn, accessLogType: AccessLogType.DownstreamEnd, duration: { seconds: 9n, nanos: 0 } };
+  const { log, taken } = openLog();
+  const callsTold = (more: Common, responseCode: number): bigint => {
+    log.take(calls([common(GOOD, more)], { responseCode }));
+    return taken().counts.reduce((sum, { unit, count }) => sum + (unit === Unit.CALL ? count : 0n), 0n);
+  };
+  assert.deepEqual([callsTold(goesOn, 101), callsTold(goesOn, 101), callsTold(ends, 101)], [1n, 0n, 0n]);
+  assert.deepEqual([callsTold(goesOn, 200), callsTold(goesOn, 200), callsTold(ends, 200)], [0n, 0n, 1n]);
+  assert.equal(callsTold(ends, 101), 1n);
 });
 
 test('our own handshakes and the prober’s calls are no traffic', () => {

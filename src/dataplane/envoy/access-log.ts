@@ -1,31 +1,18 @@
 import type { StreamAccessLogsMessage } from '../../core/messages/generated/envoy/service/accesslog/v3/als_pb.ts';
-import type { Instant } from '../../core/time/instant.ts';
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
-import type { Clock } from '../../platform/clock/clock.ts';
-import type { Log } from '../../platform/log/logger.ts';
 import { outcomeOf } from '../tls/admit-excepted.ts';
 import type { Counters, Unit } from '../tls/counters.ts';
 import { isProbe, judgeConnection, modeFor, type Verdict } from '../tls/judge-connection.ts';
 import { callerOf, type Peer, plaintextPeer } from '../tls/peer.ts';
 import type { InboundListener, OutboundListener, ProxyPorts } from '../tls/proxy-settings.ts';
-import type { RevokedIndex } from '../tls/revoked-index.ts';
+import type { AccessLogDeps } from './access-log-deps.ts';
+import { CarriedLog } from './carried-log.ts';
 import { ConnectionBook } from './connection-book.ts';
-import { callRefusal, handshakeReason, upstreamReason } from './failure-words.ts';
-import { judgePeer, type PeerJudge } from './judge-peer.ts';
+import { callRefusal, handshakeReason, hasLeft, streamReason, upstreamReason } from './failure-words.ts';
+import { judgePeer } from './judge-peer.ts';
 import { type CallFacts, type ConnectionFacts, type LogFacts, readCallEntry, readConnectionEntry } from './log-entry.ts';
-
-export type AccessLogDeps = {
-  readonly settings: () => ProxyPorts | null;
-  readonly revoked: () => RevokedIndex;
-  readonly peers: PeerJudge;
-  /** The generation that was in force then. */
-  readonly generationAt: (at: Instant) => bigint;
-  /** True of the ends of our own handshakes, which are no traffic. */
-  readonly isOwn: (remote: string) => boolean;
-  readonly counters: Counters;
-  readonly clock: Clock;
-  readonly log: Log;
-};
+import { LongCalls } from './long-calls.ts';
+import { indexPorts, type PortIndex } from './port-index.ts';
 
 /**
  * What Envoy's access logs say, as the same telemetry that a native proxy makes: who came, by which channel, and what enforcement would do
@@ -34,32 +21,45 @@ export type AccessLogDeps = {
 export class AccessLog {
   readonly book = new ConnectionBook();
   readonly #deps: AccessLogDeps;
+  readonly #carried: CarriedLog;
+  readonly #long = new LongCalls();
   #indexed: { readonly of: ProxyPorts | null; readonly index: PortIndex } = { of: null, index: indexPorts(null) };
 
   constructor(deps: AccessLogDeps) {
     this.#deps = deps;
+    this.#carried = new CarriedLog(this.book, deps);
+  }
+
+  /** Another Envoy numbers its connections from the start. */
+  clear(): void {
+    this.book.clear();
+    this.#long.clear();
   }
 
   take({ logEntries }: StreamAccessLogsMessage): void {
     if (logEntries.case === 'httpLogs') {
       for (const entry of logEntries.value.logEntry) {
         const facts = readCallEntry(entry);
+        this.#deps.ledger.callCame(facts?.endedAt ?? null);
         if (facts !== null) this.#takeCall(facts);
       }
     } else if (logEntries.case === 'tcpLogs') {
       for (const entry of logEntries.value.logEntry) {
         const facts = readConnectionEntry(entry);
-        if (facts !== null && !this.#deps.isOwn(facts.remote)) this.#takeConnection(facts);
+        const { own, ledger } = this.#deps;
+        ledger.connectionCame();
+        if (facts !== null && !(facts.isOver ? own.take(facts.remote) : own.has(facts.remote))) this.#takeConnection(facts);
       }
     }
   }
 
   #takeCall(facts: CallFacts): void {
     const { chain } = facts;
-    if (chain === null || this.#deps.isOwn(facts.remote)) return;
+    if (chain === null || this.#deps.own.has(facts.remote)) return;
+    const counts = this.#long.counts(facts) && !hasLeft(facts);
     if (chain.side === 'outbound') {
       const port = this.#outboundOf(chain.endpointId);
-      if (port !== null && facts.isOver) this.#countCallOut(port, facts);
+      if (port !== null && counts) this.#countCallOut(port, facts);
       return;
     }
     const port = this.#inboundOf(chain.endpointId);
@@ -68,7 +68,7 @@ export class AccessLog {
     if (isProbe(peer, port)) return;
     const verdict = this.#verdictOn(port, peer);
     this.#countConnectionIn(port, { facts, peer, verdict });
-    if (facts.isOver) this.#countCallIn(port, { facts, peer, verdict });
+    if (counts) this.#countCallIn(port, { facts, peer, verdict });
   }
 
   #countCallIn(port: InboundListener, { facts, peer, verdict }: Judged<CallFacts>): void {
@@ -94,9 +94,10 @@ export class AccessLog {
       channel: origination.kind,
     } as const;
     const outcome = reason === null ? 'accepted' : 'failed';
-    this.#deps.counters.count({ ...happening, unit: 'call', outcome, reason });
+    const counters = this.#countersOf(facts);
+    counters.count({ ...happening, unit: 'call', outcome, reason });
     if (facts.flags.upstreamConnectionFailure !== true || reason === null) return;
-    this.#deps.counters.count({ ...happening, unit: 'connection', outcome: 'failed', reason });
+    counters.count({ ...happening, unit: 'connection', outcome: 'failed', reason });
     this.#deps.log('warn', 'upstream failed', { endpoint: port.endpointName, reason, detail: facts.upstreamFailure });
   }
 
@@ -107,14 +108,16 @@ export class AccessLog {
       this.#takeStreamOut(place.endpointId, facts);
       return;
     }
-    if (place.channel === 'passthrough' || this.#carries(place.endpointId)) {
-      if (facts.isOver) this.#countCarried(place.endpointId, facts);
-      return;
-    }
+    if (this.#carried.takes(place, facts, this.#index())) return;
     const port = this.#inboundOf(place.endpointId);
     if (port === null) return;
-    if (facts.isOver && this.book.isOpen(facts.connection)) this.book.end(facts.connection);
-    else this.#takeStranger(port, facts);
+    if (!facts.isOver || !this.book.isOpen(facts.connection)) this.#takeStranger(port, facts);
+    if (!facts.isOver) return;
+    const reason = streamReason(facts);
+    // Whoever called was let in, and had nothing of it.
+    if (port.protocol === 'tcp' && reason !== null && this.book.isOpen(facts.connection))
+      this.#count(port, { facts, peer: this.#judge(port, facts), unit: 'connection', outcome: 'failed', reason });
+    this.book.end(facts.connection);
   }
 
   /** A connection of which no call was told: a stream that begins, or one that is over and never came to a call. */
@@ -133,37 +136,24 @@ export class AccessLog {
       return;
     }
     if (isProbe(peer, port)) return;
-    this.#countConnectionIn(port, { facts, peer, verdict });
-    if (facts.isOver) this.book.end(facts.connection);
+    // In the clear nothing but the limit of connections keeps a stream from its next hop.
+    if (port.protocol === 'tcp' && facts.isOver && !facts.wentOn && chain.channel === 'plaintext')
+      this.#fail(port, { facts, peer, reason: 'limit-exceeded' });
+    else this.#countConnectionIn(port, { facts, peer, verdict });
   }
 
-  /** A stream has no calls: its connection is what counts. */
+  /** A stream has no calls: its connection is what counts, when it begins, or when it turns out that it never did. */
   #takeStreamOut(endpointId: string, facts: ConnectionFacts): void {
     const port = this.#outboundOf(endpointId);
     if (port === null || port.protocol !== 'tcp') return;
-    const failed = facts.flags.upstreamConnectionFailure === true || facts.flags.noHealthyUpstream === true;
-    // Its beginning counts, and what never had one.
-    if (facts.isOver && !failed) return;
-    const reason = failed ? upstreamReason({ ...facts, status: 0, details: '', isOver: true }) : null;
+    const reason = streamReason(facts);
+    if (facts.isOver && reason === null) return;
     const caller = this.#deps.settings()?.spiffeId ?? '';
     const { kind: channel } = port.origination;
     const outcome = reason === null ? 'accepted' : 'failed';
     const generation = this.#deps.generationAt(facts.startedAt);
-    this.#deps.counters.count({ side: 'caller', endpointId, caller, generation, channel, unit: 'connection', outcome, reason });
-  }
-
-  #countCarried(endpointId: string, facts: ConnectionFacts): void {
-    const reason = upstreamReason({ ...facts, status: 0, details: '', isOver: true });
-    this.#deps.counters.count({
-      side: 'receiver',
-      endpointId,
-      caller: '',
-      generation: this.#deps.generationAt(facts.startedAt),
-      channel: 'passthrough',
-      unit: 'connection',
-      outcome: reason === null ? 'accepted' : 'failed',
-      reason,
-    });
+    this.#countersOf(facts).count({ side: 'caller', endpointId, caller, generation, channel, unit: 'connection', outcome, reason });
+    if (reason !== null) this.#deps.log('warn', 'upstream failed', { endpoint: port.endpointName, reason, detail: facts.upstreamFailure });
   }
 
   /** Counts a connection when it is first told of. */
@@ -183,10 +173,10 @@ export class AccessLog {
   }
 
   #refuse(port: InboundListener, { facts, peer, reason, unit }: Refused): void {
-    const { counters, log } = this.#deps;
+    const { log } = this.#deps;
     this.#count(port, { facts, peer, unit, outcome: 'refused', reason });
     const { certificate } = peer;
-    counters.refuse({
+    this.#countersOf(facts).refuse({
       endpointId: port.endpointId,
       at: facts.startedAt,
       firstOctetsSha256: new Uint8Array(),
@@ -208,7 +198,7 @@ export class AccessLog {
   }
 
   #count(port: InboundListener, { facts, peer, ...counted }: Counted): void {
-    this.#deps.counters.count({
+    this.#countersOf(facts).count({
       side: 'receiver',
       endpointId: port.endpointId,
       caller: callerOf(peer),
@@ -216,6 +206,11 @@ export class AccessLog {
       channel: peer.channel,
       ...counted,
     });
+  }
+
+  /** What goes on is told of when it is. */
+  #countersOf({ endedAt }: LogFacts): Counters {
+    return this.#deps.countersAt(endedAt ?? this.#deps.clock.now());
   }
 
   #judge(port: InboundListener, facts: LogFacts): Peer {
@@ -234,31 +229,12 @@ export class AccessLog {
     return this.#index().outbound.get(endpointId) ?? null;
   }
 
-  #carries(endpointId: string): boolean {
-    return this.#index().carried.has(endpointId);
-  }
-
   /** Made once for each settings. */
   #index(): PortIndex {
     const settings = this.#deps.settings();
     if (this.#indexed.of !== settings) this.#indexed = { of: settings, index: indexPorts(settings) };
     return this.#indexed.index;
   }
-}
-
-type PortIndex = {
-  readonly inbound: ReadonlyMap<string, InboundListener>;
-  readonly outbound: ReadonlyMap<string, OutboundListener>;
-  readonly carried: ReadonlySet<string>;
-};
-
-function indexPorts(settings: ProxyPorts | null): PortIndex {
-  const { inbound = [], outbound = [], passthrough = [] } = settings ?? {};
-  return {
-    inbound: new Map(inbound.map((port) => [port.endpointId, port])),
-    outbound: new Map(outbound.map((port) => [port.endpointId, port])),
-    carried: new Set(passthrough.flatMap(({ routes }) => routes.map(({ endpointId }) => endpointId))),
-  };
 }
 
 type Judged<Facts> = { readonly facts: Facts; readonly peer: Peer; readonly verdict: Exclude<Verdict, { kind: 'except' }> };

@@ -1,8 +1,8 @@
 import type { AccessLogName } from '../../core/envoy/access-log-name.ts';
-import type { Channel } from '../tls/peer.ts';
+import type { CountedChannel } from '../tls/counters.ts';
 
 /** What is known of one of Envoy's connections that callers opened. */
-export type BookedConnection = { readonly endpointId: string; readonly caller: string; readonly channel: Channel };
+export type BookedConnection = { readonly endpointId: string; readonly caller: string; readonly channel: CountedChannel };
 
 /**
  * Callers' connections that Envoy has told of and that are not over. Envoy tells of a connection with its first call, or its end; so how many
@@ -45,8 +45,8 @@ export class ConnectionBook {
    * connection that just came is told of a moment later. Behind a door that demands a certificate nobody is counted so: Envoy let them in.
    */
   split({ endpointId, channel }: AccessLogName, count: number): readonly (BookedConnection & { readonly count: number })[] {
-    if (channel === 'listener' || channel === 'passthrough' || count <= 0) return [];
-    if (channel === 'plaintext') return [{ endpointId, caller: '', channel, count }];
+    if (channel === 'listener' || count <= 0) return [];
+    if (channel === 'plaintext' || channel === 'passthrough') return [{ endpointId, caller: '', channel, count }];
     const sums = new Map<string, BookedConnection & { count: number }>();
     let left = count;
     for (const booked of this.#open.values()) {

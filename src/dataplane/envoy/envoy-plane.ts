@@ -20,7 +20,6 @@ import type { Log } from '../../platform/log/logger.ts';
 import { ACCEPTED, type Acknowledgement } from '../link/link-handlers.ts';
 import type { TelemetryContent } from '../link/telemetry-buffer.ts';
 import type { TrafficPlane } from '../proxy/traffic-plane.ts';
-import { Counters } from '../tls/counters.ts';
 import { FederatedTrust } from '../tls/federated-trust.ts';
 import { KeptVerdicts } from '../tls/kept-verdicts.ts';
 import { type ProxyPorts, parseProxySettings } from '../tls/proxy-settings.ts';
@@ -33,15 +32,14 @@ import type { AdminClient } from './admin-client.ts';
 import { ConfigWatch } from './await-config.ts';
 import { ConfigKeeper, type EnvoyLimits } from './config-keeper.ts';
 import { putControlPlane, putTicketKeys } from './companion-secrets.ts';
+import { EnvoyReports } from './envoy-reports.ts';
 import { GenerationHistory } from './generation-history.ts';
 import type { HeldSecrets } from './held-secrets.ts';
 import { IdentityKeeper } from './identity-keeper.ts';
 import { orRefuse } from './or-refuse.ts';
 import { OwnEnds } from './own-ends.ts';
-import { readGauges } from './read-gauges.ts';
 import { requireRunnable } from './require-runnable.ts';
 import { ServedByEnvoy } from './served-by-envoy.ts';
-import { UntoldConnections } from './untold-connections.ts';
 
 export type EnvoyPlaneOptions = {
   readonly identity: StoredIdentity;
@@ -61,10 +59,9 @@ export class EnvoyPlane implements TrafficPlane {
   onAskAgain: () => void = () => {};
   readonly #options: EnvoyPlaneOptions;
   readonly #config: ConfigKeeper;
-  readonly #counters = new Counters();
+  readonly #reports: EnvoyReports;
   readonly #ends = new OwnEnds();
   readonly #served: ServedByEnvoy;
-  readonly #untold: UntoldConnections;
   readonly #accessLog: AccessLog;
   readonly #generations: GenerationHistory;
   readonly #identity: IdentityKeeper;
@@ -73,13 +70,12 @@ export class EnvoyPlane implements TrafficPlane {
   #index = emptyRevokedIndex;
   /** What access logs are judged by. */
   #ports: ProxyPorts | null = null;
-  #windowStart: number;
+  #isStopping = false;
 
   /** @throws der-malformed, input-invalid if the identity has no certificate or no root */
   constructor(options: EnvoyPlaneOptions) {
     const { identity, admin, clock, log, secrets } = options;
     this.#options = options;
-    this.#windowStart = clock.now();
     this.#generations = new GenerationHistory(clock);
     this.#identity = new IdentityKeeper(identity, options);
     const trustDomain = trustDomainOf(identity.spiffeId);
@@ -97,17 +93,23 @@ export class EnvoyPlane implements TrafficPlane {
       revoked: create(RevokedSetSchema),
       onTrueAfterAll: () => void this.#isTrueAfterAll(),
     });
+    this.#reports = new EnvoyReports({
+      ...options,
+      settings: () => this.#ports,
+      widthMs: () => this.telemetryIntervalMs,
+      generation: () => this.#generations.current,
+    });
     this.#accessLog = new AccessLog({
       settings: () => this.#ports,
       revoked: () => this.#index,
       peers: { kept: new KeptVerdicts(), trust: () => this.#trust, leaves: new Map() },
       generationAt: (at) => this.#generations.at(at),
-      isOwn: (remote) => this.#ends.take(remote),
-      counters: this.#counters,
+      own: this.#ends,
+      ledger: this.#reports.ledger,
+      countersAt: (at) => this.#reports.at(at),
       clock,
       log,
     });
-    this.#untold = new UntoldConnections({ admin, counters: this.#counters, log });
     this.#served = new ServedByEnvoy({ ends: this.#ends, clock, log });
     putTicketKeys(secrets, makeTicketKeys());
     putControlPlane(secrets, this.#trust, identity.controlPlane);
@@ -124,7 +126,8 @@ export class EnvoyPlane implements TrafficPlane {
 
   /** The last connection of Envoy to us has ended: it is gone, or will be another one. */
   envoyWentAway(): void {
-    this.#accessLog.book.clear();
+    this.#accessLog.clear();
+    this.#reports.ledger.envoyWentAway();
     this.#generations.envoyWentAway();
     this.#options.log('warn', 'envoy has gone', {});
     this.#config.envoyWentAway();
@@ -240,15 +243,11 @@ export class EnvoyPlane implements TrafficPlane {
       throw new Problem('input-invalid', 'Cannot use certificates for third parties: an Envoy shows the proxy’s own alone');
   }
 
+  /** Of a window that is over, once everything is here that Envoy logged of it, or is known to be lost. */
   async takeReport(): Promise<TelemetryContent> {
-    const windowStartMs = BigInt(this.#windowStart);
-    this.#windowStart = this.#options.clock.now();
-    const open = await readGauges(this.#options.admin, this.#accessLog.book, this.#ports);
-    if (this.#generations.current !== 0n) await this.#untold.count(this.#generations.current);
+    const { open, ...window } = await this.#reports.take(this.#accessLog.book, this.#isStopping);
     return {
-      windowStartMs,
-      windowEndMs: BigInt(this.#windowStart),
-      ...this.#counters.take(),
+      ...window,
       open: open ?? [],
       // An Envoy that does not answer runs nothing that anybody could vouch for.
       served: open === null ? [] : this.#served.list(),
@@ -259,6 +258,7 @@ export class EnvoyPlane implements TrafficPlane {
 
   /** Envoy is somebody else's to end, and serves on. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
     this.#config.stop();
   }
 

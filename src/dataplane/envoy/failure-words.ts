@@ -1,6 +1,6 @@
 import type { RefusalReason } from '../../core/tls/refusal-reason.ts';
 import { isRefusalReason } from '../../core/tls/refusal-reason.ts';
-import type { CallFacts, LogFacts } from './log-entry.ts';
+import type { CallFacts, ConnectionFacts, LogFacts } from './log-entry.ts';
 
 /** Why a handshake with a caller broke, as far as Envoy's text says; what a certificate is, is judged by itself. */
 export function handshakeReason({
@@ -9,12 +9,26 @@ export function handshakeReason({
 }: Pick<LogFacts, 'handshakeFailure' | 'terminationDetails'>): RefusalReason {
   if (/timeout/i.test(`${terminationDetails} ${handshakeFailure}`)) return 'timeout';
   if (/PEER_DID_NOT_RETURN_A_CERTIFICATE/.test(handshakeFailure)) return 'no-certificate';
+  // So the limit of connections says it before a handshake.
+  if (/CONNECTION_REJECTED/.test(handshakeFailure)) return 'limit-exceeded';
   if (isOfVersion(handshakeFailure)) return 'tls-version';
   return certificateReason(handshakeFailure) ?? 'tls-malformed';
 }
 
+/** Why a connection that only passes through did not come to its endpoint, by a rule of the port; null if none refused it. */
+export function passingRefusal({
+  chain,
+  flags,
+  handshakeFailure,
+  terminationDetails,
+}: Pick<LogFacts, 'chain' | 'flags' | 'handshakeFailure' | 'terminationDetails'>): RefusalReason | null {
+  // What is no TLS names nobody.
+  if (chain === null) return flags.noRouteFound !== true ? null : handshakeFailure === '' ? 'unknown-server-name' : 'plaintext';
+  return /unknown-server-name/.test(terminationDetails) ? 'unknown-server-name' : null;
+}
+
 /** Why a call did not get through to the next hop; null if it did, whatever was answered. */
-export function upstreamReason({ flags, upstreamFailure, routeName }: CallFacts): RefusalReason | null {
+export function upstreamReason({ flags, status, upstreamFailure, routeName }: CallFacts): RefusalReason | null {
   // Nobody is called whose identity is suspended.
   if (routeName === 'suspended') return 'suspended';
   if (flags.upstreamConnectionFailure === true) return connectReason(upstreamFailure);
@@ -23,7 +37,25 @@ export function upstreamReason({ flags, upstreamFailure, routeName }: CallFacts)
   if (flags.noHealthyUpstream === true || flags.noClusterFound === true || flags.noRouteFound === true) return 'upstream-unreachable';
   if (flags.upstreamConnectionTermination === true || flags.upstreamRemoteReset === true || flags.upstreamProtocolError === true)
     return upstreamFailure === '' ? 'upstream-broken' : connectReason(upstreamFailure);
-  return null;
+  // Whoever waited long gave up waiting.
+  return isGivenUp({ flags, status }) ? 'timeout' : null;
+}
+
+/** Why a stream of octets did not come to its next hop; null if it did, however it ended. */
+export function streamReason(facts: ConnectionFacts): RefusalReason | null {
+  const { upstreamConnectionFailure, noHealthyUpstream, noClusterFound, upstreamOverflow } = facts.flags;
+  if (![upstreamConnectionFailure, noHealthyUpstream, noClusterFound, upstreamOverflow].includes(true)) return null;
+  return upstreamReason({ ...facts, call: '', status: 0, details: '' });
+}
+
+/** True of a call that its caller gave up before there was an answer, so soon that it had changed its mind. */
+export function hasLeft({ flags, status, startedAt, endedAt }: CallFacts): boolean {
+  return isGivenUp({ flags, status }) && (endedAt ?? startedAt) - startedAt <= PATIENT_MS;
+}
+
+/** Nothing was answered, because nobody waited for it any more. */
+function isGivenUp({ flags, status }: Pick<CallFacts, 'flags' | 'status'>): boolean {
+  return status === 0 && (flags.downstreamConnectionTermination === true || flags.downstreamRemoteReset === true);
 }
 
 function connectReason(text: string): RefusalReason {
@@ -66,3 +98,5 @@ const words: readonly (readonly [RegExp, RefusalReason])[] = [
   [/local[_ ]issuer|self[_-]signed|unknown[_ ]ca|untrusted/i, 'unknown-authority'],
   [/CERTIFICATE_VERIFY_FAILED/, 'chain-invalid'],
 ];
+/** As the native proxy has it: who leaves later gave up waiting. */
+const PATIENT_MS = 2_000;

@@ -21,6 +21,8 @@ export type LogFacts = {
   /** `IP:PORT`, or empty. */
   readonly remote: string;
   readonly startedAt: Instant;
+  /** When it was over; null of what goes on. */
+  readonly endedAt: Instant | null;
   /** IANA protocol version, or 0 where there was no handshake that came so far. */
   readonly tlsVersion: number;
   /** Why the handshake of the connection failed. */
@@ -30,16 +32,26 @@ export type LogFacts = {
   readonly flags: Partial<ResponseFlags>;
   readonly terminationDetails: string;
   readonly routeName: string;
+  /** A next hop was chosen, whether it was there or not. */
+  readonly wentOn: boolean;
 };
 
 /** `isOver`: it is of the end of the connection, by the log of its port; else of its beginning. */
 export type ConnectionFacts = LogFacts & { readonly listener: AccessLogName | null; readonly isOver: boolean };
 
-/** `isOver`: the call has ended; else it is one that goes on for long. */
-export type CallFacts = LogFacts & { readonly status: number; readonly details: string; readonly isOver: boolean };
+export type CallFacts = LogFacts & {
+  /** Unique for one run of an Envoy. */
+  readonly call: string;
+  /** 0 where nothing was answered. */
+  readonly status: number;
+  readonly details: string;
+  /** The call has ended; else it is one that goes on for long. */
+  readonly isOver: boolean;
+};
 
+/** Null for what is no entry, and for a stream's own word on its end, which the log of its port tells, too. */
 export function readConnectionEntry({ commonProperties: common }: TCPAccessLogEntry): ConnectionFacts | null {
-  if (common === undefined) return null;
+  if (common === undefined || common.accessLogType === AccessLogType.TcpConnectionEnd) return null;
   const listener = nameOf(common.customTags['listener']);
   // Whom a balancer speaks for by the PROXY protocol; no header of HTTP has a say in it.
   const remote = addressOf(common.downstreamRemoteAddress ?? common.downstreamDirectRemoteAddress);
@@ -50,6 +62,7 @@ export function readCallEntry({ commonProperties: common, response }: HTTPAccess
   if (common === undefined) return null;
   return {
     ...factsOf(common),
+    call: `${textOf(common.customTags['conn'], MAXIMUM_NAME)} ${common.startTime?.seconds ?? 0n}.${common.startTime?.nanos ?? 0}`,
     status: response?.responseCode ?? 0,
     details: (response?.responseCodeDetails ?? '').slice(0, MAXIMUM_TEXT),
     isOver: common.accessLogType !== AccessLogType.DownstreamPeriodic && common.accessLogType !== AccessLogType.DownstreamStart,
@@ -57,20 +70,27 @@ export function readCallEntry({ commonProperties: common, response }: HTTPAccess
 }
 
 function factsOf(common: AccessLogCommon): LogFacts {
-  const { customTags: tags, tlsProperties, startTime } = common;
+  const { customTags: tags, tlsProperties, startTime, duration } = common;
+  const startedAt = startTime === undefined ? 0 : millisecondsOf(startTime);
   return {
     connection: textOf(tags['conn'], MAXIMUM_NAME),
     chain: nameOf(tags['chain']),
     certificate: textOf(tags['cert'], MAXIMUM_CERTIFICATE),
     remote: addressOf(common.downstreamDirectRemoteAddress ?? common.downstreamRemoteAddress),
-    startedAt: startTime === undefined ? 0 : Number(startTime.seconds) * 1_000 + Math.floor(startTime.nanos / 1_000_000),
+    startedAt: Math.floor(startedAt),
+    endedAt: duration === undefined ? null : Math.floor(startedAt + millisecondsOf(duration)),
     tlsVersion: versions[tlsProperties?.tlsVersion ?? 0] ?? 0,
     handshakeFailure: textOf(common.downstreamTransportFailureReason, MAXIMUM_TEXT),
     upstreamFailure: textOf(common.upstreamTransportFailureReason, MAXIMUM_TEXT),
     flags: common.responseFlags ?? {},
     terminationDetails: textOf(common.connectionTerminationDetails, MAXIMUM_TEXT),
     routeName: textOf(common.routeName, MAXIMUM_NAME),
+    wentOn: textOf(common.upstreamCluster, MAXIMUM_NAME) !== '',
   };
+}
+
+function millisecondsOf({ seconds, nanos }: { readonly seconds: bigint; readonly nanos: number }): number {
+  return Number(seconds) * 1_000 + nanos / 1_000_000;
 }
 
 /** Envoy writes `-` for what is not there. What is too long is not cut but taken as not there: half a certificate is none. */

@@ -9,7 +9,11 @@ export class OwnEnds {
     if (this.#ends.size > MAXIMUM_ENDS) this.#ends.delete(this.#ends.values().next().value!);
   }
 
-  /** True once for each. */
+  has(address: string): boolean {
+    return this.#ends.has(address);
+  }
+
+  /** True once for each: its end is the last that Envoy tells of it. */
   take(address: string): boolean {
     return this.#ends.delete(address);
   }
