@@ -8,12 +8,20 @@ const markOf = (certificates: readonly { readonly serial: Uint8Array; readonly f
   certificatesMark(
     create(RevokedSetSchema, { sequence, certificates: certificates.map((one) => ({ issuerKeySha256: Uint8Array.of(7), ...one })) }),
   );
+const of = (issuer: number, serial: number) => ({ issuerKeySha256: Uint8Array.of(issuer), serial: Uint8Array.of(serial) });
 const [one, two] = [{ serial: Uint8Array.of(1) }, { serial: Uint8Array.of(2) }];
 
 test('the mark is another one with every certificate, in whatever order', () => {
   assert.notEqual(markOf([one]), markOf([]));
   assert.notEqual(markOf([one]), markOf([two]));
   assert.equal(markOf([one, two]), markOf([two, one], 2n));
+});
+
+test('the mark tells whose certificate of a serial number is revoked', () => {
+  const marks = [[of(7, 1)], [of(8, 1)], [of(7, 1), of(8, 1)], [of(7, 1), of(8, 2)], [of(7, 2), of(8, 1)], [of(7, 1), of(7, 2)]].map(
+    (set) => markOf(set),
+  );
+  assert.equal(new Set(marks).size, marks.length);
 });
 
 test('what is revoked in a drill changes no mark', () => {

@@ -8,17 +8,20 @@ import type { RevokedSet } from '../messages/generated/countersign/v1/settings_p
 export function certificatesMark(set: RevokedSet): string {
   const known = marks.get(set);
   if (known !== undefined) return known;
-  const lines = set.certificates
-    .filter(({ forDrill }) => !forDrill)
-    .map(({ issuerKeySha256, serial }) => `${hex(issuerKeySha256)} ${hex(serial)}\n`)
-    .toSorted();
-  const mark = createHash('sha256').update(lines.join('')).digest('hex').slice(0, 16);
+  const hash = createHash('sha256');
+  const named = set.certificates.filter(({ forDrill }) => !forDrill);
+  const byIssuer = Map.groupBy(named, ({ issuerKeySha256 }) => textOf(issuerKeySha256, 'latin1'));
+  for (const [issuer, certificates] of [...byIssuer].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    const serials = certificates.map(({ serial }) => textOf(serial, 'hex')).toSorted();
+    hash.update(`${Buffer.from(issuer, 'latin1').toString('hex')}\n${serials.join('\n')}\n`);
+  }
+  const mark = hash.digest('hex').slice(0, 16);
   marks.set(set, mark);
   return mark;
 }
 
-function hex(octets: Uint8Array): string {
-  return Buffer.from(octets).toString('hex');
+function textOf(octets: Uint8Array, encoding: 'latin1' | 'hex'): string {
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString(encoding);
 }
 
 /** All ways of all Envoys have the same set. */
