@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import type { EnvoyResources } from '../../src/core/envoy/compile-envoy.ts';
 import { compileEnvoy } from '../../src/core/envoy/compile-envoy.ts';
+import { subjectMark } from '../../src/core/identity/subject-mark.ts';
 import type { SpiffeId } from '../../src/core/identity/spiffe-id.ts';
 import {
   type Inbound,
@@ -87,8 +88,12 @@ class Revocations {
   others: readonly Uint8Array[] = [];
   readonly suspended: SpiffeId[] = [];
 
-  get serials(): readonly { readonly serial: Uint8Array }[] {
-    return [...this.credentials.map(({ certificate }) => certificate), ...this.others.map((serial) => ({ serial }))];
+  get serials(): readonly { readonly serial: Uint8Array; readonly subject: Uint8Array }[] {
+    const held = this.credentials.map(({ certificate: { serial, subjectAltNames } }) => ({
+      serial,
+      subject: markOf(subjectAltNames?.uri[0]),
+    }));
+    return [...held, ...this.others.map((serial) => ({ serial, subject: markOf(NOBODY) }))];
   }
 
   clear(): void {
@@ -100,8 +105,14 @@ class Revocations {
   wire({ authority }: ProxyLab) {
     const issuerKeySha256 = Buffer.from(authority.issuing.spkiSha256, 'hex');
     return create(RevokedSetSchema, {
-      certificates: this.serials.map(({ serial }) => ({ issuerKeySha256, serial })),
+      certificates: this.serials.map(({ serial, subject }) => ({ issuerKeySha256, serial, subject })),
       suspendedSpiffeIds: [...this.suspended],
     });
   }
 }
+
+function markOf(spiffeId: string | undefined): Uint8Array {
+  return spiffeId === undefined ? new Uint8Array() : subjectMark(spiffeId);
+}
+
+const NOBODY = 'spiffe://acme.example/test/nobody';

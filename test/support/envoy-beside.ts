@@ -1,4 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { subjectMark } from '../../src/core/identity/subject-mark.ts';
 import { createServer } from 'node:http';
 import { request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -108,6 +109,7 @@ export async function openEnvoyBeside(options: { readonly variant?: 'DELTA_GRPC'
         control.revoked.certificates.push({
           $typeName: 'countersign.v1.RevokedCertificate',
           forDrill: false,
+          subject: subjectMark(CALLER),
           issuerKeySha256,
           serial: new Uint8Array(serial),
         });

@@ -18,7 +18,7 @@ export const types = {
 } as const;
 export type TypeWord = keyof typeof types;
 
-/** What Envoys are to have: contents by `type name`, such as `cluster a`. */
+/** What Envoys are to have: contents by `type name`, such as `cluster a`; behind a `#` stands a mark that ends connections. */
 export type World = Map<`${TypeWord} ${string}`, string | Uint8Array>;
 
 /** The real listener and the real streams over resources that a test writes down, for one proxy of the Envoy plane. */
@@ -90,6 +90,7 @@ function resourcesOf(world: World, word: TypeWord): EnvoyResources['clusters'] {
     .map(([key, content]) => {
       const octets = Buffer.from(content);
       const digest = createHash('sha256').update(octets).digest('hex').slice(0, 32);
-      return { typeUrl: types[word], name: key.slice(word.length + 1), digest, octets };
+      const [base = '', mark] = String(content).split('#');
+      return { typeUrl: types[word], name: key.slice(word.length + 1), digest, octets, ...(mark === undefined ? {} : { base }) };
     });
 }

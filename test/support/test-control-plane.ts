@@ -96,7 +96,7 @@ export async function startTestControlPlane(
   const scope = { serves: new Set<string>(), calls: new Set<string>() };
   const index = await openRevokedIndex(async () => ({
     sequence: Number(revoked.sequence),
-    certificates: revoked.certificates.map((one) => ({ ...one, notAfter: 0, issuerKeySha256: hex(one.issuerKeySha256) })),
+    certificates: revoked.certificates.map((one) => ({ ...one, spiffeId: null, notAfter: 0, issuerKeySha256: hex(one.issuerKeySha256) })),
     suspended: revoked.suspendedSpiffeIds.map(parseSpiffeId),
   }));
 

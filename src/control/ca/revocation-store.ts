@@ -55,13 +55,17 @@ export async function changeRevocationReason(
     .execute();
 }
 
-/** `forDrill`: only the prober has it. */
-export type RevokedCertificate = CertificateKey & { readonly forDrill: boolean; readonly notAfter: Instant };
+/** `spiffeId`: whose it is, null if it names no identity; `forDrill`: only the prober has it. */
+export type RevokedCertificate = CertificateKey & {
+  readonly spiffeId: SpiffeId | null;
+  readonly forDrill: boolean;
+  readonly notAfter: Instant;
+};
 
 export async function listRevokedSet(queries: Queries): Promise<RevokedCertificate[]> {
   const rows = await tables(queries)
     .selectFrom('certificates')
-    .select(['issuer_key_sha256', 'serial', 'door', 'not_after'])
+    .select(revokedColumns)
     .where('in_revoked_set', '=', sql.lit(1))
     .orderBy('not_after')
     .orderBy('serial')
@@ -70,15 +74,18 @@ export async function listRevokedSet(queries: Queries): Promise<RevokedCertifica
   return rows.map(toRevoked);
 }
 
-function toRevoked(row: Pick<CertificateRow, 'issuer_key_sha256' | 'serial' | 'door' | 'not_after'>): RevokedCertificate {
-  return { issuerKeySha256: row.issuer_key_sha256, serial: row.serial, forDrill: row.door === 'drill', notAfter: row.not_after };
+const revokedColumns = ['issuer_key_sha256', 'serial', 'spiffe_id', 'door', 'not_after'] as const satisfies (keyof CertificateRow)[];
+
+function toRevoked(row: Pick<CertificateRow, (typeof revokedColumns)[number]>): RevokedCertificate {
+  const { issuer_key_sha256: issuerKeySha256, serial, spiffe_id: spiffeId, door, not_after: notAfter } = row;
+  return { issuerKeySha256, serial, spiffeId: spiffeId as SpiffeId | null, forDrill: door === 'drill', notAfter };
 }
 
 /** What came into the revoked set after its number `after`. */
 export async function listRevokedSince(queries: Queries, after: number): Promise<RevokedCertificate[]> {
   const rows = await tables(queries)
     .selectFrom('certificates')
-    .select(['issuer_key_sha256', 'serial', 'door', 'not_after'])
+    .select(revokedColumns)
     .where('in_revoked_set', '=', sql.lit(1))
     .where('revoked_sequence', '>', after)
     .execute();

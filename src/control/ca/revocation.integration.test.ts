@@ -61,8 +61,8 @@ forEachDatabase('revocation', (newUrl) => {
     assert.equal(set.sequence, revokedSequence);
     assert.ok(set.sequence > before.sequence);
     assert.deepEqual(
-      set.certificates.map(({ issuerKeySha256, serial }) => [issuerKeySha256, hex(serial)]),
-      [[issued.issuerKeySha256, issued.serialHex]],
+      set.certificates.map(({ issuerKeySha256, serial, spiffeId, forDrill }) => [issuerKeySha256, hex(serial), spiffeId, forDrill]),
+      [[issued.issuerKeySha256, issued.serialHex, issued.spiffeId, false]],
     );
     await turn();
     assert.equal(heard, 1);

@@ -54,7 +54,7 @@ export function endpointCluster(input: EnvoyInput, outbound: Outbound): ClusterP
 function serverMark({ origination, serverSpiffeId }: Outbound, revoked: RevokedSet): Cluster {
   if (origination !== Origination.MTLS) return {};
   const server = revoked.suspendedSpiffeIds.includes(serverSpiffeId) ? '' : serverSpiffeId;
-  return { metadata: { filterMetadata: { countersign: { server, revoked: certificatesMark(revoked) } } } };
+  return { metadata: { filterMetadata: { countersign: { server, revoked: certificatesMark(revoked, [serverSpiffeId]) } } } };
 }
 
 export function serviceClusterName({ endpointId, protocol, termination }: Inbound): string {

@@ -23,7 +23,7 @@ export type EnvoyResources = {
 
 /**
  * Settings as resources of Envoy. The same input gives the same octets. What changes with revocation or suspension is in routes and
- * validation contexts, so that no port of HTTP drains for it.
+ * validation contexts, and where a caller or a server of this very way falls, in a mark that ends the connections that stand.
  */
 export function compileEnvoy(input: EnvoyInput): EnvoyResources {
   const { inbound, outbound } = input.settings;

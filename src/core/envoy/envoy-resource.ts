@@ -9,6 +9,8 @@ export type EnvoyResource = {
   readonly digest: string;
   /** The message, without the Any around it. */
   readonly octets: Uint8Array;
+  /** The digest of all of it but marks that end connections: what differs in these alone admits and carries the same. */
+  readonly base?: string;
   /** Clusters without which it would fail calls that succeeded before. */
   readonly needs?: readonly string[];
 };
@@ -20,8 +22,12 @@ export function envoyResource<D extends DescMessage>(schema: D, name: string, me
 
 /** The same of a message that is encoded already. */
 export function encodedResource(schema: DescMessage, name: string, octets: Uint8Array): EnvoyResource {
-  const digest = createHash('sha256').update(octets).digest('hex').slice(0, DIGEST_CHARACTERS);
+  const digest = digestOf(octets);
   return { typeUrl: `type.googleapis.com/${schema.typeName}`, name, digest, octets };
+}
+
+export function digestOf(octets: Uint8Array): string {
+  return createHash('sha256').update(octets).digest('hex').slice(0, DIGEST_CHARACTERS);
 }
 
 const DIGEST_CHARACTERS = 32;

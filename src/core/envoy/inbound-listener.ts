@@ -13,7 +13,7 @@ import { endpointClusterName, serviceClusterName } from './cluster.ts';
 import type { EnvoyInput } from './compile-input.ts';
 import { connectionLimit } from './connection-limit.ts';
 import { envoyAddress, listenerName } from './envoy-address.ts';
-import { encodedResource, type EnvoyResource } from './envoy-resource.ts';
+import { digestOf, encodedResource, type EnvoyResource } from './envoy-resource.ts';
 import { httpManager } from './http-manager.ts';
 import { type InboundChannel, probeChainName } from './inbound-routes.ts';
 import { proxyProtocolFilter, tlsInspector } from './listener-filters.ts';
@@ -37,16 +37,18 @@ export function inboundListener(input: EnvoyInput, inbound: Inbound, rules: Call
   if (address === null) return null;
   const name = listenerName(inbound.listen);
   const place = toBinary(ListenerSchema, create(ListenerSchema, { name, address }));
-  const { octets } = sharedPart('listener', input, inbound, () => ({ octets: portOf(inbound, rules, input.revoked) }));
+  const mark = admissionMark(inbound, rules, input.revoked);
+  const { octets } = sharedPart('listener', input, inbound, () => ({ octets: portOf(inbound, rules, mark) }));
   // Messages one behind the other are one message with the fields of both.
   const both = new Uint8Array(place.length + octets.length);
   both.set(place);
   both.set(octets, place.length);
-  return encodedResource(ListenerSchema, name, both);
+  const unmarked = Buffer.from(both).toString('latin1').replaceAll(mark, '');
+  return { ...encodedResource(ListenerSchema, name, both), base: digestOf(Buffer.from(unmarked, 'latin1')) };
 }
 
 /** What a port is, wherever it listens. */
-function portOf(inbound: Inbound, rules: CallerRules, revoked: RevokedSet): Uint8Array {
+function portOf(inbound: Inbound, rules: CallerRules, mark: string): Uint8Array {
   const protocol = envoyProtocol(inbound.protocol);
   const tag = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel: 'listener', protocol });
   // Where the server of a protocol speaks first, a caller in the clear waits for it in silence.
@@ -54,7 +56,7 @@ function portOf(inbound: Inbound, rules: CallerRules, revoked: RevokedSet): Uint
   const message = create(ListenerSchema, {
     statPrefix: tag,
     trafficDirection: TrafficDirection.INBOUND,
-    filterChains: [...channelsOf(rules).map((channel) => chainOf(inbound, channel, { rules, revoked })), ...probeChain(inbound, rules)],
+    filterChains: [...channelsOf(rules).map((channel) => chainOf(inbound, channel, mark)), ...probeChain(inbound, rules)],
     listenerFilters: [...proxyProtocolFilter(inbound.proxyProtocolFrom), tlsInspector()],
     listenerFiltersTimeout: milliseconds(waitsForServer ? SILENT_MS : FIRST_OCTETS_MS),
     continueOnListenerFiltersTimeout: waitsForServer,
@@ -64,7 +66,7 @@ function portOf(inbound: Inbound, rules: CallerRules, revoked: RevokedSet): Uint
   return toBinary(ListenerSchema, message);
 }
 
-function chainOf(inbound: Inbound, channel: InboundChannel, { rules, revoked }: Admitted): FilterChain {
+function chainOf(inbound: Inbound, channel: InboundChannel, mark: string): FilterChain {
   const protocol = envoyProtocol(inbound.protocol);
   const name = formatAccessLogName({ side: 'inbound', endpointId: inbound.endpointId, channel, protocol });
   return {
@@ -73,7 +75,7 @@ function chainOf(inbound: Inbound, channel: InboundChannel, { rules, revoked }: 
     transportSocket: channel === 'plaintext' ? plaintextSocket() : downstreamTls(inbound, { channel, protocol }),
     transportSocketConnectTimeout: milliseconds(HANDSHAKE_MS),
     filters: [connectionLimit(name, inbound.maximumConnections), lastFilter(inbound, name, channel)],
-    ...(protocol === 'tcp' && channel === 'mtls' ? { metadata: admissionMark(rules, revoked) } : {}),
+    ...(channel === 'plaintext' ? {} : { metadata: { filterMetadata: { countersign: { admitted: mark } } } }),
   };
 }
 
@@ -101,19 +103,20 @@ function lastFilter(inbound: Inbound, name: string, channel: InboundChannel): Fi
   return tcpForward({ name, cluster, ...(channel === 'plaintext' ? {} : { after: 'handshake' }) });
 }
 
-type Admitted = { readonly rules: CallerRules; readonly revoked: RevokedSet };
-
 /**
- * Of a stream there is no next call that could be refused: what ends it is that its chain is another one, from which Envoy drains all
- * connections within its drain time.
+ * Of a stream there is no next call that could be refused, be it a WebSocket, a call of gRPC or raw TCP: what ends it is that its chain is another one, from which
+ * Envoy drains all connections within its drain time. So it is another one when somebody who may be on it falls, and on raw TCP when somebody is no caller any more.
  */
-function admissionMark({ callers, strangers }: CallerRules, revoked: RevokedSet) {
-  const hash = createHash('sha256').update(`${strangers}\n${certificatesMark(revoked)}\n`);
-  for (const caller of callers) hash.update(`admitted ${caller}\n`);
-  for (const line of revoked.suspendedSpiffeIds.toSorted()) hash.update(`suspended ${line}\n`);
-  return { filterMetadata: { countersign: { admitted: hash.digest('hex').slice(0, 16) } } };
+function admissionMark({ protocol }: Inbound, rules: CallerRules, revoked: RevokedSet): string {
+  const { callers, refusedSuspended, unprovedSuspended, strangers } = rules;
+  const suspended = [...refusedSuspended, ...unprovedSuspended].toSorted();
+  const hash = createHash('sha256').update(`${certificatesMark(revoked, [...callers, ...suspended])}\n`);
+  for (const caller of suspended) hash.update(`suspended ${caller}\n`);
+  if (envoyProtocol(protocol) === 'tcp') hash.update([strangers, ...callers].map((line) => `admitted ${line}\n`).join(''));
+  return hash.digest('hex').slice(0, MARK_CHARACTERS);
 }
 
+const MARK_CHARACTERS = 16;
 const FIRST_OCTETS_MS = 10_000;
 const SILENT_MS = 200;
 const HANDSHAKE_MS = 10_000;

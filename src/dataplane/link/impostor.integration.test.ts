@@ -190,7 +190,9 @@ describe('a link sends nothing to', () => {
         const { parseCertificate } = await import('../../core/x509/certificate.ts');
         const { serial } = parseCertificate(shown.chain[0]!);
         const issuerKeySha256 = Buffer.from(authority.issuing.spkiSha256, 'hex');
-        const certificates = [{ $typeName: 'countersign.v1.RevokedCertificate' as const, forDrill: false, issuerKeySha256, serial }];
+        const certificates = [
+          { $typeName: 'countersign.v1.RevokedCertificate' as const, forDrill: false, subject: new Uint8Array(), issuerKeySha256, serial },
+        ];
         await state.writeRevokedSet({ $typeName: 'countersign.v1.RevokedSet', sequence: 1n, certificates, suspendedSpiffeIds: [] });
       }
       const offline = Promise.withResolvers<Extract<LinkStatus, { kind: 'offline' }>>();

@@ -308,6 +308,7 @@ describe('renewal', () => {
     control.revoked.certificates.push({
       $typeName: 'countersign.v1.RevokedCertificate',
       forDrill: false,
+      subject: new Uint8Array(),
       issuerKeySha256: Buffer.from(control.authority.issuing.spkiSha256, 'hex'),
       serial: old.serial,
     });
@@ -356,6 +357,7 @@ describe('what the link itself must live by', () => {
     control.revoked.certificates.push({
       $typeName: 'countersign.v1.RevokedCertificate',
       forDrill: false,
+      subject: new Uint8Array(),
       issuerKeySha256,
       serial: control.serverSerial(),
     });

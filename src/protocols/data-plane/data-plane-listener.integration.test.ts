@@ -283,6 +283,7 @@ describe('what ends a connection', () => {
     plane.revoked.certificates.push({
       $typeName: 'countersign.v1.RevokedCertificate',
       forDrill: false,
+      subject: new Uint8Array(),
       issuerKeySha256: Buffer.from(spkiSha256, 'hex'),
       serial: revoked.certificate.serial,
     });

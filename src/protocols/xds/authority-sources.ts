@@ -11,6 +11,7 @@ import {
   TrustBundleSchema,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
 import { REVOKED_SET_TYPE, TRUST_BUNDLE_TYPE } from '../../core/messages/type-urls.ts';
+import { subjectMark } from '../../core/identity/subject-mark.ts';
 import type { TrustDomain } from '../../core/identity/trust-domain.ts';
 import type { FederatedBundleReader } from './federated-bundles.ts';
 import type { ResourceSource } from './resource-source.ts';
@@ -93,8 +94,13 @@ export function revokedSetMessage(set: RevokedSet): RevokedSetMessage {
 function certificateMessage(record: RevokedSet['certificates'][number]): RevokedCertificate {
   const known = certificateMessages.get(record);
   if (known !== undefined) return known;
-  const { issuerKeySha256, serial, forDrill } = record;
-  const message = create(RevokedCertificateSchema, { issuerKeySha256: Buffer.from(issuerKeySha256, 'hex'), serial, forDrill });
+  const { issuerKeySha256, serial, spiffeId, forDrill } = record;
+  const message = create(RevokedCertificateSchema, {
+    issuerKeySha256: Buffer.from(issuerKeySha256, 'hex'),
+    serial,
+    forDrill,
+    ...(spiffeId === null ? {} : { subject: subjectMark(spiffeId) }),
+  });
   certificateMessages.set(record, message);
   return message;
 }

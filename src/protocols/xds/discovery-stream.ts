@@ -187,7 +187,7 @@ export class DiscoveryStream<Request extends DescMessage, Holder = Node> impleme
       // The answer may have come while this was read, or a change.
       if (state.outstanding !== null) {
         channel.dirty = true;
-        return plan.resources.length === 0 ? this.#settle(channel) : undefined;
+        return plan.urgent ? undefined : this.#settle(channel);
       }
       if (plan.due) this.#send(channel, plan);
       if (!plan.more) this.#settle(channel);

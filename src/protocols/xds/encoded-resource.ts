@@ -11,6 +11,8 @@ export type EncodedResource = {
   readonly body: Uint8Array;
   /** It exists and is not to be sent: who has another version keeps that. */
   readonly withheld?: boolean;
+  /** Contents that differ from this one only in marks that end connections. To put it in the place of one of them is urgent to nothing else. */
+  readonly sameBut?: ReadonlySet<string>;
   /** Clusters that the receiver has to have ready before it is sent. */
   readonly needs?: readonly string[];
 };

@@ -9,7 +9,7 @@ import {
   ProxySettingsSchema,
   type TrustBundle,
 } from '../../core/messages/generated/countersign/v1/settings_pb.ts';
-import { encodeResource, type EncodedResource } from './encoded-resource.ts';
+import { contentOf, encodeResource, type EncodedResource } from './encoded-resource.ts';
 import type { Changes, ResourceBody } from './sources.ts';
 import { type Stamp, versionOf } from './stamp.ts';
 
@@ -50,6 +50,7 @@ export class EnvoySnapshots {
   readonly #deps: EnvoySnapshotDeps;
   readonly #held = new Map<EntityId<'proxy'>, Held>();
   #authorities: Promise<EnvoyAuthorities> | null = null;
+  readonly #bases = new WeakMap<EncodedResource, string>();
   #settingsEpoch = 0;
   #encodings = 0;
 
@@ -135,16 +136,27 @@ export class EnvoySnapshots {
       const ofType = resources.get(resource.typeUrl) ?? new Map<string, EncodedResource>();
       resources.set(resource.typeUrl, ofType);
       const held = previous?.resources.get(resource.typeUrl)?.get(resource.name);
-      const encoded = held?.version.endsWith(`.${resource.digest}`) === true ? held : this.#encodeOne(resource, stamp);
+      const encoded = held?.version.endsWith(`.${resource.digest}`) === true ? held : this.#encodeOne(resource, { stamp, held });
       const withheld = bad.has(`${resource.typeUrl} ${resource.name}`);
       ofType.set(resource.name, withheld === (encoded.withheld === true) ? encoded : { ...encoded, withheld });
     }
     return { stamp, resources };
   }
 
-  #encodeOne({ typeUrl, name, digest, octets, needs }: EnvoyResource, stamp: Stamp): EncodedResource {
+  #encodeOne(
+    resource: EnvoyResource,
+    { stamp, held }: { readonly stamp: Stamp; readonly held: EncodedResource | undefined },
+  ): EncodedResource {
+    const { typeUrl, name, digest, octets, needs, base } = resource;
     this.#encodings += 1;
-    return { ...encodeResource(typeUrl, name, versionOf(stamp, digest), octets), ...(needs === undefined ? {} : { needs }) };
+    const before = held !== undefined && base !== undefined && this.#bases.get(held) === base ? held : null;
+    const encoded: EncodedResource = {
+      ...encodeResource(typeUrl, name, versionOf(stamp, digest), octets),
+      ...(needs === undefined ? {} : { needs }),
+      ...(before === null ? {} : { sameBut: new Set([...(before.sameBut ?? []), contentOf(before.version)].slice(-MAXIMUM_ALIKE)) }),
+    };
+    if (base !== undefined) this.#bases.set(encoded, base);
+    return encoded;
   }
 }
 
@@ -168,5 +180,7 @@ function stampOf({ generation }: ProxySettings, { trust, revoked }: EnvoyAuthori
   return { generation: Number(generation), trust: Math.max(0, ...sequences), revoked: Number(revoked.sequence) };
 }
 
+/** Who lags by more revocations than these waits for all of them. */
+const MAXIMUM_ALIKE = 32;
 /** As many as there are connections at a time. */
 const MAXIMUM_HELD = 10_000;

@@ -71,6 +71,30 @@ describe("an Envoy's stream", () => {
     assert.deepEqual((await envoy.rest()).map(brief), [], 'endpoints of a cluster that is gone are no news to who gave it up');
   });
 
+  test('is sent ports that differ in a mark alone behind the routes, and all others before', async () => {
+    const ports = ['a', 'b', 'c'] as const;
+    const [first, marked, other] = ['same#1', 'same#2', 'other#2'] as const;
+    const { lab, envoy } = await openStream({ 'route r': '1', ...Object.fromEntries(ports.map((name) => [`listener ${name}`, first])) });
+    await using _lab = lab;
+    await take(envoy, 'listener', [], ports.length);
+    await take(envoy, 'route', ['r']);
+    const change = (content: string, route: string): void => {
+      for (const name of ports) lab.world.set(`listener ${name}`, content);
+      lab.world.set('route r', route);
+      lab.publish();
+    };
+    change(marked, '2');
+    const held = await envoy.next(types.listener);
+    assert.equal(brief(held), 'Listener a=same#2');
+    assert.equal(await takeNext(envoy), 'RouteConfiguration r=2', 'no answer for a port was waited for');
+    acknowledge(envoy, held);
+    assert.deepEqual([await takeNext(envoy), await takeNext(envoy)], ['Listener b=same#2', 'Listener c=same#2']);
+    change(other, '3');
+    const order: string[] = [];
+    for (let at = 0; at <= ports.length; at++) order.push(await takeNext(envoy));
+    assert.deepEqual(order.at(-1), 'RouteConfiguration r=3');
+  });
+
   test('gets everything while it keeps back its acknowledgement of clusters, as it does while they warm', async () => {
     const { lab, envoy } = await openStream({ 'cluster a': '1', 'endpoint a': '1', 'secret s': '1', 'listener l': '1', 'route r': '1' });
     await using _lab = lab;

@@ -223,3 +223,21 @@ test('what needs a cluster that is not ready waits for it, others do not, and wh
   );
   assert.equal(plan([]).waits, false);
 });
+
+test('what differs in a mark alone goes last, and nothing waits for it', () => {
+  const state = subscribe('a', 'b', 'c');
+  acknowledged(
+    state,
+    ['a', 'b', 'c'].map((name) => resource(name, '1')),
+  );
+  const marked = (name: string, sameBut: readonly string[]) => ({ ...resource(name, '2'), sameBut: new Set(sameBut) });
+  const plan = (...current: EncodedResource[]) => planPush(state, current, { maximumPerResponse: 1 });
+  const brief = ({ resources, more, urgent }: ReturnType<typeof plan>) => [resources.map(({ name }) => name), more, urgent];
+  assert.deepEqual(brief(plan(marked('a', ['1']), marked('b', ['0', '1']), resource('c', '1'))), [['a'], false, false]);
+  assert.deepEqual(brief(plan(marked('a', ['1']), resource('b', '2'), resource('c', '2'))), [['b'], true, true]);
+  assert.deepEqual(brief(plan(marked('a', ['1']), resource('b', '1'), resource('c', '2'))), [['c'], false, true]);
+  // Who has something else, or nothing, has more to lose than connections.
+  assert.deepEqual(brief(plan(marked('a', ['0']), marked('b', ['0']), resource('c', '1'))), [['a'], true, true]);
+  const fresh = planPush(subscribe('a', 'b'), [marked('a', ['1']), marked('b', ['1'])], { maximumPerResponse: 1 });
+  assert.deepEqual([fresh.more, fresh.urgent], [true, true]);
+});

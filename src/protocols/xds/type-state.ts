@@ -37,8 +37,10 @@ export type PushPlan = {
   readonly removed: readonly string[];
   /** There is something to say, if only that there is nothing. */
   readonly due: boolean;
-  /** Resources that do not fit into this response are left. */
+  /** Resources that do not fit into this response are left, and something else may have to wait for them. */
   readonly more: boolean;
+  /** There is something to send for which something else may have to wait. */
+  readonly urgent: boolean;
   /** Removals are held back. */
   readonly holds: boolean;
   /** Something is not sent yet: what it needs is on its way. */
@@ -135,15 +137,23 @@ export function planPush(state: TypeState, current: readonly EncodedResource[], 
     if (resource.needs?.some((cluster) => limits.unready?.has(cluster)) === true) waits = true;
     else wanted.push(resource);
   }
-  const resources = takeFirst(wanted, state, limits.maximumPerResponse);
+  const isLate = ({ name, sameBut }: EncodedResource): boolean => {
+    const known = state.known.get(name);
+    return typeof known === 'string' && sameBut?.has(contentOf(known)) === true;
+  };
+  const late = wanted.filter(isLate);
+  const urgent = late.length === 0 ? wanted : wanted.filter((resource) => !isLate(resource));
+  const resources = takeFirst([...urgent, ...late], state, limits.maximumPerResponse);
+  const sent = new Set(resources);
   const absent = absentNames(state, existing);
   const removed = limits.holdsRemovals === true ? absent.filter((name) => !isHeldBack(state, name)) : absent;
   return {
     resources,
     removed,
     due: resources.length > 0 || removed.length > 0 || state.answerOwed,
-    more: waits || resources.length < wanted.length,
+    more: waits || urgent.some((resource) => !sent.has(resource)),
     waits,
+    urgent: urgent.length > 0,
     holds: removed.length < absent.length,
     behind,
   };
