@@ -3,6 +3,7 @@
  * and `idle` once nothing is open any more.
  */
 import { writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { OrderDriver } from '../../src/control/external/order-driver.ts';
@@ -28,6 +29,8 @@ const driver = new OrderDriver({
   policy: parseOutsidePolicy(['127.0.0.0/8'], () => []),
   log: (_level, event, fields) => writeSync(1, `log ${event} ${JSON.stringify(fields)}\n`),
 });
+// A process that is killed keeps nothing of what Node compiled.
+flushCompileCache();
 writeSync(1, 'ready\n');
 const open = new Set(['requested', 'placing', 'placed']);
 for (;;) {
