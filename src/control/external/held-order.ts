@@ -36,17 +36,18 @@ export class HeldOrder {
   async move(
     change: Partial<ExternalOrder>,
     entry: OrderEntry | null,
-    also: (unit: AuditedUnit) => Promise<Partial<ExternalOrder> | void> = async () => undefined,
+    also: ((unit: AuditedUnit) => Promise<Partial<ExternalOrder> | void>) | null = null,
   ): Promise<void> {
     const { database, clock } = this.#deps;
     const held = this.#order;
     const { environment, region } = held;
     const now = clock.now();
     this.#order = await database.commit(async (unit) => {
-      const next = { ...held, dueAt: now + LEASE_MS, ...change, ...(await also(unit)) };
-      if (!(await updateExternalOrder(unit.queries, next, held))) {
-        throw new AcmeFailure('deferred', CONFLICT, 'the order was changed by another');
-      }
+      const kept = { ...held, dueAt: now + LEASE_MS };
+      // What belongs to it would meet what the other has written already, so that it is claimed first.
+      if (also !== null) await claim(unit, kept, held);
+      const next = { ...kept, ...change, ...(await also?.(unit)) };
+      await claim(unit, next, also === null ? held : kept);
       if (entry !== null) {
         const { type, actor = SYSTEM, data = {} } = entry;
         recordEntry(unit, { type, at: now, environment, region, actor, data: { order: held.id, ...data } });
@@ -59,6 +60,11 @@ export class HeldOrder {
   async keep(): Promise<void> {
     if (this.#order.dueAt - this.#deps.clock.now() < LEASE_MS / 2) await this.move({}, null);
   }
+}
+
+/** @throws AcmeFailure of the type `conflict` if the order is not any more as it was read */
+async function claim({ queries }: AuditedUnit, next: ExternalOrder, held: ExternalOrder): Promise<void> {
+  if (!(await updateExternalOrder(queries, next, held))) throw new AcmeFailure('deferred', CONFLICT, 'the order was changed by another');
 }
 
 /** Longer than any single wait for a CA or a webhook. What a crash left is taken up after it. */
