@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CallConfig, ListenConfig, ServiceConfig } from './acme/service-config.ts';
@@ -25,7 +25,7 @@ export type AcmeCloud = {
   readonly serving: Map<string, RunningProcess>;
   /** Replicas whose Envoy the tap goes to, and how often it was told so. */
   readonly fronted: Set<string>;
-  readonly routings: { count: number };
+  readonly routings: { count: number; last: Promise<unknown> };
 };
 
 /** How one life of a replica is reached and reaches others. */
@@ -51,7 +51,7 @@ export async function startAcmeCloud(group: ProcessGroup, directory: string, lay
     files,
     serving: new Map(),
     fronted: new Set(),
-    routings: { count: 0 },
+    routings: { count: 0, last: Promise.resolve() },
   };
   await startTap(cloud);
   await startProcessor(cloud);
@@ -155,8 +155,14 @@ async function startTap(cloud: AcmeCloud): Promise<RunningProcess> {
   return tap;
 }
 
-/** From now on the tap goes to the Envoys of these replicas, and to the services of the others. */
-export async function routeToEnvoy(cloud: AcmeCloud, replica: Replica): Promise<void> {
+/** From now on the tap goes to the Envoy of this replica, too. One after another: of signals that come together, one is seen. */
+export function routeToEnvoy(cloud: AcmeCloud, replica: Replica): Promise<void> {
+  const routed = cloud.routings.last.then(() => route(cloud, replica));
+  cloud.routings.last = routed.catch(() => undefined);
+  return routed;
+}
+
+async function route(cloud: AcmeCloud, replica: Replica): Promise<void> {
   cloud.fronted.add(replica.name);
   writeTapConfig(cloud);
   const tap = cloud.group.running.find(({ name }) => name === 'tap');
@@ -224,7 +230,9 @@ function startImpostor(cloud: AcmeCloud): void {
 
 function writeConfig(cloud: AcmeCloud, name: string, config: unknown): string {
   const file = join(cloud.directory, 'config', `${name}.json`);
-  writeFileSync(file, JSON.stringify(config), { mode: 0o600 });
+  // In one rename: who reads it meanwhile finds the old one or the new one.
+  writeFileSync(`${file}.new`, JSON.stringify(config), { mode: 0o600 });
+  renameSync(`${file}.new`, file);
   return file;
 }
 
