@@ -3,6 +3,7 @@ import type { Instant } from '../../core/time/instant.ts';
 import { findLiveToken } from '../access/live-token.ts';
 import type { Principal } from '../access/principal.ts';
 import { roleCovers } from '../access/role.ts';
+import { findAccessToken } from '../access/store.ts';
 import type { Actor, AuditedUnit, JsonValue } from '../audit/entry.ts';
 import { recordEntry } from '../audit/record-entry.ts';
 import type { Authorities } from './authorities.ts';
@@ -21,7 +22,8 @@ export async function approveRequest(deps: FinishDeps, { id, principal, actor }:
   const { database, authorities } = deps;
   const request = await database.commit(async (unit) => {
     const held = await openRequest(unit, { id, authorities, principal }, now);
-    if (isAsker(held, principal)) throw new Problem('forbidden', 'Cannot approve request: who asked for it, expected another person');
+    if (await isAsker(unit, held, principal))
+      throw new Problem('forbidden', 'Cannot approve request: who asked for it, expected another person');
     const demand = demandOf(authorities, held);
     const approver = personOf(principal.name);
     const standing = standingApprovers(held, demand);
@@ -77,9 +79,10 @@ async function demandToken({ queries }: AuditedUnit, { tokenId }: Principal, now
     throw new Problem('forbidden', 'Cannot judge request: the token has ended, expected a live one');
 }
 
-/** A device that asks by a grant asks under the name of whoever made it, where profiles know it by that. */
-function isAsker(request: WaitingRequest, { name, tokenId }: Principal): boolean {
-  const askers = [request.asker, request.content.asker.name ?? request.asker].map(personOf);
+/** A device that asks by a grant asks for whoever made it: under the name of that person where profiles know it by that, and always by the token. */
+async function isAsker({ queries }: AuditedUnit, request: WaitingRequest, { name, tokenId }: Principal): Promise<boolean> {
+  const token = request.tokenId === null ? null : await findAccessToken(queries, request.tokenId);
+  const askers = [request.asker, request.content.asker.name, token?.name].map((asker) => personOf(asker ?? request.asker));
   return askers.includes(personOf(name)) || (tokenId !== null && tokenId === request.tokenId);
 }
 
