@@ -1,3 +1,4 @@
+import { RefusalLog } from '../control/access/refusal-log.ts';
 import type { Authorities } from '../control/ca/authorities.ts';
 import { MINUTE_MS, SECOND_MS } from '../core/time/instant.ts';
 import type { Clock } from '../platform/clock/clock.ts';
@@ -66,6 +67,7 @@ export async function serveAcme(options: AcmeOptions): Promise<AcmeServer> {
       nonces: new Nonces(secrets.nonces),
       validator,
       addressLimit: new AddressLimit(acme.limits.accountsPerAddress),
+      refusals: new RefusalLog({ database, place: { environment, region } }),
     };
   };
   const server = stack.use(await startAcmeServer({ listen: acme.listen, credentials, depsOf, clock, log }));

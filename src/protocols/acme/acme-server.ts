@@ -1,5 +1,6 @@
 import { constants, type KeyObject } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Instant } from '../../core/time/instant.ts';
 import { encodePem } from '../../core/x509/pem.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Log } from '../../platform/log/logger.ts';
@@ -50,10 +51,19 @@ async function serve(
   } catch (error) {
     const problem = toAcmeProblem(error);
     if (problem.type === 'serverInternal') log('error', 'acme request failed', { err: problem.options.cause ?? problem });
+    if (problem.options.reason !== undefined) await logRefusal(deps, problem, clock.now());
     answer = problemAnswer(problem);
   }
   if (response.destroyed) return;
   send(deps, response, { method, target: request.url ?? '', answer, now: clock.now() });
+}
+
+/** What tells the outside no reason tells the log, where it is counted with others of its kind. */
+async function logRefusal({ refusals, log }: AcmeDeps, { type, options: { reason } }: AcmeProblem, now: Instant): Promise<void> {
+  log('warn', 'acme.refused', { type, reason });
+  await refusals
+    .record({ route: 'acme binding', code: 'token-refused', principal: null }, now)
+    .catch((err: unknown) => void log('error', 'refusal could not be logged', { err }));
 }
 
 /** RFC 8555 section 6.5: a fresh nonce on every answer to a POST, on errors above all. Section 7.1: the index on all but the directory. */

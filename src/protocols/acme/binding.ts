@@ -50,7 +50,9 @@ export async function verifyBinding(
   const genuine = mac.length === signature.length && timingSafeEqual(mac, signature);
   const { queries } = deps.database;
   const grant = await findGrant(queries, 'acme', kid);
-  if (!genuine || grant === null || (await findGrantFault(queries, grant, now)) !== null) throw refused();
+  if (grant === null) throw refused(`no grant of this key, and its MAC is ${genuine ? 'right' : 'wrong'}`);
+  const fault = genuine ? await findGrantFault(queries, grant, now) : 'the MAC is not by its key';
+  if (fault !== null) throw refused(`${grant.id}: ${fault}`);
   if (parseJwk(readJson(payloadText, 'the payload of the binding')).thumbprint !== outer.key.thumbprint) {
     throw malformed("the binding's payload is not the account's key");
   }
@@ -65,7 +67,8 @@ export async function claimBinding(
   now: Instant,
 ): Promise<void> {
   const { id, door } = grant;
-  if ((await claimGrant(unit, { id, door, by: accountId, spkiSha256: null }, now)) !== null) throw refused();
+  const fault = await claimGrant(unit, { id, door, by: accountId, spkiSha256: null }, now);
+  if (fault !== null) throw refused(`${id}: ${fault}`);
 }
 
 function macKeyOf(bindings: Secret<Uint8Array>, id: string): Buffer {
@@ -93,8 +96,10 @@ function readJson(text: string, what: string): unknown {
 }
 
 /** One text for every reason: the outside learns nothing about tokens that it does not hold. */
-function refused(): AcmeProblem {
-  return new AcmeProblem('unauthorized', 'Cannot bind account: the key is unknown, used, revoked or expired, or the MAC is not of it');
+function refused(reason: string): AcmeProblem {
+  return new AcmeProblem('unauthorized', 'Cannot bind account: the key is unknown, used, revoked or expired, or the MAC is not of it', {
+    reason,
+  });
 }
 
 const macs = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' } as const;

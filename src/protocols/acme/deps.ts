@@ -1,4 +1,5 @@
 import type { AuditedDatabase } from '../../control/audit/entry.ts';
+import type { RefusalLog } from '../../control/access/refusal-log.ts';
 import type { Authorities } from '../../control/ca/authorities.ts';
 import type { Clock } from '../../platform/clock/clock.ts';
 import type { Signal } from '../../platform/clock/signal.ts';
@@ -27,6 +28,7 @@ export type AcmeDeps = {
   readonly chaos: Chaos;
   readonly validator: Validator;
   readonly addressLimit: AddressLimit;
+  readonly refusals: Pick<RefusalLog, 'record'>;
   readonly clock: Clock;
   readonly log: Log;
 };

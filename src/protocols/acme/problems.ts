@@ -42,6 +42,8 @@ type AcmeProblemOptions = {
   /** More members of the document, such as `algorithms` or `instance`. */
   readonly members?: { readonly [name: string]: unknown };
   readonly cause?: unknown;
+  /** Why, where the outside does not learn it: for the log. */
+  readonly reason?: string;
 };
 
 /** A refusal in the words of ACME. Its message reaches the client: it holds no secret. */

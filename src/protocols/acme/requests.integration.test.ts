@@ -240,7 +240,25 @@ forEachDatabase('ACME requests', (newUrl) => {
     assert.equal((await winner.rival.register({ onlyReturnExisting: true })).status, 400, 'a kid is no jwk');
     const again = await makeAcmeClient(lab.base, lab.rootFile, winner.rival.key());
     assert.equal((await again.register({ onlyReturnExisting: true })).status, 200, 'needs no binding to be found');
-    assert.equal(JSON.stringify(lab.ca.entries).includes(token.macKey.reveal()), false, 'no MAC key in the log');
+    const reasons = lab.logged.filter(({ event }) => event === 'acme.refused').map(({ fields }) => fields['reason']);
+    assert.deepEqual(
+      reasons,
+      [
+        `${token.keyId}: the MAC is not by its key`,
+        'no grant of this key, and its MAC is wrong',
+        `${token.keyId}: the MAC is not by its key`,
+        `${late.keyId}: expired`,
+        `${gone.keyId}: revoked`,
+        `${token.keyId}: used`,
+      ],
+      'what the outside does not learn',
+    );
+    assert.deepEqual(
+      lab.ca.entriesOf('request.refused').map(({ data }) => [data['route'], data['code']]),
+      [['acme binding', 'token-refused']],
+      'one of each kind, however many there were',
+    );
+    assert.equal(JSON.stringify([lab.ca.entries, lab.logged]).includes(token.macKey.reveal()), false, 'no MAC key in the log');
   });
 
   test('terms that changed are agreed to before the next order', async () => {
