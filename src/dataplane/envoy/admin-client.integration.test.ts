@@ -34,6 +34,11 @@ test('nobody at the socket is told from one that does not answer as it should', 
 test('a list that is not there is empty, and what is no gauge is left out', async () => {
   const empty = await answering('empty', (_request, response) => response.end('{}'));
   assert.deepEqual(await empty.dump('dynamic_listeners', 'name'), []);
+  const never = await answering('never', (_request, response) =>
+    response.writeHead(404).end('dynamic_route_configs not found in config dump'),
+  );
+  assert.deepEqual(await never.dump('dynamic_route_configs', 'version_info'), []);
+  await assert.rejects(never.gauges('x'), { code: 'state-conflict' });
   const odd = await answering('odd', (_request, response) =>
     response.end('{"stats":[{"name":"a","value":1},{"name":"b","value":"x"},{"histograms":{}}]}'),
   );

@@ -40,7 +40,7 @@ export function adminClient(socketPath: string): AdminClient {
     async dump(list, mask, names) {
       const eds = list === 'dynamic_endpoint_configs' ? '&include_eds' : '';
       const fitting = names === undefined ? '' : `&name_regex=${encodeURIComponent(names)}`;
-      const text = await ask(`/config_dump?resource=${list}&mask=${encodeURIComponent(mask)}${fitting}${eds}`);
+      const text = await ask(`/config_dump?resource=${list}&mask=${encodeURIComponent(mask)}${fitting}${eds}`, NO_LIST);
       return listOf(JSON.parse(text) as unknown, 'configs');
     },
     gauges: (filter) => numbersOf('Gauges', filter),
@@ -54,22 +54,28 @@ function listOf(body: unknown, field: string): readonly ConfigEntry[] {
 }
 
 /** Asks over connections that stay open: Envoy is asked again and again. */
-function askerOf(socketPath: string): (path: string) => Promise<string> {
+function askerOf(socketPath: string): (path: string, unlessFound?: string) => Promise<string> {
   const agent = new Agent({ keepAlive: true, maxSockets: MAXIMUM_CONNECTIONS });
-  return async (path) => {
+  return async (path, unlessFound) => {
     try {
-      return await ask({ socketPath, path, agent });
+      return await ask({ socketPath, path, agent, unlessFound });
     } catch (error) {
       // Another Envoy listens there by now, or none.
-      if (error === STALE) return await ask({ socketPath, path, agent });
+      if (error === STALE) return await ask({ socketPath, path, agent, unlessFound });
       throw error;
     }
   };
 }
 
-type Asked = { readonly socketPath: string; readonly path: string; readonly agent: Agent };
+type Asked = {
+  readonly socketPath: string;
+  readonly path: string;
+  readonly agent: Agent;
+  /** The answer in the place of 404; absent: that is a failure. */
+  readonly unlessFound: string | undefined;
+};
 
-function ask({ socketPath, path, agent }: Asked): Promise<string> {
+function ask({ socketPath, path, agent, unlessFound }: Asked): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const fail = (why: string, code: 'state-conflict' | 'not-found' = 'state-conflict'): void => {
     asked.destroy();
@@ -87,6 +93,7 @@ function ask({ socketPath, path, agent }: Asked): Promise<string> {
     response.on('end', () => {
       const text = Buffer.concat(chunks).toString();
       if (response.statusCode === 200) resolve(text);
+      else if (response.statusCode === 404 && unlessFound !== undefined) resolve(unlessFound);
       else fail(`${response.statusCode}, ${text.slice(0, 200)}`);
     });
   });
@@ -100,6 +107,8 @@ function ask({ socketPath, path, agent }: Asked): Promise<string> {
   return promise;
 }
 
+/** Envoy has no list of a kind of which it never had anything, as of routes where octets pass through alone. */
+const NO_LIST = '{}';
 /** Of a connection that was open from before and is closed. */
 const STALE = new Error('closed by Envoy');
 /** Gauges need not wait for a long list. */
