@@ -29,14 +29,14 @@ export class ServedByEnvoy {
   /** Shakes hands with every port. @throws state-conflict if one does not serve that is of no use without TLS */
   async require(ports: readonly InboundListener[], own: Own): Promise<void> {
     this.#served.keep(ports.map(({ endpointId }) => endpointId));
-    for (const port of ports) {
+    await beside(ports, async (port) => {
       try {
         await this.#look(port, own);
       } catch (error) {
         if (speaksTls(port)) throw error;
         this.#deps.log('warn', 'own certificate cannot be served', { endpoint: port.endpointName, error });
       }
-    }
+    });
   }
 
   /** Resolves when every port serves this certificate. @throws state-conflict if it does not in time */
@@ -45,19 +45,19 @@ export class ServedByEnvoy {
     { withinMs, signal, ...own }: Own & { readonly withinMs: number; readonly signal: AbortSignal },
   ): Promise<void> {
     const deadline = performance.now() + withinMs;
-    for (const port of ports) {
+    await beside(ports, async (port) => {
       for (;;) {
         const serial = await this.#look(port, own).catch((error: Error) => error);
-        if (signal.aborted || serial === own.credential.leaf.serialHex) break;
+        if (signal.aborted || serial === own.credential.leaf.serialHex) return;
         if (performance.now() > deadline) {
           // Who cannot be asked serves nothing old either.
-          if (serial instanceof Error && !speaksTls(port)) break;
+          if (serial instanceof Error && !speaksTls(port)) return;
           const found = serial instanceof Error ? serial.message : `it serves ${serial}`;
           throw new Problem('state-conflict', `Cannot serve certificate on ${port.endpointName}: ${found}`);
         }
         await pause(POLL_MS, signal);
       }
-    }
+    });
   }
 
   /** The serial that the port serves. */
@@ -75,4 +75,19 @@ export class ServedByEnvoy {
   }
 }
 
+/** Some ports beside each other; the first failure ends it. */
+async function beside(ports: readonly InboundListener[], look: (port: InboundListener) => Promise<void>): Promise<void> {
+  const waiting = [...ports];
+  const lane = async (): Promise<void> => {
+    try {
+      for (let port = waiting.shift(); port !== undefined; port = waiting.shift()) await look(port);
+    } finally {
+      waiting.length = 0;
+    }
+  };
+  await Promise.all(Array.from({ length: PORTS_AT_ONCE }, lane));
+}
+
+/** Envoy has calls to carry meanwhile. */
+const PORTS_AT_ONCE = 8;
 const POLL_MS = 30;
