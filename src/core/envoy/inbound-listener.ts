@@ -37,7 +37,7 @@ export function inboundListener(input: EnvoyInput, inbound: Inbound, rules: Call
   if (address === null) return null;
   const name = listenerName(inbound.listen);
   const place = toBinary(ListenerSchema, create(ListenerSchema, { name, address }));
-  const mark = admissionMark(inbound, rules, input.revoked);
+  const mark = admissionMark(rules, input.revoked);
   const { octets } = sharedPart('listener', input, inbound, () => ({ octets: portOf(inbound, rules, mark) }));
   // Messages one behind the other are one message with the fields of both.
   const both = new Uint8Array(place.length + octets.length);
@@ -105,14 +105,15 @@ function lastFilter(inbound: Inbound, name: string, channel: InboundChannel): Fi
 
 /**
  * Of a stream there is no next call that could be refused, be it a WebSocket, a call of gRPC or raw TCP: what ends it is that its chain is another one, from which
- * Envoy drains all connections within its drain time. So it is another one when somebody who may be on it falls, and on raw TCP when somebody is no caller any more.
+ * Envoy drains all connections within its drain time. So it is another one when somebody who may be on it falls, and where strangers are refused when somebody is no
+ * caller any more: whoever is taken away first and revoked afterwards is among nobody's callers by then.
  */
-function admissionMark({ protocol }: Inbound, rules: CallerRules, revoked: RevokedSet): string {
+function admissionMark(rules: CallerRules, revoked: RevokedSet): string {
   const { callers, refusedSuspended, unprovedSuspended, strangers } = rules;
   const suspended = [...refusedSuspended, ...unprovedSuspended].toSorted();
   const hash = createHash('sha256').update(`${certificatesMark(revoked, [...callers, ...suspended])}\n`);
   for (const caller of suspended) hash.update(`suspended ${caller}\n`);
-  if (envoyProtocol(protocol) === 'tcp') hash.update([strangers, ...callers].map((line) => `admitted ${line}\n`).join(''));
+  for (const line of strangers === 'refused' ? [strangers, ...callers] : []) hash.update(`admitted ${line}\n`);
   return hash.digest('hex').slice(0, MARK_CHARACTERS);
 }
 

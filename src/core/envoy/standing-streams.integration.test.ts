@@ -53,6 +53,19 @@ describe('streams that stand at Envoy', { skip: missingEnvoy() }, () => {
       });
     }
 
+    it(`of ${kind} end once their caller is none any more, so that what is revoked of it afterwards is on no stream`, async () => {
+      await apply(kind, [STOREFRONT, STRANGER]);
+      const caller = issue(STOREFRONT);
+      const stream = await open(kind, caller);
+      assert.equal(await stream.say('one'), 'one');
+      await apply(kind, [STRANGER]);
+      bench.revoked.credentials.push(caller);
+      bench.revoked.suspended.push(STOREFRONT);
+      await apply(kind, [STRANGER]);
+      await stream.closed;
+      await assert.rejects(open(kind, caller));
+    });
+
     it(`of ${kind} do not end for somebody who is no caller here`, async () => {
       await apply(kind);
       const stream = await open(kind, issue(STOREFRONT));
