@@ -2,7 +2,7 @@
  * `npm test [-- PATTERN …]`: unit tests in one process, then integration tests one process each.
  * With CI=true peers are installed first and a missing one fails; elsewhere the exams left out are named at the end.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { getCompileCacheDir } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,16 @@ for (const folder of [scratch, temporary, memory]) chmodSync(folder, 0o711);
 process.once('exit', () => {
   for (const folder of [scratch, memory]) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 });
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+/** What runs now. */
+let running: ChildProcess | null = null;
+let isEnded = false;
+// Nothing more is started, and what was is awaited: folders are removed when nobody writes into them any more. A terminal and `npm` may both send it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    isEnded = true;
+    running?.kill();
+  });
+}
 
 function runNode(args: readonly string[]): Promise<boolean> {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
@@ -32,6 +41,7 @@ function runNode(args: readonly string[]): Promise<boolean> {
     stdio: 'inherit',
     env: { ...process.env, TMPDIR: temporary },
   });
+  running = child;
   process.once('exit', () => child.kill());
   return new Promise((resolve, reject) => {
     child.once('error', reject);
@@ -41,6 +51,7 @@ function runNode(args: readonly string[]): Promise<boolean> {
 
 async function runSuite(name: string, files: readonly string[], options: readonly string[]): Promise<boolean> {
   if (files.length === 0) return true;
+  if (isEnded) return false;
   console.log(`\n${name}: ${files.length} files`);
   return runNode([
     '--test',

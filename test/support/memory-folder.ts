@@ -1,4 +1,4 @@
-import { statfsSync } from 'node:fs';
+import { accessSync, constants, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 
 /**
@@ -9,6 +9,7 @@ export function memoryFolder(): string {
   const ofRun = process.env['COUNTERSIGN_TEST_MEMORY'];
   if (ofRun !== undefined) return ofRun;
   try {
+    accessSync(SHARED_MEMORY, constants.W_OK | constants.X_OK);
     const { bavail, bsize } = statfsSync(SHARED_MEMORY);
     return bavail * bsize >= LEAST_BYTES ? SHARED_MEMORY : tmpdir();
   } catch {
