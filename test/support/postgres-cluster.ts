@@ -55,7 +55,8 @@ export async function startCluster(programs: string, kept?: string, more: readon
   const port = await freePort();
   const settings = [
     'listen_addresses=127.0.0.1',
-    `unix_socket_directories=${folder}`,
+    // None is used, and below a long temporary folder its path would be too long for the system.
+    'unix_socket_directories=',
     'max_connections=200',
     'shared_buffers=32MB',
     'max_wal_size=256MB',
