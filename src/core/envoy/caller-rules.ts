@@ -11,6 +11,8 @@ export type CallerRules = {
   readonly refusedSuspended: readonly string[];
   /** Allowed, suspended, and let in all the same: nothing of what they prove is told to the service. */
   readonly unprovedSuspended: readonly string[];
+  /** Suspended, of nobody's rule, and let in like these; sorted. */
+  readonly suspendedStrangers: readonly string[];
   /** Of the callers those whose calls can be refused. */
   readonly enforced: readonly string[];
   /** Null: nobody probes. */
@@ -25,12 +27,14 @@ export function callerRules(inbound: Inbound, { suspendedSpiffeIds }: RevokedSet
   const callers = allowed.filter((caller) => !suspended.has(caller));
   const gone = allowed.filter((caller) => suspended.has(caller));
   const probe = inbound.probeSpiffeId;
+  const strangers = inbound.strangerMode === Mode.ENFORCE ? 'refused' : 'let in';
   return {
     door: inbound.anonymousMode === Mode.ENFORCE ? 'closed' : 'open',
-    strangers: inbound.strangerMode === Mode.ENFORCE ? 'refused' : 'let in',
+    strangers,
     callers,
     refusedSuspended: gone.filter(isEnforced),
     unprovedSuspended: gone.filter((caller) => !isEnforced(caller)),
+    suspendedStrangers: strangers === 'refused' ? [] : [...suspended].filter((one) => !modes.has(one)).toSorted(),
     enforced: callers.filter(isEnforced),
     probe: probe === '' || suspended.has(probe) ? null : probe,
   };

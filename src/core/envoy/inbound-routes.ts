@@ -139,8 +139,11 @@ function declaredRoutes(inbound: Inbound, rules: CallerRules): readonly Route[] 
   ];
 }
 
-function suspendedRoutes(inbound: Inbound, { unprovedSuspended }: CallerRules): readonly Route[] {
-  return unprovedSuspended.map((caller) => ({ ...unproved(inbound), match: { ...anyMatch(), headers: [identityHeader(caller)] } }));
+function suspendedRoutes(inbound: Inbound, { unprovedSuspended, suspendedStrangers }: CallerRules): readonly Route[] {
+  return [...unprovedSuspended, ...suspendedStrangers].map((caller) => ({
+    ...unproved(inbound),
+    match: { ...anyMatch(), headers: [identityHeader(caller)] },
+  }));
 }
 
 /**

@@ -76,6 +76,23 @@ describe('what Envoy makes of revocation and suspension', { skip: missingEnvoy()
     );
   });
 
+  it('tells the service nothing of a stranger that is suspended, behind an open door', async () => {
+    await bench.apply({ inbound: [orders('observe')] });
+    const stranger = bench.lab.authority.issue({ uris: [STRANGER] });
+    using open = (await OpenConnection.overTls(bench.port, clientOptions(stranger)))!;
+    assert.match((await open.call()).text, /URI=/);
+    bench.revoked.suspended.push(STRANGER);
+    await bench.apply({ inbound: [orders('observe')] });
+    const seen = [await open.call(), { status: 200, text: (await callOverTls(bench.port, clientOptions(stranger))).text }];
+    assert.deepEqual(
+      seen.map(({ status, text }) => [status, text === '', /URI=/.test(text)]),
+      [
+        [200, false, false],
+        [200, false, false],
+      ],
+    );
+  });
+
   it('takes a connection whose certificate was revoked while it was open for nobody’s behind an open door', async () => {
     await bench.apply({ inbound: [orders('observe')] });
     const [caller, other] = [issue(), issue()];
