@@ -1,3 +1,4 @@
+import { isEntityId } from '../../core/ids/entity-id.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import type { Account } from './account.ts';
 import type { AcmeDeps } from './deps.ts';
@@ -51,7 +52,8 @@ export function checkStanding({ status }: Account): void {
 
 async function accountOf({ accounts, urls }: Pick<AcmeDeps, 'accounts' | 'urls'>, kid: string): Promise<Account> {
   const prefix = urls.account('');
-  const account = kid.startsWith(prefix) && kid.length < MAXIMUM_KID ? await accounts.find(kid.slice(prefix.length)) : null;
+  const id = kid.startsWith(prefix) ? kid.slice(prefix.length) : '';
+  const account = isEntityId('account', id) ? await accounts.find(id) : null;
   if (account === null) throw new AcmeProblem('accountDoesNotExist', 'Cannot find account: kid is the URL of none');
   return account;
 }
@@ -76,4 +78,3 @@ export function accountKey({ jwk, thumbprint }: Pick<Account, 'jwk' | 'thumbprin
 
 const keys = new Map<string, AccountKey>();
 const MAXIMUM_KEYS = 10_000;
-const MAXIMUM_KID = 400;

@@ -5,7 +5,7 @@ import { claimGrant, findGrantFault } from '../../control/grants/claim-grant.ts'
 import type { DoorGrant } from '../../control/grants/door-grant.ts';
 import { type GrantRequest, makeGrant, type Maker } from '../../control/grants/make-grant.ts';
 import { findGrant } from '../../control/grants/store.ts';
-import type { EntityId } from '../../core/ids/entity-id.ts';
+import { type EntityId, isEntityId } from '../../core/ids/entity-id.ts';
 import { Secret } from '../../core/secrets/secret.ts';
 import type { Instant } from '../../core/time/instant.ts';
 import { decodeBase64url } from './base64url.ts';
@@ -49,7 +49,7 @@ export async function verifyBinding(
   const mac = createHmac(hash, macKeyOf(deps.bindings, kid)).update(`${protectedText}.${payloadText}`).digest();
   const genuine = mac.length === signature.length && timingSafeEqual(mac, signature);
   const { queries } = deps.database;
-  const grant = await findGrant(queries, 'acme', kid);
+  const grant = isEntityId('token', kid) ? await findGrant(queries, 'acme', kid) : null;
   if (grant === null) throw refused(`no grant of this key, and its MAC is ${genuine ? 'right' : 'wrong'}`);
   const fault = genuine ? await findGrantFault(queries, grant, now) : 'the MAC is not by its key';
   if (fault !== null) throw refused(`${grant.id}: ${fault}`);

@@ -85,6 +85,7 @@ forEachDatabase('ACME requests', (newUrl) => {
       ['an account by its bare id', { header: { kid: kid.split('/').at(-1) } }, 400, 'accountDoesNotExist'],
       ['an account of another server', { header: { kid: kid.replace('https://', 'https://x') } }, 400, 'accountDoesNotExist'],
       ['a kid with SQL in it', { header: { kid: `${client.at('account/')}' or 1=1 --` } }, 400, 'accountDoesNotExist'],
+      ['a kid that no database takes', { header: { kid: `${client.at('account/')}\u0000` } }, 400, 'accountDoesNotExist'],
       ['another algorithm', { header: { alg: 'RS256' } }, 400, 'badSignatureAlgorithm'],
       ['none', { header: { alg: 'none' } }, 400, 'badSignatureAlgorithm'],
       ['a critical extension', { header: { crit: ['b64'], b64: false } }, 400, 'malformed'],
@@ -216,6 +217,7 @@ forEachDatabase('ACME requests', (newUrl) => {
       ['another key', bind({}, jwkOf(newKey())), 'malformed'],
       ['another MAC key', bind({}, client.jwk(), 'AAAA'), 'unauthorized'],
       ['an unknown token', bind({ kid: 'token_00000000000000000000000000' }), 'unauthorized'],
+      ['a key ID that no database takes', bind({ kid: '\u0000' }), 'unauthorized'],
       ['a changed payload', { ...bind(), payload: encodeJson(jwkOf(newKey())) }, 'unauthorized'],
     ];
     for (const [name, externalAccountBinding, type] of cases) {
@@ -245,6 +247,7 @@ forEachDatabase('ACME requests', (newUrl) => {
       reasons,
       [
         `${token.keyId}: the MAC is not by its key`,
+        'no grant of this key, and its MAC is wrong',
         'no grant of this key, and its MAC is wrong',
         `${token.keyId}: the MAC is not by its key`,
         `${late.keyId}: expired`,
