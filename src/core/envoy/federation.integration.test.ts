@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import { EnvoyBench } from '../../../test/support/envoy-bench.ts';
 import { missingEnvoy } from '../../../test/support/envoy-lab.ts';
 import { callOverTls, clientOptions, inboundTo, loopback, STOREFRONT } from '../../../test/support/proxy-lab.ts';
@@ -18,7 +20,7 @@ const OK = /^HTTP\/1\.1 200 /;
 describe('callers of another trust domain on Envoy', { skip: missingEnvoy() }, () => {
   let bench: EnvoyBench;
   before(async () => {
-    bench = await EnvoyBench.start();
+    bench = await EnvoyBench.start(['--drain-time-s', '1', '--drain-strategy', 'immediate']);
   });
   after(() => bench[Symbol.asyncDispose]());
 
@@ -47,6 +49,25 @@ describe('callers of another trust domain on Envoy', { skip: missingEnvoy() }, (
     ])
       assert.equal(await call(credential), '');
     assert.equal(bench.origin.requests.length, before);
+  });
+
+  it('have no open connection left whose authority their domain has no longer', async () => {
+    bench.federated = [bench.lab.foreignBundle(PARTNER, partner)];
+    await apply();
+    const open = connectTls({
+      host: '127.0.0.1',
+      port: bench.port,
+      rejectUnauthorized: false,
+      ...clientOptions(partner.issue({ uris: [SHOP] })),
+    });
+    open.on('error', () => {});
+    const closed = once(open, 'close');
+    open.write('GET / HTTP/1.1\r\nHost: orders\r\n\r\n');
+    const [answer] = (await once(open, 'data')) as [Buffer];
+    assert.match(String(answer), OK);
+    bench.federated = [bench.lab.foreignBundle(PARTNER, stranger)];
+    await apply();
+    await closed;
   });
 
   it('are refused once their domain has no authority any more, under ours too, and ours come on', async () => {

@@ -2,7 +2,7 @@ import { certificatesMark } from './certificates-mark.ts';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { createHash } from 'node:crypto';
 import { PROBE_ALPN } from '../findings/drill-kind.ts';
-import { type Inbound, type RevokedSet, Termination } from '../messages/generated/countersign/v1/settings_pb.ts';
+import { type Inbound, Termination } from '../messages/generated/countersign/v1/settings_pb.ts';
 import { TrafficDirection } from '../messages/generated/envoy/config/core/v3/base_pb.ts';
 import type { FilterChainSchema, FilterSchema } from '../messages/generated/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../messages/generated/envoy/config/listener/v3/listener_pb.ts';
@@ -22,6 +22,7 @@ import { envoyProtocol } from './protocol-name.ts';
 import { tcpForward } from './tcp-forward.ts';
 import { sharedPart } from './shared-part.ts';
 import { downstreamTls, plaintextSocket } from './tls-context.ts';
+import { foreignTrustMark } from './trust-secret.ts';
 
 type FilterChain = Init<typeof FilterChainSchema>;
 type Filter = Init<typeof FilterSchema>;
@@ -37,7 +38,7 @@ export function inboundListener(input: EnvoyInput, inbound: Inbound, rules: Call
   if (address === null) return null;
   const name = listenerName(inbound.listen);
   const place = toBinary(ListenerSchema, create(ListenerSchema, { name, address }));
-  const mark = admissionMark(rules, input.revoked);
+  const mark = admissionMark(rules, input);
   const { octets } = sharedPart('listener', input, inbound, () => ({ octets: portOf(inbound, rules, mark) }));
   // Messages one behind the other are one message with the fields of both.
   const both = new Uint8Array(place.length + octets.length);
@@ -106,12 +107,14 @@ function lastFilter(inbound: Inbound, name: string, channel: InboundChannel): Fi
 /**
  * Of a stream there is no next call that could be refused, be it a WebSocket, a call of gRPC or raw TCP: what ends it is that its chain is another one, from which
  * Envoy drains all connections within its drain time. So it is another one when somebody who may be on it falls, and where strangers are refused when somebody is no
- * caller any more: whoever is taken away first and revoked afterwards is among nobody's callers by then.
+ * caller any more: whoever is taken away first and revoked afterwards is among nobody's callers by then. Another trust domain revokes by what it leaves out of its bundle.
  */
-function admissionMark(rules: CallerRules, revoked: RevokedSet): string {
+function admissionMark(rules: CallerRules, input: EnvoyInput): string {
   const { callers, refusedSuspended, unprovedSuspended, strangers } = rules;
   const suspended = [...refusedSuspended, ...unprovedSuspended].toSorted();
-  const hash = createHash('sha256').update(`${certificatesMark(revoked, [...callers, ...suspended])}\n`);
+  const hash = createHash('sha256').update(
+    `${certificatesMark(input.revoked, [...callers, ...suspended])}\n${foreignTrustMark(input, callers)}\n`,
+  );
   for (const caller of suspended) hash.update(`suspended ${caller}\n`);
   for (const line of strangers === 'refused' ? [strangers, ...callers] : []) hash.update(`admitted ${line}\n`);
   return hash.digest('hex').slice(0, MARK_CHARACTERS);

@@ -130,6 +130,12 @@ function bundlesFor({ settings, trust }: EnvoyInput, names: readonly string[]): 
   return trust.filter(({ trustDomain }) => wanted.has(trustDomain)).toSorted((a, b) => (a.trustDomain < b.trustDomain ? -1 : 1));
 }
 
+/** Differs wherever an authority of another trust domain comes or goes that callers of these names are proved by: another domain revokes by what it leaves out. */
+export function foreignTrustMark(input: EnvoyInput, names: readonly string[]): string {
+  const foreign = bundlesFor(input, names).filter(({ trustDomain }) => trustDomain !== input.settings.trustDomain);
+  return foreign.map((bundle) => `${bundle.trustDomain}\n${authoritiesOf(bundle).join('')}`).join('\n');
+}
+
 /** As a set: the order in which a bundle names them means nothing. */
 function authoritiesOf({ authorities }: TrustBundle): readonly string[] {
   return [...new Set(authorities.map(({ certificate }) => encodePem('CERTIFICATE', certificate)))].toSorted();
