@@ -173,7 +173,7 @@ export class EnvoyLab implements AsyncDisposable {
     mkdirSync(this.#folder, { recursive: true });
     const config = join(this.#folder, 'bootstrap.json');
     writeFileSync(config, JSON.stringify(bootstrapOf(this.#folder)));
-    const args = ['-c', config, '--use-dynamic-base-id', '--concurrency', '1', '-l', 'warn', ...flags];
+    const args = ['-c', config, '--disable-hot-restart', '--concurrency', '1', '-l', 'warn', ...flags];
     const envoy = spawn(ENVOY, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#envoy = envoy;
     envoy.stderr.setEncoding('utf8');

@@ -107,6 +107,8 @@ export function joinCluster(url: string): PostgresCluster {
         await client.query('select pg_advisory_lock($1)', [TEMPLATE_LOCK]);
         const { rowCount } = await client.query('select from pg_database where datname = $1', [TEMPLATE]);
         if (rowCount !== 0) return;
+        // Of a process that died meanwhile.
+        await client.query(`drop database if exists making_${TEMPLATE} with (force)`);
         await client.query(`create database making_${TEMPLATE}`);
         await make(`${url}/making_${TEMPLATE}`);
         await client.query(`alter database making_${TEMPLATE} rename to ${TEMPLATE}`);
