@@ -7,7 +7,7 @@ import type { ServerStream, StreamHandler } from '../data-plane/rpc-method.ts';
 import { Violation } from '../data-plane/violation.ts';
 import { type Channel, inOrder, newChannel, othersOf, oweEndpoints, unreadyClusters } from './channel.ts';
 import type { EncodedResource } from './encoded-resource.ts';
-import { isAwaited, mayAdd, mayRemove } from './push-order.ts';
+import { isAwaited, mayAdd, mayEndConnections, mayRemove } from './push-order.ts';
 import type { Answer, ResourceSource } from './resource-source.ts';
 import { applySubscriptions, beginPush, endPush, firstState, NOTHING_CLAIMED, planPush, type Push, type PushPlan } from './type-state.ts';
 
@@ -182,7 +182,9 @@ export class DiscoveryStream<Request extends DescMessage, Holder = Node> impleme
       this.#recordClaims(channel, current);
       const holdsRemovals = ordered !== undefined && !mayRemove(ordered.place, othersOf(inOrder(this.#channels), channel));
       const unready = unreadyClusters(inOrder(this.#channels));
-      const plan = planPush(state, current, { maximumPerResponse: this.#dialect.maximumPerResponse(channel), holdsRemovals, unready });
+      const holdsLate = ordered !== undefined && !mayEndConnections(ordered.place, othersOf(inOrder(this.#channels), channel));
+      const maximumPerResponse = this.#dialect.maximumPerResponse(channel);
+      const plan = planPush(state, current, { maximumPerResponse, holdsRemovals, holdsLate, unready });
       channel.isBehind = plan.behind;
       // The answer may have come while this was read, or a change.
       if (state.outstanding !== null) {

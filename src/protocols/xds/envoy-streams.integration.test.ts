@@ -95,6 +95,20 @@ describe("an Envoy's stream", () => {
     assert.deepEqual(order.at(-1), 'RouteConfiguration r=3');
   });
 
+  test('has all its secrets before a mark ends connections, so that who comes back meets these, and its routes at once', async () => {
+    const { lab, envoy } = await openStream({ 'route r': '1', 'listener l': 'same#1', 'secret s': '1', 'secret t': '1' });
+    await using _lab = lab;
+    await take(envoy, 'listener', []);
+    await take(envoy, 'secret', ['s', 't'], 2);
+    await take(envoy, 'route', ['r']);
+    lab.world.set('listener l', 'same#2').set('secret s', '2').set('secret t', '2').set('route r', '2');
+    lab.publish();
+    const held = await envoy.next(types.secret);
+    assert.equal(await takeNext(envoy), 'RouteConfiguration r=2');
+    acknowledge(envoy, held);
+    assert.deepEqual([await takeNext(envoy), await takeNext(envoy)], ['Secret t=2', 'Listener l=same#2']);
+  });
+
   test('gets everything while it keeps back its acknowledgement of clusters, as it does while they warm', async () => {
     const { lab, envoy } = await openStream({ 'cluster a': '1', 'endpoint a': '1', 'secret s': '1', 'listener l': '1', 'route r': '1' });
     await using _lab = lab;

@@ -25,6 +25,11 @@ export function mayRemove(place: Place, others: readonly Ordered[]): boolean {
   return others.every((other) => (other.settled && other.isInForce) || !referrers[place].includes(other.place));
 }
 
+/** True if this place may end connections: who comes back meets the secrets of now, and is not let in once more by those of before. */
+export function mayEndConnections(place: Place, others: readonly Ordered[]): boolean {
+  return place !== 'listener' || others.every((other) => other.settled || other.place !== 'secret');
+}
+
 /** True if some place waits for this one. */
 export function isAwaited(place: Place): boolean {
   return places.some((other) => precedes[other].includes(place));

@@ -41,7 +41,7 @@ export type PushPlan = {
   readonly more: boolean;
   /** There is something to send for which something else may have to wait. */
   readonly urgent: boolean;
-  /** Removals are held back. */
+  /** Removals, or what differs in a mark alone, are held back. */
   readonly holds: boolean;
   /** Something is not sent yet: what it needs is on its way. */
   readonly waits: boolean;
@@ -53,6 +53,8 @@ export type PushLimits = {
   readonly maximumPerResponse: number;
   /** What the client has stays for now, though it is gone here: something else may still refer to it. */
   readonly holdsRemovals?: boolean;
+  /** What differs in a mark alone is not sent yet. */
+  readonly holdsLate?: boolean;
   /** Clusters that were sent and are not ready yet. */
   readonly unready?: ReadonlySet<string>;
 };
@@ -143,7 +145,7 @@ export function planPush(state: TypeState, current: readonly EncodedResource[], 
   };
   const late = wanted.filter(isLate);
   const urgent = late.length === 0 ? wanted : wanted.filter((resource) => !isLate(resource));
-  const resources = takeFirst([...urgent, ...late], state, limits.maximumPerResponse);
+  const resources = takeFirst(limits.holdsLate === true ? urgent : [...urgent, ...late], state, limits.maximumPerResponse);
   const sent = new Set(resources);
   const absent = absentNames(state, existing);
   const removed = limits.holdsRemovals === true ? absent.filter((name) => !isHeldBack(state, name)) : absent;
@@ -154,7 +156,7 @@ export function planPush(state: TypeState, current: readonly EncodedResource[], 
     more: waits || urgent.some((resource) => !sent.has(resource)),
     waits,
     urgent: urgent.length > 0,
-    holds: removed.length < absent.length,
+    holds: removed.length < absent.length || (limits.holdsLate === true && late.length > 0),
     behind,
   };
 }
