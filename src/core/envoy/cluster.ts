@@ -46,13 +46,18 @@ export function serviceCluster(inbound: Inbound): ClusterPair {
 export function endpointCluster(input: EnvoyInput, outbound: Outbound): ClusterPair {
   const protocol = envoyProtocol(outbound.protocol);
   const transportSocket = upstreamTls(input, outbound, protocol);
-  const rules = { transportSocket, ...replicaRules(outbound, protocol), ...serverMark(outbound, input.revoked) };
-  return clusterOf(endpointClusterName(outbound), { protocol, addresses: outbound.upstreams, rules });
+  const rules = { transportSocket, ...replicaRules(outbound, protocol) };
+  const [name, parts] = [endpointClusterName(outbound), { protocol, addresses: outbound.upstreams }];
+  const unmarked = clusterOf(name, { ...parts, rules });
+  const mark = serverMark(outbound, input.revoked);
+  if (mark === null) return unmarked;
+  const { cluster, endpoints } = clusterOf(name, { ...parts, rules: { ...rules, ...mark } });
+  return { cluster: { ...cluster, base: unmarked.cluster.digest }, endpoints };
 }
 
 /** Whom a server has to be is asked in handshakes alone: another mark is another cluster, which takes no open connection over. */
-function serverMark({ origination, serverSpiffeId }: Outbound, revoked: RevokedSet): Cluster {
-  if (origination !== Origination.MTLS) return {};
+function serverMark({ origination, serverSpiffeId }: Outbound, revoked: RevokedSet): Cluster | null {
+  if (origination !== Origination.MTLS) return null;
   const server = revoked.suspendedSpiffeIds.includes(serverSpiffeId) ? '' : serverSpiffeId;
   return { metadata: { filterMetadata: { countersign: { server, revoked: certificatesMark(revoked, [serverSpiffeId]) } } } };
 }

@@ -109,6 +109,19 @@ describe("an Envoy's stream", () => {
     assert.deepEqual([await takeNext(envoy), await takeNext(envoy)], ['Secret t=2', 'Listener l=same#2']);
   });
 
+  test('has all its secrets before a cluster differs in a mark alone, for it connects anew by these', async () => {
+    const { lab, envoy } = await openStream({ 'cluster c': 'same#1', 'secret s': '1', 'secret t': '1' });
+    await using _lab = lab;
+    await take(envoy, 'cluster', []);
+    await take(envoy, 'secret', ['s', 't'], 2);
+    lab.world.set('cluster c', 'same#2').set('secret s', '2').set('secret t', '2');
+    lab.publish();
+    assert.deepEqual(
+      [await takeNext(envoy), await takeNext(envoy), await takeNext(envoy)],
+      ['Secret s=2', 'Secret t=2', 'Cluster c=same#2'],
+    );
+  });
+
   test('gets everything while it keeps back its acknowledgement of clusters, as it does while they warm', async () => {
     const { lab, envoy } = await openStream({ 'cluster a': '1', 'endpoint a': '1', 'secret s': '1', 'listener l': '1', 'route r': '1' });
     await using _lab = lab;

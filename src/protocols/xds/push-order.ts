@@ -25,9 +25,9 @@ export function mayRemove(place: Place, others: readonly Ordered[]): boolean {
   return others.every((other) => (other.settled && other.isInForce) || !referrers[place].includes(other.place));
 }
 
-/** True if this place may end connections: who comes back meets the secrets of now, and is not let in once more by those of before. */
+/** True if this place may end connections: whoever connects anew meets the secrets of now, and nobody passes once more by those of before. */
 export function mayEndConnections(place: Place, others: readonly Ordered[]): boolean {
-  return place !== 'listener' || others.every((other) => other.settled || other.place !== 'secret');
+  return (place !== 'listener' && place !== 'cluster') || others.every((other) => other.settled || other.place !== 'secret');
 }
 
 /** True if some place waits for this one. */
