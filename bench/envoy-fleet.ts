@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
+import { takePorts } from '../demo/ports.ts';
 import { issueCertificate } from '../src/control/ca/issue-certificate.ts';
 import { registerProxy } from '../src/control/fleet/register-proxy.ts';
 import { setPathModes } from '../src/control/fleet/set-path-modes.ts';
@@ -32,7 +33,6 @@ import { dataPlaneAsker } from '../src/protocols/enrollment/data-plane-asker.ts'
 import { openOrMakeAuthorities, openState } from '../src/server/open-state.ts';
 import { startEnvoy } from '../test/support/envoy-process.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
-import { freePort } from './program.ts';
 
 type Identity = {
   readonly proxyId: EntityId<'proxy'>;
@@ -71,9 +71,10 @@ export async function openEnvoyFleet({
     origin.closeAllConnections();
     origin.close();
   });
-  const found = new Set<number>();
-  while (found.size < endpoints) found.add(await freePort());
-  const ports = [...found];
+  // Below those of outgoing connections, of which this axis makes hundreds.
+  const row = takePorts(endpoints);
+  for (const socket of row.sockets) socket.close();
+  const ports = Array.from({ length: endpoints }, (_, at) => row.first + at);
   let seeded: Awaited<ReturnType<typeof seed>> | null = null;
   const plan = { ports, upstream: (origin.address() as AddressInfo).port, rotations };
   const control = await startControlPlane(folder, { whenMade: async (_database, config) => void (seeded = await seed(config, plan)) });
