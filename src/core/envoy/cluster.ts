@@ -1,5 +1,4 @@
-import { certificatesMark } from './certificates-mark.ts';
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import {
   type Inbound,
   Origination,
@@ -20,10 +19,12 @@ import {
 } from '../messages/generated/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts';
 import { breakers } from './breakers.ts';
 import { type AccessLogName, type EnvoyProtocol, formatAccessLogName } from './access-log-name.ts';
+import { certificatesMark } from './certificates-mark.ts';
 import type { EnvoyInput } from './compile-input.ts';
 import { adsSource } from './config-source.ts';
 import { envoyAddress } from './envoy-address.ts';
-import { type EnvoyResource, envoyResource } from './envoy-resource.ts';
+import { encodedResource, type EnvoyResource, envoyResource } from './envoy-resource.ts';
+import { joinedMessage } from './joined-message.ts';
 import { type Init, extension, milliseconds, pack } from './pack.ts';
 import { envoyProtocol } from './protocol-name.ts';
 import { replicaRules } from './replica-rules.ts';
@@ -47,12 +48,12 @@ export function endpointCluster(input: EnvoyInput, outbound: Outbound): ClusterP
   const protocol = envoyProtocol(outbound.protocol);
   const transportSocket = upstreamTls(input, outbound, protocol);
   const rules = { transportSocket, ...replicaRules(outbound, protocol) };
-  const [name, parts] = [endpointClusterName(outbound), { protocol, addresses: outbound.upstreams }];
-  const unmarked = clusterOf(name, { ...parts, rules });
+  const unmarked = clusterOf(endpointClusterName(outbound), { protocol, addresses: outbound.upstreams, rules });
   const mark = serverMark(outbound, input.revoked);
   if (mark === null) return unmarked;
-  const { cluster, endpoints } = clusterOf(name, { ...parts, rules: { ...rules, ...mark } });
-  return { cluster: { ...cluster, base: unmarked.cluster.digest }, endpoints };
+  const { name, octets, digest: base } = unmarked.cluster;
+  const marked = joinedMessage(octets, toBinary(ClusterSchema, create(ClusterSchema, mark)));
+  return { ...unmarked, cluster: { ...encodedResource(ClusterSchema, name, marked), base } };
 }
 
 /** Whom a server has to be is asked in handshakes alone: another mark is another cluster, which takes no open connection over. */

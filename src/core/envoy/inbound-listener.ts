@@ -1,4 +1,3 @@
-import { certificatesMark } from './certificates-mark.ts';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { createHash } from 'node:crypto';
 import { PROBE_ALPN } from '../findings/drill-kind.ts';
@@ -9,6 +8,7 @@ import { ListenerSchema } from '../messages/generated/envoy/config/listener/v3/l
 import { formatAccessLogName } from './access-log-name.ts';
 import { connectionLog } from './access-logs.ts';
 import type { CallerRules } from './caller-rules.ts';
+import { certificatesMark } from './certificates-mark.ts';
 import { endpointClusterName, serviceClusterName } from './cluster.ts';
 import type { EnvoyInput } from './compile-input.ts';
 import { connectionLimit } from './connection-limit.ts';
@@ -16,6 +16,7 @@ import { envoyAddress, listenerName } from './envoy-address.ts';
 import { digestOf, encodedResource, type EnvoyResource } from './envoy-resource.ts';
 import { httpManager } from './http-manager.ts';
 import { type InboundChannel, probeChainName } from './inbound-routes.ts';
+import { joinedMessage } from './joined-message.ts';
 import { proxyProtocolFilter, tlsInspector } from './listener-filters.ts';
 import { type Init, milliseconds } from './pack.ts';
 import { envoyProtocol } from './protocol-name.ts';
@@ -40,10 +41,7 @@ export function inboundListener(input: EnvoyInput, inbound: Inbound, rules: Call
   const place = toBinary(ListenerSchema, create(ListenerSchema, { name, address }));
   const mark = admissionMark(rules, input);
   const { octets } = sharedPart('listener', input, inbound, () => ({ octets: portOf(inbound, rules, mark) }));
-  // Messages one behind the other are one message with the fields of both.
-  const both = new Uint8Array(place.length + octets.length);
-  both.set(place);
-  both.set(octets, place.length);
+  const both = joinedMessage(place, octets);
   const unmarked = Buffer.from(both).toString('latin1').replaceAll(mark, '');
   return { ...encodedResource(ListenerSchema, name, both), base: digestOf(Buffer.from(unmarked, 'latin1')) };
 }

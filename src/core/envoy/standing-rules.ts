@@ -10,6 +10,7 @@ import {
 } from '../messages/generated/xds/type/matcher/v3/domain_pb.ts';
 import type { Matcher_OnMatchSchema, MatcherSchema } from '../messages/generated/xds/type/matcher/v3/matcher_pb.ts';
 import { allow, deny, perRoute } from './call-verdict.ts';
+import { joinedMessage } from './joined-message.ts';
 import { type Init, typedExtension } from './pack.ts';
 import { FRESH_FIELD, SERIAL_FIELD } from './peer-fields.ts';
 
@@ -58,11 +59,7 @@ function tableOf(set: RevokedSet, found: OnMatch, onNoMatch: OnMatch): Matcher |
   const serials = serialsOf(set);
   if (serials.length === 0) return null;
   const answer = toBinary(TableSchema, create(TableSchema, { onMatch: found }));
-  // Messages one behind the other are one message with the fields of both.
-  const table = new BinaryWriter()
-    .tag(1, WireType.LengthDelimited)
-    .bytes(Buffer.concat([serials, answer]))
-    .finish();
+  const table = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(joinedMessage(serials, answer)).finish();
   const value = { typeUrl: `type.googleapis.com/${ServerNameMatcherSchema.typeName}`, value: table };
   const input = fieldInput(SERIAL_FIELD);
   const customMatch = { name: 'envoy.matching.custom_matchers.domain_matcher', typedConfig: value };
