@@ -17,21 +17,24 @@ export type ActiveSecrets = {
 };
 
 /** The resources of one kind by name. @throws not-found, state-conflict if Envoy cannot be asked */
-export async function readActive(admin: AdminClient, kind: Exclude<ResourceKind, 'secrets'>): Promise<ReadonlyMap<string, ActiveResource>> {
-  return readLists(admin, kind, () => {});
+export async function readActive(
+  admin: AdminClient,
+  kind: Exclude<ResourceKind, 'secrets' | 'endpoints'>,
+): Promise<ReadonlyMap<string, ActiveResource>> {
+  return readKind(admin, kind, () => {});
 }
 
 /** What comes by xDS of the secrets; those of the companion are its own to know. @throws as above */
 export async function readSecrets(admin: AdminClient): Promise<ActiveSecrets> {
   const found = new Set<string>();
-  const secrets = await readLists(admin, 'secrets', (entry) => found.add(listOf(entry)));
+  const secrets = await readKind(admin, 'secrets', (entry) => found.add(listOf(entry)));
   found.delete('');
   return { secrets, lists: new Set([...found].map((base64) => Buffer.from(base64, 'base64').toString('latin1'))) };
 }
 
-async function readLists(
+async function readKind(
   admin: AdminClient,
-  kind: ResourceKind,
+  kind: Exclude<ResourceKind, 'endpoints'>,
   onEntry: (entry: ConfigEntry) => void,
 ): Promise<ReadonlyMap<string, ActiveResource>> {
   const found = new Map<string, ActiveResource>();
@@ -78,7 +81,7 @@ const TRUST_NAMES = String.raw`cs\|trust\|.*`;
 
 /** The version of what is inside: a warming one serves nothing yet. */
 const lists: {
-  readonly [kind in ResourceKind]: readonly {
+  readonly [kind in Exclude<ResourceKind, 'endpoints'>]: readonly {
     readonly list: ConfigList;
     readonly mask: string;
     readonly names?: string;
@@ -88,13 +91,6 @@ const lists: {
   clusters: [
     { list: 'dynamic_active_clusters', mask: `version_info,cluster.name,${ERRORS}`, read: inside('cluster', 'name') },
     { list: 'dynamic_warming_clusters', mask: `cluster.name,${ERRORS}`, read: inside('cluster', 'name') },
-  ],
-  endpoints: [
-    {
-      list: 'dynamic_endpoint_configs',
-      mask: 'version_info,endpoint_config.cluster_name',
-      read: inside('endpoint_config', 'cluster_name'),
-    },
   ],
   secrets: [
     {

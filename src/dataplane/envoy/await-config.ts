@@ -118,8 +118,8 @@ export class ConfigWatch {
     const asked = kinds.filter((kind) => kind !== 'secrets').filter((kind) => !proved.has(kind));
     const read = await Promise.all(
       asked.map(async (kind) => {
+        if (kind === 'endpoints') return [kind, await this.#readEndpoints(expected.endpoints)] as const;
         const active = await readActive(this.#admin, kind);
-        if (kind === 'endpoints') return [kind, await this.#withAddresses(active, expected.endpoints)] as const;
         if (kind === 'listeners') return [kind, await this.#withContent(active, expected.listeners)] as const;
         return [kind, active] as const;
       }),
@@ -140,11 +140,12 @@ export class ConfigWatch {
     );
   }
 
-  /** Envoy tells of addresses in no version. */
-  async #withAddresses(active: ActiveResources, expected: readonly EnvoyResource[]): Promise<ActiveResources> {
+  /** Envoy tells of addresses in no version: what has others than it should is there, and has none. */
+  async #readEndpoints(expected: readonly EnvoyResource[]): Promise<ActiveResources> {
     const shown = await readAddresses(this.#admin);
-    const same = expected.filter(({ name, octets }) => active.has(name) && hasAddresses(shown.get(name), octets));
-    return new Map([...active, ...same.map(({ name, digest }) => [name, { ...active.get(name)!, version: `.${digest}` }] as const)]);
+    const same = expected.filter(({ name, octets }) => shown.has(name) && hasAddresses(shown.get(name), octets));
+    const versions = new Map(same.map(({ name, digest }) => [name, `.${digest}`]));
+    return new Map([...shown.keys()].map((name) => [name, { version: versions.get(name) ?? null, error: null }]));
   }
 }
 
